@@ -1,0 +1,97 @@
+"""The nouns that travel through the house: frozen, and checked when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lseg_ros.vocabulary import Label, Vocabulary
+
+__all__ = ["Frame", "Intrinsics", "LabelCloud", "Segmentation"]
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A pinhole camera without distortion, in pixels of an image of ``width`` x ``height``.
+
+    Axes are those of an optical frame (REP 103): x right, y down, z forward. Pixel centres lie at whole numbers.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if not (self.fx > 0 and self.fy > 0 and self.width > 0 and self.height > 0):
+            raise ValueError(f"Intrinsics: expected positive focal lengths and a positive size, got {self}")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One camera frame.
+
+    image: (H, W, 3) uint8 RGB. depth_m: (H, W) float32 in metres along z, registered to the image, NaN where
+    unknown, or None. intrinsics: of the image, or None. stamp_ns: capture time in nanoseconds. frame_id: the
+    optical coordinate frame.
+    """
+
+    image: NDArray[np.uint8]
+    depth_m: NDArray[np.float32] | None = None
+    intrinsics: Intrinsics | None = None
+    stamp_ns: int = 0
+    frame_id: str = ""
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8 or not self.image.size:
+            raise ValueError(f"image: expected (H, W, 3) uint8 RGB, got {self.image.shape} {self.image.dtype}")
+        if self.depth_m is not None and (self.depth_m.shape != self.size or self.depth_m.dtype != np.float32):
+            raise ValueError(
+                f"depth_m: expected {self.size} float32 like the image, got {self.depth_m.shape} {self.depth_m.dtype}"
+            )
+        if self.intrinsics is not None and (self.intrinsics.height, self.intrinsics.width) != self.size:
+            raise ValueError(
+                f"intrinsics: expected those of a {self.size[1]}x{self.size[0]} image, "
+                f"got {self.intrinsics.width}x{self.intrinsics.height}"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.image.shape[:2]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What the network saw in one frame.
+
+    label_map: (H, W) uint8 ids of ``vocabulary``, 0 = unlabelled. confidence: (H, W) uint8, the softmax of the
+    winning label x 255, at least 1 where labelled and 0 where not.
+    """
+
+    label_map: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    vocabulary: Vocabulary
+
+    def __post_init__(self) -> None:
+        for name, array in (("label_map", self.label_map), ("confidence", self.confidence)):
+            if array.ndim != 2 or array.dtype != np.uint8 or array.shape != self.label_map.shape:
+                raise ValueError(f"{name}: expected (H, W) uint8 of one size, got {array.shape} {array.dtype}")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelCloud:
+    """The points of one label: xyz (N, 3) float32 metres in the optical frame, finite; rgb (N, 3) uint8."""
+
+    label: Label
+    xyz: NDArray[np.float32]
+    rgb: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        count = len(self.xyz)
+        if self.xyz.shape != (count, 3) or self.rgb.shape != (count, 3):
+            raise ValueError(f"LabelCloud: expected (N, 3) points and colours, got {self.xyz.shape}, {self.rgb.shape}")
