@@ -1,0 +1,127 @@
+"""The text encoder: CLIP's text transformer, in the sizes of the released LSeg networks and in a small one."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transformer import QuickGELU, TextTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["TextConfig", "TextEncoder"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+    """Sizes of a text encoder.
+
+    CLIP ViT-B/32's is ``TextConfig(width=512, heads=8, layers=12, embed_dim=512)``, RN50x16's ``(768, 12, 12, 768)``.
+    ``token_rank`` factors the token table into (vocab_size, token_rank) times (token_rank, width), which is where most
+    of a small encoder's parameters are; None keeps CLIP's table and CLIP's keys.
+    """
+
+    width: int
+    heads: int
+    layers: int
+    embed_dim: int
+    context_length: int = 77
+    vocab_size: int = 49408
+    quick_gelu: bool = True
+    token_rank: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("width", "heads", "layers", "embed_dim", "vocab_size", "token_rank"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}: expected at least 1, got {value}")
+        if self.context_length < 3:
+            raise ValueError(f"context_length: expected at least 3 (start, token, end), got {self.context_length}")
+        if self.width % self.heads:
+            raise ValueError(f"heads: expected a divisor of the width {self.width}, got {self.heads}")
+
+
+class TextEncoder(TextTransformer):
+    """Words to embeddings (LSeg section 3, text encoder): open_clip's TextTransformer and CLIP's tokenizer.
+
+    The parameters are named as in OpenAI's CLIP, so the ``clip_pretrained.*`` text tensors of an LSeg checkpoint load
+    strictly. With ``config.token_rank`` the token table is ``token_embedding.0.weight`` (vocab_size, token_rank) and
+    ``token_embedding.1.weight`` (width, token_rank) instead of ``token_embedding.weight``.
+    """
+
+    def __init__(self, config: TextConfig) -> None:
+        factored = config.token_rank is not None
+        super().__init__(
+            context_length=config.context_length,
+            vocab_size=1 if factored else config.vocab_size,  # a factored table replaces this one at once
+            width=config.width,
+            heads=config.heads,
+            layers=config.layers,
+            output_dim=config.embed_dim,
+            act_layer=QuickGELU if config.quick_gelu else nn.GELU,
+        )
+        self.attn_mask = None  # made in forward: a buffer that no checkpoint holds would not survive the meta device
+        self.config = config
+        if config.token_rank is not None:
+            self.vocab_size = config.vocab_size
+            self.token_embedding = _factored_table(config.vocab_size, config.token_rank, config.width)
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """K texts -> (K, context_length) int64 token ids: start, CLIP's BPE of the lower-cased text, end, zeros.
+
+        Nothing is ever cut off: ValueError names the first text that is too long, its length and the limit.
+        """
+        if isinstance(texts, str):
+            raise ValueError(f"texts: expected a list of texts, got the single text {texts!r}")
+        tokenizer = _tokenizer()
+        start, end = tokenizer.all_special_ids
+        tokens = torch.zeros(len(texts), self.config.context_length, dtype=torch.int64)
+        for row, text in zip(tokens, texts, strict=True):
+            ids = [start, *tokenizer.encode(text), end]
+            if len(ids) > len(row):
+                raise ValueError(
+                    f"text {text!r}: expected at most {len(row)} tokens (start and end included), got {len(ids)}"
+                )
+            row[: len(ids)] = torch.tensor(ids)
+        return tokens
+
+    def forward(self, text: Tensor) -> Tensor:
+        """(K, L) int64 token ids, L up to context_length -> (K, embed_dim) embeddings, not normalised."""
+        end = text.argmax(dim=-1)  # the end token has the highest id
+        # Attention looks only back, so what stands after the last end changes nothing: labels are short, context long.
+        length = int(end.max()) + 1 if len(text) else 1
+        x = self.token_embedding(text[:, :length])  # (K, L, width)
+        x = x + self.positional_embedding[:length]  # (K, L, width)
+        causal = torch.full((length, length), -torch.inf, dtype=x.dtype, device=x.device).triu(1)  # (L, L)
+        x = self._attend(x, causal)  # (K, L, width)
+        x = self.ln_final(x[torch.arange(len(x), device=x.device), end])  # (K, width)
+        embeddings: Tensor = x @ self.text_projection  # (K, embed_dim)
+        return embeddings
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """K texts -> (K, embed_dim) float32 of unit norm. Raises ValueError like ``tokenize``."""
+        tokens = self.tokenize(texts).to(self.positional_embedding.device)
+        return F.normalize(self(tokens).float(), dim=-1)  # (K, embed_dim)
+
+    def _attend(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(K, L, width) through the transformer; open_clip before 2.25 wants (L, K, width)."""
+        batch_first = hasattr(self.transformer, "batch_first")
+        y: Tensor = self.transformer(x if batch_first else x.transpose(0, 1), attn_mask=mask)
+        return y if batch_first else y.transpose(0, 1)
+
+
+def _factored_table(vocab_size: int, rank: int, width: int) -> nn.Sequential:
+    """Token ids (..., L) -> (..., L, width), by way of ``rank`` numbers per token."""
+    tokens, widen = nn.Embedding(vocab_size, rank), nn.Linear(rank, width, bias=False)
+    nn.init.normal_(tokens.weight, std=1.0)
+    nn.init.normal_(widen.weight, std=0.02 * rank**-0.5)  # the product has the spread of open_clip's own table
+    return nn.Sequential(tokens, widen)
+
+
+@functools.cache
+def _tokenizer() -> Any:
+    return SimpleTokenizer()
