@@ -1,0 +1,106 @@
+"""Image backbone: a ViT with taps, and the readout and reassemble stages that turn its tokens into feature maps."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from lseg_ros.model.config import LSegConfig
+from lseg_ros.model.decoder import ResidualConvUnit
+
+__all__ = ["Backbone", "ConvStem", "Reassemble"]
+
+
+class Backbone(nn.Module):
+    """Image -> four feature maps at stride 4, 8, 16 and 32 (lseg.md 1.2 and 1.3; DPT, section 3)."""
+
+    def __init__(self, config: LSegConfig) -> None:
+        super().__init__()
+        stem_stride = 8 if config.stem else 1
+        self.stem = ConvStem(config.stem, config.stem_depth) if config.stem else None
+        self.vit = VisionTransformer(
+            img_size=config.pretrained_size // stem_stride,
+            patch_size=config.patch_size // stem_stride,
+            in_chans=config.stem[-1] if config.stem else 3,
+            embed_dim=config.width,
+            depth=config.depth,
+            num_heads=config.heads,
+            num_classes=0,
+        )
+        self.vit.norm = nn.Identity()  # LSeg reads raw block outputs: neither the final norm nor the classifier
+        self.taps = config.taps
+        strides = (16, 32) if config.stem else (4, 8, 16, 32)
+        channels = config.reassemble[-len(strides) :]
+        self.reassemble = nn.ModuleList(
+            Reassemble(config.width, out, config.patch_size / stride) for out, stride in zip(channels, strides)
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) normalised -> [(B, C1, H/4, W/4), ..., (B, C4, H/32, W/32)]."""
+        maps: list[Tensor] = []
+        if self.stem is not None:
+            maps = self.stem(image)  # (B, C1, H/4, W/4), (B, C2, H/8, W/8)
+        patches = self.vit.patch_embed.proj(maps[-1] if maps else image)  # (B, D, gh, gw)
+        grid = patches.shape[-2:]
+        tokens = torch.cat([self.vit.cls_token.expand(len(patches), -1, -1), patches.flatten(2).mT], dim=1)
+        tokens = tokens + self._position(grid)  # (B, 1 + gh gw, D)
+        taps = iter(self.reassemble)
+        for index, block in enumerate(self.vit.blocks):
+            tokens = block(tokens)  # (B, 1 + gh gw, D)
+            if index in self.taps:
+                maps.append(next(taps)(tokens, grid))  # raw block output: no final norm
+        return maps
+
+    def _position(self, grid: torch.Size) -> Tensor:
+        """The position table for a grid of any shape, resized as the official code does on every forward."""
+        table = self.vit.pos_embed  # (1, 1 + side^2, D)
+        cls, patches = table[:, :1], table[:, 1:]
+        side = round(patches.shape[1] ** 0.5)
+        square = patches.reshape(1, side, side, -1).permute(0, 3, 1, 2)  # (1, D, side, side)
+        resized = F.interpolate(square, size=grid, mode="bilinear", align_corners=False)  # (1, D, gh, gw)
+        return torch.cat([cls, resized.flatten(2).mT], dim=1)  # (1, 1 + gh gw, D)
+
+
+class Reassemble(nn.Module):
+    """Tokens -> a feature map: read the class token out into every patch, project, resample by ``scale``."""
+
+    def __init__(self, width: int, channels: int, scale: float) -> None:
+        super().__init__()
+        self.readout = nn.Linear(2 * width, width)
+        self.project = nn.Conv2d(width, channels, 1)
+        self.resample: nn.Module = nn.Identity()
+        if scale > 1:
+            self.resample = nn.ConvTranspose2d(channels, channels, int(scale), stride=int(scale))
+        elif scale < 1:
+            self.resample = nn.Conv2d(channels, channels, 3, stride=round(1 / scale), padding=1)
+
+    def forward(self, tokens: Tensor, grid: torch.Size) -> Tensor:
+        """(B, 1 + gh gw, D) -> (B, channels, scale gh, scale gw)."""
+        patches, cls = tokens[:, 1:], tokens[:, :1]
+        both = torch.cat([patches, cls.expand_as(patches)], dim=-1)  # (B, gh gw, 2 D): patch first, then class
+        read = F.gelu(self.readout(both))  # (B, gh gw, D)
+        return self.resample(self.project(read.mT.unflatten(2, grid)))
+
+
+class ConvStem(nn.Module):
+    """A small residual network in front of a small ViT: it learns edges fast and keeps small things in sight."""
+
+    def __init__(self, channels: tuple[int, ...], depth: int) -> None:
+        super().__init__()
+        half, quarter, eighth = channels
+        self.stage1 = nn.Sequential(_downsample(3, half), nn.ReLU())
+        self.stage2 = nn.Sequential(_downsample(half, quarter), *(ResidualConvUnit(quarter) for _ in range(depth)))
+        self.stage3 = nn.Sequential(_downsample(quarter, eighth), *(ResidualConvUnit(eighth) for _ in range(depth)))
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) -> [(B, C, H/4, W/4), (B, C', H/8, W/8)]."""
+        quarter = self.stage2(self.stage1(image))  # (B, C, H/4, W/4)
+        return [quarter, self.stage3(quarter)]
+
+
+def _downsample(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs)
+    )

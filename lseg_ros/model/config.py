@@ -1,0 +1,75 @@
+"""Every size of the network in one frozen record, and the presets people ask for by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lseg_ros.model.text_encoder import TextConfig
+
+__all__ = ["PRESETS", "LSegConfig"]
+
+
+@dataclass(frozen=True)
+class LSegConfig:
+    """The architecture of one LSeg network.
+
+    The image encoder is a ViT whose blocks ``taps`` are read out, followed by a DPT decoder of ``features`` channels.
+    With a convolutional ``stem`` (channels at stride 2, 4 and 8) the ViT looks at the stem's output and the first
+    two taps are the stem's own maps at stride 4 and 8, as in DPT-Hybrid (Ranftl et al., ICCV 2021, section 3).
+    """
+
+    width: int
+    depth: int
+    heads: int
+    taps: tuple[int, ...]  # indices of transformer blocks
+    reassemble: tuple[int, int, int, int]  # channels at stride 4, 8, 16, 32
+    text: TextConfig
+    patch_size: int = 16  # pixels of the image per token
+    pretrained_size: int = 384  # the position table is that of a square image of this side
+    features: int = 256
+    stem: tuple[int, ...] = ()
+    stem_depth: int = 2  # residual units per stem stage
+    arch_option: int = 0  # spatial regularisation: 0 none, 1 bottleneck, 2 depthwise
+    block_depth: int = 0
+    activation: str = "lrelu"
+    image_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    image_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    input_size_px: int = 0  # the longer image side this network likes best; 0 = whatever the camera sends
+
+    def __post_init__(self) -> None:
+        wanted = 2 if self.stem else 4
+        if len(self.taps) != wanted or list(self.taps) != sorted(set(self.taps)):
+            raise ValueError(f"taps: expected {wanted} ascending block indices, got {self.taps}")
+        if not 0 <= self.taps[0] <= self.taps[-1] < self.depth:
+            raise ValueError(f"taps: expected indices of {self.depth} blocks, got {self.taps}")
+        if self.stem and (len(self.stem) != 3 or self.reassemble[:2] != self.stem[1:]):
+            raise ValueError(
+                f"stem: expected channels at stride 2, 4, 8 of which the last two are reassemble's first two "
+                f"{self.reassemble[:2]}, got {self.stem}"
+            )
+        if self.patch_size not in (16, 32) or (self.stem and self.patch_size != 16):
+            raise ValueError(f"patch_size: expected 16, or 32 without a stem, got {self.patch_size}")
+        if self.arch_option not in (0, 1, 2):
+            raise ValueError(f"arch_option: expected 0 (none), 1 (bottleneck) or 2 (depthwise), got {self.arch_option}")
+        if self.activation not in ("lrelu", "tanh", "relu"):
+            raise ValueError(f"activation: expected lrelu, tanh or relu, got {self.activation!r}")
+
+
+_CLIP_VIT_B32_TEXT = TextConfig(width=512, heads=8, layers=12, embed_dim=512)
+
+_VITL16 = dict(width=1024, depth=24, heads=16, taps=(5, 11, 17, 23), reassemble=(256, 512, 1024, 1024))
+
+PRESETS: dict[str, LSegConfig] = {
+    # the official network: ViT-L/16 at 384, text tower of CLIP ViT-B/32 (LSeg paper, section 4)
+    "vitl16": LSegConfig(**_VITL16, text=_CLIP_VIT_B32_TEXT),
+    "vitb32": LSegConfig(
+        width=768, depth=12, heads=12, taps=(2, 5, 8, 11), reassemble=(96, 192, 384, 768), patch_size=32,
+        text=_CLIP_VIT_B32_TEXT,
+    ),  # fmt: skip
+    # the same architecture, small enough for a laptop's CPU: it ships with its weights
+    "demo": LSegConfig(
+        width=192, depth=6, heads=6, taps=(2, 5), reassemble=(48, 96, 128, 192), features=64, stem=(24, 48, 96),
+        pretrained_size=320, input_size_px=320,
+        text=TextConfig(width=128, heads=4, layers=4, context_length=16, embed_dim=128, token_rank=64),
+    ),  # fmt: skip
+}

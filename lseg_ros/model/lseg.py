@@ -1,0 +1,96 @@
+"""LSeg: pixels and words in one space (Li et al., "Language-driven Semantic Segmentation", ICLR 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lseg_ros.model.backbone import Backbone
+from lseg_ros.model.config import LSegConfig
+from lseg_ros.model.decoder import Decoder
+from lseg_ros.model.text_encoder import TextEncoder
+
+__all__ = ["LOGIT_SCALE", "LSeg", "SpatialRegularization"]
+
+LOGIT_SCALE = 1 / 0.07  # fixed: the official code never registers it, so it is neither trained nor stored
+
+
+class LSeg(nn.Module):
+    """An image encoder that gives every pixel an embedding, and a text encoder that gives every word one."""
+
+    stride = 32  # height and width of the input must be multiples of this, in pixels
+
+    def __init__(self, config: LSegConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config)
+        self.decoder = Decoder(config.reassemble, config.features)
+        self.head = nn.Conv2d(config.features, config.text.embed_dim, 1)
+        self.regularization = (
+            SpatialRegularization(config.arch_option, config.block_depth, config.activation)
+            if config.arch_option
+            else None
+        )
+        self.text_encoder = TextEncoder(config.text)
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.weight.device
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Texts -> (K, C) float32 unit-norm embeddings. Raises ValueError naming a text that is too long."""
+        return self.text_encoder.encode(texts)
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised RGB -> (B, C, H/2, W/2) unit-norm pixel embeddings.
+
+        H and W must be multiples of ``stride``: ValueError otherwise.
+        """
+        if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % self.stride or image.shape[3] % self.stride:
+            raise ValueError(
+                f"image: expected (B, 3, H, W) with H and W multiples of {self.stride}, got {tuple(image.shape)}"
+            )
+        features = self.decoder(self.backbone(image))  # (B, F, H/2, W/2)
+        pixels = self.head(features)  # (B, C, H/2, W/2)
+        return pixels / pixels.norm(dim=1, keepdim=True)
+
+    def correlate(self, pixels: Tensor, text: Tensor) -> Tensor:
+        """Pixel embeddings (B, C, h, w) and text embeddings (K, C), both unit norm -> logits (B, K, h, w)."""
+        logits = F.conv2d(pixels, (LOGIT_SCALE * text).to(pixels.dtype)[:, :, None, None])  # (B, K, h, w)
+        return logits if self.regularization is None else self.regularization(logits)
+
+    def forward(self, image: Tensor, text: Tensor | Sequence[str]) -> Tensor:
+        """(B, 3, H, W) normalised RGB and (K, C) text embeddings, or K texts -> logits (B, K, H, W)."""
+        if not isinstance(text, Tensor):
+            text = self.encode_text(text)  # (K, C)
+        logits = self.correlate(self.encode_image(image), text)  # (B, K, H/2, W/2)
+        return F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)  # (B, K, H, W)
+
+
+class SpatialRegularization(nn.Module):
+    """The paper's optional blocks on the logits (section 3.4): one 3x3 filter shared by all labels.
+
+    Shared weights make it indifferent to the number and the order of labels. Option 1 (bottleneck) adds the maximum
+    over labels of the block's input, option 2 (depthwise) does not; the activation follows all rounds but the last.
+    """
+
+    def __init__(self, option: int, depth: int, activation: str) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(1, 1, 3, padding=1)
+        self.bottleneck = option == 1
+        self.rounds = max(depth, 1)
+        self.activation = {"lrelu": nn.LeakyReLU(0.01), "tanh": nn.Tanh(), "relu": nn.ReLU()}[activation]
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """(B, K, h, w) -> the same."""
+        for round_ in range(self.rounds):
+            flat = logits.flatten(0, 1)[:, None]  # (B K, 1, h, w)
+            filtered = self.depthwise(flat).view_as(logits)  # (B, K, h, w)
+            logits = filtered + logits.amax(dim=1, keepdim=True) if self.bottleneck else filtered
+            if round_ < self.rounds - 1:
+                logits = self.activation(logits)
+        return logits
