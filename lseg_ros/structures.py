@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 
 from lseg_ros.vocabulary import Label, Vocabulary
 
-__all__ = ["Frame", "Intrinsics", "LabelCloud", "Segmentation"]
+__all__ = ["CLOUD_DTYPE", "POINT_DTYPE", "Frame", "Intrinsics", "LabelCloud", "Segmentation", "pack_rgb"]
+
+# One point of a label's cloud, and of the organised cloud, as they lie in a PointCloud2: little endian, no padding.
+# rgb is the bit pattern 0x00RRGGBB, which PCL and RViz want declared as a float.
+CLOUD_DTYPE = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<f4")])
+POINT_DTYPE = np.dtype([*CLOUD_DTYPE.descr, ("label", "<u4"), ("confidence", "<f4")])
 
 
 @dataclass(frozen=True)
@@ -95,3 +100,10 @@ class LabelCloud:
         count = len(self.xyz)
         if self.xyz.shape != (count, 3) or self.rgb.shape != (count, 3):
             raise ValueError(f"LabelCloud: expected (N, 3) points and colours, got {self.xyz.shape}, {self.rgb.shape}")
+
+
+def pack_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(..., 3) uint8 colours -> (...) float32 whose bits are 0x00RRGGBB (with an alpha byte set they could be a NaN)."""
+    red, green, blue = (rgb[..., channel].astype("<u4") for channel in range(3))
+    packed: NDArray[np.float32] = (red << 16 | green << 8 | blue).view("<f4")
+    return packed

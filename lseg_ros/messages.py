@@ -1,0 +1,258 @@
+"""sensor_msgs memory layout <-> numpy.
+
+Messages are duck-typed: rclpy's and rosbags' both work. To fill one, make it first and pass it in. No function keeps a
+message; arrays that come from one may be views of its data.
+"""
+
+from __future__ import annotations
+
+import array
+import functools
+import logging
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lseg_ros.structures import CLOUD_DTYPE, Intrinsics, LabelCloud, pack_rgb
+
+__all__ = [
+    "compressed_to_rgb",
+    "depth_to_metres",
+    "fill_cloud",
+    "fill_image",
+    "fill_points",
+    "image_to_rgb",
+    "intrinsics_of",
+    "point_fields",
+    "stamp_ns",
+]
+
+logger = logging.getLogger(__name__)
+
+_BAYER = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
+# encoding -> samples per pixel, bytes per sample (nv12 and nv21 also have half as many rows again, with the colours)
+_COLOR_LAYOUTS = {
+    **{"mono8": (1, 1), "mono16": (1, 2)},
+    **{"rgb8": (3, 1), "bgr8": (3, 1), "rgba8": (4, 1), "bgra8": (4, 1)},
+    **{f"{each}8": (1, 1) for each in _BAYER},
+    **{f"{each}16": (1, 2) for each in _BAYER},
+    **{"yuv422": (2, 1), "uyvy": (2, 1), "yuv422_yuy2": (2, 1), "yuyv": (2, 1)},  # the second names are newer
+    **{"nv12": (1, 1), "nv21": (1, 1)},
+}
+_DEPTH_LAYOUTS = {"16UC1": "u2", "32FC1": "f4"}
+_POINT_FIELD_TYPES = {"u4": 6, "f4": 7}  # sensor_msgs/PointField UINT32 and FLOAT32
+
+
+def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
+    """sensor_msgs/Image of any colour encoding -> (H, W, 3) uint8 RGB.
+
+    16-bit samples keep their high byte. rgb8 without row padding is a view of the message. Raises ValueError naming
+    the encoding that is not known, or what about the message is broken.
+    """
+    if msg.encoding not in _COLOR_LAYOUTS:
+        raise ValueError(f"encoding: expected one of {', '.join(_COLOR_LAYOUTS)}, got {msg.encoding!r}")
+    channels, sample_bytes = _COLOR_LAYOUTS[msg.encoding]
+    two_planes = msg.encoding.startswith("nv")
+    if two_planes and (msg.height % 2 or msg.width % 2) or channels == 2 and msg.width % 2:
+        raise ValueError(f"{_name(msg)}: expected a size that this encoding can halve")
+    rows = msg.height * 3 // 2 if two_planes else msg.height
+    pixels = _pixels(msg, "u1", channels * sample_bytes, rows)
+    if sample_bytes == 2:
+        pixels = pixels[..., 0:1] if msg.is_bigendian else pixels[..., 1:2]
+    if msg.encoding == "rgb8":
+        return np.ascontiguousarray(pixels)
+    code = {"bgr8": cv2.COLOR_BGR2RGB, "rgba8": cv2.COLOR_RGBA2RGB, "bgra8": cv2.COLOR_BGRA2RGB}.get(msg.encoding)
+    if msg.encoding in ("mono8", "mono16"):
+        code = cv2.COLOR_GRAY2RGB
+    if code is not None:
+        return _u8(cv2.cvtColor(np.ascontiguousarray(pixels), code))
+    return _camera_to_rgb(pixels, msg.encoding.replace("16", "8"))
+
+
+def compressed_to_rgb(msg: Any) -> NDArray[np.uint8]:
+    """sensor_msgs/CompressedImage (jpeg, png and what else OpenCV reads) -> (H, W, 3) uint8 RGB.
+
+    Raises ValueError naming the format where the data cannot be decoded.
+    """
+    data = np.frombuffer(msg.data, np.uint8)
+    try:  # a camera's pixels as they are: no turning by what the file says of the photographer's hands
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    except cv2.error:
+        bgr = None
+    if bgr is None:
+        raise ValueError(f"CompressedImage: expected an image, got {data.size} bytes of format {msg.format!r}")
+    return _u8(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+
+
+def depth_to_metres(msg: Any) -> NDArray[np.float32]:
+    """sensor_msgs/Image of depth -> (H, W) float32 metres, NaN where unknown (REP 118, REP 117).
+
+    16UC1 is millimetres with 0 for unknown; 32FC1 is metres, unknown where NaN, infinite or not positive. Raises
+    ValueError like ``image_to_rgb``.
+    """
+    if msg.encoding not in _DEPTH_LAYOUTS:
+        raise ValueError(f"encoding of depth: expected one of {', '.join(_DEPTH_LAYOUTS)}, got {msg.encoding!r}")
+    raw = _pixels(msg, _DEPTH_LAYOUTS[msg.encoding], 1, msg.height)[..., 0]
+    depth_m = raw.astype(np.float32)  # always a copy, in this machine's byte order
+    if msg.encoding == "16UC1":
+        depth_m *= np.float32(0.001)
+    depth_m[~((depth_m > 0) & (depth_m < np.inf))] = np.nan
+    return depth_m
+
+
+def intrinsics_of(camera_info: Any) -> Intrinsics | None:
+    """The pinhole of a sensor_msgs/CameraInfo's K, for the image as binning and region of interest left it.
+
+    None where the camera is not calibrated (K[0] = 0). Raises ValueError where K is no pinhole.
+    """
+    fx, _, cx, _, fy, cy = (float(each) for each in camera_info.k[:6])
+    if fx == 0:
+        return None
+    if not np.isfinite((fx, fy, cx, cy)).all():
+        raise ValueError(f"CameraInfo.k: expected finite numbers, got {list(camera_info.k)}")
+    roi = camera_info.roi
+    across, down = max(camera_info.binning_x, 1), max(camera_info.binning_y, 1)
+    return Intrinsics(
+        fx=fx / across,
+        fy=fy / down,
+        cx=(cx - roi.x_offset) / across,
+        cy=(cy - roi.y_offset) / down,
+        width=(roi.width or camera_info.width) // across,
+        height=(roi.height or camera_info.height) // down,
+    )
+
+
+def stamp_ns(header: Any) -> int:
+    """The stamp of a std_msgs/Header in nanoseconds."""
+    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
+def fill_image(msg: Any, pixels: NDArray[np.uint8], encoding: str) -> None:
+    """Write (H, W) mono8 or (H, W, 3) rgb8 pixels into a sensor_msgs/Image, without row padding; leaves the header."""
+    shape = {"mono8": pixels.shape[:2], "rgb8": (*pixels.shape[:2], 3)}.get(encoding)
+    if pixels.dtype != np.uint8 or pixels.shape != shape:
+        raise ValueError(f"pixels: expected uint8 of mono8 or rgb8, got {pixels.shape} {pixels.dtype} for {encoding!r}")
+    msg.height, msg.width = pixels.shape[:2]
+    msg.encoding = encoding
+    msg.is_bigendian = 0
+    msg.step = pixels.size // msg.height
+    _fill_data(msg, pixels)
+
+
+def point_fields(point_field: Callable[..., Any], dtype: np.dtype[Any] = CLOUD_DTYPE) -> list[Any]:
+    """The sensor_msgs/PointField list of a structured dtype; ``point_field`` is the message type to make them of."""
+    fields = []
+    for name in dtype.names or ():
+        kind, offset = dtype.fields[name][:2]  # type: ignore[index]
+        fields.append(point_field(name=name, offset=offset, datatype=_POINT_FIELD_TYPES[kind.str[1:]], count=1))
+    return fields
+
+
+def fill_points(msg: Any, fields: list[Any], points: NDArray[np.void]) -> None:
+    """Write an organised cloud into a sensor_msgs/PointCloud2; leaves the header.
+
+    points: (H, W) structured array of little-endian fields, NaN in x, y and z where invalid (so not dense). fields:
+    ``point_fields`` of its dtype.
+    """
+    msg.height, msg.width = points.shape
+    msg.is_dense = False
+    _fill_cloud(msg, fields, points)
+
+
+def fill_cloud(msg: Any, fields: list[Any], cloud: LabelCloud) -> None:
+    """Write a label's cloud into a sensor_msgs/PointCloud2 of height 1; leaves the header.
+
+    An empty one declares its fields too: readers look for x, y and z before they look at the size. fields:
+    ``point_fields`` of CLOUD_DTYPE.
+    """
+    points = np.empty(len(cloud.xyz), CLOUD_DTYPE)
+    for axis, name in enumerate("xyz"):
+        points[name] = cloud.xyz[:, axis]
+    points["rgb"] = pack_rgb(cloud.rgb)
+    msg.height, msg.width = 1, len(points)
+    msg.is_dense = True
+    _fill_cloud(msg, fields, points)
+
+
+def _fill_cloud(msg: Any, fields: list[Any], points: NDArray[np.void]) -> None:
+    msg.fields = fields
+    msg.is_bigendian = False
+    msg.point_step = points.dtype.itemsize
+    msg.row_step = msg.point_step * msg.width
+    _fill_data(msg, points)
+
+
+def _fill_data(msg: Any, values: NDArray[Any]) -> None:
+    """Copy an array's bytes into ``msg.data``, kept the kind of container that it is."""
+    octets = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
+    if isinstance(msg.data, array.array):  # rclpy: anything else would be checked and copied number by number
+        data = array.array("B")
+        data.frombytes(memoryview(octets))
+        msg.data = data
+    else:  # rosbags
+        msg.data = octets.copy()
+
+
+def _pixels(msg: Any, kind: DTypeLike, channels: int, rows: int) -> NDArray[Any]:
+    """The message's samples as a (rows, width, channels) view that skips the row padding; ValueError where broken."""
+    dtype = np.dtype(kind).newbyteorder(">" if msg.is_bigendian else "<")
+    width, step, pixel_bytes = msg.width, msg.step, channels * dtype.itemsize
+    if not (msg.height > 0 and width > 0):
+        raise ValueError(f"{_name(msg)}: expected a size of at least one pixel")
+    if step < width * pixel_bytes:
+        raise ValueError(f"{_name(msg)}: expected a step of at least {width * pixel_bytes} bytes, got {step}")
+    data = np.frombuffer(msg.data, np.uint8)
+    if data.size < step * rows:
+        raise ValueError(f"{_name(msg)}: expected {step * rows} bytes of data, got {data.size}")
+    return np.ndarray((rows, width, channels), dtype, data, strides=(step, pixel_bytes, dtype.itemsize))
+
+
+def _name(msg: Any) -> str:
+    return f"Image {msg.encoding} of {msg.width}x{msg.height}"
+
+
+def _camera_to_rgb(samples: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
+    """Bayer mosaics and YUV, as (rows, W, channels) uint8 without padding, -> (H, W, 3) uint8 RGB."""
+    rows, width, channels = samples.shape
+    plain = SimpleNamespace(
+        encoding=encoding,
+        height=rows,  # of nv12 and nv21 too, which is how OpenCV counts
+        width=width,
+        step=width * channels,
+        is_bigendian=sys.byteorder != "little",
+        data=np.ascontiguousarray(samples).reshape(-1),
+    )
+    return _u8(_decoder(encoding)(plain, "rgb8"))
+
+
+@functools.cache
+def _decoder(encoding: str) -> Callable[[Any, str], Any]:
+    """cv_bridge where it imports and knows the encoding, rosbags-image otherwise; tried once, on a small image."""
+    from rosbags.image import image_to_cvimage
+
+    trial = SimpleNamespace(encoding=encoding, height=6, width=8, is_bigendian=sys.byteorder != "little")
+    trial.step = 16 if "yuv" in encoding or "uy" in encoding else 8
+    trial.data = np.arange(trial.step * trial.height, dtype=np.uint8)
+    expected = image_to_cvimage(trial, "rgb8")
+    try:
+        from cv_bridge import CvBridge
+
+        decode: Callable[[Any, str], Any] = CvBridge().imgmsg_to_cv2
+        if np.array_equal(decode(trial, "rgb8"), expected):
+            return decode
+        reason = "it decodes to something else"
+    except (ImportError, AttributeError, SystemError, RuntimeError, TypeError, ValueError, cv2.error) as error:
+        # not there, built for another NumPy, without this encoding: all the same here
+        reason = str(error)
+    logger.debug("%s is decoded by rosbags-image, not by cv_bridge: %s", encoding, reason)
+    return image_to_cvimage
+
+
+def _u8(values: Any) -> NDArray[np.uint8]:
+    """OpenCV's results have no precise type."""
+    return np.asarray(values, np.uint8)
