@@ -1,0 +1,199 @@
+"""Pictures for people: colours over the image, a legend of what is in view, depth, and clouds seen from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lseg_ros.structures import Frame, LabelCloud, Segmentation
+from lseg_ros.vocabulary import UNLABELED, Label, Vocabulary
+
+__all__ = ["colourise", "colourise_depth", "demo_picture", "draw_clouds", "overlay", "palette"]
+
+Picture = NDArray[np.uint8]  # (H, W, 3) RGB
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_PAPER = (24, 26, 30)
+_INK = (236, 236, 236)
+_MOST_ENTRIES = 12
+
+
+def palette(vocabulary: Vocabulary) -> NDArray[np.uint8]:
+    """(256, 3) uint8 RGB by id; black where there is no label."""
+    colors = np.zeros((256, 3), np.uint8)
+    for label in vocabulary.labels:
+        colors[label.id] = label.color
+    return colors
+
+
+def colourise(segmentation: Segmentation) -> Picture:
+    """The label map in its labels' colours, (H, W, 3) uint8 RGB."""
+    return palette(segmentation.vocabulary).take(segmentation.label_map, axis=0)
+
+
+def overlay(image: Picture, segmentation: Segmentation, alpha: float = 0.5) -> Picture:
+    """Labels' colours over the image, with a legend of the labels in view, the largest first.
+
+    alpha: 0 shows the image alone, 1 the colours alone; unlabelled pixels always show the image.
+    """
+    blended = cv2.addWeighted(image, 1 - alpha, colourise(segmentation), alpha, 0)
+    unlabelled = (segmentation.label_map == UNLABELED).view(np.uint8)
+    cv2.copyTo(image, unlabelled, blended)
+    return _legend(blended, _in_view(segmentation))
+
+
+def colourise_depth(depth_m: NDArray[np.float32]) -> Picture:
+    """Depth from near (red) to far (blue), between its 2nd and 98th percentile, with the two written in metres."""
+    known = np.isfinite(depth_m)
+    near, far = np.percentile(depth_m[known], (2, 98)) if known.any() else (0.0, 1.0)
+    share = np.where(known, (depth_m - near) / max(far - near, 1e-6), 1)
+    turbo = cv2.applyColorMap((255 * (1 - share.clip(0, 1))).astype(np.uint8), cv2.COLORMAP_TURBO)
+    picture = _u8(cv2.cvtColor(turbo, cv2.COLOR_BGR2RGB))
+    picture[~known] = _PAPER
+    text = f"{near:.1f} m to {far:.1f} m" if known.any() else "no depth"
+    scale, line = _font(len(picture))
+    _box(picture, line // 2, line // 2, _width(text, scale) + line, 2 * line)
+    _write(picture, text, (line, line + line * 3 // 4), scale)
+    return picture
+
+
+def draw_clouds(clouds: Sequence[LabelCloud], size: tuple[int, int]) -> Picture:
+    """Clouds from a point above and to the side of the camera, their labels' colours shaded by the image.
+
+    size: (H, W) of the picture. Far points are painted first, so near ones cover them.
+    """
+    height, width = size
+    picture = np.full((height, width, 3), _PAPER, np.uint8)
+    filled = [cloud for cloud in clouds if len(cloud.xyz)]
+    if not filled:
+        return picture
+    xyz = np.concatenate([cloud.xyz for cloud in filled]).astype(np.float64)
+    colors = np.concatenate([_shaded(cloud) for cloud in filled])
+    pixels, distance = _seen_from_outside(xyz, size)
+    order = np.argsort(-distance)
+    # Points lie as far apart in the picture as the root of the area for each; dots of that size close the gaps.
+    dot = int(np.clip(np.ceil((0.6 * height * width / len(xyz)) ** 0.5), 2, 6))
+    reach = np.arange(dot) - dot // 2
+    row = pixels[order, 1, None, None] + reach[:, None]
+    column = pixels[order, 0, None, None] + reach
+    row, column = np.broadcast_arrays(row, column)
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    picture[row[inside], column[inside]] = np.broadcast_to(colors[order, None, None], (*inside.shape, 3))[inside]
+    return picture
+
+
+def demo_picture(frame: Frame, segmentation: Segmentation, clouds: Sequence[LabelCloud]) -> Picture:
+    """Four panels in one (H', W', 3) uint8 RGB picture: camera image, overlay with legend, depth, clouds in 3D."""
+    width = 640
+    height = round(width * frame.size[0] / frame.size[1])
+    size = (width, height)
+    image = _u8(cv2.resize(frame.image, size, interpolation=cv2.INTER_CUBIC))
+    label_map, confidence = (
+        _u8(cv2.resize(each, size, interpolation=cv2.INTER_NEAREST))
+        for each in (segmentation.label_map, segmentation.confidence)
+    )
+    larger = Segmentation(label_map, confidence, segmentation.vocabulary)  # before the legend: its letters stay sharp
+    depth_m = np.full(frame.size, np.nan, np.float32) if frame.depth_m is None else frame.depth_m
+    depth = colourise_depth(np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)))
+    panels = [
+        _titled(image, "camera"),
+        _titled(overlay(image, larger), f"labels ({len(segmentation.vocabulary)} asked for)"),
+        _titled(depth, "depth"),
+        _titled(draw_clouds(clouds, (height, width)), "a cloud for each label"),
+    ]
+    rows = [np.concatenate([left, _gap(left), right], axis=1) for left, right in (panels[:2], panels[2:])]
+    return np.pad(np.concatenate(rows), ((0, 8), (8, 8), (0, 0)), constant_values=12)
+
+
+def _in_view(segmentation: Segmentation) -> list[Label]:
+    pixels = np.bincount(segmentation.label_map.reshape(-1), minlength=256)
+    labels = [label for label in segmentation.vocabulary.labels if pixels[label.id]]
+    return sorted(labels, key=lambda label: -pixels[label.id])
+
+
+def _legend(picture: Picture, labels: Sequence[Label]) -> Picture:
+    """Write label names beside their colours into the upper left, over at most half the width and most of the height."""
+    height, width = picture.shape[:2]
+    scale, line = _font(height)
+    room = min(_MOST_ENTRIES, (height - 2 * line) // line)
+    if not labels or room < 1:
+        return picture
+    shown = labels if len(labels) <= room else labels[: max(room - 1, 1)]
+    names = [_shortened(label.name, scale, width // 2 - 3 * line) for label in shown]
+    rest = len(labels) - len(shown)
+    lines = [*names, f"and {rest} more"] if rest else names
+    box_width = max(_width(text, scale) for text in lines) + 5 * line // 2
+    _box(picture, line // 2, line // 2, min(box_width, width // 2), line * len(lines) + line // 2)
+    for number, text in enumerate(lines):
+        top = line // 2 + line // 4 + number * line
+        if number < len(shown):
+            corner = (line, top + line // 6)
+            cv2.rectangle(picture, corner, (line + line * 2 // 3, top + line * 5 // 6), shown[number].color, cv2.FILLED)
+        _write(picture, text, (2 * line, top + line * 3 // 4), scale)
+    return picture
+
+
+def _font(height: int) -> tuple[float, int]:
+    """Font scale and line height in pixels that suit a picture of this height."""
+    line = max(12, height // 26)
+    return line / 36, line
+
+
+def _width(text: str, scale: float) -> int:
+    return int(cv2.getTextSize(text, _FONT, scale, 1)[0][0])
+
+
+def _shortened(text: str, scale: float, room: int) -> str:
+    while len(text) > 4 and _width(text, scale) > room:
+        text = text[:-4].rstrip() + "..."
+    return text
+
+
+def _write(picture: Picture, text: str, origin: tuple[int, int], scale: float) -> None:
+    cv2.putText(picture, text, origin, _FONT, scale, _INK, 1, cv2.LINE_AA)
+
+
+def _box(picture: Picture, left: int, top: int, width: int, height: int) -> None:
+    """Darken a rectangle, to write on."""
+    area = picture[top : top + height, left : left + width]
+    area[:] = (area * 0.3 + np.array(_PAPER) * 0.7).astype(np.uint8)
+
+
+def _titled(panel: Picture, title: str) -> Picture:
+    bar = np.full((28, panel.shape[1], 3), 12, np.uint8)
+    _write(bar, title, (2, 19), 0.5)
+    return np.concatenate([bar, panel])
+
+
+def _gap(panel: Picture) -> Picture:
+    return np.full((len(panel), 8, 3), 12, np.uint8)
+
+
+def _shaded(cloud: LabelCloud) -> NDArray[np.uint8]:
+    """(N, 3) colours: the label's, darker where the image is dark."""
+    light = 0.45 + 0.55 * cloud.rgb.astype(np.float32).mean(axis=1, keepdims=True) / 255
+    return (light * np.array(cloud.label.color, np.float32)).astype(np.uint8)
+
+
+def _seen_from_outside(xyz: NDArray[np.float64], size: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Pixels (N, 2) as column, row, and distance (N,) of points in a picture (H, W) that they fill."""
+    low, high = np.percentile(xyz, (2, 98), axis=0)
+    turn, tilt = np.radians((-28, 32))  # the view comes from the left of the camera, and looks down on the scene
+    about_y = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
+    turned = (xyz - (low + high) / 2) @ (about_x @ about_y).T
+    distance = np.maximum(turned[:, 2] + 1.6 * float(np.linalg.norm(high - low)), 0.05)
+    flat = turned[:, :2] / distance[:, None]
+    low, high = np.percentile(flat, (1, 99), axis=0)
+    zoom = 0.88 * min(size[1] / (high[0] - low[0] + 1e-9), size[0] / (high[1] - low[1] + 1e-9))
+    centre = np.array([size[1] / 2, size[0] / 2])
+    return np.rint((flat - (low + high) / 2) * zoom + centre).astype(np.intp), distance
+
+
+def _u8(picture: Any) -> Picture:
+    """OpenCV's results have no precise type."""
+    return np.asarray(picture, np.uint8)
