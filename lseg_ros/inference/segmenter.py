@@ -1,0 +1,187 @@
+"""Words and images in, segmentations out: the network with its device, its precision and its memory for words."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lseg_ros.inference.postprocess import postprocess
+from lseg_ros.inference.preprocess import preprocess
+from lseg_ros.model import load_lseg
+from lseg_ros.settings import check, setting
+from lseg_ros.structures import Segmentation
+from lseg_ros.vocabulary import Vocabulary
+
+__all__ = ["EncodedVocabulary", "PixelEmbeddings", "Segmenter", "SegmenterConfig"]
+
+logger = logging.getLogger(__name__)
+
+_MOST_TEXTS = 4096  # whose embeddings are remembered
+_TEXTS_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """How the network runs."""
+
+    checkpoint: str = setting("demo", "weights: a file, or a preset's name (demo, vitl16, vitb32)")
+    device: str = setting("auto", "where the network runs: auto (a GPU if there is one), cpu, cuda or cuda:N")
+    precision: str = setting(
+        "auto",
+        "of the image encoder; auto is float32 on a CPU and a half precision on a GPU",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    compile: bool = setting(False, "optimise the image encoder with torch.compile (needs a C compiler, takes minutes)")
+    input_size: int = setting(
+        -1, "longer side of the network's input; 0 is the image's own, -1 what the network was made for",
+        unit="px", minimum=-1, maximum=8192,
+    )  # fmt: skip
+    cpu_threads: int = setting(0, "threads of the network on a CPU, 0 for all cores", minimum=0, maximum=1024)
+    unlabeled_threshold: float = setting(
+        0.0, "softmax of the winning label below which a pixel stays unlabelled", minimum=0.0, maximum=1.0, dynamic=True
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedVocabulary:
+    """A vocabulary as the network sees it: embeddings (K, C) float32 of unit norm and ids (K,) uint8, on its device."""
+
+    vocabulary: Vocabulary
+    embeddings: Tensor
+    ids: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class PixelEmbeddings:
+    """What the network makes of one image, before it hears any word.
+
+    pixels: (1, C, h'/2, w'/2) of unit norm. filled: the (h, w) of the network's input that the image fills. size:
+    (H, W) of the image.
+    """
+
+    pixels: Tensor
+    filled: tuple[int, int]
+    size: tuple[int, int]
+
+
+class Segmenter:
+    """LSeg as a function of an image and a vocabulary.
+
+    ``encode`` is slow and may be called by any thread, also while another is in ``segment``. Raises what
+    ``load_lseg`` raises for a missing or foreign checkpoint, and ValueError for a device that is not there.
+    """
+
+    def __init__(self, config: SegmenterConfig | None = None) -> None:
+        self.config = config = config or SegmenterConfig()
+        if config.cpu_threads:
+            torch.set_num_threads(config.cpu_threads)
+        self.device = _device(config.device)
+        self.dtype = _dtype(config.precision, self.device)
+        self.model = load_lseg(config.checkpoint).to(self.device)
+        for part in self.model.children():
+            if part is not self.model.text_encoder:  # words are encoded once: nothing to gain from half precision
+                part.to(self.dtype)
+        preferred = self.model.config.input_size_px
+        self.input_size = preferred if config.input_size < 0 else config.input_size
+        self._encode_image: Callable[[Tensor], Tensor] = (
+            torch.compile(self.model.encode_image) if config.compile else self.model.encode_image
+        )
+        self._known: OrderedDict[str, Tensor] = OrderedDict()  # text -> embedding, the last used last
+        self._lock = threading.Lock()
+        logger.info("%s on %s in %s", config.checkpoint, self.device, self.dtype)
+
+    def encode(self, vocabulary: Vocabulary) -> EncodedVocabulary:
+        """Texts to embeddings: each label's is the mean over its synonyms and prompts, normalised again.
+
+        Texts seen before cost nothing. Raises ValueError that names a label too long for the text encoder.
+        """
+        prompts = [vocabulary.prompts(label) for label in vocabulary.labels]
+        with self._lock:
+            for label, texts in zip(vocabulary.labels, prompts):
+                try:
+                    self.model.text_encoder.tokenize([text for text in texts if text not in self._known])
+                except ValueError as error:
+                    raise ValueError(f"label {label.entry!r}: {error}") from error
+            known = self._texts(dict.fromkeys(text for texts in prompts for text in texts))
+        means = torch.stack([torch.stack([known[text] for text in texts]).mean(dim=0) for texts in prompts])  # (K, C)
+        ids = torch.tensor([label.id for label in vocabulary.labels], dtype=torch.uint8, device=self.device)
+        return EncodedVocabulary(vocabulary, torch.nn.functional.normalize(means, dim=-1), ids)
+
+    @torch.inference_mode()
+    def embed(self, image: NDArray[np.uint8]) -> PixelEmbeddings:
+        """(H, W, 3) uint8 RGB, 32 pixels or more on each side -> pixel embeddings; done when it returns."""
+        config = self.model.config
+        x, filled = preprocess(
+            image, self.input_size, self.model.stride, config.image_mean, config.image_std, self.device
+        )
+        pixels = self._encode_image(x.to(self.dtype))
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return PixelEmbeddings(pixels, filled, image.shape[:2])
+
+    @torch.inference_mode()
+    def label(
+        self, embedded: PixelEmbeddings, encoded: EncodedVocabulary, unlabeled_threshold: float | None = None
+    ) -> Segmentation:
+        """Pixel embeddings and words -> the label of every pixel; the threshold is the settings' where None."""
+        threshold = self.config.unlabeled_threshold if unlabeled_threshold is None else unlabeled_threshold
+        logits = self.model.correlate(embedded.pixels.float(), encoded.embeddings)  # (1, K, h'/2, w'/2)
+        both = postprocess(logits, embedded.filled, embedded.size, encoded.ids, threshold).cpu().numpy()
+        return Segmentation(both[0], both[1], encoded.vocabulary)
+
+    def segment(
+        self, image: NDArray[np.uint8], encoded: EncodedVocabulary, unlabeled_threshold: float | None = None
+    ) -> Segmentation:
+        """(H, W, 3) uint8 RGB -> its segmentation, of its own size: ``embed`` and ``label`` in one."""
+        return self.label(self.embed(image), encoded, unlabeled_threshold)
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Run once on an image of this size, so that the first real frame need not wait for compilers and allocators."""
+        encoded = self.encode(Vocabulary.of(["anything"]))
+        self.segment(np.full((height, width, 3), 127, np.uint8), encoded)
+
+    def _texts(self, texts: Iterable[str]) -> dict[str, Tensor]:
+        """Embeddings (C,) of texts, those of new ones made and remembered; needs the lock."""
+        found = {text: self._known[text] for text in texts if text in self._known}
+        fresh = [text for text in texts if text not in found]
+        for first in range(0, len(fresh), _TEXTS_AT_ONCE):
+            some = fresh[first : first + _TEXTS_AT_ONCE]
+            found.update(zip(some, self.model.encode_text(some)))
+        for text in texts:
+            self._known[text] = found[text]
+            self._known.move_to_end(text)
+        while len(self._known) > _MOST_TEXTS:
+            self._known.popitem(last=False)
+        return found
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch without CUDA
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device: expected auto, cpu, cuda or cuda:N of a GPU that is there, got {name!r} ({reason})") from error
+    return device
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    if precision != "auto":
+        dtype: torch.dtype = getattr(torch, precision)
+        return dtype
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
