@@ -1,0 +1,120 @@
+"""One frame, one straight line: image -> segmentation -> the pictures and points that someone asked for."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lseg_ros.geometry import label_clouds, organise, unproject
+from lseg_ros.inference import EncodedVocabulary, Segmenter
+from lseg_ros.settings import check, setting
+from lseg_ros.structures import Frame, LabelCloud, Segmentation
+from lseg_ros.visualization import overlay
+from lseg_ros.vocabulary import Label, Vocabulary
+
+__all__ = ["Pipeline", "PipelineConfig", "Products", "Want"]
+
+
+class Want(enum.Flag):
+    """What to make of a frame beside its segmentation."""
+
+    NONE = 0
+    OVERLAY = enum.auto()
+    POINTS = enum.auto()
+    LABEL_CLOUDS = enum.auto()
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """What is made of a segmentation."""
+
+    cloud_labels: tuple[str, ...] = setting(
+        (), "labels that get a cloud of their own; empty for all, a name that is not looked for is no error", dynamic=True
+    )
+    depth_min_m: float = setting(0.0, "points nearer than this are invalid", unit="m", minimum=0.0, dynamic=True)
+    depth_max_m: float = setting(
+        0.0, "points farther than this are invalid, 0 for no limit", unit="m", minimum=0.0, dynamic=True
+    )
+    voxel_size_m: float = setting(
+        0.0, "label clouds keep one point per cube of this side, 0 for every point", unit="m", minimum=0.0, dynamic=True
+    )
+    overlay_alpha: float = setting(
+        0.5, "how much of the overlay is label colour", minimum=0.0, maximum=1.0, dynamic=True
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if 0 < self.depth_max_m < self.depth_min_m:
+            raise ValueError(
+                f"depth_max_m: expected 0 or at least depth_min_m ({self.depth_min_m} m), got {self.depth_max_m} m"
+            )
+
+    def labels_with_cloud(self, vocabulary: Vocabulary) -> tuple[Label, ...]:
+        """The labels of ``cloud_labels`` in the vocabulary's order."""
+        wanted = {name.strip().casefold() for name in self.cloud_labels}
+        return tuple(label for label in vocabulary.labels if not wanted or label.name.casefold() in wanted)
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """What was made of one frame; None where it was not asked for, or not possible without depth or intrinsics.
+
+    overlay: (H, W, 3) uint8 RGB with a legend. points: (H, W) of POINT_DTYPE, NaN in x, y and z where invalid.
+    clouds: one for each label with a cloud, also the empty ones. stage_ms: how long each stage took.
+    """
+
+    frame: Frame
+    segmentation: Segmentation
+    overlay: NDArray[np.uint8] | None
+    points: NDArray[np.void] | None
+    clouds: tuple[LabelCloud, ...] | None
+    stage_ms: dict[str, float]
+
+
+class Pipeline:
+    """The network with all that follows it.
+
+    ``config`` may be replaced between frames, by any thread.
+    """
+
+    def __init__(self, segmenter: Segmenter, config: PipelineConfig | None = None) -> None:
+        self.segmenter = segmenter
+        self.config = config or PipelineConfig()
+
+    def process(
+        self, frame: Frame, encoded: EncodedVocabulary, want: Want = Want.NONE, unlabeled_threshold: float | None = None
+    ) -> Products:
+        """All that ``want`` names, of one frame. unlabeled_threshold: see ``Segmenter.label``."""
+        config = self.config  # one for the whole frame
+        stage_ms: dict[str, float] = {}
+        with _timed(stage_ms, "network"):
+            embedded = self.segmenter.embed(frame.image)
+        with _timed(stage_ms, "labels"):
+            segmentation = self.segmenter.label(embedded, encoded, unlabeled_threshold)
+        picture = points = clouds = None
+        if want & Want.OVERLAY:
+            with _timed(stage_ms, "overlay"):
+                picture = overlay(frame.image, segmentation, config.overlay_alpha)
+        if want & (Want.POINTS | Want.LABEL_CLOUDS) and frame.depth_m is not None and frame.intrinsics is not None:
+            with _timed(stage_ms, "points"):
+                xyz = unproject(frame.depth_m, frame.intrinsics, config.depth_min_m, config.depth_max_m or np.inf)
+                if want & Want.POINTS:
+                    points = organise(xyz, frame.image, segmentation)
+            if want & Want.LABEL_CLOUDS:
+                with _timed(stage_ms, "clouds"):
+                    labels = config.labels_with_cloud(encoded.vocabulary)
+                    clouds = label_clouds(xyz, frame.image, segmentation, labels, config.voxel_size_m)
+        return Products(frame, segmentation, picture, points, clouds, stage_ms)
+
+
+@contextmanager
+def _timed(stage_ms: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    stage_ms[stage] = (time.perf_counter() - start) * 1e3
