@@ -1,0 +1,138 @@
+"""Solids whose intersection with a ray is a formula: boxes, ellipsoids, frustums, rectangles and rings.
+
+Every solid lives in a unit frame of its own, ``world = center + rotation @ (half * unit)``:
+a box fills [-1, 1]^3, an ellipsoid is the unit sphere, a frustum (cylinder, cone) stands along z in [-1, 1] with
+radius 1 at the bottom and ``taper`` at the top, a rectangle is z = 0 with |x|, |y| <= 1, and a ring is z = 0 with
+``taper`` <= radius <= 1.
+
+Rays are ``origin + t * direction`` with direction z = 1 in the camera, so that t is the depth along z in metres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Kind", "Solids", "hit", "unit_normals"]
+
+Array = NDArray[Any]
+
+
+class Kind(IntEnum):
+    BOX = 0
+    ELLIPSOID = 1
+    FRUSTUM = 2
+    RECTANGLE = 3
+    RING = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Solids:
+    """P solids.
+
+    kind (P,) int8; center (P, 3), half (P, 3) metres; rotation (P, 3, 3), columns are the solid's axes in the world;
+    taper (P,). float64. The half size along z of the flat kinds is 1, so that their frame can be inverted.
+    """
+
+    kind: Array
+    center: Array
+    half: Array
+    rotation: Array
+    taper: Array
+
+    def __post_init__(self) -> None:
+        count = len(self.kind)
+        shapes = (self.center.shape, self.half.shape, self.rotation.shape, self.taper.shape)
+        if shapes != ((count, 3), (count, 3), (count, 3, 3), (count,)):
+            raise ValueError(f"Solids: expected arrays of {count} solids, got shapes {shapes}")
+        if not np.all(self.half > 0):
+            raise ValueError("half: expected positive sizes in metres")
+
+    @property
+    def extent(self) -> Array:
+        """(P, 3) half sizes of the boxes around the solids: ``half``, with 0 along z for the flat kinds."""
+        extent = self.half.copy()
+        extent[self.kind >= Kind.RECTANGLE, 2] = 0.0
+        return extent
+
+
+def hit(kind: int, taper: float, origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
+    """Where rays first meet one solid, in its unit frame.
+
+    origin: of all rays, outside of the solid. dx, dy, dz: arrays of one shape. Returns t of that shape, NaN or inf
+    where a ray misses; t may be negative where the solid is behind. Divisions by zero are part of the formulas: call
+    it within ``np.errstate(divide="ignore", invalid="ignore")``.
+    """
+    if kind == Kind.BOX:
+        return _hit_box(origin, dx, dy, dz)
+    if kind == Kind.ELLIPSOID:
+        return _hit_ellipsoid(origin, dx, dy, dz)
+    if kind == Kind.FRUSTUM:
+        return _hit_frustum(taper, origin, dx, dy, dz)
+    t = -origin[2] / dz
+    x, y = np.abs(origin[0] + t * dx), np.abs(origin[1] + t * dy)
+    if kind == Kind.RECTANGLE:
+        inside = np.maximum(x, y) <= 1.0
+    else:
+        square = x * x + y * y
+        inside = (square <= 1.0) & (square >= taper * taper)
+    return np.where(inside, t, np.inf)
+
+
+def _hit_box(origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
+    enter, leave = -np.inf, np.inf
+    for start, d in zip(origin, (dx, dy, dz)):
+        inverse = 1.0 / d
+        middle, reach = -start * inverse, np.abs(inverse)
+        enter, leave = np.maximum(enter, middle - reach), np.minimum(leave, middle + reach)
+    return np.where(enter <= leave, enter, np.inf)
+
+
+def _hit_ellipsoid(origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
+    ox, oy, oz = origin
+    a = dx * dx + dy * dy + dz * dz
+    b = ox * dx + oy * dy + oz * dz
+    return -(b + np.sqrt(b * b - a * (ox * ox + oy * oy + oz * oz - 1.0))) / a
+
+
+def _hit_frustum(taper: float, origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
+    ox, oy, oz = origin
+    slope, middle = (taper - 1.0) / 2, (taper + 1.0) / 2  # radius = middle + slope * z
+    radius = middle + slope * oz
+    a = dx * dx + dy * dy - slope * slope * dz * dz
+    b = ox * dx + oy * dy - radius * slope * dz
+    root = np.sqrt(b * b - a * (ox * ox + oy * oy - radius * radius))
+    t = -(b + root) / a
+    t = np.where(np.abs(oz + t * dz) <= 1.0, t, np.inf)
+    if slope:  # steeper than the side, a ray meets the wanted half of the cone with the other root
+        other = (root - b) / a
+        t = np.where((np.abs(oz + other * dz) <= 1.0) & (other < t), other, t)
+    if abs(oz) > 1.0:  # from above or below, the lid is in view
+        lid = 1.0 if oz > 0 else -1.0
+        edge = middle + slope * lid
+        at = (lid - oz) / dz
+        x, y = ox + at * dx, oy + at * dy
+        t = np.where((x * x + y * y <= edge * edge) & (at < t), at, t)
+    return t
+
+
+def unit_normals(kind: Array, taper: Array, x: Array, y: Array, z: Array) -> tuple[Array, Array, Array]:
+    """Gradients at surface points (N,) of the unit frame: not of unit length, flat kinds along +z."""
+    ax, ay, az = np.abs(x), np.abs(y), np.abs(z)
+    box = kind == Kind.BOX
+    frustum = kind == Kind.FRUSTUM
+    flat = (kind >= Kind.RECTANGLE) | (frustum & (az > 0.9995))
+    face_x = box & (ax >= ay) & (ax >= az)
+    face_y = box & ~face_x & (ay >= az)
+    face_z = box & ~face_x & ~face_y
+    slope = (taper - 1.0) / 2
+    side_z = -slope * (slope * z + (taper + 1.0) / 2)
+    nx = np.where(flat | face_y | face_z, 0.0, x)
+    ny = np.where(flat | face_x | face_z, 0.0, y)
+    nz = np.where(face_x | face_y, 0.0, np.where(frustum & ~flat, side_z, z))
+    nz = np.where(flat & ~frustum, 1.0, nz)
+    return nx, ny, nz
