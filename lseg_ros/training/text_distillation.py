@@ -1,0 +1,263 @@
+"""Distil sentence embeddings into a text encoder that is small enough to ship with the demo preset.
+
+The student sees WordNet's words, the whole words of CLIP's own vocabulary, and phrases with colours, materials, sizes
+and prompts. It learns each text's target and how similar the texts of a batch are to each other.
+``python -m lseg_ros.training.text_distillation --help`` lists the settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from open_clip.tokenizer import SimpleTokenizer
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from lseg_ros.model.text_encoder import TextConfig, TextEncoder
+from lseg_ros.settings import check, setting
+from lseg_ros.training import text_teacher, wordnet
+
+__all__ = ["DistillationConfig", "agreement", "distil", "load_text_encoder", "main"]
+
+_LOG = logging.getLogger(__name__)
+_RELATIONS = 5.0  # weight of the similarity-matrix loss beside the cosine loss
+_LENGTH_GROUPS = 8  # batches drawn at once and sorted by length, so that short texts do not wait for long ones
+_TOKEN_SCALE = 0.25  # rms of a token's row at the start; small rows move far within a few sightings of a rare token
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillationConfig:
+    """Settings of the distillation. The defaults make the tower of the demo preset."""
+
+    output: str = setting("lseg_ros/model/weights/demo_text.safetensors", "file of the trained text encoder")
+    wordnet: str = setting("/usr/share/wordnet", "folder of WordNet 3.0 (Debian package wordnet-base)")
+    cache: str = setting("", "file (.npz) that keeps the teacher's embeddings for the next run; empty: none")
+    seed: int = setting(0, "seed of texts, weights and batches", minimum=0)
+    steps: int = setting(4000, "optimiser steps", minimum=1)
+    batch_size: int = setting(1024, "texts per step", minimum=2)
+    learning_rate: float = setting(3e-3, "highest rate of the warm-up and cosine schedule", minimum=0.0)
+    phrases: int = setting(50000, "phrases of adjectives and nouns", minimum=0)
+    held_out: int = setting(1000, "words, and as many phrases, that are never trained on", minimum=1)
+    whitening: float = setting(0.3, "how far the teacher's directions are made alike", minimum=0.0, maximum=1.0)
+    save_every: int = setting(150, "steps between two tests on held-out words; a better encoder is saved", minimum=1)
+    threads: int = setting(1, "CPU threads of torch", minimum=1)
+    width: int = setting(128, "width of the encoder", minimum=1)
+    heads: int = setting(4, "attention heads", minimum=1)
+    layers: int = setting(3, "layers", minimum=1)
+    token_rank: int = setting(88, "numbers per token in the factored token table", minimum=1)
+    context_length: int = setting(16, "longest text, start and end included", unit="tokens", minimum=3)
+    embed_dim: int = setting(128, "length of an embedding", minimum=1, maximum=384)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def text(self) -> TextConfig:
+        return TextConfig(
+            self.width, self.heads, self.layers, self.embed_dim, self.context_length, token_rank=self.token_rank
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+    """Texts as (K, L) int64 tokens, (K, C) float32 targets of unit norm, (K,) float64 share of the training draws."""
+
+    tokens: Tensor
+    targets: Tensor
+    share: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, encoder: TextEncoder, texts: Mapping[str, float], targets: Mapping[str, NDArray[np.float32]]) -> Lesson:
+        share = np.array(list(texts.values()))
+        chosen = torch.from_numpy(np.stack([targets[text] for text in texts]))
+        return cls(encoder.tokenize(list(texts)), chosen, share / share.sum())
+
+
+def main(config: DistillationConfig) -> dict[str, float]:
+    """Train, save the encoder that agrees best with the teacher on held-out words, and return its figures."""
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    random = np.random.default_rng(config.seed)
+    encoder = TextEncoder(config.text)
+    vocabulary = wordnet.words(Path(config.wordnet))
+    whole = _whole_tokens()
+    nouns = {word.text: word.weight for word in vocabulary if word.visible}
+    phrases = wordnet.phrases(nouns, config.phrases, random)
+    groups = ({word.text: word.weight for word in vocabulary}, dict.fromkeys(whole, 1.0), dict.fromkeys(phrases, 1.0))
+    texts = list(dict.fromkeys(text for group in groups for text in group))
+    embeddings = text_teacher.teacher_embeddings(texts, Path(config.cache) if config.cache else None)
+    row = {text: number for number, text in enumerate(texts)}
+    seen = embeddings[[row[text] for text in nouns]]
+    project = text_teacher.Projection.fit(seen, np.array(list(nouns.values())), config.embed_dim, config.whitening)
+    targets = dict(zip(texts, project(embeddings), strict=True))
+
+    fitting = [{text: w for text, w in group.items() if _fits(encoder, text)} for group in groups]
+    held_words = _drawn(fitting[0], config.held_out, random)
+    held_phrases = _drawn(_without(fitting[2], held_words), config.held_out, random)
+    trained = _mixture([_without(group, [*held_words, *held_phrases]) for group in fitting], (0.55, 0.15, 0.30))
+    _start_from_teacher(encoder, {text: number for text, number in whole.items() if text in trained}, targets)
+    tests = {
+        "words": Lesson.of(encoder, dict.fromkeys(held_words, 1.0), targets),
+        "phrases": Lesson.of(encoder, dict.fromkeys(held_phrases, 1.0), targets),
+    }
+    lesson = Lesson.of(encoder, trained, targets)
+    _LOG.info("%d texts, %d parameters", len(trained), sum(p.numel() for p in encoder.parameters()))
+    best: dict[str, float] = {}
+    started = time.monotonic()
+    for step, loss in enumerate(distil(encoder, lesson, config, random), start=1):
+        if step % config.save_every and step != config.steps:
+            continue
+        figures = {f"held_out_{name}": agreement(encoder, test) for name, test in tests.items()}
+        _LOG.info("step %d, %.0f s: loss %.4f %s", step, time.monotonic() - started, loss, figures)
+        if figures["held_out_words"] > best.get("held_out_words", -1.0):
+            best = {**figures, "step": step}
+            _save(encoder, config, best)
+    return best
+
+
+def distil(
+    encoder: TextEncoder, lesson: Lesson, config: DistillationConfig, random: np.random.Generator
+) -> Iterator[float]:
+    """Train ``encoder`` for ``config.steps`` steps on draws from ``lesson``; yields the loss of each step.
+
+    Raises RuntimeError when the loss is no longer a number.
+    """
+    optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=config.steps + 1, pct_start=0.08, cycle_momentum=False
+    )
+    for step, batch in zip(range(config.steps), _batches(lesson, config.batch_size, random), strict=False):
+        encoder.train()
+        loss = _loss(F.normalize(encoder(lesson.tokens[batch]), dim=-1), lesson.targets[batch])
+        if not torch.isfinite(loss):
+            raise RuntimeError(f"loss: expected a finite number, got {loss.item()} in step {step}; lower learning_rate")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        yield loss.item()
+
+
+@torch.inference_mode()
+def agreement(encoder: TextEncoder, lesson: Lesson) -> float:
+    """Mean cosine between what the encoder says and the targets."""
+    encoder.eval()
+    said = torch.cat([encoder(tokens) for tokens in lesson.tokens.split(1024)])
+    return float(F.cosine_similarity(said, lesson.targets).mean())
+
+
+def load_text_encoder(file: Path) -> TextEncoder:
+    """The encoder of a file written here, float32, in eval mode."""
+    with safe_open(file, "pt") as stored:
+        config = TextConfig(**json.loads(stored.metadata()["text_config"]))
+        weights = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
+    encoder = TextEncoder(config)
+    encoder.load_state_dict(weights)
+    return encoder.eval()
+
+
+def _loss(said: Tensor, wanted: Tensor) -> Tensor:
+    """Cosine distance to the targets, and how wrong the similarities between the texts of the batch are."""
+    distance = 1 - (said * wanted).sum(-1).mean()
+    return distance + _RELATIONS * F.mse_loss(said @ said.T, wanted @ wanted.T)
+
+
+def _batches(lesson: Lesson, size: int, random: np.random.Generator) -> Iterator[Tensor]:
+    """Indices (size,) of texts drawn by their share, endlessly; texts of a batch are of similar length."""
+    length = lesson.tokens.argmax(-1).numpy()
+    while True:
+        drawn = random.choice(len(length), size=size * _LENGTH_GROUPS, p=lesson.share)
+        by_length = drawn[np.argsort(length[drawn], kind="stable")].reshape(_LENGTH_GROUPS, size)
+        yield from torch.from_numpy(random.permutation(by_length))
+
+
+def _whole_tokens() -> dict[str, int]:
+    """The words that are one token of CLIP's vocabulary, with its id."""
+    whole = {token.removesuffix("</w>"): i for token, i in SimpleTokenizer().encoder.items() if token.endswith("</w>")}
+    return {text: number for text, number in whole.items() if text.isascii() and text.isalpha() and len(text) > 1}
+
+
+@torch.no_grad()
+def _start_from_teacher(
+    encoder: TextEncoder, whole: Mapping[str, int], targets: Mapping[str, NDArray[np.float32]]
+) -> None:
+    """Let the factored token table begin with what the teacher says of each word that is one token."""
+    tokens, widen = encoder.token_embedding
+    rank = tokens.weight.shape[1]
+    tokens.weight.mul_(0.3 * _TOKEN_SCALE)
+    for text, number in whole.items():
+        start = torch.from_numpy(targets[text][:rank])
+        tokens.weight[number, : len(start)] = start / start.norm() * _TOKEN_SCALE * len(start) ** 0.5
+    torch.nn.init.orthogonal_(widen.weight)
+    encoder.positional_embedding.normal_(std=0.05)
+
+
+def _fits(encoder: TextEncoder, text: str) -> bool:
+    try:
+        encoder.tokenize([text])
+    except ValueError:
+        return False
+    return True
+
+
+def _drawn(texts: Mapping[str, float], count: int, random: np.random.Generator) -> list[str]:
+    return [str(text) for text in random.choice(list(texts), size=count, replace=False)]
+
+
+def _without(texts: Mapping[str, float], excluded: Sequence[str]) -> dict[str, float]:
+    """The texts in which no excluded text stands, alone or among other words."""
+    out = {text.lower() for text in excluded}
+
+    def clear(text: str) -> bool:
+        parts = text.lower().split()
+        spans = (" ".join(parts[i:j]) for i in range(len(parts)) for j in range(i + 1, len(parts) + 1))
+        return out.isdisjoint(spans)
+
+    return {text: weight for text, weight in texts.items() if clear(text)}
+
+
+def _mixture(groups: Sequence[Mapping[str, float]], shares: Sequence[float]) -> dict[str, float]:
+    """One share per text, each group taking part as ``shares`` says; a text of several groups counts in each."""
+    mixed: dict[str, float] = {}
+    for group, share in zip(groups, shares, strict=True):
+        total = sum(group.values())
+        for text, weight in group.items():
+            mixed[text] = mixed.get(text, 0.0) + share * weight / total
+    return mixed
+
+
+def _save(encoder: TextEncoder, config: DistillationConfig, figures: Mapping[str, float]) -> None:
+    """Float16 safetensors with where it came from; the old file stays whole until the new one is."""
+    output = Path(config.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {
+        "text_config": json.dumps(dataclasses.asdict(config.text)),
+        "seed": str(config.seed),
+        "teacher": text_teacher.NAME,
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "figures": json.dumps({name: round(value, 4) for name, value in figures.items()}),
+        "training": json.dumps({k: v for k, v in dataclasses.asdict(config).items() if k not in ("output", "cache")}),
+    }
+    part = output.with_suffix(".part")
+    tensors = {name: value.half().contiguous() for name, value in encoder.state_dict().items()}
+    save_file(tensors, part, metadata=metadata)
+    part.replace(output)
+
+
+if __name__ == "__main__":
+    import tyro
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger(__name__).info("%s", main(tyro.cli(DistillationConfig)))
