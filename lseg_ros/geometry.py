@@ -64,9 +64,7 @@ def project(xyz: NDArray[np.floating], camera: Intrinsics) -> NDArray[np.float64
     return np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy], axis=-1)
 
 
-def organise(
-    xyz: NDArray[np.float32], image: NDArray[np.uint8], segmentation: Segmentation
-) -> NDArray[np.void]:
+def organise(xyz: NDArray[np.float32], image: NDArray[np.uint8], segmentation: Segmentation) -> NDArray[np.void]:
     """The organised cloud: (H, W) of POINT_DTYPE, one point per mask pixel, confidence from 0 to 1.
 
     Pixels without a point (NaN in x, y and z) keep colour, label and confidence, so that the cloud says what the

@@ -37,12 +37,20 @@ logger = logging.getLogger(__name__)
 _BAYER = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
 # encoding -> samples per pixel, bytes per sample (nv12 and nv21 also have half as many rows again, with the colours)
 _COLOR_LAYOUTS = {
-    **{"mono8": (1, 1), "mono16": (1, 2)},
-    **{"rgb8": (3, 1), "bgr8": (3, 1), "rgba8": (4, 1), "bgra8": (4, 1)},
+    "mono8": (1, 1),
+    "mono16": (1, 2),
+    "rgb8": (3, 1),
+    "bgr8": (3, 1),
+    "rgba8": (4, 1),
+    "bgra8": (4, 1),
     **{f"{each}8": (1, 1) for each in _BAYER},
     **{f"{each}16": (1, 2) for each in _BAYER},
-    **{"yuv422": (2, 1), "uyvy": (2, 1), "yuv422_yuy2": (2, 1), "yuyv": (2, 1)},  # the second names are newer
-    **{"nv12": (1, 1), "nv21": (1, 1)},
+    "yuv422": (2, 1),
+    "uyvy": (2, 1),  # the newer name of yuv422
+    "yuv422_yuy2": (2, 1),
+    "yuyv": (2, 1),  # the newer name of yuv422_yuy2
+    "nv12": (1, 1),
+    "nv21": (1, 1),
 }
 _DEPTH_LAYOUTS = {"16UC1": "u2", "32FC1": "f4"}
 _POINT_FIELD_TYPES = {"u4": 6, "f4": 7}  # sensor_msgs/PointField UINT32 and FLOAT32
@@ -58,7 +66,7 @@ def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
         raise ValueError(f"encoding: expected one of {', '.join(_COLOR_LAYOUTS)}, got {msg.encoding!r}")
     channels, sample_bytes = _COLOR_LAYOUTS[msg.encoding]
     two_planes = msg.encoding.startswith("nv")
-    if two_planes and (msg.height % 2 or msg.width % 2) or channels == 2 and msg.width % 2:
+    if (msg.width % 2 and (two_planes or channels == 2)) or (msg.height % 2 and two_planes):
         raise ValueError(f"{_name(msg)}: expected a size that this encoding can halve")
     rows = msg.height * 3 // 2 if two_planes else msg.height
     pixels = _pixels(msg, "u1", channels * sample_bytes, rows)
@@ -192,7 +200,7 @@ def _fill_data(msg: Any, values: NDArray[Any]) -> None:
     octets = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
     if isinstance(msg.data, array.array):  # rclpy: anything else would be checked and copied number by number
         data = array.array("B")
-        data.frombytes(memoryview(octets))
+        data.frombytes(octets.data)
         msg.data = data
     else:  # rosbags
         msg.data = octets.copy()
@@ -233,24 +241,25 @@ def _camera_to_rgb(samples: NDArray[np.uint8], encoding: str) -> NDArray[np.uint
 @functools.cache
 def _decoder(encoding: str) -> Callable[[Any, str], Any]:
     """cv_bridge where it imports and knows the encoding, rosbags-image otherwise; tried once, on a small image."""
-    from rosbags.image import image_to_cvimage
+    from rosbags.image import image_to_cvimage as rosbags_decode
 
+    decode: Callable[[Any, str], Any] = rosbags_decode  # its type asks for a class, its code for attributes
     trial = SimpleNamespace(encoding=encoding, height=6, width=8, is_bigendian=sys.byteorder != "little")
     trial.step = 16 if "yuv" in encoding or "uy" in encoding else 8
     trial.data = np.arange(trial.step * trial.height, dtype=np.uint8)
-    expected = image_to_cvimage(trial, "rgb8")
+    expected = decode(trial, "rgb8")
     try:
         from cv_bridge import CvBridge
 
-        decode: Callable[[Any, str], Any] = CvBridge().imgmsg_to_cv2
-        if np.array_equal(decode(trial, "rgb8"), expected):
-            return decode
+        bridge_decode: Callable[[Any, str], Any] = CvBridge().imgmsg_to_cv2
+        if np.array_equal(bridge_decode(trial, "rgb8"), expected):
+            return bridge_decode
         reason = "it decodes to something else"
     except (ImportError, AttributeError, SystemError, RuntimeError, TypeError, ValueError, cv2.error) as error:
         # not there, built for another NumPy, without this encoding: all the same here
         reason = str(error)
     logger.debug("%s is decoded by rosbags-image, not by cv_bridge: %s", encoding, reason)
-    return image_to_cvimage
+    return decode
 
 
 def _u8(values: Any) -> NDArray[np.uint8]:

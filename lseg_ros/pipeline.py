@@ -35,7 +35,9 @@ class PipelineConfig:
     """What is made of a segmentation."""
 
     cloud_labels: tuple[str, ...] = setting(
-        (), "labels that get a cloud of their own; empty for all, a name that is not looked for is no error", dynamic=True
+        (),
+        "labels that get a cloud of their own; empty for all, a name that is not looked for is no error",
+        dynamic=True,
     )
     depth_min_m: float = setting(0.0, "points nearer than this are invalid", unit="m", minimum=0.0, dynamic=True)
     depth_max_m: float = setting(

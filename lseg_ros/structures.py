@@ -103,7 +103,7 @@ class LabelCloud:
 
 
 def pack_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(..., 3) uint8 colours -> (...) float32 whose bits are 0x00RRGGBB (with an alpha byte set they could be a NaN)."""
+    """(..., 3) uint8 colours -> (...) float32 with the bits 0x00RRGGBB (an alpha byte could make it a NaN)."""
     red, green, blue = (rgb[..., channel].astype("<u4") for channel in range(3))
     packed: NDArray[np.float32] = (red << 16 | green << 8 | blue).view("<f4")
     return packed

@@ -43,7 +43,7 @@ def overlay(image: Picture, segmentation: Segmentation, alpha: float = 0.5) -> P
     blended = cv2.addWeighted(image, 1 - alpha, colourise(segmentation), alpha, 0)
     unlabelled = (segmentation.label_map == UNLABELED).view(np.uint8)
     cv2.copyTo(image, unlabelled, blended)
-    return _legend(blended, _in_view(segmentation))
+    return _legend(_u8(blended), _in_view(segmentation))
 
 
 def colourise_depth(depth_m: NDArray[np.float32]) -> Picture:
@@ -116,7 +116,7 @@ def _in_view(segmentation: Segmentation) -> list[Label]:
 
 
 def _legend(picture: Picture, labels: Sequence[Label]) -> Picture:
-    """Write label names beside their colours into the upper left, over at most half the width and most of the height."""
+    """Write label names beside their colours into the upper left, over at most half of the width."""
     height, width = picture.shape[:2]
     scale, line = _font(height)
     room = min(_MOST_ENTRIES, (height - 2 * line) // line)

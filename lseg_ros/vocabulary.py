@@ -80,23 +80,16 @@ class Vocabulary:
             raise ValueError(f"ids: expected one per label ({len(texts)}), got {len(ids)}")
         known = {label.name.casefold(): label for label in (*self.retired, *self.labels)}
         owner = {label.id: label.name for label in known.values()}
-        wanted = [_checked_id(each, name, owner) for each, (name, *_) in zip(ids, texts)] if ids is not None else None
-        if wanted is None:
-            fresh = iter(sorted(set(range(1, MAX_ID + 1)) - set(owner)))
-            wanted = [
-                known[name.casefold()].id if name.casefold() in known else next(fresh, None) for name, *_ in texts
-            ]
-        if None in wanted:
-            raise ValueError(
-                f"labels: all {MAX_ID} ids have been given out and an id is never given to another label; "
-                f"restart the node to start afresh (no id left for {texts[wanted.index(None)][0]!r})"
-            )
+        if ids is None:
+            wanted = _next_ids([name for name, *_ in texts], known)
+        else:
+            wanted = [_checked_id(each, name, owner) for each, (name, *_) in zip(ids, texts)]
         slugs: set[str] = set()
         labels = []
         for number, synonyms in zip(wanted, texts):
             old = known.get(synonyms[0].casefold())
             color = (colors or {}).get(synonyms[0]) or (old.color if old else color_of(synonyms[0]))
-            labels.append(Label(number, synonyms, tuple(color), slug(synonyms[0], slugs)))
+            labels.append(Label(number, synonyms, _checked_color(color, synonyms[0]), slug(synonyms[0], slugs)))
         now = {label.name.casefold() for label in labels}
         retired = tuple(label for name, label in known.items() if name not in now)
         return Vocabulary(tuple(labels), self.prompt_templates, self.epoch + 1, retired)
@@ -150,7 +143,7 @@ def slug(name: str, taken: set[str] | None = None) -> str:
     The result is added to ``taken``.
     """
     taken = set() if taken is None else taken
-    base = re.sub(r"[^a-z0-9]+", "_", name.casefold()).strip("_") or "label"
+    base = re.sub(r"[^a-z0-9]+", "_", name.casefold())[:64].strip("_") or "label"  # DDS ends topics at 255 characters
     if base[0].isdigit() or base in _TRANSPORTS:
         base = f"label_{base}"
     candidate, number = base, 2
@@ -186,6 +179,23 @@ def _parsed(entries: Iterable[str]) -> list[tuple[str, ...]]:
     return parsed
 
 
+def _next_ids(names: Sequence[str], known: Mapping[str, Label]) -> list[int]:
+    """An id per name: its own where it has one, else the lowest that was never given out; ValueError where none is."""
+    given = {label.id for label in known.values()}
+    fresh = iter([number for number in range(1, MAX_ID + 1) if number not in given])
+    ids = []
+    for name in names:
+        old = known.get(name.casefold())
+        number = old.id if old else next(fresh, None)
+        if number is None:
+            raise ValueError(
+                f"labels: all {MAX_ID} ids have been given out and an id is never given to another label; "
+                f"restart the node to start afresh (no id left for {name!r})"
+            )
+        ids.append(number)
+    return ids
+
+
 def _checked_id(number: int, name: str, owner: dict[int, str]) -> int:
     """``number`` for ``name``, entered into ``owner``; ValueError where it is out of range or another's."""
     if not 1 <= number <= MAX_ID:
@@ -197,6 +207,13 @@ def _checked_id(number: int, name: str, owner: dict[int, str]) -> int:
     if held is not None:
         raise ValueError(f"id of {name!r}: it has been {held} since it was first used and cannot become {number}")
     return int(number)
+
+
+def _checked_color(color: Sequence[int], name: str) -> tuple[int, int, int]:
+    if len(color) != 3 or not all(0 <= channel <= 255 for channel in color):
+        raise ValueError(f"color of {name!r}: expected red, green and blue from 0 to 255, got {tuple(color)}")
+    red, green, blue = (int(channel) for channel in color)
+    return red, green, blue
 
 
 def _checked_templates(templates: Sequence[str]) -> tuple[str, ...]:

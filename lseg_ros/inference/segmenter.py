@@ -147,7 +147,7 @@ class Segmenter:
         return self.label(self.embed(image), encoded, unlabeled_threshold)
 
     def warm_up(self, height: int, width: int) -> None:
-        """Run once on an image of this size, so that the first real frame need not wait for compilers and allocators."""
+        """Run once on an image of this size, so that the first real frame does not wait for a compiler."""
         encoded = self.encode(Vocabulary.of(["anything"]))
         self.segment(np.full((height, width, 3), 127, np.uint8), encoded)
 
@@ -174,7 +174,9 @@ def _device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch without CUDA
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device: expected auto, cpu, cuda or cuda:N of a GPU that is there, got {name!r} ({reason})") from error
+        raise ValueError(
+            f"device: expected auto, cpu, cuda or cuda:N of a GPU that is there, got {name!r} ({reason})"
+        ) from error
     return device
 
 
