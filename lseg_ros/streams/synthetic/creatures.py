@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lseg_ros.streams.synthetic.furniture import other_paint
-from lseg_ros.streams.synthetic.materials import Paint, Texture, plain
+from lseg_ros.streams.synthetic.materials import Paint, Texture, other_paint, plain
 from lseg_ros.streams.synthetic.things import Thing, lean
 
 __all__ = ["bird", "cat", "dog", "horse", "person"]
@@ -28,7 +27,7 @@ def person(rng: Rng) -> Thing:
     skin = plain(tuple(np.array([232, 188, 158]) * (1 - (k := rng.random())) + np.array([92, 58, 42]) * k))
     hair = plain(((26, 22, 20), (92, 58, 30), (206, 168, 92), (170, 168, 164))[rng.integers(4)], Texture.NOISE, 20.0)
     legs, shoes = other_paint(rng), other_paint(rng).shade(0.6)
-    step, lift = t.size(0.0, 0.22), t.size(0.03, 0.3)
+    step, lift = t.size(0.0, 0.22), t.size(0.02, 0.2)
     for side in (-1, 1):
         x, foot = side * 0.1, side * step
         t.rod((x, foot, 0.06), (x * 0.9, 0, 0.86), 0.065, legs, taper=1.35)
@@ -98,8 +97,8 @@ def cat(rng: Rng) -> Thing:
     for side in (-1, 1):
         t.cylinder((x + side * 0.072, y + 0.01, z + 0.06), 0.05, 0.12, taper=0.0, squash=0.5)
         t.ball((x + side * 0.045, y - 0.09, z + 0.02), 0.02, plain((150, 190, 60)))
-    for start, end in zip(tail, tail[1:]):
-        t.rod(start, end, 0.026)
+    for i, end in enumerate(tail[1:]):
+        t.rod(tail[i], end, 0.026)
         t.ball(end, 0.026)
     t.reach, t.scale = 0.38, t.size(0.9, 1.3)
     return t

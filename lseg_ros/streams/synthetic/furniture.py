@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lseg_ros.streams.synthetic.classes import COLORS
-from lseg_ros.streams.synthetic.materials import Paint, Texture, main_paint
+from lseg_ros.streams.synthetic.materials import Paint, Texture, main_paint, other_paint
 from lseg_ros.streams.synthetic.things import Thing, lean
 
 __all__ = ["bed", "bench", "cabinet", "chair", "lamp", "rug", "shelf", "sofa", "table"]
@@ -13,12 +12,6 @@ __all__ = ["bed", "bench", "cabinet", "chair", "lamp", "rug", "shelf", "sofa", "
 Rng = np.random.Generator
 _SOLID = (Texture.PLAIN, Texture.WOOD, Texture.WOOD)
 _CLOTH = (Texture.PLAIN, Texture.STRIPES, Texture.CHECKS, Texture.NOISE)
-
-
-def other_paint(rng: Rng, textures: tuple[Texture, ...] = ()) -> Paint:
-    """Paint of any nameable colour, for a part that is not the main one."""
-    names = tuple(COLORS)
-    return main_paint(rng, names[rng.integers(len(names))], textures)
 
 
 def table(rng: Rng) -> Thing:

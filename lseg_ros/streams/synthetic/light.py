@@ -45,7 +45,9 @@ class Light:
     room: tuple[float, float, float, float, float] | None
 
 
-def light_of(rng: np.random.Generator, scene: Scene, bounds: tuple[float, float, float, float], ceiling: float) -> Light:
+def light_of(
+    rng: np.random.Generator, scene: Scene, bounds: tuple[float, float, float, float], ceiling: float
+) -> Light:
     """Random light for a scene: lamps and a window's direction indoors, sun and sky outdoors."""
     azimuth, height = rng.uniform(0, 2 * math.pi), rng.uniform(0.35, 1.2)
     sun = np.array([math.cos(azimuth) * math.cos(height), math.sin(azimuth) * math.cos(height), math.sin(height)])
@@ -60,7 +62,9 @@ def light_of(rng: np.random.Generator, scene: Scene, bounds: tuple[float, float,
     else:
         overcast = rng.random()
         sun_rgb = tint * 1.1 * (1 - 0.85 * overcast)
-        sky_rgb = (np.array([0.5, 0.58, 0.7]) * (1 - overcast) + np.array([0.7, 0.7, 0.7]) * overcast) * rng.uniform(0.7, 1)
+        sky_rgb = (np.array([0.5, 0.58, 0.7]) * (1 - overcast) + np.array([0.7, 0.7, 0.7]) * overcast) * rng.uniform(
+            0.7, 1
+        )
         bulb, bulb_rgb = np.zeros(3), np.zeros(3)
         area, room = (-9.0, 9.0, -2.0, 13.0), None
     zenith, horizon = _sky(rng)
@@ -122,7 +126,9 @@ def paint(scene: Scene, light: Light, sight: Sight, position: Array, rotation: A
     if not full:
         none = np.flatnonzero(solid < 0)
         rgb[:, none] = _sky_rgb(light, [turn[i, 0] * x[none] + turn[i, 1] * y[none] + turn[i, 2] for i in range(3)])
-    rgb[:, where] = _surface_rgb(scene, light, solid[where], sight.depth.ravel()[where], x[where], y[where], position, turn, lens)
+    rgb[:, where] = _surface_rgb(
+        scene, light, solid[where], sight.depth.ravel()[where], x[where], y[where], position, turn, lens
+    )
     return np.ascontiguousarray(rgb.T).reshape(*shape, 3)
 
 
@@ -139,7 +145,15 @@ def _sky_rgb(light: Light, direction: list[Array]) -> Array:
 
 
 def _surface_rgb(
-    scene: Scene, light: Light, solid: Array, depth: Array, x: Array, y: Array, position: Array, turn: Array, lens: Intrinsics
+    scene: Scene,
+    light: Light,
+    solid: Array,
+    depth: Array,
+    x: Array,
+    y: Array,
+    position: Array,
+    turn: Array,
+    lens: Intrinsics,
 ) -> Array:
     """(3, N) linear RGB of surface points."""
     solids = scene.solids

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lseg_ros.streams.synthetic.classes import COLORS
 
-__all__ = ["Paint", "Texture", "linear", "main_paint", "mixture", "smooth_noise"]
+__all__ = ["Paint", "Texture", "linear", "main_paint", "mixture", "other_paint", "plain", "smooth_noise"]
 
 Array = NDArray[Any]
 RGB = tuple[float, float, float]
@@ -37,10 +37,23 @@ class Paint(NamedTuple):
     b: RGB
     per_m: float = 4.0
 
+    def pale(self, share: float) -> Paint:
+        """The same paint with a share of white in it."""
+        return self._replace(a=_toward(self.a, 0.8, share), b=_toward(self.b, 0.8, share))
+
     def shade(self, factor: float) -> Paint:
         """The same paint, darker (below 1) or brighter."""
-        a, b = (tuple(min(1.0, channel * factor) for channel in color) for color in (self.a, self.b))
-        return self._replace(a=a, b=b)
+        return self._replace(a=_scaled(self.a, factor), b=_scaled(self.b, factor))
+
+
+def _toward(color: RGB, white: float, share: float) -> RGB:
+    r, g, b = color
+    return r + (white - r) * share, g + (white - g) * share, b + (white - b) * share
+
+
+def _scaled(color: RGB, factor: float) -> RGB:
+    r, g, b = color
+    return min(1.0, r * factor), min(1.0, g * factor), min(1.0, b * factor)
 
 
 def linear(rgb: tuple[float, float, float]) -> RGB:
@@ -62,6 +75,12 @@ def main_paint(rng: np.random.Generator, color: str, textures: tuple[Texture, ..
     other = base * rng.uniform(0.62, 0.9) if base.mean() > 70 else base * rng.uniform(1.3, 1.9)
     texture = textures[rng.integers(len(textures))] if textures else Texture.PLAIN
     return Paint(texture, linear(tuple(base)), linear(tuple(other)), float(rng.uniform(3.0, 9.0)))
+
+
+def other_paint(rng: np.random.Generator, textures: tuple[Texture, ...] = ()) -> Paint:
+    """Paint of any nameable colour, for a part that is not the main one."""
+    names = tuple(COLORS)
+    return main_paint(rng, names[rng.integers(len(names))], textures)
 
 
 @lru_cache(maxsize=1)

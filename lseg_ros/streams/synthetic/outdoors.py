@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lseg_ros.streams.synthetic.belongings import leaf_paint
-from lseg_ros.streams.synthetic.furniture import other_paint
-from lseg_ros.streams.synthetic.materials import Paint, Texture, linear, main_paint, plain
+from lseg_ros.streams.synthetic.materials import Paint, Texture, linear, main_paint, other_paint, plain
 from lseg_ros.streams.synthetic.things import Thing, lean
 
-__all__ = ["door", "fence", "house", "room_shell", "street_lamp", "traffic_cone", "tree", "window"]
+__all__ = ["door", "fence", "ground", "house", "room_shell", "street_lamp", "traffic_cone", "tree", "window"]
 
 Rng = np.random.Generator
 _FLOORS = (Texture.WOOD, Texture.TILES, Texture.CHECKS, Texture.NOISE, Texture.PLAIN)
@@ -27,7 +28,9 @@ def tree(rng: Rng) -> Thing:
         high = t.size(3.0, 5.0)
         t.cylinder((0, 0, 0), 0.14, 0.8, bark)
         for i in range(3):
-            t.cylinder((0, 0, 0.5 + high * 0.25 * i), (1.15 - 0.28 * i), high * 0.42, leaf.shade(0.8 + 0.15 * i), taper=0.05)
+            t.cylinder(
+                (0, 0, 0.5 + high * 0.25 * i), (1.15 - 0.28 * i), high * 0.42, leaf.shade(0.8 + 0.15 * i), taper=0.05
+            )
     else:
         stem = t.size(1.1, 2.0)
         t.cylinder((0, 0, 0), t.size(0.13, 0.24), stem + 0.6, bark, taper=0.7)
@@ -79,8 +82,8 @@ def door(rng: Rng) -> Thing:
     return t
 
 
-def house(rng: Rng) -> tuple[Thing, float, float, float]:
-    """Walls and a roof with a chimney; returns it with its width, depth and the height of its walls."""
+def house(rng: Rng) -> tuple[Thing, float, float]:
+    """Walls and a roof with a chimney; returns it with its width and depth."""
     t = Thing("house", rng, textures=(Texture.PLAIN, Texture.BRICKS, Texture.WOOD))
     t.paint = t.paint._replace(per_m=t.size(1.5, 3.0))
     wide, deep, high = t.size(4.5, 7.5), t.size(4.0, 5.0), t.size(2.6, 3.4)
@@ -99,7 +102,7 @@ def house(rng: Rng) -> tuple[Thing, float, float, float]:
     else:
         t.box((0, 0, high), (wide + 0.3, deep + 0.3, 0.25), roof)
     t.reach = max(wide, deep) / 2
-    return t, wide, deep, high
+    return t, wide, deep
 
 
 def fence(rng: Rng) -> Thing:
@@ -158,15 +161,15 @@ def room_shell(rng: Rng, left: float, right: float, front: float, back: float, h
     """Floor, ceiling and four walls of a room whose corners are (left, front) and (right, back)."""
     x, y, wide, deep, more = (left + right) / 2, (front + back) / 2, right - left, back - front, 0.02
     floor = Thing("floor", rng, textures=_FLOORS)
-    floor.paint = floor.paint._replace(per_m=floor.size(1.5, 4.0))
+    floor.paint = floor.paint.pale(floor.size(0.0, 0.35))._replace(per_m=floor.size(1.5, 4.0))
     floor.rectangle((x, y, 0), wide + more, deep + more)
     ceiling = Thing("ceiling", rng, textures=(Texture.PLAIN, Texture.PLAIN, Texture.TILES, Texture.WOOD))
     if rng.random() < 0.5:
         ceiling.paint = main_paint(rng, "white", (Texture.PLAIN, Texture.TILES))._replace(per_m=1.6)
     ceiling.rectangle((x, y, high), wide + more, deep + more, turn=lean(math.pi))
     wall = Thing("wall", rng, textures=_WALLS)
-    paint = wall.paint._replace(per_m=wall.size(1.5, 4.0))
-    accent = other_paint(rng, _WALLS) if rng.random() < 0.3 else paint
+    paint = wall.paint.pale(wall.size(0.0, 0.6))._replace(per_m=wall.size(1.5, 4.0))
+    accent = other_paint(rng, _WALLS).pale(wall.size(0.0, 0.5)) if rng.random() < 0.3 else paint
     skirting = other_paint(rng)
     half = math.pi / 2
     for at, run, turn, coat in (
@@ -207,6 +210,6 @@ def ground(rng: Rng, name: str, left: float, right: float, front: float, back: f
     return t
 
 
-def _turn(angle: float) -> np.ndarray:
+def _turn(angle: float) -> NDArray[Any]:
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])

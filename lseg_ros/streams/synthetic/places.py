@@ -9,6 +9,7 @@ import numpy as np
 
 from lseg_ros.streams.synthetic import belongings, creatures, furniture, outdoors, vehicles
 from lseg_ros.streams.synthetic.camera import CameraPath
+from lseg_ros.streams.synthetic.materials import Texture, plain
 from lseg_ros.streams.synthetic.site import Menu, Site, pick
 from lseg_ros.streams.synthetic.things import Thing
 
@@ -24,16 +25,16 @@ _ROOMS: dict[str, tuple[Menu, Menu]] = {
         ((f.table, 1.5), (f.chair, 1), (f.rug, 2), (c.cat, 2), (c.dog, 2), (b.ball, 1.5), (c.person, 2), (f.lamp, 1)),
     ),
     "bedroom": (
-        ((f.bed, 6), (f.cabinet, 2), (o.door, 1.5), (f.lamp, 1.5), (o.window, 1), (f.shelf, 1)),
-        ((f.rug, 2), (c.cat, 2), (b.box, 1.5), (b.ball, 1.5), (f.chair, 1), (c.person, 1.5), (f.lamp, 1)),
+        ((f.bed, 8), (f.cabinet, 1.5), (o.door, 1.5), (f.lamp, 1.5), (o.window, 1), (f.shelf, 1)),
+        ((f.rug, 3), (c.cat, 2), (b.box, 1.5), (b.ball, 1.5), (f.chair, 1), (c.person, 1.5), (f.lamp, 1)),
     ),
     "kitchen": (
-        ((f.cabinet, 5), (o.door, 1.5), (o.window, 1), (f.shelf, 1.5), (f.table, 1)),
+        ((f.cabinet, 5), (f.sofa, 0.6), (o.door, 1.5), (o.window, 1), (f.shelf, 1.5), (f.table, 1)),
         ((f.table, 3), (f.chair, 1), (c.person, 2), (c.dog, 1.5), (c.cat, 1), (b.box, 1), (b.bottle, 0.5)),
     ),
     "office": (
-        ((f.shelf, 3), (f.table, 2), (f.cabinet, 2), (o.door, 1.5), (o.window, 1), (b.potted_plant, 1.5)),
-        ((f.table, 3), (f.chair, 2), (c.person, 2), (b.potted_plant, 1.5), (b.box, 2), (f.lamp, 1)),
+        ((f.shelf, 3), (f.table, 2), (f.cabinet, 2), (o.door, 1.5), (f.sofa, 1.2), (b.potted_plant, 1.5)),
+        ((f.table, 3), (f.chair, 2), (f.rug, 1.2), (c.person, 2), (b.potted_plant, 1.5), (b.box, 2), (f.lamp, 1)),
     ),
     "workshop": (
         ((f.table, 3), (f.shelf, 3), (b.ladder, 3), (o.door, 1.5), (b.barrel, 2), (o.window, 1), (v.bicycle, 2)),
@@ -43,7 +44,7 @@ _ROOMS: dict[str, tuple[Menu, Menu]] = {
 _OPEN: dict[str, Menu] = {
     "yard": (
         (f.bench, 2), (f.table, 2), (f.chair, 1), (o.tree, 2), (b.barrel, 2), (b.ladder, 2.5), (b.ball, 2), (c.dog, 2),
-        (c.cat, 1.5), (c.bird, 2.5), (c.person, 1.5), (b.potted_plant, 1), (v.bicycle, 2), (c.horse, 1), (b.hammer, 1),
+        (c.cat, 1.5), (c.bird, 2.5), (c.person, 1.5), (b.potted_plant, 1), (v.bicycle, 2), (c.horse, 2), (b.hammer, 1),
     ),
     "street": (
         (c.person, 2.5), (o.street_lamp, 3), (o.traffic_cone, 3), (v.bicycle, 3), (f.bench, 2), (o.tree, 1.5),
@@ -54,15 +55,19 @@ _OPEN: dict[str, Menu] = {
         (o.street_lamp, 2), (c.horse, 3),
     ),
     "car park": (
-        (o.traffic_cone, 4), (o.street_lamp, 3), (c.person, 2), (b.barrel, 2), (v.bicycle, 1.5), (b.box, 1.5), (c.bird, 1),
+        (o.traffic_cone, 4), (o.street_lamp, 3), (c.person, 2), (b.barrel, 2), (v.bicycle, 1.5), (b.box, 1.5),
+        (c.bird, 1),
     ),
 }  # fmt: skip
-_VEHICLES: Menu = ((v.car, 3.0), (v.truck, 2.2), (v.bus, 2.4))
+_VEHICLES: Menu = ((v.car, 3.6), (v.truck, 2.2), (v.bus, 2.4))
 _SURPRISES: Menu = (
-    (b.barrel, 1), (b.ladder, 1), (v.bicycle, 1), (o.traffic_cone, 1.5), (c.bird, 1.5), (c.horse, 1.2), (b.hammer, 1),
+    (b.barrel, 1), (b.ladder, 1), (v.bicycle, 1), (o.traffic_cone, 1.5), (c.bird, 1.5), (c.horse, 1.5), (b.hammer, 1),
     (f.chair, 1), (b.television, 1.2), (b.ball, 1), (b.potted_plant, 1), (f.bench, 1.5), (c.dog, 1), (c.cat, 1),
-    (b.box, 1), (b.bottle, 0.6), (b.cup, 0.6), (f.sofa, 0.5), (f.lamp, 0.6),
+    (b.box, 1), (b.bottle, 0.6), (b.cup, 0.6), (f.sofa, 1.2), (f.lamp, 0.6), (f.rug, 0.6),
 )  # fmt: skip
+
+
+_NEAREST = {"tree": 2.6, "horse": 1.8, "street lamp": 1.8}  # metres; what would fill the view from nearer
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +88,7 @@ class Place:
 def place_of(rng: Rng) -> Place:
     """A random place."""
     kinds = (*_ROOMS, *_OPEN)
-    kind = kinds[int(rng.choice(len(kinds), p=[0.13, 0.12, 0.1, 0.1, 0.11, 0.12, 0.13, 0.1, 0.09]))]
+    kind = kinds[int(rng.choice(len(kinds), p=[0.14, 0.14, 0.1, 0.1, 0.1, 0.11, 0.12, 0.11, 0.08]))]
     return _room(rng, kind) if kind in _ROOMS else _open_place(rng, kind)
 
 
@@ -108,7 +113,7 @@ def _room(rng: Rng, kind: str) -> Place:
     site = Site(rng, bounds, 1.1)
     site.things += outdoors.room_shell(rng, *bounds, float(high))
     for wall in ("back", "left", "right"):
-        site.along_wall(wall, walls, o.window, 0.55)
+        site.along_wall(wall, walls, 0.6)
     _stand_about(site, floor, int(rng.integers(4, 8)), 3.6, 0.95)
     _stand_about(site, _SURPRISES, int(rng.integers(1, 3)), 3.0, 0.85)
     site.set_tables(0.85)
@@ -121,11 +126,11 @@ def _stand_about(site: Site, menu: Menu, count: int, far: float, spread: float) 
         thing = pick(site.rng, menu)(site.rng)
         if sum(each.name == thing.name for each in site.things) >= 3:
             continue
-        if thing.name == "rug":
+        if thing.name == "rug" and site.back < 7:
             site.put(thing, site.rng.uniform(-1, 1), site.rng.uniform(1.6, 2.8), site.rng.normal(0, 0.3), radius=0.0)
         elif thing.name in ("cup", "bottle", "hammer"):
             site.scatter(thing, 1.0, 1.9, spread)
-        elif site.scatter(thing, 1.1, far, spread) and thing.name == "table":
+        elif site.scatter(thing, _NEAREST.get(thing.name, 1.1), far, spread) and thing.name == "table":
             site.seat(thing)
 
 
@@ -144,12 +149,13 @@ def _open_place(rng: Rng, kind: str) -> Place:
 def _put_house(site: Site, x: float, y: float, yaw: float) -> None:
     """A house with a door and windows in its front wall."""
     rng = site.rng
-    thing, wide, deep, high = outdoors.house(rng)
+    thing, wide, deep = outdoors.house(rng)
     site.put(thing, x, y + deep / 2, yaw, radius=0.0)
-    site._taken += [(x + wide * k, y + deep / 2, deep / 2 + 0.2) for k in (-0.3, 0.0, 0.3)]
+    for share in (-0.3, 0.0, 0.3):
+        site.occupy(x + wide * share, y + deep / 2, deep / 2 + 0.2)
     places = int(wide / 1.6)
     entrance = int(rng.integers(places))
-    glass = belongings.plain(tuple(np.array([96, 120, 146]) * rng.uniform(0.5, 1.5)), belongings.Texture.NOISE, 0.8)
+    glass = plain(tuple(np.array([96, 120, 146]) * rng.uniform(0.5, 1.5)), Texture.NOISE, 0.8)
     for i in range(places):
         dx, dy = -wide / 2 + wide * (i + 0.5) / places, -deep / 2 - 0.02
         at = (x + math.cos(yaw) * dx - math.sin(yaw) * dy, y + deep / 2 + math.sin(yaw) * dx + math.cos(yaw) * dy)
@@ -217,7 +223,9 @@ def _car_park(site: Site) -> None:
     y = rng.uniform(7.5, 10)
     site.things.append(outdoors.ground(rng, "grass", -70, 70, y, 100, 0.01))
     for _ in range(int(rng.integers(3, 6))):
-        site.scatter(pick(rng, _VEHICLES)(rng), 2.0, 6.0, 1.1, float(rng.uniform(-0.6, 0.6) + (rng.random() < 0.5) * 3.14))
+        site.scatter(
+            pick(rng, _VEHICLES)(rng), 2.0, 6.0, 1.1, float(rng.uniform(-0.6, 0.6) + (rng.random() < 0.5) * 3.14)
+        )
     _fence_row(site, y + 0.4, 0.2)
     if rng.random() < 0.6:
         _put_house(site, rng.uniform(-7, 7), y + 2.5, 0.0)

@@ -84,7 +84,7 @@ def hit(kind: int, taper: float, origin: tuple[float, float, float], dx: Array, 
 
 
 def _hit_box(origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
-    enter, leave = -np.inf, np.inf
+    enter, leave = np.float32(-np.inf), np.float32(np.inf)
     for start, d in zip(origin, (dx, dy, dz)):
         inverse = 1.0 / d
         middle, reach = -start * inverse, np.abs(inverse)

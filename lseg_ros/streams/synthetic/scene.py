@@ -127,7 +127,10 @@ def _screen_boxes(
     left, right = (-lens.cx - 1) / lens.fx, (lens.width - lens.cx) / lens.fx
     top, bottom = (-lens.cy - 1) / lens.fy, (lens.height - lens.cy) / lens.fy
     out = (x < left * z).all(1) | (x > right * z).all(1) | (y < top * z).all(1) | (y > bottom * z).all(1)
-    u0, u1 = np.where(crossing, 0, np.clip(u0, 0, lens.width)), np.where(crossing, lens.width, np.clip(u1, 0, lens.width))
+    u0, u1 = (
+        np.where(crossing, 0, np.clip(u0, 0, lens.width)),
+        np.where(crossing, lens.width, np.clip(u1, 0, lens.width)),
+    )
     v0, v1 = (
         np.where(crossing, 0, np.clip(v0, 0, lens.height)),
         np.where(crossing, lens.height, np.clip(v1, 0, lens.height)),

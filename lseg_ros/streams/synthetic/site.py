@@ -10,9 +10,10 @@ import numpy as np
 from lseg_ros.streams.synthetic.belongings import ball, bottle, box, cup, hammer, potted_plant, television
 from lseg_ros.streams.synthetic.creatures import bird, cat
 from lseg_ros.streams.synthetic.furniture import chair, lamp
+from lseg_ros.streams.synthetic.outdoors import window
 from lseg_ros.streams.synthetic.things import Thing
 
-__all__ = ["Maker", "Site", "pick"]
+__all__ = ["Maker", "Menu", "Site", "pick"]
 
 Rng = np.random.Generator
 Maker = Callable[[Rng], Thing]
@@ -48,6 +49,10 @@ class Site:
         self._taken.append((x, y, thing.reach * thing.scale if radius is None else radius))
         return thing
 
+    def occupy(self, x: float, y: float, radius: float) -> None:
+        """Let nobody else stand in a circle."""
+        self._taken.append((x, y, radius))
+
     def free(self, x: float, y: float, radius: float) -> bool:
         """Whether a circle is within bounds and on nobody's ground."""
         inside = self.left + radius < x < self.right - radius and self.front + radius < y < self.back - radius
@@ -69,16 +74,18 @@ class Site:
                 return True
         return False
 
-    def along_wall(self, wall: str, menu: Menu, window: Maker, chance: float) -> None:
+    def along_wall(self, wall: str, menu: Menu, chance: float) -> None:
         """Fill a wall with things whose backs are to it, and hang windows above the low ones."""
         length = self.right - self.left if wall == "back" else self.back - 0.7
         at = self.rng.uniform(0.15, 0.6)
-        while at < length:
+        misses = 0
+        while at < length and misses < 4:
             thing = pick(self.rng, menu)(self.rng)
             half, deep, high = thing.spread()
             end = at + 2 * half
             if end > length - (0.1 if wall == "back" else 0.6):
-                break
+                misses += 1
+                continue
             middle = at + half
             x, y, yaw, inward = {
                 "back": (self.left + middle, self.back, 0.0, (0.0, -1.0)),
@@ -91,8 +98,8 @@ class Site:
             radius = 0.05 if raised or thing.name == "door" else max(min(half, 0.9), deep) * 0.8
             if all((px - u) ** 2 + (py - v) ** 2 > (radius + r) ** 2 * 0.8 for u, v, r in self._taken):
                 self.put(thing, px, py, yaw, raised, radius)
-                if not raised and high < 1.0 and self.rng.random() < chance:
-                    pane = window(self.rng)
+                if not raised and half > 0.4 and high < 1.0 and self.rng.random() < chance:
+                    pane = window(self.rng, float(self.rng.uniform(0.75, min(1.5, 2 * half))))
                     self.put(pane, x + inward[0] * 0.02, y + inward[1] * 0.02, yaw, max(high + 0.2, 1.05), 0.01)
             at = end + self.rng.uniform(0.08, 0.5)
 
@@ -100,7 +107,12 @@ class Site:
         """Put chairs around a table."""
         x, y, _ = table.position
         half, deep, _ = table.spread()
-        sides = ((0.0, deep + 0.2, 0.0), (0.0, -deep - 0.2, math.pi), (half + 0.2, 0.0, -1.57), (-half - 0.2, 0.0, 1.57))
+        sides = (
+            (0.0, deep + 0.2, 0.0),
+            (0.0, -deep - 0.2, math.pi),
+            (half + 0.2, 0.0, -1.57),
+            (-half - 0.2, 0.0, 1.57),
+        )
         for dx, dy, yaw in sides:
             if self.rng.random() < 0.55:
                 c, s = math.cos(table.yaw), math.sin(table.yaw)

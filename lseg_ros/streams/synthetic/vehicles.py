@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from lseg_ros.streams.synthetic.furniture import other_paint
-from lseg_ros.streams.synthetic.materials import Paint, Texture, plain
+from lseg_ros.streams.synthetic.materials import Paint, Texture, other_paint, plain
 from lseg_ros.streams.synthetic.things import Thing, lean, roll
 
 __all__ = ["bicycle", "bus", "car", "truck"]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.streams.synthetic.classes import class_id
 from lseg_ros.streams.synthetic.camera import lens
+from lseg_ros.streams.synthetic.classes import class_id
 from lseg_ros.streams.synthetic.light import light_of, paint
 from lseg_ros.streams.synthetic.places import place_of
 from lseg_ros.streams.synthetic.scene import look, scene_of
@@ -90,15 +90,14 @@ def _developed(rgb: NDArray[Any], exposure: float, seed: int, stamp_ns: int) -> 
     rng = np.random.Generator(np.random.PCG64([seed, stamp_ns & (2**63 - 1)]))
     gain = exposure * 0.24 / max(float(rgb.mean()), 0.02)
     soft = rgb.copy()
-    soft[1:-1] += 0.25 * (rgb[:-2] + rgb[2:] - 2 * rgb[1:-1])
+    soft[1:-1] += 0.2 * (rgb[:-2] + rgb[2:] - 2 * rgb[1:-1])
     blur = soft.copy()
-    blur[:, 1:-1] += 0.25 * (soft[:, :-2] + soft[:, 2:] - 2 * soft[:, 1:-1])
+    blur[:, 1:-1] += 0.2 * (soft[:, :-2] + soft[:, 2:] - 2 * soft[:, 1:-1])
     bright = blur * np.float32(gain)
     bright = bright * (1 + bright * 0.06) / (1 + bright * 0.3)  # highlights roll off
     image = np.sqrt(np.maximum(bright, 0)) * 255
     grain = _grain()
-    start = int(rng.integers(grain.size))
-    strength = np.float32(rng.uniform(1.5, 5.0))
-    noise = np.resize(np.roll(grain, -start) if start + image.size > grain.size else grain[start:start + image.size], image.size)
-    image += strength * noise.reshape(image.shape)
+    start = int(rng.integers(max(grain.size - image.size, 1)))
+    noise = np.resize(grain[start : start + image.size], image.shape)  # repeats beyond the table
+    image += np.float32(rng.uniform(1.5, 5.0)) * noise
     return np.clip(image, 0, 255).astype(np.uint8)
