@@ -54,8 +54,10 @@ class Solids:
 
     @property
     def extent(self) -> Array:
-        """(P, 3) half sizes of the boxes around the solids: ``half``, with 0 along z for the flat kinds."""
+        """(P, 3) half sizes of the boxes around the solids: wider than ``half`` for a frustum that widens upwards,
+        0 along z for the flat kinds."""
         extent = self.half.copy()
+        extent[:, :2] *= np.where(self.kind == Kind.FRUSTUM, np.maximum(self.taper, 1.0), 1.0)[:, None]
         extent[self.kind >= Kind.RECTANGLE, 2] = 0.0
         return extent
 
