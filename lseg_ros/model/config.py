@@ -70,6 +70,6 @@ PRESETS: dict[str, LSegConfig] = {
     "demo": LSegConfig(
         width=192, depth=6, heads=6, taps=(2, 5), reassemble=(48, 96, 128, 192), features=64, stem=(24, 48, 96),
         pretrained_size=320, input_size_px=320,
-        text=TextConfig(width=128, heads=4, layers=4, context_length=16, embed_dim=128, token_rank=64),
+        text=TextConfig(width=128, heads=4, layers=3, context_length=16, embed_dim=128, token_rank=88),
     ),  # fmt: skip
 }
