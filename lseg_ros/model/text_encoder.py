@@ -45,7 +45,7 @@ class TextConfig:
             raise ValueError(f"heads: expected a divisor of the width {self.width}, got {self.heads}")
 
 
-class TextEncoder(TextTransformer):
+class TextEncoder(TextTransformer):  # type: ignore[misc]  # open_clip has no types
     """Words to embeddings (LSeg section 3, text encoder): open_clip's TextTransformer and CLIP's tokenizer.
 
     The parameters are named as in OpenAI's CLIP, so the ``clip_pretrained.*`` text tensors of an LSeg checkpoint load

@@ -44,7 +44,7 @@ class DistillationConfig:
     wordnet: str = setting("/usr/share/wordnet", "folder of WordNet 3.0 (Debian package wordnet-base)")
     cache: str = setting("", "file (.npz) that keeps the teacher's embeddings for the next run; empty: none")
     seed: int = setting(0, "seed of texts, weights and batches", minimum=0)
-    steps: int = setting(4000, "optimiser steps", minimum=1)
+    steps: int = setting(2200, "optimiser steps", minimum=1)
     batch_size: int = setting(1024, "texts per step", minimum=2)
     learning_rate: float = setting(3e-3, "highest rate of the warm-up and cosine schedule", minimum=0.0)
     phrases: int = setting(50000, "phrases of adjectives and nouns", minimum=0)
@@ -52,6 +52,7 @@ class DistillationConfig:
     whitening: float = setting(0.3, "how far the teacher's directions are made alike", minimum=0.0, maximum=1.0)
     save_every: int = setting(150, "steps between two tests on held-out words; a better encoder is saved", minimum=1)
     threads: int = setting(1, "CPU threads of torch", minimum=1)
+    precision: str = setting("bfloat16", "arithmetic of the student's layers", choices=("bfloat16", "float32"))
     width: int = setting(128, "width of the encoder", minimum=1)
     heads: int = setting(4, "attention heads", minimum=1)
     layers: int = setting(3, "layers", minimum=1)
@@ -139,11 +140,13 @@ def distil(
     )
     for step, batch in zip(range(config.steps), _batches(lesson, config.batch_size, random), strict=False):
         encoder.train()
-        loss = _loss(F.normalize(encoder(lesson.tokens[batch]), dim=-1), lesson.targets[batch])
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+            said = encoder(lesson.tokens[batch])
+        loss = _loss(F.normalize(said.float(), dim=-1), lesson.targets[batch])
         if not torch.isfinite(loss):
             raise RuntimeError(f"loss: expected a finite number, got {loss.item()} in step {step}; lower learning_rate")
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -154,7 +157,7 @@ def distil(
 def agreement(encoder: TextEncoder, lesson: Lesson) -> float:
     """Mean cosine between what the encoder says and the targets."""
     encoder.eval()
-    said = torch.cat([encoder(tokens) for tokens in lesson.tokens.split(1024)])
+    said = torch.cat([encoder(tokens) for tokens in torch.split(lesson.tokens, 1024)])
     return float(F.cosine_similarity(said, lesson.targets).mean())
 
 
@@ -194,13 +197,13 @@ def _start_from_teacher(
     encoder: TextEncoder, whole: Mapping[str, int], targets: Mapping[str, NDArray[np.float32]]
 ) -> None:
     """Let the factored token table begin with what the teacher says of each word that is one token."""
-    tokens, widen = encoder.token_embedding
-    rank = tokens.weight.shape[1]
-    tokens.weight.mul_(0.3 * _TOKEN_SCALE)
+    tokens, widen = encoder.get_submodule("token_embedding").parameters()  # (vocab_size, rank), (width, rank)
+    rank = tokens.shape[1]
+    tokens.mul_(0.3 * _TOKEN_SCALE)
     for text, number in whole.items():
         start = torch.from_numpy(targets[text][:rank])
-        tokens.weight[number, : len(start)] = start / start.norm() * _TOKEN_SCALE * len(start) ** 0.5
-    torch.nn.init.orthogonal_(widen.weight)
+        tokens[number, : len(start)] = start / start.norm() * _TOKEN_SCALE * len(start) ** 0.5
+    torch.nn.init.orthogonal_(widen)
     encoder.positional_embedding.normal_(std=0.05)
 
 

