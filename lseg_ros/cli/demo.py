@@ -40,6 +40,10 @@ class DemoSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.network.unlabeled_threshold:
+            raise ValueError(
+                f"unlabeled_threshold: expected 0, the demo scores every pixel, got {self.network.unlabeled_threshold}"
+            )
 
 
 SETTINGS = DemoSettings

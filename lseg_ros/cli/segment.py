@@ -33,7 +33,7 @@ class SegmentSettings:
     in labels.json.
     """
 
-    images: tyro.conf.Positional[tuple[str, ...]] = setting(
+    images: tyro.conf.Positional[tuple[str, ...]] = setting(  # noqa: RUF009 - a tuple cannot change
         (), "image files, folders of images, or RGB-D recordings (folders with associations.txt and camera.yaml)"
     )
     labels: tuple[str, ...] = setting((), "what to look for; 'sofa|couch' is one label with two names")

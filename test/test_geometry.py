@@ -1,0 +1,133 @@
+"""Depth to points: every point lies on the ray of its own pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from lseg_ros.geometry import POINT_DTYPE, label_clouds, organise, pack_rgb, project, sample_depth, thin, unproject
+from lseg_ros.structures import Intrinsics, Segmentation
+from lseg_ros.vocabulary import Vocabulary
+
+CAMERA = Intrinsics(fx=50.0, fy=60.0, cx=7.3, cy=4.1, width=16, height=10)
+VOCABULARY = Vocabulary.of(["floor", "chair", "person"])
+DEPTH = arrays.arrays(
+    np.float32, (10, 16), elements=st.one_of(st.floats(0.125, 100, width=32), st.just(np.float32(np.nan)))
+)
+
+
+def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray, Segmentation]:
+    """Points, image and segmentation (ids 0, 1 and 2) with holes in the depth."""
+    random = np.random.default_rng(seed)
+    depth_m = random.uniform(0.5, 5, (10, 16)).astype(np.float32)
+    depth_m[random.random((10, 16)) < 0.3] = np.nan
+    image = random.integers(0, 256, (10, 16, 3), dtype=np.uint8)
+    label_map = random.integers(0, 3, (10, 16), dtype=np.uint8)
+    confidence = np.where(label_map > 0, random.integers(1, 256, (10, 16)), 0).astype(np.uint8)
+    return unproject(depth_m, CAMERA), image, Segmentation(label_map, confidence, VOCABULARY)
+
+
+class TestUnproject:
+    @given(DEPTH)
+    def test_points_project_back_to_their_own_pixels(self, depth_m: np.ndarray) -> None:
+        xyz = unproject(depth_m, CAMERA)
+        known = np.isfinite(depth_m)
+        assert np.array_equal(np.isfinite(xyz).all(axis=2), known)
+        assert np.isnan(xyz[~known]).all()
+        assert np.array_equal(xyz[known][:, 2], depth_m[known])
+        row, column = np.nonzero(known)
+        assert np.allclose(project(xyz[known], CAMERA), np.stack([column, row], axis=1), atol=1e-3)
+
+    def test_the_optical_axes_are_right_down_forward(self) -> None:
+        xyz = unproject(np.full((10, 16), 2, np.float32), CAMERA)
+        assert xyz[0, 15, 0] > 0 > xyz[0, 0, 0]
+        assert xyz[9, 0, 1] > 0 > xyz[0, 0, 1]
+
+    def test_what_is_out_of_range_is_no_point(self) -> None:
+        depth_m = np.full((10, 16), 3, np.float32)
+        depth_m[0], depth_m[1] = 0.5, 8
+        xyz = unproject(depth_m, CAMERA, nearest_m=1, farthest_m=5)
+        assert np.isnan(xyz[:2]).all()
+        assert np.isfinite(xyz[2:]).all()
+
+
+class TestSampleDepth:
+    def test_the_size_of_the_image_is_left_alone(self) -> None:
+        depth_m = np.ones((4, 6), np.float32)
+        assert sample_depth(depth_m, (4, 6)) is depth_m
+
+    @pytest.mark.parametrize("factor", [2, 3])
+    def test_a_larger_image_repeats_samples_and_mixes_none(self, factor: int) -> None:
+        depth_m = np.arange(24, dtype=np.float32).reshape(4, 6)
+        expected = depth_m.repeat(factor, axis=0).repeat(factor, axis=1)
+        assert np.array_equal(sample_depth(depth_m, (4 * factor, 6 * factor)), expected)
+
+    def test_a_smaller_image_takes_samples(self) -> None:
+        depth_m = np.arange(24, dtype=np.float32).reshape(4, 6)
+        assert np.array_equal(sample_depth(depth_m, (2, 3)), depth_m[1::2, 1::2])
+
+    @given(st.integers(20, 60), st.integers(20, 60), st.integers(1, 200))
+    def test_any_size_of_the_same_aspect_will_do(self, rows: int, columns: int, percent: int) -> None:
+        depth_m = np.random.default_rng(0).random((rows, columns), dtype=np.float32)
+        size = (max(1, round(rows * percent / 100)), max(1, round(columns * percent / 100)))
+        sampled = sample_depth(depth_m, size)
+        assert sampled.shape == size
+        assert np.isin(sampled, depth_m).all()
+
+    def test_another_aspect_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="expected the aspect of the 640x480 image, got 848x480"):
+            sample_depth(np.zeros((480, 848), np.float32), (480, 640))
+
+
+class TestOrganise:
+    def test_the_cloud_says_what_mask_and_image_say(self) -> None:
+        xyz, image, segmentation = scene()
+        points = organise(xyz, image, segmentation)
+        assert points.dtype == POINT_DTYPE
+        assert points.dtype.itemsize == 24
+        assert points.shape == segmentation.label_map.shape
+        assert np.array_equal(np.stack([points[axis] for axis in "xyz"], axis=2), xyz, equal_nan=True)
+        assert np.array_equal(points["label"], segmentation.label_map)
+        assert np.allclose(points["confidence"] * 255, segmentation.confidence)
+        assert np.array_equal(points["rgb"], pack_rgb(image))
+
+    def test_colours_are_never_nan(self) -> None:
+        assert not np.isnan(pack_rgb(np.full((1, 3), 255, np.uint8))).any()
+        assert pack_rgb(np.array([[1, 2, 3]], np.uint8)).view("<u4")[0] == 0x00010203
+
+
+class TestLabelClouds:
+    def test_each_label_gets_exactly_its_finite_points_in_row_order(self) -> None:
+        xyz, image, segmentation = scene()
+        clouds = label_clouds(xyz, image, segmentation, VOCABULARY.labels)
+        assert [cloud.label for cloud in clouds] == list(VOCABULARY.labels)
+        for cloud in clouds:
+            chosen = np.isfinite(xyz[..., 2]) & (segmentation.label_map == cloud.label.id)
+            assert np.array_equal(cloud.xyz, xyz[chosen])
+            assert np.array_equal(cloud.rgb, image[chosen])
+
+    def test_a_label_that_is_not_in_view_gets_an_empty_cloud(self) -> None:
+        clouds = label_clouds(*scene(), [VOCABULARY["person"]])
+        assert len(clouds) == 1
+        assert clouds[0].xyz.shape == (0, 3)
+
+    def test_voxels_thin_each_label_on_its_own(self) -> None:
+        xyz, image, segmentation = scene()
+        whole = label_clouds(xyz, image, segmentation, VOCABULARY.labels)
+        thinned = label_clouds(xyz, image, segmentation, VOCABULARY.labels, voxel_m=1.0)
+        for before, after in zip(whole, thinned):
+            assert np.array_equal(after.xyz, before.xyz[thin(before.xyz, 1.0)])
+
+
+class TestThin:
+    @given(
+        arrays.arrays(np.float32, st.tuples(st.integers(0, 40), st.just(3)), elements=st.floats(-50, 50, width=32)),
+        st.floats(0.01, 10),
+    )
+    def test_the_first_point_of_every_cube_stays(self, xyz: np.ndarray, voxel_m: float) -> None:
+        kept = thin(xyz, voxel_m)
+        cells = [tuple(cell) for cell in np.floor(xyz / voxel_m).astype(int)]
+        assert kept.tolist() == [index for index, cell in enumerate(cells) if cell not in cells[:index]]

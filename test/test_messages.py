@@ -1,0 +1,288 @@
+"""sensor_msgs <-> numpy: with rosbags' message classes everywhere, with rclpy's where they are."""
+
+from __future__ import annotations
+
+import array
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from rosbags.typesys import Stores, get_typestore
+
+from lseg_ros import messages
+from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, LabelCloud
+from lseg_ros.vocabulary import Label
+
+STORE = get_typestore(Stores.ROS2_HUMBLE)
+Image = STORE.types["sensor_msgs/msg/Image"]
+PointCloud2 = STORE.types["sensor_msgs/msg/PointCloud2"]
+PointField = STORE.types["sensor_msgs/msg/PointField"]
+
+IMAGES = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))
+
+
+def image_message(
+    pixels: np.ndarray, encoding: str, *, padding: int = 0, bigendian: bool = False, height: int = 0
+) -> Any:
+    """A message of (rows, W[, C]) samples, with ``padding`` bytes of rubbish after each row."""
+    rows = pixels.astype(pixels.dtype.newbyteorder(">" if bigendian else "<")).view(np.uint8).reshape(len(pixels), -1)
+    data = np.pad(rows, ((0, 0), (0, padding)), constant_values=0xAB)
+    height = height or len(pixels)
+    return Image(header(), height, pixels.shape[1], encoding, int(bigendian), data.shape[1], data.reshape(-1))
+
+
+def header(sec: int = 0, nanosec: int = 0) -> Any:
+    time = STORE.types["builtin_interfaces/msg/Time"](sec=sec, nanosec=nanosec)
+    return STORE.types["std_msgs/msg/Header"](stamp=time, frame_id="camera")
+
+
+def empty_cloud() -> Any:
+    return PointCloud2(header(), 0, 0, [], False, 0, 0, np.zeros(0, np.uint8), False)
+
+
+class TestColour:
+    @given(IMAGES, st.integers(0, 5))
+    def test_rgb_and_bgr_with_and_without_alpha_are_the_same_picture(self, rgb: np.ndarray, padding: int) -> None:
+        alpha = np.full((*rgb.shape[:2], 1), 77, np.uint8)
+        for encoding, pixels in {
+            "rgb8": rgb,
+            "bgr8": rgb[..., ::-1],
+            "rgba8": np.concatenate([rgb, alpha], axis=2),
+            "bgra8": np.concatenate([rgb[..., ::-1], alpha], axis=2),
+        }.items():
+            message = image_message(np.ascontiguousarray(pixels), encoding, padding=padding)
+            assert np.array_equal(messages.image_to_rgb(message), rgb), encoding
+
+    @given(arrays.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.booleans(), st.integers(0, 5))
+    def test_mono16_keeps_its_high_byte(self, gray: np.ndarray, bigendian: bool, padding: int) -> None:
+        rgb = messages.image_to_rgb(image_message(gray, "mono16", bigendian=bigendian, padding=padding))
+        assert np.array_equal(rgb, np.repeat((gray >> 8).astype(np.uint8)[..., None], 3, axis=2))
+
+    def test_mono8_is_gray(self) -> None:
+        gray = np.arange(12, dtype=np.uint8).reshape(3, 4)
+        rgb = messages.image_to_rgb(image_message(gray, "mono8", padding=3))
+        assert np.array_equal(rgb, np.repeat(gray[..., None], 3, axis=2))
+
+    @pytest.mark.parametrize("bits", [8, 16])
+    @pytest.mark.parametrize(
+        ("pattern", "red", "blue"),
+        [("rggb", (0, 0), (1, 1)), ("bggr", (1, 1), (0, 0)), ("gbrg", (1, 0), (0, 1)), ("grbg", (0, 1), (1, 0))],
+    )
+    def test_bayer_mosaics_put_each_colour_in_its_channel(
+        self, pattern: str, red: tuple[int, int], blue: tuple[int, int], bits: int
+    ) -> None:
+        mosaic = np.full((8, 10), 100, np.uint16)  # green everywhere but where the pattern has red or blue
+        mosaic[red[0] :: 2, red[1] :: 2] = 200
+        mosaic[blue[0] :: 2, blue[1] :: 2] = 50
+        samples = mosaic.astype(np.uint8) if bits == 8 else mosaic << 8
+        for bigendian in (False, True):
+            message = image_message(samples, f"bayer_{pattern}{bits}", padding=4, bigendian=bigendian)
+            assert np.array_equal(messages.image_to_rgb(message), np.broadcast_to(np.uint8([200, 100, 50]), (8, 10, 3)))
+
+    @pytest.mark.parametrize("encoding", ["yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12", "nv21"])
+    def test_yuv_gives_the_colour_back(self, encoding: str) -> None:
+        color = np.array([180, 90, 60], np.uint8)
+        y, cr, cb = cv2.cvtColor(color[None, None], cv2.COLOR_RGB2YCrCb)[0, 0]
+        y = np.uint8(16 + int(y) * 219 / 255)  # YUV of cameras keeps room at both ends
+        cb, cr = (np.uint8(128 + (int(each) - 128) * 224 / 255) for each in (cb, cr))
+        height, width = 6, 8
+        if encoding.startswith("nv"):
+            chroma = [cb, cr] if encoding == "nv12" else [cr, cb]
+            luma = np.full((height, width), y, np.uint8)
+            rows = np.concatenate([luma, np.tile(np.uint8(chroma), (height // 2, width // 2))])
+            message = image_message(rows, encoding, padding=5, height=height)
+        else:
+            pair = [cb, y, cr, y] if encoding in ("yuv422", "uyvy") else [y, cb, y, cr]
+            rows = np.tile(np.uint8(pair), (height, width // 2)).reshape(height, width, 2)
+            message = image_message(rows, encoding, padding=5)
+        rgb = messages.image_to_rgb(message)
+        assert rgb.shape == (height, width, 3)
+        assert np.abs(rgb.astype(int) - color).max() <= 4
+
+    def test_every_container_of_bytes_will_do(self) -> None:
+        rgb = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+        message = image_message(rgb, "rgb8")
+        for data in (
+            rgb.tobytes(),
+            bytearray(rgb.tobytes()),
+            array.array("B", rgb.tobytes()),
+            memoryview(rgb.tobytes()),
+        ):
+            message.data = data
+            assert np.array_equal(messages.image_to_rgb(message), rgb)
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            ({"encoding": "jpeg2000"}, "encoding: expected one of .*, got 'jpeg2000'"),
+            ({"encoding": ""}, "encoding: expected one of .*, got ''"),
+            ({"step": 11}, "step of at least 12 bytes, got 11"),
+            ({"height": 3}, "expected 36 bytes of data, got 24"),
+            ({"height": 0}, "at least one pixel"),
+            ({"width": 0}, "at least one pixel"),
+            ({"encoding": "nv12", "height": 1}, "a size that this encoding can halve"),
+        ],
+    )
+    def test_a_broken_message_is_refused_with_its_reason(self, change: dict[str, Any], sentence: str) -> None:
+        message = image_message(np.zeros((2, 4, 3), np.uint8), "rgb8")
+        for name, value in change.items():
+            setattr(message, name, value)
+        with pytest.raises(ValueError, match=sentence):
+            messages.image_to_rgb(message)
+
+
+class TestCompressed:
+    @staticmethod
+    def message(data: bytes) -> Any:
+        octets = np.frombuffer(data, np.uint8)
+        return STORE.types["sensor_msgs/msg/CompressedImage"](header(), "rgb8; png compressed bgr8", octets)
+
+    def test_png_comes_back_as_it_was(self) -> None:
+        rgb = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+        data = cv2.imencode(".png", rgb[..., ::-1])[1].tobytes()
+        assert np.array_equal(messages.compressed_to_rgb(self.message(data)), rgb)
+
+    @given(st.binary(max_size=40))
+    def test_rubbish_is_refused(self, data: bytes) -> None:
+        with pytest.raises(ValueError, match=r"expected an image, got .* bytes of format"):
+            messages.compressed_to_rgb(self.message(data))
+
+
+class TestDepth:
+    @given(arrays.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.booleans(), st.integers(0, 5))
+    def test_millimetres_become_metres_and_zero_is_unknown(self, raw: np.ndarray, big: bool, padding: int) -> None:
+        depth_m = messages.depth_to_metres(image_message(raw, "16UC1", bigendian=big, padding=padding))
+        assert depth_m.dtype == np.float32
+        assert np.array_equal(np.isnan(depth_m), raw == 0)
+        assert np.array_equal(np.round(np.nan_to_num(depth_m) * 1000), raw)
+
+    @given(
+        arrays.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(width=32)),
+        st.booleans(),
+    )
+    def test_metres_stay_and_what_is_no_distance_is_unknown(self, raw: np.ndarray, big: bool) -> None:
+        depth_m = messages.depth_to_metres(image_message(raw, "32FC1", bigendian=big, padding=2))
+        known = np.isfinite(raw) & (raw > 0)
+        assert np.array_equal(np.isfinite(depth_m), known)
+        assert np.array_equal(depth_m[known], raw[known])
+        assert np.isnan(depth_m[~known]).all()
+
+    def test_other_encodings_are_refused_by_name(self) -> None:
+        with pytest.raises(ValueError, match="encoding of depth: expected one of 16UC1, 32FC1, got 'rgb8'"):
+            messages.depth_to_metres(image_message(np.zeros((2, 2, 3), np.uint8), "rgb8"))
+
+
+class TestCameraInfo:
+    @staticmethod
+    def info(k: list[float], **changes: Any) -> Any:
+        roi = SimpleNamespace(**{"x_offset": 0, "y_offset": 0, "width": 0, "height": 0, **changes.pop("roi", {})})
+        return SimpleNamespace(
+            **{"k": k, "width": 640, "height": 480, "binning_x": 0, "binning_y": 0, "roi": roi, **changes}
+        )
+
+    K = (500.0, 0.0, 320.0, 0.0, 510.0, 240.0, 0.0, 0.0, 1.0)
+
+    def test_k_is_the_pinhole(self) -> None:
+        camera = messages.intrinsics_of(self.info(list(self.K)))
+        assert camera is not None
+        assert (camera.fx, camera.fy, camera.cx, camera.cy) == (500, 510, 320, 240)
+        assert (camera.width, camera.height) == (640, 480)
+
+    def test_an_uncalibrated_camera_has_none(self) -> None:
+        assert messages.intrinsics_of(self.info([0.0] * 9)) is None
+
+    def test_binning_and_region_of_interest_move_the_pinhole(self) -> None:
+        roi = {"x_offset": 100, "y_offset": 40, "width": 320, "height": 240}
+        camera = messages.intrinsics_of(self.info(list(self.K), binning_x=2, binning_y=2, roi=roi))
+        assert camera is not None
+        assert (camera.fx, camera.cx, camera.cy, camera.width, camera.height) == (250, 110, 100, 160, 120)
+
+    @pytest.mark.parametrize("fx", [-500.0, float("nan"), float("inf")])
+    def test_what_is_no_pinhole_is_refused(self, fx: float) -> None:
+        with pytest.raises(ValueError, match=r"CameraInfo\.k|Intrinsics"):
+            messages.intrinsics_of(self.info([fx, *self.K[1:]]))
+
+
+def test_stamp_is_exact_in_nanoseconds() -> None:
+    assert messages.stamp_ns(header(1_700_000_000, 123_456_789)) == 1_700_000_000_123_456_789
+
+
+class TestFilling:
+    @given(IMAGES)
+    def test_an_image_that_was_filled_reads_back(self, rgb: np.ndarray) -> None:
+        message = image_message(np.zeros((1, 1), np.uint8), "mono8")
+        messages.fill_image(message, rgb, "rgb8")
+        assert message.step == 3 * rgb.shape[1]
+        STORE.serialize_cdr(message, "sensor_msgs/msg/Image")
+        assert np.array_equal(messages.image_to_rgb(message), rgb)
+        messages.fill_image(message, np.ascontiguousarray(rgb[..., 0]), "mono8")
+        assert message.step == message.width == rgb.shape[1]
+        assert message.data.tobytes() == rgb[..., 0].tobytes()
+
+    def test_what_is_no_mono8_or_rgb8_is_refused(self) -> None:
+        message = image_message(np.zeros((1, 1), np.uint8), "mono8")
+        for pixels, encoding in (
+            (np.zeros((2, 2), np.uint8), "rgb8"),
+            (np.zeros((2, 2), np.uint16), "mono8"),
+            (np.zeros((2, 2), np.uint8), "mono16"),
+        ):
+            with pytest.raises(ValueError, match="pixels: expected uint8 of mono8 or rgb8"):
+                messages.fill_image(message, pixels, encoding)
+
+    def test_a_message_keeps_the_kind_of_container_that_it_came_with(self) -> None:
+        message = SimpleNamespace(data=array.array("B"))  # as rclpy makes it
+        messages.fill_image(message, np.arange(6, dtype=np.uint8).reshape(2, 3), "mono8")
+        assert message.data == array.array("B", range(6))
+
+    def test_an_organised_cloud_is_laid_out_as_consumers_read_it(self) -> None:
+        points = np.zeros((2, 3), POINT_DTYPE)
+        points["x"], points["label"] = np.arange(6, dtype=np.float32).reshape(2, 3), 7
+        message = empty_cloud()
+        messages.fill_points(message, messages.point_fields(PointField, POINT_DTYPE), points)
+        assert (message.height, message.width, message.point_step, message.row_step) == (2, 3, 24, 72)
+        assert not message.is_dense
+        assert not message.is_bigendian
+        layout = [(field.name, field.offset, field.datatype, field.count) for field in message.fields]
+        float32, uint32 = 7, 6
+        assert layout == [
+            ("x", 0, float32, 1), ("y", 4, float32, 1), ("z", 8, float32, 1), ("rgb", 12, float32, 1),
+            ("label", 16, uint32, 1), ("confidence", 20, float32, 1),
+        ]  # fmt: skip
+        assert message.data.tobytes() == points.tobytes()
+        STORE.serialize_cdr(message, "sensor_msgs/msg/PointCloud2")
+
+    @pytest.mark.parametrize("count", [0, 1, 5])
+    def test_a_label_cloud_is_one_dense_row_also_when_it_is_empty(self, count: int) -> None:
+        random = np.random.default_rng(count)
+        xyz = random.random((count, 3), dtype=np.float32)
+        rgb = random.integers(0, 256, (count, 3), dtype=np.uint8)
+        message = empty_cloud()
+        cloud = LabelCloud(Label(1, ("chair",), (1, 2, 3), "chair"), xyz, rgb)
+        messages.fill_cloud(message, messages.point_fields(PointField), cloud)
+        assert (message.height, message.width, message.is_dense, message.point_step) == (1, count, True, 16)
+        assert [field.name for field in message.fields] == ["x", "y", "z", "rgb"]
+        read = message.data.view(CLOUD_DTYPE)
+        assert np.array_equal(np.stack([read["x"], read["y"], read["z"]], axis=1), xyz)
+        bits = np.ascontiguousarray(read["rgb"]).view("<u4")
+        assert not (bits >> 24).any()
+        assert np.array_equal(np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1), rgb)
+
+
+@pytest.mark.ros
+def test_rclpys_messages_work_like_rosbags() -> None:
+    from sensor_msgs.msg import Image as RosImage
+    from sensor_msgs.msg import PointCloud2 as RosCloud
+    from sensor_msgs.msg import PointField as RosField
+
+    rgb = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    message = RosImage()
+    messages.fill_image(message, rgb, "rgb8")
+    assert np.array_equal(messages.image_to_rgb(message), rgb)
+    cloud = RosCloud()
+    messages.fill_points(cloud, messages.point_fields(RosField, POINT_DTYPE), np.zeros((4, 5), POINT_DTYPE))
+    assert len(cloud.data) == 4 * 5 * 24

@@ -1,0 +1,49 @@
+"""Settings describe and check themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from lseg_ros.settings import check, setting, settings_of
+
+
+@dataclass(frozen=True)
+class Kettle:
+    power_w: float = setting(2000.0, "heating power", unit="W", minimum=0.0, maximum=3000.0, dynamic=True)
+    cups: int = setting(1, "cups to boil", minimum=1)
+    mode: str = setting("auto", "when to stop", choices=("auto", "manual"))
+    tea: tuple[str, ...] = setting((), "what goes in")
+    whistle: bool = setting(True, "make a sound")
+    scale_kg: float = 0.0  # no setting: nothing that is said about it
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def test_settings_come_in_order_with_all_that_was_said() -> None:
+    power, cups, mode, tea, whistle = settings_of(Kettle)
+    assert (power.name, power.type, power.default, power.unit, power.dynamic) == ("power_w", float, 2000.0, "W", True)
+    assert (power.minimum, power.maximum, cups.minimum, cups.maximum) == (0.0, 3000.0, 1, None)
+    assert (mode.choices, tea.type, whistle.type) == (("auto", "manual"), tuple[str, ...], bool)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"power_w": -1.0}, r"power_w: expected a value from 0.0 to 3000.0 W, got -1.0"),
+        ({"power_w": 3001.0}, r"power_w: expected a value from 0.0 to 3000.0 W, got 3001.0"),
+        ({"power_w": float("nan")}, r"power_w: expected .*, got nan"),
+        ({"cups": 0}, r"cups: expected a value of at least 1, got 0"),
+        ({"mode": "never"}, r"mode: expected one of auto, manual, got 'never'"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Kettle(**values)  # type: ignore[arg-type]
+
+
+def test_values_at_the_edges_are_fine() -> None:
+    Kettle(power_w=0.0, cups=1, mode="manual")
+    Kettle(power_w=3000.0, cups=10_000)

@@ -1,0 +1,65 @@
+"""The nouns refuse what they are not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, Frame, Intrinsics, LabelCloud, Segmentation
+from lseg_ros.vocabulary import Vocabulary
+
+IMAGE = np.zeros((4, 6, 3), np.uint8)
+CAMERA = Intrinsics(5.0, 5.0, 3.0, 2.0, 6, 4)
+VOCABULARY = Vocabulary.of(["floor"])
+
+
+def test_a_frame_holds_what_belongs_together() -> None:
+    frame = Frame(IMAGE, np.ones((4, 6), np.float32), CAMERA, 12, "camera")
+    assert frame.size == (4, 6)
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 6), np.uint8), np.zeros((4, 6, 4), np.uint8), IMAGE.astype(float), IMAGE[:0]]
+)
+def test_a_frame_refuses_what_is_no_rgb_image(image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="image: expected"):
+        Frame(image)
+
+
+@pytest.mark.parametrize("depth_m", [np.ones((4, 5), np.float32), np.ones((4, 6)), np.ones((4, 6), np.uint16)])
+def test_a_frame_refuses_depth_of_another_size_or_kind(depth_m: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="depth_m: expected"):
+        Frame(IMAGE, depth_m)
+
+
+def test_a_frame_refuses_the_intrinsics_of_another_image() -> None:
+    with pytest.raises(ValueError, match="expected those of a 6x4 image, got 4x6"):
+        Frame(IMAGE, intrinsics=dataclasses.replace(CAMERA, width=4, height=6))
+
+
+@pytest.mark.parametrize("change", [{"fx": 0.0}, {"fy": -1.0}, {"fx": float("nan")}, {"width": 0}, {"height": -4}])
+def test_intrinsics_refuse_what_is_no_pinhole(change: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="Intrinsics: expected positive"):
+        dataclasses.replace(CAMERA, **change)
+
+
+def test_a_segmentation_has_one_size_and_bytes() -> None:
+    labels = np.ones((4, 6), np.uint8)
+    Segmentation(labels, labels, VOCABULARY)
+    for label_map, confidence in ((labels, labels[:3]), (labels.astype(int), labels), (labels[0], labels[0])):
+        with pytest.raises(ValueError, match=r"expected \(H, W\) uint8 of one size"):
+            Segmentation(label_map, confidence, VOCABULARY)
+
+
+def test_a_label_cloud_has_a_colour_for_each_point() -> None:
+    label = VOCABULARY["floor"]
+    LabelCloud(label, np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))
+    with pytest.raises(ValueError, match="LabelCloud: expected"):
+        LabelCloud(label, np.zeros((2, 3), np.float32), np.zeros((1, 3), np.uint8))
+
+
+def test_points_lie_without_gaps() -> None:
+    assert CLOUD_DTYPE.itemsize == 16
+    assert POINT_DTYPE.itemsize == 24

@@ -1,0 +1,160 @@
+"""Label sets: what is refused, what stays, what is never given away."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lseg_ros.vocabulary import MAX_ID, UNLABELED, Vocabulary, slug
+
+NAMES = st.lists(
+    st.text("abcdefgh ", min_size=1).filter(str.strip), min_size=1, max_size=12, unique_by=lambda n: n.strip()
+)
+MANY = [f"thing {number}" for number in range(MAX_ID)]
+
+
+class TestOf:
+    def test_labels_get_the_lowest_ids_in_their_order(self) -> None:
+        vocabulary = Vocabulary.of(["floor", " sofa | couch "])
+        assert [(label.id, label.synonyms) for label in vocabulary.labels] == [(1, ("floor",)), (2, ("sofa", "couch"))]
+        assert vocabulary.names == ("floor", "sofa")
+        assert vocabulary.entries == ("floor", "sofa|couch")
+        assert vocabulary.epoch == 1
+        assert UNLABELED not in [label.id for label in vocabulary.labels]
+
+    def test_ids_and_colours_can_be_chosen(self) -> None:
+        vocabulary = Vocabulary.of(["floor", "chair"], ids=[7, 254], colors={"chair": (1, 2, 3)})
+        assert [label.id for label in vocabulary.labels] == [7, 254]
+        assert vocabulary["chair"].color == (1, 2, 3)
+        assert vocabulary[7].name == "floor"
+
+    def test_all_ids_can_be_used(self) -> None:
+        assert {label.id for label in Vocabulary.of(MANY).labels} == set(range(1, MAX_ID + 1))
+
+    @pytest.mark.parametrize(
+        ("entries", "sentence"),
+        [
+            ([], "at least one label, got an empty list"),
+            ("floor", "expected a list of texts"),
+            (["floor", 3], r"labels\[1\]: expected a text, got 3"),
+            (["floor", "  "], r"labels\[1\]: expected a word, got a blank"),
+            (["sofa|"], r"labels\[0\]: expected a word, got a blank in 'sofa\|'"),
+            (["floor", " FLOOR "], "'FLOOR' is there twice"),
+            (["sofa|couch", "couch"], r"'couch' is there twice \(also in 'sofa\|couch'\)"),
+            (["a\nb"], "printable"),
+            (["a\x00"], "printable"),
+            ([*MANY, "one more"], "expected at most 254, got 255"),
+        ],
+    )
+    def test_a_bad_list_is_refused_with_its_item(self, entries: list[str], sentence: str) -> None:
+        with pytest.raises(ValueError, match=sentence):
+            Vocabulary.of(entries)
+
+    @pytest.mark.parametrize(
+        ("ids", "sentence"),
+        [
+            ([1], r"ids: expected one per label \(2\), got 1"),
+            ([0, 1], "id of 'floor': expected 1 to 254, got 0"),
+            ([1, 255], "id of 'chair': expected 1 to 254, got 255"),
+            ([3, 3], "id of 'chair': 3 belongs to 'floor'"),
+        ],
+    )
+    def test_a_bad_id_is_refused(self, ids: list[int], sentence: str) -> None:
+        with pytest.raises(ValueError, match=sentence):
+            Vocabulary.of(["floor", "chair"], ids=ids)
+
+    @pytest.mark.parametrize("color", [(0, 0), (0, 0, 256), (-1, 0, 0)])
+    def test_a_colour_that_is_none_is_refused(self, color: tuple[int, ...]) -> None:
+        with pytest.raises(ValueError, match="color of 'floor': expected red, green and blue"):
+            Vocabulary.of(["floor"], colors={"floor": color})  # type: ignore[dict-item]
+
+
+class TestPrompts:
+    def test_every_synonym_goes_into_every_template(self) -> None:
+        vocabulary = Vocabulary.of(["sofa|couch"], prompt_templates=["{}", "a photo of a {}"])
+        assert set(vocabulary.prompts(vocabulary["sofa"])) == {
+            "sofa",
+            "couch",
+            "a photo of a sofa",
+            "a photo of a couch",
+        }
+
+    @pytest.mark.parametrize("templates", [[], ["a photo"], ["{} and {}"]])
+    def test_a_template_without_its_place_is_refused(self, templates: list[str]) -> None:
+        with pytest.raises(ValueError, match="prompt_templates: expected"):
+            Vocabulary.of(["floor"], prompt_templates=templates)
+
+
+class TestChange:
+    def test_a_change_makes_a_new_vocabulary_of_the_next_epoch(self) -> None:
+        first = Vocabulary.of(["floor", "chair"])
+        second = first.replace(["chair", "person"])
+        assert (first.names, first.epoch) == (("floor", "chair"), 1)
+        assert (second.names, second.epoch) == (("chair", "person"), 2)
+        assert [label.name for label in second.retired] == ["floor"]
+
+    def test_a_label_that_stays_or_comes_back_keeps_id_and_colour(self) -> None:
+        first = Vocabulary.of(["floor", "chair"], colors={"floor": (9, 8, 7)})
+        last = first.replace(["chair"]).replace(["person"]).replace(["Floor|ground", "chair"])
+        assert (last["Floor"].id, last["Floor"].color) == (first["floor"].id, (9, 8, 7))
+        assert last["chair"] == first["chair"]
+
+    def test_an_id_is_never_given_to_another_label(self) -> None:
+        later = Vocabulary.of(["floor", "chair"]).replace(["person"])
+        assert later["person"].id == 3
+        with pytest.raises(ValueError, match="1 belongs to 'floor' and is never given to another label"):
+            later.replace(["table"], ids=[1])
+        with pytest.raises(ValueError, match="it has been 3 since it was first used and cannot become 5"):
+            later.replace(["person"], ids=[5])
+
+    def test_when_all_ids_were_given_out_it_says_so(self) -> None:
+        with pytest.raises(ValueError, match="all 254 ids have been given out"):
+            Vocabulary.of(MANY).replace(["something new"])
+
+    def test_append_leaves_the_others_as_they_were(self) -> None:
+        first = Vocabulary.of(["floor", "sofa|couch"], ids=[5, 9], prompt_templates=["a {}"])
+        second = first.append(["person"], ids=[4])
+        assert second.labels[:2] == first.labels
+        assert (second["person"].id, second.epoch, second.prompt_templates) == (4, 2, ("a {}",))
+        with pytest.raises(ValueError, match="'couch' is there twice"):
+            first.append(["couch"])
+        with pytest.raises(ValueError, match="at least one label to append"):
+            first.append([])
+
+    @given(st.lists(NAMES, min_size=1, max_size=6))
+    def test_whatever_the_history_an_id_means_one_name(self, history: list[list[str]]) -> None:
+        owner: dict[int, str] = {}
+        vocabulary = None
+        for names in history:
+            vocabulary = Vocabulary.of(names) if vocabulary is None else vocabulary.replace(names)
+            for label in vocabulary.labels:
+                assert owner.setdefault(label.id, label.name) == label.name
+            assert len({label.slug for label in vocabulary.labels}) == len(vocabulary)
+        assert vocabulary is not None
+        assert vocabulary.epoch == len(history)
+
+
+class TestSlug:
+    @given(st.text())
+    def test_any_text_becomes_a_part_of_a_topic(self, name: str) -> None:
+        assert re.fullmatch(r"[a-z_][a-z0-9_]*", slug(name))
+        assert "__" not in slug(name)
+        assert len(slug(name)) <= 80
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("Dining Table", "dining_table"),
+            ("3D printer", "label_3d_printer"),
+            ("compressed", "label_compressed"),
+            ("椅子", "label"),
+        ],
+    )
+    def test_examples(self, name: str, expected: str) -> None:
+        assert slug(name) == expected
+
+    def test_names_that_look_alike_stay_apart(self) -> None:
+        assert [label.slug for label in Vocabulary.of(["a b", "a-b", "a_b"]).labels] == ["a_b", "a_b_2", "a_b_3"]
