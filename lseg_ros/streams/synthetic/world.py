@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from lseg_ros.streams.synthetic.camera import lens
 from lseg_ros.streams.synthetic.classes import class_id
-from lseg_ros.streams.synthetic.light import light_of, paint
+from lseg_ros.streams.synthetic.light import light_of
 from lseg_ros.streams.synthetic.places import place_of
 from lseg_ros.streams.synthetic.scene import look, scene_of
+from lseg_ros.streams.synthetic.shading import paint
 from lseg_ros.structures import Frame
 
 __all__ = ["SyntheticFrame", "SyntheticWorld"]
