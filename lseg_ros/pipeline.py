@@ -11,14 +11,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.geometry import label_clouds, organise, unproject
-from lseg_ros.inference import EncodedVocabulary, Segmenter
+from lseg_ros.geometry import label_clouds, organise, sample_depth, unproject
+from lseg_ros.inference import EncodedVocabulary, Segmenter, SegmenterConfig
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Frame, LabelCloud, Segmentation
-from lseg_ros.visualization import overlay
+from lseg_ros.visualization import demo_picture, overlay
 from lseg_ros.vocabulary import Label, Vocabulary
 
-__all__ = ["Pipeline", "PipelineConfig", "Products", "Want"]
+# Segmenter and what goes with it, demo_picture and sample_depth are other rooms': the node knows this one only.
+__all__ = [
+    "EncodedVocabulary",
+    "Pipeline",
+    "PipelineConfig",
+    "Products",
+    "Segmenter",
+    "SegmenterConfig",
+    "Want",
+    "demo_picture",
+    "sample_depth",
+]
 
 
 class Want(enum.Flag):

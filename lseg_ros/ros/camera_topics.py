@@ -1,0 +1,79 @@
+"""The topics of an RGB-D camera, as the cameras of this package publish them."""
+
+from __future__ import annotations
+
+import array
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from lseg_ros.messages import fill_image
+from lseg_ros.ros.qos import FRAME_QOS
+from lseg_ros.ros.topics import DEPTH, IMAGE, INFO
+from lseg_ros.structures import Intrinsics
+
+__all__ = ["DEPTH_ENCODINGS", "CameraTopics", "camera_info_of", "header_of", "publish_image"]
+
+DEPTH_ENCODINGS = ("32FC1", "16UC1")
+
+
+class CameraTopics:
+    """Publishes rgb/image, depth/image and rgb/camera_info. depth_encoding: one of ``DEPTH_ENCODINGS``."""
+
+    def __init__(self, node: Node, depth_encoding: str) -> None:
+        self._depth_encoding = depth_encoding
+        self._image = node.create_publisher(Image, IMAGE.name, FRAME_QOS)
+        self._depth = node.create_publisher(Image, DEPTH.name, FRAME_QOS)
+        self._info = node.create_publisher(CameraInfo, INFO.name, FRAME_QOS)
+
+    def publish_image(self, header: Header, rgb: NDArray[np.uint8], camera_info: CameraInfo) -> None:
+        """An image (H, W, 3) uint8 RGB with its camera_info, under one header."""
+        camera_info.header = header
+        self._info.publish(camera_info)
+        publish_image(self._image, header, rgb, "rgb8")
+
+    def publish_depth(self, header: Header, depth_m: NDArray[np.float32]) -> None:
+        """Depth (H, W) in metres, NaN where unknown, in the encoding asked for."""
+        message = Image(header=header, height=depth_m.shape[0], width=depth_m.shape[1])
+        values: NDArray[Any] = depth_m
+        if self._depth_encoding == "16UC1":
+            values = np.rint(np.nan_to_num(depth_m, nan=0.0, posinf=0.0, neginf=0.0) * 1000).clip(0, 65535)
+            values = values.astype(np.uint16)
+        message.encoding = self._depth_encoding
+        message.is_bigendian = int(sys.byteorder == "big")
+        message.step = values.strides[0]
+        message.data = array.array("B", np.ascontiguousarray(values).tobytes())
+        self._depth.publish(message)
+
+
+def header_of(stamp_ns: int, frame_id: str) -> Header:
+    header = Header(frame_id=frame_id)
+    header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
+    return header
+
+
+def publish_image(publisher: Publisher, header: Header, pixels: NDArray[np.uint8], encoding: str) -> None:
+    """Publish (H, W) mono8 or (H, W, 3) rgb8."""
+    message = Image(header=header)
+    fill_image(message, pixels, encoding)
+    publisher.publish(message)
+
+
+def camera_info_of(intrinsics: Intrinsics, model: str = "plumb_bob", distortion: tuple[float, ...] = ()) -> CameraInfo:
+    """A sensor_msgs/CameraInfo of a pinhole; distortion: coefficients of ``model``, or none."""
+    each = intrinsics
+    return CameraInfo(
+        width=each.width,
+        height=each.height,
+        distortion_model=model,
+        d=list(distortion) or [0.0] * 5,
+        k=[each.fx, 0.0, each.cx, 0.0, each.fy, each.cy, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[each.fx, 0.0, each.cx, 0.0, 0.0, each.fy, each.cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+    )

@@ -1,0 +1,118 @@
+"""How the node is doing: counts from every thread, told once a second on /diagnostics."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+
+from lseg_ros.ros.topics import DIAGNOSTICS
+
+__all__ = ["Diagnostics", "Statistics"]
+
+_WINDOW_S = 5.0
+_PROBLEM_S = 3.0  # a problem that has not come back for so long is over
+
+
+class Statistics:
+    """Counts and times of the frames so far. Any thread may call any method."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._arrivals_s: deque[float] = deque(maxlen=1000)
+        self._done_s: deque[float] = deque(maxlen=1000)
+        self._latencies_s: deque[float] = deque(maxlen=200)
+        self._age_s = float("nan")
+        self._stage_ms: Mapping[str, float] = {}
+        self._problems: dict[str, tuple[float, int, str]] = {}
+
+    def received(self, now_s: float) -> None:
+        with self._lock:
+            self._counts["images received"] += 1
+            self._arrivals_s.append(now_s)
+
+    def dropped(self, cause: str) -> None:
+        with self._lock:
+            self._counts[f"dropped: {cause}"] += 1
+
+    def missed(self, topic: str) -> None:
+        with self._lock:
+            self._counts[f"without {topic}"] += 1
+
+    def processed(self, now_s: float, latency_s: float, age_s: float, stage_ms: Mapping[str, float]) -> None:
+        """latency_s: since the image came. age_s: since its stamp."""
+        with self._lock:
+            self._counts["frames processed"] += 1
+            self._done_s.append(now_s)
+            self._latencies_s.append(latency_s)
+            self._age_s, self._stage_ms = age_s, stage_ms
+
+    def problem(self, source: str, text: str, *, error: bool = False, last_s: float = _PROBLEM_S) -> None:
+        """Something that a person should know of, until it did not happen for ``last_s``. One by source."""
+        with self._lock:
+            self._problems[source] = (time.monotonic() + last_s, 2 if error else 1, text)
+
+    def problems(self) -> list[tuple[int, str]]:
+        """Level (1 warning, 2 error) and sentence of what is wrong now, the worst first."""
+        now_s = time.monotonic()
+        with self._lock:
+            fresh = {key: each for key, each in self._problems.items() if now_s < each[0]}
+            self._problems = fresh
+        return sorted(((level, f"{source}: {text}") for source, (_, level, text) in fresh.items()), reverse=True)
+
+    def receiving(self) -> bool:
+        """Whether an image came lately."""
+        with self._lock:
+            return bool(self._arrivals_s) and time.monotonic() - self._arrivals_s[-1] < _PROBLEM_S
+
+    def rate_hz(self) -> float:
+        """Frames processed in a second, over the last five."""
+        with self._lock:
+            return _rate(self._done_s)
+
+    def values(self) -> dict[str, str]:
+        """Everything counted and timed, by name, as text."""
+        with self._lock:
+            values = {"rate [Hz]": f"{_rate(self._done_s):.2f}", "image rate [Hz]": f"{_rate(self._arrivals_s):.2f}"}
+            if self._latencies_s:
+                p50, p95 = np.percentile(self._latencies_s, (50, 95)) * 1e3
+                values |= {"latency p50 [ms]": f"{p50:.1f}", "latency p95 [ms]": f"{p95:.1f}"}
+                values["frame age [s]"] = f"{self._age_s:.3f}"
+            values |= {f"{stage} [ms]": f"{ms:.1f}" for stage, ms in self._stage_ms.items()}
+            return values | {name: str(count) for name, count in sorted(self._counts.items())}
+
+
+class Diagnostics:
+    """Publishes the state of a node that is called ``what``."""
+
+    def __init__(self, node: Node, what: str) -> None:
+        self._node = node
+        self._name = f"{node.get_fully_qualified_name().lstrip('/')}: {what}"
+        self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS.name, 10)
+
+    def publish(self, values: Mapping[str, str], problems: Iterable[tuple[int, str]], fine: str) -> None:
+        """One status: the worst of the problems, all of them as its message, or ``fine`` where there are none."""
+        problems = list(problems)
+        status = DiagnosticStatus(name=self._name, hardware_id=values.get("device", ""))
+        status.level = bytes([max((level for level, _ in problems), default=0)])
+        status.message = "; ".join(text for _, text in problems) or fine
+        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)
+
+
+def _rate(times_s: deque[float]) -> float:
+    """Events in a second over the window, 0 where there were fewer than two."""
+    now_s = time.monotonic()
+    recent = [each for each in times_s if now_s - each <= _WINDOW_S]
+    if len(recent) < 2:
+        return 0.0
+    until_s = now_s if now_s - recent[-1] > 1 else recent[-1]  # a stream that has stopped fades out
+    return (len(recent) - 1) / max(until_s - recent[0], 1e-9)

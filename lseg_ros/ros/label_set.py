@@ -1,0 +1,57 @@
+"""The labels that are live, and the one way to change them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lseg_ros.pipeline import EncodedVocabulary, Segmenter
+from lseg_ros.vocabulary import Vocabulary
+
+__all__ = ["LabelSet"]
+
+
+class LabelSet:
+    """A vocabulary and what the network makes of it. A change is prepared, which may fail, and then committed.
+
+    ``vocabulary`` is live, and ``encoded`` is it for the network, or None while there is none.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.encoded: EncodedVocabulary | None = None
+        self._segmenter: Segmenter | None = None
+        self._offered: Vocabulary | None = None
+        self._prepared: tuple[Vocabulary, EncodedVocabulary | None] | None = None
+
+    def encode_with(self, segmenter: Segmenter | None) -> None:
+        """Encode the vocabulary, and those to come, with a network, or with none. Raises ValueError naming a label."""
+        self.encoded = None if segmenter is None else segmenter.encode(self.vocabulary)
+        self._segmenter = segmenter
+
+    def offer(self, entries: Sequence[str], ids: Sequence[int], append: bool) -> tuple[str, ...]:
+        """A change that a plain list of labels cannot express; returns that list, with which to ``prepare`` it.
+
+        ids: one per entry, or none. Raises ValueError like ``Vocabulary.replace`` and ``append``.
+        """
+        change = self.vocabulary.append if append else self.vocabulary.replace
+        self._offered = change(entries, ids=ids or None)
+        return self._offered.entries
+
+    def prepare(self, entries: tuple[str, ...]) -> None:
+        """Check and encode a label list, slow; what is live stays live. Raises ValueError naming the item."""
+        offered, self._offered, self._prepared = self._offered, None, None
+        if offered is not None and offered.entries == entries:
+            vocabulary = offered
+        elif entries == self.vocabulary.entries:
+            return
+        else:
+            vocabulary = self.vocabulary.replace(entries)
+        if vocabulary.labels == self.vocabulary.labels:
+            return
+        self._prepared = (vocabulary, None if self._segmenter is None else self._segmenter.encode(vocabulary))
+
+    def commit(self) -> None:
+        """Make live what was prepared, if anything was."""
+        if self._prepared is not None:
+            self.vocabulary, self.encoded = self._prepared
+            self._prepared = None

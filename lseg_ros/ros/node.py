@@ -1,0 +1,29 @@
+"""The executable ``lseg_node``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from lseg_ros.ros.process import run
+
+if TYPE_CHECKING:
+    from lseg_ros.ros.segmentation_node import SegmentationNode
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the node ``lseg``; exit status 1, after a sentence, where it cannot start."""
+    sys.exit(run(_make, lambda node: node.autostart()))
+
+
+def _make() -> SegmentationNode:
+    # Imported only now that an interrupt ends the process without a traceback: PyTorch takes seconds.
+    from lseg_ros.ros.segmentation_node import SegmentationNode
+
+    return SegmentationNode()
+
+
+if __name__ == "__main__":
+    main()

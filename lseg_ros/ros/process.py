@@ -1,0 +1,77 @@
+"""What the executables have in common: start, spin, and stop without a traceback."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+__all__ = ["run"]
+
+# Callbacks that may take long (labels to encode, a model to load), images, and diagnostics each need one.
+_THREADS = 3
+
+
+N = TypeVar("N", bound=Node)
+
+
+def run(make: Callable[[], N], start: Callable[[N], bool] = bool, args: Sequence[str] | None = None) -> int:
+    """Make a node, start it and spin it until it is told to stop. Returns the exit status.
+
+    1 where the node cannot be made (ValueError or OSError, whose sentence is shown) or ``start`` returns False. Ctrl-C
+    and SIGTERM end with 0; a second one, as ``ros2 launch`` sends it, is ignored while the node takes itself down.
+    """
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    node: N | None = None
+    try:
+        node = make()
+        if not start(node):
+            return 1
+        _spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (ValueError, OSError) as error:
+        get_logger(Path(sys.argv[0]).stem).fatal(str(error))
+        return 1
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if node is not None:
+            node.destroy_node()
+        if rclpy.ok():
+            rclpy.shutdown()
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Interrupt what the main thread does, once."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _spin(node: Node) -> None:
+    executor = MultiThreadedExecutor(_THREADS)
+    executor.add_node(node)
+    try:
+        while rclpy.ok():
+            try:
+                # Waiting is not interrupted by a signal, so it must end by itself now and then.
+                executor.spin_once(timeout_sec=0.2)
+            except RuntimeError as error:
+                # rclpy raises here what a caller of a service did wrong, such as a lifecycle transition that does not
+                # exist in this state. It is the caller's mistake, and the node lives on.
+                node.get_logger().error(f"a request could not be served: {error}")
+    finally:
+        executor.shutdown(timeout_sec=2.0)

@@ -1,0 +1,91 @@
+"""What goes out for a frame: every message with the header of the image it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from lseg_ros.messages import fill_points, point_fields
+from lseg_ros.pipeline import Products, Want
+from lseg_ros.ros.camera_topics import publish_image
+from lseg_ros.ros.label_topics import LabelTopics
+from lseg_ros.ros.qos import FRAME_QOS
+from lseg_ros.ros.topics import CAMERA_INFO, CONFIDENCE, MASK, OVERLAY, POINTS, Topic
+from lseg_ros.structures import POINT_DTYPE
+from lseg_ros.vocabulary import Label
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks
+
+__all__ = ["Publishers"]
+
+
+class Publishers:
+    """The topics of a frame. Its methods exclude each other by a lock that the caller holds, ``wanted`` excepted."""
+
+    def __init__(self, node: Node, on_mismatch: Callable[[str], None]) -> None:
+        self._node = node
+        self._on_mismatch = on_mismatch
+        self._mask = self._create(MASK, Image)
+        self._confidence = self._create(CONFIDENCE, Image)
+        self._camera_info = self._create(CAMERA_INFO, CameraInfo)
+        self._overlay = self._create(OVERLAY, Image)
+        self._points = self._create(POINTS, PointCloud2)
+        self._point_fields = point_fields(PointField, POINT_DTYPE)
+        self._clouds = LabelTopics(node)
+
+    def wanted(self) -> Want:
+        """What someone subscribes to now, beside mask and confidence."""
+        want = Want.NONE
+        if self._overlay.get_subscription_count():
+            want |= Want.OVERLAY
+        if self._points.get_subscription_count():
+            want |= Want.POINTS
+        if self._clouds.subscribed():
+            want |= Want.LABEL_CLOUDS
+        return want
+
+    def set_labels(self, labels: Iterable[Label]) -> None:
+        """Have a cloud topic for each of these labels."""
+        self._clouds.update(labels)
+
+    def sweep(self) -> None:
+        """Take away the topics of labels that are gone."""
+        self._clouds.sweep()
+
+    def publish(self, products: Products, header: Header, camera_info: CameraInfo | None) -> None:
+        """Send what was made of a frame. camera_info: of the image, or None where it is not known."""
+        if camera_info is not None:
+            camera_info.header = header
+            self._camera_info.publish(camera_info)
+        segmentation = products.segmentation
+        publish_image(self._mask, header, segmentation.label_map, "mono8")
+        publish_image(self._confidence, header, segmentation.confidence, "mono8")
+        if products.overlay is not None:
+            publish_image(self._overlay, header, products.overlay, "rgb8")
+        if products.points is not None:
+            message = PointCloud2(header=header)
+            fill_points(message, self._point_fields, products.points)
+            self._points.publish(message)
+        if products.clouds is not None:
+            self._clouds.publish(products.clouds, header)
+
+    def destroy(self) -> None:
+        self._clouds.destroy()
+        for each in (self._mask, self._confidence, self._camera_info, self._overlay, self._points):
+            self._node.destroy_publisher(each)
+
+    def _create(self, topic: Topic, message_type: type) -> Publisher:
+        def mismatch(_: Any) -> None:
+            asked = "reliable or best effort, volatile"
+            self._on_mismatch(f"{topic.name}: a subscriber asks for a QoS that this topic does not offer ({asked})")
+
+        events = PublisherEventCallbacks(incompatible_qos=mismatch)
+        return self._node.create_publisher(message_type, topic.name, FRAME_QOS, event_callbacks=events)

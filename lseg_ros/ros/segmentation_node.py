@@ -1,0 +1,207 @@
+"""The node ``lseg``: lifecycle and parameters; what it does with a frame is the worker's."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from lseg_ros.pipeline import Pipeline, PipelineConfig, Segmenter, SegmenterConfig
+from lseg_ros.ros.announcement import Announcement
+from lseg_ros.ros.diagnostics import Diagnostics, Statistics
+from lseg_ros.ros.label_set import LabelSet
+from lseg_ros.ros.log_forwarding import LogForwarding
+from lseg_ros.ros.mailbox import Mailbox
+from lseg_ros.ros.parameters import NodeConfig, changed, declare, read
+from lseg_ros.ros.publishers import Publishers
+from lseg_ros.ros.subscriptions import CameraSubscriptions, RawImage
+from lseg_ros.ros.topics import SET_LABELS
+from lseg_ros.ros.vocabulary_message import vocabulary_message
+from lseg_ros.ros.worker import Live, Outlets, Worker
+from lseg_ros.srv import SetLabels
+from lseg_ros.vocabulary import Vocabulary
+
+__all__ = ["SegmentationNode"]
+
+_WARM_UP_SIZE = (480, 640)
+
+
+class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to mypy
+    """configure loads the network, activate subscribes, deactivate keeps words and network, cleanup frees them.
+
+    Raises ValueError with a sentence where a start-up parameter cannot be used.
+    """
+
+    def __init__(self, name: str = "lseg", **options: Any) -> None:
+        super().__init__(name, **options)
+        self._log_forwarding = LogForwarding(self.get_logger())
+        for config in (NodeConfig, SegmenterConfig, PipelineConfig):
+            declare(self, config)
+        self._config = read(self, NodeConfig)
+        self._segmenter_config = read(self, SegmenterConfig)
+        self._pipeline_config = read(self, PipelineConfig)
+        self._labels = LabelSet(Vocabulary.of(self._config.labels, prompt_templates=self._config.prompt_templates))
+        self._statistics = Statistics()
+        self._between_frames = threading.Lock()
+        self._pipeline: Pipeline | None = None  # while configured
+        self._outlets: Outlets | None = None  # while configured
+        self._camera: CameraSubscriptions | None = None  # while active
+        self._worker: Worker | None = None  # while active
+        self._pending: tuple[NodeConfig, SegmenterConfig, PipelineConfig] | None = None
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self._post_set = hasattr(self, "add_post_set_parameters_callback")  # not in Humble
+        if self._post_set:
+            self.add_post_set_parameters_callback(lambda parameters: self._apply_parameters())
+        self.create_service(SetLabels, SET_LABELS.name, self._set_labels)
+        self._diagnostics = Diagnostics(self, "segmentation")
+        self.create_timer(1.0, self._every_second, callback_group=MutuallyExclusiveCallbackGroup())
+
+    def autostart(self) -> bool:
+        """Configure and activate, if the parameters ask for it; False where that does not succeed."""
+        if not self._config.autostart:
+            return True
+        wanted = TransitionCallbackReturn.SUCCESS
+        return bool(self.trigger_configure() == wanted and self.trigger_activate() == wanted)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the network, warm it up, encode the labels, open the topics."""
+        try:
+            segmenter = Segmenter(self._segmenter_config)
+            self._labels.encode_with(segmenter)
+            segmenter.warm_up(*_WARM_UP_SIZE)
+        except (ValueError, OSError, RuntimeError, ImportError) as error:  # RuntimeError: also out of memory
+            self.get_logger().error(f"cannot configure: {error}")
+            self._labels.encode_with(None)
+            return TransitionCallbackReturn.FAILURE
+        self._pipeline = Pipeline(segmenter, self._pipeline_config)
+        publishers = Publishers(self, lambda text: self._statistics.problem("QoS", text, last_s=60.0))
+        announcement = Announcement(self, self._segmenter_config.checkpoint)
+        self._outlets = Outlets(publishers, announcement, self._between_frames)
+        self._go_live()
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the camera and start the worker."""
+        assert self._pipeline is not None and self._outlets is not None  # the lifecycle sees to it
+        mailbox: Mailbox[RawImage] = Mailbox()
+        self._camera = CameraSubscriptions(self, mailbox, self._statistics, self._config)
+        self._worker = Worker(
+            self, self._pipeline, self._live(), self._camera, mailbox, self._outlets, self._statistics
+        )
+        self._tell()
+        self.get_logger().info(f"looking for {', '.join(self._labels.vocabulary.names)}")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the worker and unsubscribe; network, words and publishers stay."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close the topics and let the network go."""
+        self._close()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """As deactivate and cleanup, from any state."""
+        self._stop()
+        self._close()
+        return super().on_shutdown(state)
+
+    def destroy_node(self) -> None:
+        self._stop()
+        self._close()
+        self._log_forwarding.close()
+        super().destroy_node()
+
+    def _check_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Check everything and encode new labels, changing nothing; or refuse with a reason."""
+        try:
+            self._pending = (
+                changed(self._config, parameters),
+                changed(self._segmenter_config, parameters),
+                changed(self._pipeline_config, parameters),
+            )
+            self._labels.prepare(self._pending[0].labels)
+        except ValueError as error:
+            self._pending = None
+            return SetParametersResult(successful=False, reason=str(error))
+        if not self._post_set:
+            # There is no other callback that could still refuse, and nothing between this one and the commit.
+            self._apply_parameters()
+        return SetParametersResult(successful=True)
+
+    def _apply_parameters(self) -> None:
+        if self._pending is not None:
+            self._config, self._segmenter_config, self._pipeline_config = self._pending
+            self._pending = None
+            self._go_live()
+
+    def _go_live(self) -> None:
+        """Let the next frame be made with the settings and the labels as they are now."""
+        with self._between_frames:
+            self._labels.commit()
+            if self._pipeline is not None and self._outlets is not None:
+                self._pipeline.config = self._pipeline_config
+                labels = self._pipeline_config.labels_with_cloud(self._labels.vocabulary)
+                self._outlets.publishers.set_labels(labels)
+            if self._camera is not None and self._worker is not None:
+                self._camera.config = self._config
+                self._worker.live = self._live()
+
+    def _live(self) -> Live:
+        assert self._labels.encoded is not None  # while configured
+        threshold = self._segmenter_config.unlabeled_threshold
+        return Live(self._labels.encoded, threshold, self._config.max_frame_age_s, self._config.retire_grace_s)
+
+    def _set_labels(self, request: SetLabels.Request, response: SetLabels.Response) -> SetLabels.Response:
+        """The service's way to the parameter ``labels``, which so always says what is live."""
+        try:
+            entries = self._labels.offer(list(request.labels), list(request.ids), request.mode == request.APPEND)
+            result = self.set_parameters_atomically([Parameter("labels", Parameter.Type.STRING_ARRAY, list(entries))])
+            response.success, response.message = result.successful, result.reason
+        except ValueError as error:
+            response.success, response.message = False, str(error)
+        stamp = self.get_clock().now().to_msg()
+        response.vocabulary = vocabulary_message(self._labels.vocabulary, self._segmenter_config.checkpoint, stamp)
+        return response
+
+    def _tell(self) -> None:
+        """Tell the words even if no image comes; the worker tells new ones with the first image made with them."""
+        with self._between_frames:
+            if self._outlets is not None:
+                stamp = self.get_clock().now().to_msg()
+                self._outlets.announcement.tell(self._labels.vocabulary, stamp, self._config.retire_grace_s)
+                self._outlets.publishers.sweep()
+
+    def _every_second(self) -> None:
+        camera = self._camera
+        if camera is not None:
+            self._tell()
+        problems = self._statistics.problems()
+        if camera is not None and not self._statistics.receiving():
+            problems.insert(0, (1, camera.advice()))
+        vocabulary = self._labels.vocabulary
+        values = {"labels": str(len(vocabulary)), "vocabulary epoch": str(vocabulary.epoch)}
+        if self._pipeline is not None:
+            values["device"] = str(self._pipeline.segmenter.device)
+        rate = f"{self._statistics.rate_hz():.1f} Hz"
+        self._diagnostics.publish(values | self._statistics.values(), problems, rate if camera else "not active")
+
+    def _stop(self) -> None:
+        if self._camera is not None and self._worker is not None:
+            self._worker.stop()
+            self._camera.destroy()
+        self._camera = self._worker = None
+
+    def _close(self) -> None:
+        with self._between_frames:
+            if self._outlets is not None:
+                self._outlets.publishers.destroy()
+                self._outlets.announcement.destroy()
+            self._outlets = self._pipeline = None
+        self._labels.encode_with(None)

@@ -1,0 +1,133 @@
+"""What comes from the camera: raw bytes, of which only those that are processed are ever read."""
+
+from __future__ import annotations
+
+import struct
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from lseg_ros.ros.companion import Companion
+from lseg_ros.ros.diagnostics import Statistics
+from lseg_ros.ros.mailbox import Mailbox
+from lseg_ros.ros.parameters import NodeConfig
+from lseg_ros.ros.topics import DEPTH, IMAGE, IMAGE_COMPRESSED, INFO, Topic
+
+__all__ = ["CameraSubscriptions", "RawImage", "stamp_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class RawImage:
+    """An image message as it came: CDR bytes, their stamp, and when it came (monotonic seconds)."""
+
+    data: bytes
+    type: type
+    stamp_ns: int
+    arrived_s: float
+
+    def message(self) -> Any:
+        return deserialize_message(self.data, self.type)
+
+
+class CameraSubscriptions:
+    """rgb, depth and camera_info. Callbacks only store: the newest image in the mailbox, the rest to be matched.
+
+    ``config`` may be replaced by any thread.
+    """
+
+    def __init__(self, node: Node, mailbox: Mailbox[RawImage], statistics: Statistics, config: NodeConfig) -> None:
+        self.config = config
+        self._node = node
+        self._mailbox = mailbox
+        self._statistics = statistics
+        self._next_s = 0.0  # when max_rate_hz lets the next image in
+        self._depth: Companion[bytes] = Companion()
+        self._info: Companion[bytes] = Companion()
+        compressed = config.image_transport == "compressed"
+        self._image_topic = IMAGE_COMPRESSED if compressed else IMAGE
+        self._image_type = CompressedImage if compressed else Image
+        group = MutuallyExclusiveCallbackGroup()  # apart from callbacks that take long
+        self._subscriptions = [
+            node.create_subscription(
+                message_type,
+                topic.name,
+                callback,
+                QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
+                callback_group=group,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                raw=True,
+            )
+            for message_type, topic, callback, depth in (
+                (self._image_type, self._image_topic, self._on_image, 2),
+                (Image, DEPTH, lambda data: self._depth.add(stamp_of(data), data), 5),
+                (CameraInfo, INFO, lambda data: self._info.add(stamp_of(data), data), 5),
+            )
+        ]
+
+    def depth_of(self, image: RawImage) -> Image | None:
+        """The depth that belongs to an image, waiting a little where it may still be on its way; None without one."""
+        data = self._match(self._depth, DEPTH, image)
+        return None if data is None else deserialize_message(data, Image)
+
+    def camera_info_of(self, image: RawImage) -> CameraInfo | None:
+        """Like ``depth_of``."""
+        data = self._match(self._info, INFO, image)
+        return None if data is None else deserialize_message(data, CameraInfo)
+
+    def destroy(self) -> None:
+        for each in self._subscriptions:
+            self._node.destroy_subscription(each)
+
+    def advice(self) -> str:
+        """What is wrong where no image comes, "" where the topic has a publisher."""
+        name = self._node.resolve_topic_name(self._image_topic.name)
+        if self._node.count_publishers(name):
+            return f"no image came on {name}, though it has a publisher: is it another type or QoS, or does it pause?"
+        return f"nothing publishes {name}: remap {self._image_topic.name} to the camera's topic"
+
+    def _on_image(self, data: bytes) -> None:
+        now_s = time.monotonic()
+        self._statistics.received(now_s)
+        rate_hz = self.config.max_rate_hz
+        if rate_hz > 0:
+            if now_s < self._next_s:
+                self._statistics.dropped("over max_rate_hz")
+                return
+            # From when it was due, not from now: else 10 Hz of 30 would often become every fourth and not every third.
+            self._next_s = max(self._next_s + 1 / rate_hz, now_s)
+        if self._mailbox.put(RawImage(data, self._image_type, stamp_of(data), now_s)):
+            self._statistics.dropped("newer image came")
+
+    def _match(self, companion: Companion[bytes], topic: Topic, image: RawImage) -> bytes | None:
+        slop_s = self.config.sync_slop_s
+        name = self._node.resolve_topic_name(topic.name)
+        published = self._node.count_publishers(name) > 0
+        match = companion.match(image.stamp_ns, round(slop_s * 1e9), patience_s=slop_s if published else 0.0)
+        if match.item is not None:
+            return match.item
+        self._statistics.missed(topic.name)
+        if match.offset_ns is not None:
+            off_s = match.offset_ns / 1e9
+            problem = f"the nearest message is {off_s:+.3f} s from the image's stamp: raise sync_slop_s ({slop_s} s)?"
+        elif published:
+            problem = f"no message came on {name}, though it has a publisher"
+        else:
+            problem = f"nothing publishes {name}: remap {topic.name} to the camera's topic"
+        self._statistics.problem(topic.name, problem)
+        return None
+
+
+def stamp_of(data: bytes) -> int:
+    """The header stamp in nanoseconds of a serialised message that begins with a std_msgs/Header.
+
+    In CDR that is behind four bytes, of which the second says by its last bit that the rest is little endian.
+    """
+    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)

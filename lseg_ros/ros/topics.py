@@ -1,0 +1,75 @@
+"""The node's topics and services, as the README lists them and as the node opens them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "CAMERA_INFO",
+    "CLOUD_PREFIX",
+    "CONFIDENCE",
+    "DEPTH",
+    "DIAGNOSTICS",
+    "IMAGE",
+    "IMAGE_COMPRESSED",
+    "INFO",
+    "INPUTS",
+    "LABEL_INFO",
+    "MASK",
+    "OUTPUTS",
+    "OVERLAY",
+    "POINTS",
+    "SERVICES",
+    "SET_LABELS",
+    "VOCABULARY",
+    "Topic",
+]
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic or a service: name (relative, or private with ``~/``), type, and what its users need to know."""
+
+    name: str
+    type: str
+    description: str
+    latched: bool = False  # transient local: who comes late gets the last message
+
+
+IMAGE = Topic("rgb/image", "sensor_msgs/Image", "What the camera sees, in any encoding a camera driver emits")
+IMAGE_COMPRESSED = Topic(
+    "rgb/image/compressed", "sensor_msgs/CompressedImage", "Instead of rgb/image where image_transport is compressed"
+)
+INFO = Topic("rgb/camera_info", "sensor_msgs/CameraInfo", "Read with every frame; K[0] = 0 switches the clouds off")
+DEPTH = Topic(
+    "depth/image",
+    "sensor_msgs/Image",
+    "Depth registered to the image: 16UC1 in millimetres (0 = unknown) or 32FC1 in metres (NaN = unknown)",
+)
+MASK = Topic("~/mask", "sensor_msgs/Image", "mono8, the id of each pixel's label; 0 = unlabelled, 255 never")
+CONFIDENCE = Topic("~/confidence", "sensor_msgs/Image", "mono8, softmax of the winning label x 255; 0 = unlabelled")
+VOCABULARY = Topic(
+    "~/vocabulary", "lseg_ros/Vocabulary", "Ids, names, synonyms, colours, epoch; before the first mask of each", True
+)
+LABEL_INFO = Topic(
+    "~/label_info", "vision_msgs/LabelInfo", "Ids and names, where vision_msgs is installed; like ~/vocabulary", True
+)
+CAMERA_INFO = Topic("~/camera_info", "sensor_msgs/CameraInfo", "The camera_info that belongs to the mask")
+OVERLAY = Topic("~/overlay", "sensor_msgs/Image", "rgb8, colours over the image and a legend; only while subscribed")
+POINTS = Topic(
+    "~/points",
+    "sensor_msgs/PointCloud2",
+    "Organised, a point for each mask pixel: x y z rgb label confidence, NaN where invalid; only while subscribed",
+)
+CLOUD_PREFIX = POINTS.name + "/"
+_CLOUDS = Topic(
+    CLOUD_PREFIX + "<slug>",
+    "sensor_msgs/PointCloud2",
+    "The points of one label: x y z rgb; empty in frames without it; only while subscribed",
+)
+DIAGNOSTICS = Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "Once a second: rates, latency, drops, advice")
+SET_LABELS = Topic("~/set_labels", "lseg_ros/SetLabels", "Replace the labels or append to them")
+
+INPUTS = (IMAGE, IMAGE_COMPRESSED, INFO, DEPTH)  # best effort, keep last: match best-effort and reliable cameras alike
+OUTPUTS = (MASK, CONFIDENCE, VOCABULARY, LABEL_INFO, CAMERA_INFO, OVERLAY, POINTS, _CLOUDS, DIAGNOSTICS)
+SERVICES = (SET_LABELS,)
