@@ -30,7 +30,9 @@ class Scores:
         """For people: classes from best to worst, then the means."""
         seen = {name: iou for name, iou in self.per_class.items() if iou is not None}
         rows = [f"{name:<20} {iou:6.3f}" for name, iou in sorted(seen.items(), key=lambda item: -item[1])]
-        return "\n".join([*rows, f"{'mean IoU':<20} {self.miou:6.3f}", f"{'pixel accuracy':<20} {self.pixel_accuracy:6.3f}"])
+        return "\n".join(
+            [*rows, f"{'mean IoU':<20} {self.miou:6.3f}", f"{'pixel accuracy':<20} {self.pixel_accuracy:6.3f}"]
+        )
 
 
 class Confusion:
@@ -43,7 +45,9 @@ class Confusion:
     def add(self, prediction: Tensor, target: Tensor) -> None:
         """Count one image or batch: integer tensors of one shape; targets of IGNORE do not count."""
         if prediction.shape != target.shape:
-            raise ValueError(f"prediction: expected the target's shape {tuple(target.shape)}, got {tuple(prediction.shape)}")
+            raise ValueError(
+                f"prediction: expected the target's shape {tuple(target.shape)}, got {tuple(prediction.shape)}"
+            )
         self._metric.update(prediction.long(), target.long())
 
     def scores(self) -> Scores:

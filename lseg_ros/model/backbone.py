@@ -44,7 +44,9 @@ class Backbone(nn.Module):
             maps = self.stem(image)  # (B, C1, H/4, W/4), (B, C2, H/8, W/8)
         patches = self.vit.patch_embed.proj(maps[-1] if maps else image)  # (B, D, gh, gw)
         grid = patches.shape[-2:]
-        tokens = torch.cat([self.vit.cls_token.expand(len(patches), -1, -1), patches.flatten(2).mT], dim=1)
+        tokens = torch.cat(
+            [self.vit.get_parameter("cls_token").expand(len(patches), -1, -1), patches.flatten(2).mT], dim=1
+        )
         tokens = tokens + self._position(grid)  # (B, 1 + gh gw, D)
         taps = iter(self.reassemble)
         for index, block in enumerate(self.vit.blocks):
@@ -55,7 +57,7 @@ class Backbone(nn.Module):
 
     def _position(self, grid: torch.Size) -> Tensor:
         """The position table for a grid of any shape, resized as the official code does on every forward."""
-        table = self.vit.pos_embed  # (1, 1 + side^2, D)
+        table = self.vit.get_parameter("pos_embed")  # (1, 1 + side^2, D)
         cls, patches = table[:, :1], table[:, 1:]
         side = round(patches.shape[1] ** 0.5)
         square = patches.reshape(1, side, side, -1).permute(0, 3, 1, 2)  # (1, D, side, side)
@@ -81,7 +83,7 @@ class Reassemble(nn.Module):
         patches, cls = tokens[:, 1:], tokens[:, :1]
         both = torch.cat([patches, cls.expand_as(patches)], dim=-1)  # (B, gh gw, 2 D): patch first, then class
         read = F.gelu(self.readout(both))  # (B, gh gw, D)
-        return self.resample(self.project(read.mT.unflatten(2, grid)))
+        return self.resample(self.project(read.mT.reshape(*read.mT.shape[:2], *grid)))
 
 
 class ConvStem(nn.Module):
@@ -101,6 +103,4 @@ class ConvStem(nn.Module):
 
 
 def _downsample(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs)
-    )
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs))

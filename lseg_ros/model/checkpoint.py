@@ -11,6 +11,7 @@ import json
 import logging
 import pickle
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,9 @@ def load_lseg(
     try:
         described = _config_from_json(metadata["config"]) if "config" in metadata else _config_from_keys(weights)
         return _assembled(dataclasses.replace(described, **changes), weights)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except KeyError as error:
+        raise ValueError(f"checkpoint {path}: expected the entry {error}{_nearest_preset(weights)}") from error
+    except (IndexError, TypeError, ValueError) as error:
         raise ValueError(f"checkpoint {path}: {error}{_nearest_preset(weights)}") from error
 
 
@@ -100,6 +103,7 @@ def save_lseg(model: LSeg, path: str | Path, *, half: bool = False, metadata: Ma
     facts = {"config": json.dumps(dataclasses.asdict(model.config)), **(metadata or {})}
     part = path.with_name(path.name + ".part")
     save_file(tensors, part, metadata=facts)
+    part.chmod(0o644)  # safetensors writes for its owner alone, but a robot's node may run as another user
     part.replace(path)
 
 
@@ -126,11 +130,17 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # files of before torch 1.6 are no zip archives and cannot be mapped
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        raise ValueError(f"checkpoint {path}: refused, it holds more than tensors and could run code ({error})") from error
+        if wanted := re.search(r"GLOBAL (\S+)", str(error)):
+            raise ValueError(
+                f"checkpoint {path}: refused, it holds more than tensors and could run code ({wanted[1]})"
+            ) from error
+        raise ValueError(f"checkpoint {path}: expected a state dict of tensors, got another pickle") from error
     except (SafetensorError, RuntimeError, EOFError) as error:
-        raise ValueError(f"checkpoint {path}: expected a whole safetensors or PyTorch file, got {error}") from error
+        reason = str(error).splitlines()[0] if str(error) else "an empty one"
+        raise ValueError(f"checkpoint {path}: expected a whole safetensors or PyTorch file, got {reason}") from error
     tensors = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     weights = {str(name).removeprefix("net."): value for name, value in tensors.items() if isinstance(value, Tensor)}
     if not weights:
@@ -147,21 +157,27 @@ def _assembled(config: LSegConfig, weights: Mapping[str, Tensor]) -> LSeg:
     missing = sorted(needed - set(weights))
     unexpected = sorted(name for name in set(weights) - set(ours) if not _UNUSED.match(name))
     if missing or unexpected:
-        raise ValueError(f"{_listed('missing', missing)}{_listed('unexpected', unexpected)}")
+        raise ValueError("; ".join(filter(None, (_listed("missing", missing), _listed("unexpected", unexpected)))))
     expected = model.state_dict()
     for official, name in ours.items():
         if official in weights and weights[official].shape != expected[name].shape:
             raise ValueError(
                 f"{official}: expected shape {tuple(expected[name].shape)}, got {tuple(weights[official].shape)}"
             )
-    counted = {official: weights.get(official, torch.tensor(0)) for official in ours}
-    state = {name: value.float() if (value := counted[official]).is_floating_point() else value for official, name in ours.items()}
+    state = {
+        name: _full(weights.get(official, torch.tensor(0))) for official, name in ours.items()
+    }  # 0: batches counted
     model.load_state_dict(state, strict=True, assign=True)
     return model.eval()
 
 
+def _full(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
+
+
 def _config_from_json(text: str) -> LSegConfig:
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
+    fields: dict[str, Any] = json.loads(text)
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     return LSegConfig(**{**fields, "text": TextConfig(**fields["text"])})
 
 
@@ -197,7 +213,7 @@ def _count(weights: Iterable[str], pattern: str) -> int:
 
 def _listed(what: str, names: list[str]) -> str:
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return f"{len(names)} {what} ({', '.join(names[:4])}{more}); " if names else ""
+    return f"{len(names)} {what} ({', '.join(names[:4])}{more})" if names else ""
 
 
 def _nearest_preset(weights: Mapping[str, Tensor]) -> str:
@@ -207,7 +223,9 @@ def _nearest_preset(weights: Mapping[str, Tensor]) -> str:
         with torch.device("meta"):
             expected = LSeg(config).state_dict()
         names = {official_name(name, config): value.shape for name, value in expected.items()}
-        shares[preset] = sum(weights[name].shape == shape for name, shape in names.items() if name in weights) / len(names)
+        shares[preset] = sum(weights[name].shape == shape for name, shape in names.items() if name in weights) / len(
+            names
+        )
     best = max(shares, key=shares.__getitem__)
     if not shares[best]:
         return "; it shares no entry with any LSeg network"

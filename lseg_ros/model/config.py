@@ -22,7 +22,7 @@ class LSegConfig:
     depth: int
     heads: int
     taps: tuple[int, ...]  # indices of transformer blocks
-    reassemble: tuple[int, int, int, int]  # channels at stride 4, 8, 16, 32
+    reassemble: tuple[int, ...]  # four: channels at stride 4, 8, 16, 32
     text: TextConfig
     patch_size: int = 16  # pixels of the image per token
     pretrained_size: int = 384  # the position table is that of a square image of this side
@@ -37,6 +37,8 @@ class LSegConfig:
     input_size_px: int = 0  # the longer image side this network likes best; 0 = whatever the camera sends
 
     def __post_init__(self) -> None:
+        if len(self.reassemble) != 4:
+            raise ValueError(f"reassemble: expected channels at stride 4, 8, 16 and 32, got {self.reassemble}")
         wanted = 2 if self.stem else 4
         if len(self.taps) != wanted or list(self.taps) != sorted(set(self.taps)):
             raise ValueError(f"taps: expected {wanted} ascending block indices, got {self.taps}")
@@ -57,19 +59,36 @@ class LSegConfig:
 
 _CLIP_VIT_B32_TEXT = TextConfig(width=512, heads=8, layers=12, embed_dim=512)
 
-_VITL16 = dict(width=1024, depth=24, heads=16, taps=(5, 11, 17, 23), reassemble=(256, 512, 1024, 1024))
-
 PRESETS: dict[str, LSegConfig] = {
     # the official network: ViT-L/16 at 384, text tower of CLIP ViT-B/32 (LSeg paper, section 4)
-    "vitl16": LSegConfig(**_VITL16, text=_CLIP_VIT_B32_TEXT),
-    "vitb32": LSegConfig(
-        width=768, depth=12, heads=12, taps=(2, 5, 8, 11), reassemble=(96, 192, 384, 768), patch_size=32,
+    "vitl16": LSegConfig(
+        width=1024,
+        depth=24,
+        heads=16,
+        taps=(5, 11, 17, 23),
+        reassemble=(256, 512, 1024, 1024),
         text=_CLIP_VIT_B32_TEXT,
-    ),  # fmt: skip
+    ),
+    "vitb32": LSegConfig(
+        width=768,
+        depth=12,
+        heads=12,
+        taps=(2, 5, 8, 11),
+        reassemble=(96, 192, 384, 768),
+        patch_size=32,
+        text=_CLIP_VIT_B32_TEXT,
+    ),
     # the same architecture, small enough for a laptop's CPU: it ships with its weights
     "demo": LSegConfig(
-        width=192, depth=6, heads=6, taps=(2, 5), reassemble=(48, 96, 128, 192), features=64, stem=(24, 48, 96),
-        pretrained_size=320, input_size_px=320,
+        width=192,
+        depth=6,
+        heads=6,
+        taps=(2, 5),
+        reassemble=(48, 96, 128, 192),
+        features=64,
+        stem=(24, 48, 96),
+        pretrained_size=320,
+        input_size_px=320,
         text=TextConfig(width=128, heads=4, layers=3, context_length=16, embed_dim=128, token_rank=88),
-    ),  # fmt: skip
+    ),
 }

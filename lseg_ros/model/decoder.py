@@ -16,7 +16,9 @@ class Decoder(nn.Module):
     def __init__(self, channels: Sequence[int], features: int) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(each, features, 3, padding=1, bias=False) for each in channels)
-        self.fusion = nn.ModuleList(Fusion(features, deepest=level == len(channels) - 1) for level in range(len(channels)))
+        self.fusion = nn.ModuleList(
+            Fusion(features, deepest=level == len(channels) - 1) for level in range(len(channels))
+        )
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """[(B, C1, H/4, W/4), ..., (B, C4, H/32, W/32)] -> (B, features, H/2, W/2)."""

@@ -28,7 +28,7 @@ from lseg_ros.model.text_encoder import TextConfig, TextEncoder
 from lseg_ros.settings import check, setting
 from lseg_ros.training import text_teacher, wordnet
 
-__all__ = ["DistillationConfig", "agreement", "distil", "load_text_encoder", "main"]
+__all__ = ["DistillationConfig", "agreement", "distil", "load_text_encoder", "main", "save_text_encoder"]
 
 _LOG = logging.getLogger(__name__)
 _RELATIONS = 5.0  # weight of the similarity-matrix loss beside the cosine loss
@@ -123,7 +123,7 @@ def main(config: DistillationConfig) -> dict[str, float]:
         _LOG.info("step %d, %.0f s: loss %.4f %s", step, time.monotonic() - started, loss, figures)
         if figures["held_out_words"] > best.get("held_out_words", -1.0):
             best = {**figures, "step": step}
-            _save(encoder, config, best)
+            save_text_encoder(encoder, config, best)
     return best
 
 
@@ -241,7 +241,7 @@ def _mixture(groups: Sequence[Mapping[str, float]], shares: Sequence[float]) -> 
     return mixed
 
 
-def _save(encoder: TextEncoder, config: DistillationConfig, figures: Mapping[str, float]) -> None:
+def save_text_encoder(encoder: TextEncoder, config: DistillationConfig, figures: Mapping[str, float]) -> None:
     """Float16 safetensors with where it came from; the old file stays whole until the new one is."""
     output = Path(config.output)
     output.parent.mkdir(parents=True, exist_ok=True)

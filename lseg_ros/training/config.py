@@ -1,0 +1,43 @@
+"""The settings of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lseg_ros.settings import check, setting
+
+__all__ = ["TrainingConfig"]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What to train, on what, for how long. The defaults are how the weights in the package were made."""
+
+    preset: str = setting("demo", "architecture to train", choices=("demo",))
+    output: str = setting("out/train", "folder of checkpoints, log and the trained weights")
+    text_tower: str = setting("", "file of a distilled text tower, to be frozen; empty: the tower of the preset")
+    seed: int = setting(0, "seed of weights, scenes and label sets", minimum=0)
+    steps: int = setting(4000, "optimiser steps in all", unit="steps", minimum=1)
+    steps_per_epoch: int = setting(250, "steps between two validations and checkpoints", unit="steps", minimum=1)
+    batch_size: int = setting(16, "scenes per step", minimum=1)
+    widths: tuple[int, ...] = setting((192, 256, 320), "image widths, one batch each in turn; height is 3/4", unit="px")
+    learning_rate: float = setting(1.5e-3, "peak of a cosine schedule with warm-up (AdamW)", minimum=0.0)
+    weight_decay: float = setting(0.05, "AdamW's decay of matrices and filters", minimum=0.0)
+    class_balance: float = setting(
+        0.5, "weight of a class is its pixel share to the power of minus this", minimum=0.0, maximum=1.0
+    )
+    complete_share: float = setting(
+        0.5, "share of images asked with every word, the others with a drawn set", minimum=0.0, maximum=1.0
+    )
+    validation_scenes: int = setting(48, "held-out scenes scored after each epoch", minimum=1)
+    workers: int = setting(1, "processes that render scenes", minimum=0)
+    threads: int = setting(0, "CPU threads of the network; 0 = torch's own choice", minimum=0)
+    precision: str = setting(
+        "auto", "arithmetic; auto: bfloat16 where the device has it", choices=("auto", "bfloat16", "float32")
+    )
+    resume: bool = setting(True, "go on from the last checkpoint in the output folder, where there is one")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.widths or any(width < 32 or width % 4 for width in self.widths):
+            raise ValueError(f"widths: expected multiples of 4 from 32 up, got {self.widths}")

@@ -1,0 +1,148 @@
+"""The network, against the official code's figures and its own contract."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from lseg_ros.model import PRESETS, LSeg, LSegConfig
+from lseg_ros.model.checkpoint import official_name
+from lseg_ros.model.lseg import LOGIT_SCALE
+from test.model.fill import fill
+
+FIGURES = json.loads((Path(__file__).parent / "data" / "network_figures.json").read_text())
+TOLERANCE = 1e-4  # what float32 may differ by in another order of summation
+
+
+@pytest.fixture(scope="module")
+def official() -> LSeg:
+    """The official ViT-L/16 network with the spatial regularisation block, filled by the figures' rule."""
+    config = dataclasses.replace(PRESETS["vitl16"], arch_option=1, block_depth=2)
+    with torch.device("meta"):
+        model = LSeg(config)
+    names = {name: official_name(name, config) for name in model.state_dict()}
+    filled = fill({names[name]: value for name, value in model.state_dict().items()})
+    model.load_state_dict({name: filled[official] for name, official in names.items()}, assign=True)
+    return model.eval()
+
+
+@pytest.fixture
+def tiny() -> LSeg:
+    """The demo network with random weights: the same code, quick to run."""
+    torch.manual_seed(0)
+    return LSeg(PRESETS["demo"]).eval()
+
+
+@pytest.mark.parametrize("name", FIGURES["cases"])
+def test_logits_are_those_of_the_official_code(official: LSeg, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = FIGURES["cases"][name]
+    if case["arch_option"] == 0:
+        monkeypatch.setattr(official, "regularization", None)
+    image = torch.randn(case["image"], generator=torch.Generator().manual_seed(0))
+    seen = _watch(official)
+    with torch.inference_mode():
+        logits = official(image, FIGURES["labels"])
+    _assert_samples(logits, case["logits"]["samples"])
+    histogram = torch.bincount(logits.argmax(1).flatten(), minlength=5)
+    assert (histogram - torch.tensor(case["argmax_hist"])).abs().sum() <= 0.001 * logits[0, 0].numel()
+    for stage, expected in case.get("intermediates", {}).items():
+        if stage in seen:
+            assert list(seen[stage].shape) == expected["shape"], stage
+            _assert_samples(seen[stage], expected["samples"])
+
+
+def test_pixel_and_word_embeddings_are_unit_vectors_of_one_space(tiny: LSeg) -> None:
+    words = tiny.encode_text(["floor", "chair"])
+    pixels = tiny.encode_image(torch.randn(2, 3, 64, 96))
+    assert words.shape == (2, 128)
+    assert pixels.shape == (2, 128, 32, 48)
+    assert torch.allclose(words.norm(dim=1), torch.ones(2), atol=1e-5)
+    assert torch.allclose(pixels.norm(dim=1), torch.ones(2, 32, 48), atol=1e-5)
+
+
+def test_logits_are_scaled_cosines_and_follow_the_order_of_the_words(tiny: LSeg) -> None:
+    words, pixels = tiny.encode_text(["floor", "chair", "dog"]), tiny.encode_image(torch.randn(1, 3, 64, 64))
+    logits = tiny.correlate(pixels, words)
+    assert torch.allclose(logits[0, 1, 5, 7], LOGIT_SCALE * (pixels[0, :, 5, 7] @ words[1]), atol=1e-4)
+    assert torch.allclose(tiny.correlate(pixels, words[[2, 0, 1]]), logits[:, [2, 0, 1]], atol=1e-5)
+
+
+def test_logits_have_the_size_of_the_image_and_take_words_or_embeddings(tiny: LSeg) -> None:
+    image = torch.randn(1, 3, 64, 96)
+    by_word = tiny(image, ["floor", "chair"])
+    assert by_word.shape == (1, 2, 64, 96)
+    assert torch.equal(by_word, tiny(image, tiny.encode_text(["floor", "chair"])))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 60, 64), (1, 3, 64, 70), (3, 64, 64), (1, 4, 64, 64)])
+def test_an_image_that_does_not_fit_is_refused_by_its_shape(tiny: LSeg, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"image: expected \(B, 3, H, W\) with H and W multiples of 32, got"):
+        tiny.encode_image(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(("option", "activation"), [(1, "lrelu"), (2, "tanh"), (2, "relu")])
+def test_spatial_regularization_treats_every_label_alike(option: int, activation: str) -> None:
+    torch.manual_seed(0)
+    model = LSeg(dataclasses.replace(PRESETS["demo"], arch_option=option, block_depth=2, activation=activation)).eval()
+    pixels, words = model.encode_image(torch.randn(1, 3, 64, 64)), model.encode_text(["floor", "chair", "dog"])
+    logits = model.correlate(pixels, words)
+    assert torch.allclose(model.correlate(pixels, words[[1, 2, 0]]), logits[:, [1, 2, 0]], atol=1e-5)
+
+
+def test_vitb32_has_the_maps_of_its_own_strides() -> None:
+    with torch.device("meta"):
+        model = LSeg(PRESETS["vitb32"])
+        maps = model.backbone(torch.empty(1, 3, 384, 480))
+    assert [tuple(each.shape) for each in maps] == [
+        (1, 96, 96, 120),
+        (1, 192, 48, 60),
+        (1, 384, 24, 30),
+        (1, 768, 12, 15),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"taps": (2,)}, "taps: expected 2 ascending"),
+        ({"taps": (2, 6)}, "taps: expected indices of 6 blocks"),
+        ({"arch_option": 3}, "arch_option: expected 0"),
+        ({"activation": "gelu"}, "activation: expected lrelu, tanh or relu, got 'gelu'"),
+        ({"stem": (8, 16, 32)}, "stem: expected channels"),
+        ({"patch_size": 14}, "patch_size: expected 16"),
+    ],
+)
+def test_an_impossible_architecture_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(PRESETS["demo"], **change)
+
+
+def test_presets_are_configurations() -> None:
+    assert all(isinstance(config, LSegConfig) for config in PRESETS.values())
+
+
+def _watch(model: LSeg) -> dict[str, Tensor]:
+    """Stage name of the figures -> what comes out of that stage in the next forward."""
+    stages = {f"vit_block_{tap}": model.backbone.vit.blocks[tap] for tap in model.config.taps}
+    for level in range(4):
+        stages[f"layer_{level + 1}"] = model.backbone.reassemble[level]
+        stages[f"layer_{level + 1}_rn"] = model.decoder.lateral[level]
+        stages[f"path_{level + 1}"] = model.decoder.fusion[level]
+    stages |= {"head1": model.head, "text_raw": model.text_encoder}
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Tensor) -> None:
+        seen[name] = output
+
+    for name, module in stages.items():
+        module.register_forward_hook(lambda _module, _args, output, name=name: keep(name, output))
+    return seen
+
+
+def _assert_samples(tensor: Tensor, samples: list[tuple[int, float]]) -> None:
+    indices, values = zip(*samples)
+    difference = (tensor.flatten()[list(indices)] - torch.tensor(values)).abs().max()
+    assert difference <= TOLERANCE

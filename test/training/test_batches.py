@@ -1,0 +1,48 @@
+"""Training batches: reproducible, of the network's sizes, asked with words that make sense."""
+
+import dataclasses
+
+import torch
+
+from lseg_ros.datasets import IGNORE
+from lseg_ros.streams.synthetic import CLASSES
+from lseg_ros.training.batches import SceneBatches
+from lseg_ros.training.config import TrainingConfig
+
+CONFIG = TrainingConfig(steps=8, steps_per_epoch=4, batch_size=2, widths=(64, 88), workers=0)
+
+
+def test_widths_take_turns_and_are_filled_up_to_what_the_network_takes() -> None:
+    batches = SceneBatches(CONFIG, epoch=0)
+    assert [tuple(batches[index].image.shape) for index in (0, 1, 2)] == [
+        (2, 3, 64, 64),
+        (2, 3, 96, 96),
+        (2, 3, 64, 64),
+    ]
+    assert batches[1].target.shape == (2, 48, 48)
+    assert batches[1].asked.shape == (2, len(CLASSES))
+
+
+def test_filling_has_no_word_and_no_colour() -> None:
+    batch = SceneBatches(CONFIG, epoch=0)[1]  # 88 x 66 in 96 x 96
+    below = batch.image[..., 66:, :]
+    assert (below == 127).all()
+    assert (batch.target[:, 34:] == IGNORE).all()
+
+
+def test_a_batch_is_the_same_every_time_and_no_two_are_alike() -> None:
+    one, again, later = SceneBatches(CONFIG, 0)[0], SceneBatches(CONFIG, 0)[0], SceneBatches(CONFIG, 1)[0]
+    assert all(torch.equal(a, b) for a, b in zip(one, again))
+    assert not torch.equal(one.image, later.image)
+
+
+def test_a_target_is_always_among_the_words_its_image_is_asked_with() -> None:
+    for index in range(4):
+        batch = SceneBatches(dataclasses.replace(CONFIG, complete_share=0.0), 0)[index]
+        assert batch.asked.any(dim=1).all()
+        for target, asked in zip(batch.target, batch.asked):
+            assert asked[target[target != IGNORE]].all()
+
+
+def test_the_complete_set_can_be_asked_for_always() -> None:
+    assert SceneBatches(dataclasses.replace(CONFIG, complete_share=1.0), 0)[0].asked.all()
