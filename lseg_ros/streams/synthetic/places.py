@@ -121,7 +121,7 @@ def _room(rng: Rng, kind: str) -> Place:
 
 
 def _stand_about(site: Site, menu: Menu, count: int, far: float, spread: float) -> None:
-    """Put things of a menu before the camera, at most two of a class."""
+    """Put things of a menu before the camera, at most three of a class."""
     for _ in range(count):
         thing = pick(site.rng, menu)(site.rng)
         if sum(each.name == thing.name for each in site.things) >= 3:
