@@ -24,8 +24,8 @@ class Light:
 
     sun: unit vector towards it; sun_rgb, sky_rgb, bounce_rgb: linear RGB of direct light, of light from above and
     from below. bulb: position in metres, bulb_rgb its light at one metre. zenith, horizon: linear RGB of the sky,
-    clouds 0..1. shadow: (192, 192) the share of light that is left on the ground, over ``area`` (left, right, front, back).
-    room: (left, right, front, back, height) with darker corners, or None outdoors.
+    clouds 0..1. shadow: (192, 192) the share of light that is left on the ground, over ``area`` (left, right, front,
+    back). room: (left, right, front, back, height) with darker corners, or None outdoors.
     """
 
     sun: Array
