@@ -116,7 +116,7 @@ def reason(log: str) -> str:
         return "the disk (or that of TMPDIR, where pip unpacks) is full: make room and try again"
     if re.search(r"NewConnectionError|NameResolutionError|Temporary failure in name res|timed out|ProxyError", log):
         return "the package registry cannot be reached: see to the network, or to pip's proxy and index, and try again"
-    errors = re.findall(r"^(?:ERROR: |error: |CMake Error.*?:\s*)(.+)$", log, re.MULTILINE)
+    errors = re.findall(r"^(?:ERROR: |error: |CMake Error.*:\s+)(.+)$", log, re.MULTILINE)
     return errors[0].strip() if errors else ""
 
 
@@ -190,16 +190,20 @@ def build(ros: Ros) -> None:
     step = Step("Building the interfaces", ros.workspace / "built", key)
     if step.is_done():
         return
-    python = ros.python if ros.sourced else str(ros.venv / "bin/python")
-    options = [f"-DPython3_EXECUTABLE={python}", "-DBUILD_TESTING=OFF"]
-    if not ros.sourced:
-        options.append(f"-DCMAKE_PROJECT_INCLUDE={HERE / 'wheels.cmake'}")
-    folders = ["--build-base", str(ros.workspace / "build"), "--install-base", str(ros.workspace / "install")]
-    colcon = ["colcon", "--log-base", str(ros.workspace / "log"), "build", "--symlink-install", *folders]
-    colcon += ["--base-paths", str(ROOT), "--event-handlers", "console_direct+", "--cmake-args", *options]
     # A link to a file that is gone, or a folder half configured, is cheaper to make anew than to understand.
     shutil.rmtree(ros.workspace, ignore_errors=True)
-    step.run(colcon, environ=environment(ros, os.environ))
+    step.run(colcon_build(ros, ros.workspace, "--symlink-install"), environ=environment(ros, os.environ))
+
+
+def colcon_build(ros: Ros, workspace: Path, *options: str) -> list[str]:
+    """The command that builds our package into ``workspace``/install."""
+    python = ros.python if ros.sourced else str(ros.venv / "bin/python")
+    cmake = [f"-DPython3_EXECUTABLE={python}", "-DBUILD_TESTING=OFF"]
+    if not ros.sourced:
+        cmake.append(f"-DCMAKE_PROJECT_INCLUDE={HERE / 'wheels.cmake'}")
+    folders = ["--build-base", str(workspace / "build"), "--install-base", str(workspace / "install")]
+    colcon = ["colcon", "--log-base", str(workspace / "log"), "build", "--base-paths", str(ROOT), *folders, *options]
+    return [*colcon, "--event-handlers", "console_direct+", "--cmake-args", *cmake]
 
 
 def environment(ros: Ros, outside: Mapping[str, str]) -> dict[str, str]:

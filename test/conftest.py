@@ -15,7 +15,11 @@ ROS_TESTS = ROOT / "test" / "ros"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
     parser.addoption(
-        "--require", action="append", default=[], metavar="MARKER", help="fail, instead of skip, what is missing for MARKER"
+        "--require",
+        action="append",
+        default=[],
+        metavar="MARKER",
+        help="fail, not skip, where MARKER's needs are missing",
     )
 
 
