@@ -112,8 +112,11 @@ def official_name(name: str, config: LSegConfig) -> str:
     first_reassembled = 4 - (2 if config.stem else 4)
     for pattern, template in _OFFICIAL:
         if match := re.fullmatch(pattern, name):
-            offset = 1 + first_reassembled * ("act_postprocess" in template)
-            return re.sub(r"<(\d+)>", lambda level: str(int(level[1]) + offset), match.expand(template))
+            official = match.expand(template)
+            if level := re.search(r"<(\d+)>", official):
+                count = int(level[1]) + 1 + first_reassembled * ("act_postprocess" in official)
+                official = official.replace(level[0], str(count))
+            return official
     raise KeyError(f"no official name for {name!r}")
 
 

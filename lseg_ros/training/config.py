@@ -17,7 +17,7 @@ class TrainingConfig:
     output: str = setting("out/train", "folder of checkpoints, log and the trained weights")
     text_tower: str = setting("", "file of a distilled text tower, to be frozen; empty: the tower of the preset")
     seed: int = setting(0, "seed of weights, scenes and label sets", minimum=0)
-    steps: int = setting(4000, "optimiser steps in all", unit="steps", minimum=1)
+    steps: int = setting(3200, "optimiser steps in all", unit="steps", minimum=1)
     steps_per_epoch: int = setting(250, "steps between two validations and checkpoints", unit="steps", minimum=1)
     batch_size: int = setting(16, "scenes per step", minimum=1)
     widths: tuple[int, ...] = setting((192, 256, 320), "image widths, one batch each in turn; height is 3/4", unit="px")
