@@ -1,0 +1,74 @@
+"""Logits to labels: exactly the official upsampling and arg max, in any number of passes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lseg_ros.inference import postprocess as module
+from lseg_ros.inference.postprocess import postprocess
+
+
+def logits_of(labels: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
+    return 6 * torch.randn(1, labels, height // 2, width // 2, generator=torch.Generator().manual_seed(seed))
+
+
+def ids_of(labels: int) -> torch.Tensor:
+    return torch.arange(1, labels + 1, dtype=torch.uint8)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 254), st.integers(0, 99))
+def test_labels_and_confidence_are_arg_max_and_softmax_however_many_at_a_time(labels: int, seed: int) -> None:
+    logits = logits_of(labels, 32, 64, seed)
+    whole = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)[0]
+    expected = (whole.softmax(dim=0).amax(dim=0) * 255).round().clamp(1, 255)
+    for most_values in (1, 32 * 64 * 7, 1 << 22):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_MOST_VALUES", most_values)
+            label_map, confidence = postprocess(logits, (32, 64), (32, 64), ids_of(labels))
+        assert torch.equal(label_map.long(), whole.argmax(dim=0) + 1)
+        assert (confidence - expected).abs().max() <= 1
+
+
+def test_padding_is_cut_off() -> None:
+    logits = logits_of(4, 64, 96)
+    whole = postprocess(logits, (64, 96), (64, 96), ids_of(4))
+    assert torch.equal(postprocess(logits, (40, 70), (40, 70), ids_of(4)), whole[:, :40, :70])
+
+
+def test_a_resized_image_gets_its_size_back_in_place() -> None:
+    logits = torch.zeros(1, 2, 32, 32)
+    logits[:, 1, :, 12:] = 10.0  # an upright edge
+    label_map, _ = postprocess(logits, (64, 64), (160, 160), ids_of(2))
+    assert label_map.shape == (160, 160)
+    edge = [row.tolist().index(2) for row in label_map]
+    network_edge = postprocess(logits, (64, 64), (64, 64), ids_of(2))[0][0].tolist().index(2)
+    assert np.allclose(edge, network_edge * 160 / 64, atol=1.5)
+
+
+def test_an_unsure_pixel_is_unlabelled_without_confidence() -> None:
+    logits = torch.zeros(1, 4, 16, 16)
+    logits[:, 2, :8] = 10.0
+    label_map, confidence = postprocess(logits, (32, 32), (32, 32), ids_of(4), unlabeled_threshold=0.5)
+    assert (label_map[:12] == 3).all()
+    assert (confidence[:12] > 250).all()
+    assert not label_map[20:].any()
+    assert not confidence[20:].any()
+
+
+def test_a_labelled_pixel_has_confidence_even_where_all_are_alike() -> None:
+    label_map, confidence = postprocess(torch.zeros(1, 254, 16, 16), (32, 32), (32, 32), ids_of(254))
+    assert (label_map == 1).all()
+    assert (confidence == 1).all()
+
+
+def test_ids_are_the_vocabularys() -> None:
+    logits = logits_of(3, 32, 32)
+    plain, _ = postprocess(logits, (32, 32), (32, 32), ids_of(3))
+    other, _ = postprocess(logits, (32, 32), (32, 32), torch.tensor([9, 254, 4], dtype=torch.uint8))
+    assert torch.equal(other, torch.tensor([0, 9, 254, 4], dtype=torch.uint8)[plain.long()])

@@ -1,0 +1,153 @@
+"""The segmenter from outside, with a whole network of random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.inference.preprocess import preprocess
+from lseg_ros.vocabulary import Vocabulary
+from test.tiny_network import CONFIG, write_tiny
+
+WORDS = Vocabulary.of(["floor", "sofa|couch", "person", "tree", "car", "sky"])
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def segmenter(checkpoint: str) -> Segmenter:
+    return Segmenter(SegmenterConfig(checkpoint=checkpoint, device="cpu", input_size=0))
+
+
+def picture(height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray:
+    """Patches of random colours."""
+    patches = np.random.default_rng(seed).integers(0, 256, (-(-height // 16), -(-width // 16), 3), dtype=np.uint8)
+    return np.ascontiguousarray(patches.repeat(16, axis=0).repeat(16, axis=1)[:height, :width])
+
+
+class TestSegment:
+    def test_labels_are_exactly_the_models_arg_max(self, segmenter: Segmenter) -> None:
+        image, encoded = picture(), segmenter.encode(WORDS)
+        x, _ = preprocess(image, 0, 32, CONFIG.image_mean, CONFIG.image_std)
+        with torch.inference_mode():
+            logits = segmenter.model(x, encoded.embeddings)[0]
+        result = segmenter.segment(image, encoded)
+        assert len(np.unique(result.label_map)) > 1
+        assert np.array_equal(result.label_map, logits.argmax(dim=0).numpy() + 1)
+        assert np.allclose(result.confidence, logits.softmax(dim=0).amax(dim=0).numpy() * 255, atol=1)
+        assert result.vocabulary is WORDS
+
+    @pytest.mark.parametrize("size", [(32, 32), (33, 47), (240, 320), (61, 200), (97, 32)])
+    @pytest.mark.parametrize("input_size", [-1, 0, 64])
+    def test_any_image_comes_back_in_its_own_size(
+        self, segmenter: Segmenter, size: tuple[int, int], input_size: int
+    ) -> None:
+        config = dataclasses.replace(segmenter.config, input_size=input_size)
+        result = Segmenter(config).segment(picture(*size), segmenter.encode(WORDS))
+        assert result.label_map.shape == result.confidence.shape == size
+        assert set(np.unique(result.label_map)) <= set(range(1, 7))
+        assert result.confidence.min() >= 1
+
+    def test_the_network_s_own_size_is_the_default(self, checkpoint: str) -> None:
+        assert Segmenter(SegmenterConfig(checkpoint=checkpoint)).input_size == CONFIG.input_size_px
+
+    def test_a_threshold_leaves_unsure_pixels_unlabelled(self, segmenter: Segmenter) -> None:
+        encoded = segmenter.encode(WORDS)
+        sure = segmenter.segment(picture(), encoded)
+        threshold = float(np.median(sure.confidence)) / 255
+        result = segmenter.segment(picture(), encoded, unlabeled_threshold=threshold)
+        unlabelled = result.label_map == 0
+        assert unlabelled.any()
+        assert not unlabelled.all()
+        assert np.array_equal(result.confidence == 0, unlabelled)
+        assert np.array_equal(result.label_map[~unlabelled], sure.label_map[~unlabelled])
+
+    def test_the_threshold_of_the_settings_holds_where_none_is_given(self, segmenter: Segmenter) -> None:
+        config = dataclasses.replace(segmenter.config, unlabeled_threshold=1.0)
+        assert not Segmenter(config).segment(picture(), segmenter.encode(WORDS)).label_map.any()
+
+    def test_an_image_that_is_too_small_is_refused(self, segmenter: Segmenter) -> None:
+        with pytest.raises(ValueError, match="at least 32x32 pixels, got 64x16"):
+            segmenter.segment(picture(16, 64), segmenter.encode(WORDS))
+
+    def test_bfloat16_sees_nearly_the_same(self, segmenter: Segmenter) -> None:
+        encoded = segmenter.encode(WORDS)
+        half = Segmenter(dataclasses.replace(segmenter.config, precision="bfloat16"))
+        assert half.encode(WORDS).embeddings.dtype == torch.float32
+        same = half.segment(picture(), encoded).label_map == segmenter.segment(picture(), encoded).label_map
+        assert same.mean() > 0.9
+
+    @pytest.mark.gpu
+    def test_a_gpu_sees_what_the_cpu_sees(self, segmenter: Segmenter) -> None:
+        on_gpu = Segmenter(dataclasses.replace(segmenter.config, device="cuda", precision="float32"))
+        expected = segmenter.segment(picture(), segmenter.encode(WORDS)).label_map
+        same = on_gpu.segment(picture(), on_gpu.encode(WORDS)).label_map == expected
+        assert same.mean() > 0.99
+
+
+class TestEncode:
+    def test_synonyms_are_averaged_and_normalised_again(self, segmenter: Segmenter) -> None:
+        encoded = segmenter.encode(WORDS)
+        mean = segmenter.model.encode_text(["sofa", "couch"]).mean(dim=0)
+        assert torch.allclose(encoded.embeddings[1], mean / mean.norm(), atol=1e-6)
+        assert torch.allclose(encoded.embeddings.norm(dim=1), torch.ones(6), atol=1e-6)
+
+    def test_prompts_are_averaged_like_synonyms(self, segmenter: Segmenter) -> None:
+        encoded = segmenter.encode(Vocabulary.of(["tree"], prompt_templates=["a {}", "the {}"]))
+        mean = segmenter.model.encode_text(["a tree", "the tree"]).mean(dim=0)
+        assert torch.allclose(encoded.embeddings[0], mean / mean.norm(), atol=1e-6)
+
+    def test_only_new_texts_are_encoded(self, checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        segmenter = Segmenter(SegmenterConfig(checkpoint=checkpoint))
+        asked: list[str] = []
+        encode_text = segmenter.model.encode_text
+        monkeypatch.setattr(segmenter.model, "encode_text", lambda texts: asked.extend(texts) or encode_text(texts))
+        first = segmenter.encode(WORDS)
+        asked.clear()
+        second = segmenter.encode(WORDS.append(["lamp"]))
+        assert asked == ["lamp"]
+        assert torch.equal(second.embeddings[:6], first.embeddings)
+
+    def test_a_label_that_is_too_long_is_refused_by_name(self, segmenter: Segmenter) -> None:
+        long = "very " * 40 + "long"
+        with pytest.raises(ValueError, match=f"label 'short.{long}': .*expected at most 16 tokens"):
+            segmenter.encode(Vocabulary.of(["floor", f"short|{long}"]))
+
+    def test_any_thread_may_encode_while_another_segments(self, segmenter: Segmenter) -> None:
+        encoded = segmenter.encode(WORDS)
+        expected = segmenter.segment(picture(), encoded).label_map
+        other = threading.Thread(
+            target=lambda: [segmenter.encode(Vocabulary.of([f"word {number}"])) for number in range(30)]
+        )
+        other.start()
+        results = [segmenter.segment(picture(), encoded).label_map for _ in range(5)]
+        other.join()
+        assert all(np.array_equal(each, expected) for each in results)
+
+
+class TestConfig:
+    def test_warm_up_runs_any_size(self, segmenter: Segmenter) -> None:
+        segmenter.warm_up(50, 70)
+
+    @pytest.mark.parametrize("device", ["tpu", "cuda:99", "gpu"])
+    def test_a_device_that_is_not_there_is_refused(self, checkpoint: str, device: str) -> None:
+        with pytest.raises(ValueError, match=f"device: expected auto, cpu, cuda .* got '{device}'"):
+            Segmenter(SegmenterConfig(checkpoint=checkpoint, device=device))
+
+    def test_a_missing_checkpoint_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match=r"missing\.ckpt"):
+            Segmenter(SegmenterConfig(checkpoint=str(tmp_path / "missing.ckpt")))
+
+    @pytest.mark.parametrize("change", [{"precision": "int8"}, {"input_size": -2}, {"unlabeled_threshold": 1.5}])
+    def test_bad_settings_are_refused_by_name(self, change: dict[str, object]) -> None:
+        with pytest.raises(ValueError, match=f"{next(iter(change))}: expected"):
+            SegmenterConfig(**change)  # type: ignore[arg-type]

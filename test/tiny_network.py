@@ -1,0 +1,37 @@
+"""A whole LSeg, small enough to run in milliseconds, with random weights: real code, meaningless words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from lseg_ros.model import LSeg, LSegConfig
+from lseg_ros.model.checkpoint import save_lseg
+from lseg_ros.model.text_encoder import TextConfig
+
+__all__ = ["CONFIG", "write_tiny"]
+
+CONFIG = LSegConfig(
+    width=32,
+    depth=4,
+    heads=2,
+    taps=(0, 1, 2, 3),
+    reassemble=(8, 8, 16, 16),
+    features=16,
+    pretrained_size=64,
+    input_size_px=96,
+    text=TextConfig(width=32, heads=2, layers=1, context_length=16, embed_dim=16, token_rank=8),
+)
+
+
+def write_tiny(folder: Path, seed: int = 0) -> str:
+    """Write the network into a folder; returns the checkpoint's path."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LSeg(CONFIG).eval()
+        with torch.no_grad():  # centred, so that pixels differ enough to get different labels
+            model.head.bias -= model.head(model.decoder(model.backbone(torch.randn(1, 3, 96, 128)))).mean(dim=(0, 2, 3))
+    path = folder / "tiny.safetensors"
+    save_lseg(model, path)
+    return str(path)
