@@ -1,0 +1,85 @@
+"""The ``lseg`` command from outside."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lseg_ros import __version__
+from lseg_ros.cli import main
+from test.tiny_network import write_tiny
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> str:
+    return write_tiny(tmp_path)
+
+
+def test_help_loads_no_network() -> None:
+    code = (
+        "import sys; from lseg_ros.cli import main; main(['-h']); print({'torch', 'numpy', 'tyro'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "segment" in result.stdout
+    assert result.stdout.endswith("set()\n")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["segmnt"]) == 2
+    assert "expected one of the commands segment, demo" in capsys.readouterr().err
+
+
+def test_segment_writes_masks_and_pictures(tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8).repeat(20, axis=0).repeat(20, axis=1)
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "desk.png"), image)
+    out = tmp_path / "out"
+    files = [str(tmp_path / "one" / "desk.png"), str(tmp_path / "two")]
+    words = ["--labels", "floor", "sofa|couch", "person"]
+    assert main(["segment", *files, *words, "--checkpoint", checkpoint, "--out", str(out), "--device", "cpu"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    names = {path.name for path in out.iterdir()}
+    kinds = ("mask", "confidence", "overlay")
+    assert names == {"labels.json", *(f"{stem}_{kind}.png" for stem in ("desk", "desk_2") for kind in kinds)}
+    mask = cv2.imread(str(out / "desk_mask.png"), cv2.IMREAD_UNCHANGED)
+    assert mask.shape == (60, 80)
+    assert set(np.unique(mask)) <= {1, 2, 3}
+    assert json.loads((out / "labels.json").read_text())["2"]["name"] == "sofa"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere.png", "--labels", "floor"], "lseg segment: nowhere.png: expected a file or folder"),
+        (["nowhere.png", "--labels", "floor", "Floor"], "'Floor' is there twice"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["segment", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_demo_scores_frames_and_draws_the_last(
+    tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "new" / "demo.png"
+    size = ["--width", "128", "--height", "96"]
+    assert main(["demo", "--frames", "2", *size, "--checkpoint", checkpoint, "--out", str(picture)]) == 0
+    printed = capsys.readouterr().out
+    assert "frame 2/2: mean IoU 0." in printed
+    assert "pixel accuracy" in printed
+    assert cv2.imread(str(picture)).shape[1] > 2 * 640

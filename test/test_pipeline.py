@@ -1,0 +1,115 @@
+"""One frame through everything, with a whole network of random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lseg_ros.geometry import project
+from lseg_ros.inference import EncodedVocabulary, Segmenter, SegmenterConfig
+from lseg_ros.pipeline import Pipeline, PipelineConfig, Want
+from lseg_ros.structures import Frame, Intrinsics
+from lseg_ros.vocabulary import Vocabulary
+from test.tiny_network import write_tiny
+
+WORDS = Vocabulary.of(["floor", "sofa|couch", "person", "tree", "car", "sky"])
+CAMERA = Intrinsics(fx=100.0, fy=100.0, cx=63.5, cy=47.5, width=128, height=96)
+EVERYTHING = Want.OVERLAY | Want.POINTS | Want.LABEL_CLOUDS
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
+    return Segmenter(SegmenterConfig(checkpoint=write_tiny(tmp_path_factory.mktemp("tiny")), device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def encoded(segmenter: Segmenter) -> EncodedVocabulary:
+    return segmenter.encode(WORDS)
+
+
+@pytest.fixture
+def frame() -> Frame:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (6, 8, 3), dtype=np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+    depth_m = random.uniform(1, 4, (96, 128)).astype(np.float32)
+    depth_m[random.random((96, 128)) < 0.2] = np.nan
+    return Frame(image, depth_m, CAMERA, stamp_ns=42, frame_id="camera")
+
+
+def test_everything_of_a_frame_agrees(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
+    products = Pipeline(segmenter).process(frame, encoded, EVERYTHING)
+    label_map, points, clouds = products.segmentation.label_map, products.points, products.clouds
+    assert products.frame is frame
+    assert products.segmentation.vocabulary is WORDS
+    assert points is not None
+    assert clouds is not None
+    assert products.overlay is not None
+    assert products.overlay.shape == frame.image.shape
+    assert np.array_equal(points["label"], label_map)
+    assert np.array_equal(np.isfinite(points["z"]), np.isfinite(frame.depth_m))
+    assert [cloud.label for cloud in clouds] == list(WORDS.labels)
+    for cloud in clouds:
+        column, row = np.round(project(cloud.xyz, CAMERA)).astype(int).T
+        assert (label_map[row, column] == cloud.label.id).all()
+        assert len(cloud.xyz) == ((label_map == cloud.label.id) & np.isfinite(frame.depth_m)).sum()
+    assert set(products.stage_ms) == {"network", "labels", "overlay", "points", "clouds"}
+    assert all(took > 0 for took in products.stage_ms.values())
+
+
+@pytest.mark.parametrize("want", [Want.NONE, Want.OVERLAY, Want.POINTS, Want.LABEL_CLOUDS, EVERYTHING])
+def test_only_what_is_wanted_is_made(
+    segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame, want: Want
+) -> None:
+    products = Pipeline(segmenter).process(frame, encoded, want)
+    assert (products.overlay is not None) == bool(want & Want.OVERLAY)
+    assert (products.points is not None) == bool(want & Want.POINTS)
+    assert (products.clouds is not None) == bool(want & Want.LABEL_CLOUDS)
+
+
+@pytest.mark.parametrize("missing", ["depth_m", "intrinsics"])
+def test_without_depth_or_intrinsics_there_are_no_points(
+    segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame, missing: str
+) -> None:
+    products = Pipeline(segmenter).process(dataclasses.replace(frame, **{missing: None}), encoded, EVERYTHING)
+    assert products.points is None
+    assert products.clouds is None
+    assert products.overlay is not None
+
+
+def test_settings_may_change_between_frames(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
+    pipeline = Pipeline(segmenter)
+    pipeline.config = PipelineConfig(cloud_labels=("Sofa", "nothing of the kind"), depth_min_m=2.0, depth_max_m=3.0)
+    products = pipeline.process(frame, encoded, EVERYTHING)
+    assert products.points is not None
+    assert products.clouds is not None
+    assert [cloud.label.name for cloud in products.clouds] == ["sofa"]
+    assert 2 <= np.nanmin(products.points["z"]) <= np.nanmax(products.points["z"]) <= 3
+    pipeline.config = PipelineConfig(voxel_size_m=0.5)
+    thinned = pipeline.process(frame, encoded, Want.LABEL_CLOUDS).clouds
+    pipeline.config = PipelineConfig()
+    whole = pipeline.process(frame, encoded, Want.LABEL_CLOUDS).clouds
+    assert thinned is not None
+    assert whole is not None
+    assert 0 < sum(len(cloud.xyz) for cloud in thinned) < sum(len(cloud.xyz) for cloud in whole)
+
+
+def test_the_threshold_of_the_call_holds(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
+    products = Pipeline(segmenter).process(frame, encoded, EVERYTHING, unlabeled_threshold=1.0)
+    assert not products.segmentation.label_map.any()
+    assert products.clouds is not None
+    assert not any(len(cloud.xyz) for cloud in products.clouds)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"depth_min_m": -1.0}, "depth_min_m: expected"),
+        ({"depth_min_m": 3.0, "depth_max_m": 2.0}, r"depth_max_m: expected 0 or at least depth_min_m \(3.0 m\)"),
+        ({"overlay_alpha": 1.5}, "overlay_alpha: expected"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(settings: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        PipelineConfig(**settings)  # type: ignore[arg-type]

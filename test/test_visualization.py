@@ -1,0 +1,127 @@
+"""Pictures: right where it can be counted; how they look is for eyes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lseg_ros.geometry import label_clouds, unproject
+from lseg_ros.structures import Frame, Intrinsics, LabelCloud, Segmentation
+from lseg_ros.visualization import colourise, colourise_depth, demo_picture, draw_clouds, overlay, palette
+from lseg_ros.vocabulary import Vocabulary
+
+WORDS = Vocabulary.of(["floor", "chair", "person"])
+
+
+def striped(height: int = 60, width: int = 80, vocabulary: Vocabulary = WORDS, labels: int = 3) -> Segmentation:
+    """Upright stripes: unlabelled, 1, 2, ..."""
+    row = (np.arange(width) * (labels + 1) // width).astype(np.uint8)
+    label_map = np.broadcast_to(row, (height, width)).copy()
+    return Segmentation(label_map, (label_map > 0).astype(np.uint8) * 200, vocabulary)
+
+
+def test_every_id_has_its_labels_colour() -> None:
+    colors = palette(WORDS)
+    assert colors.shape == (256, 3)
+    assert not colors[0].any()
+    assert [tuple(colors[label.id]) for label in WORDS.labels] == [label.color for label in WORDS.labels]
+    segmentation = striped()
+    assert np.array_equal(colourise(segmentation), colors[segmentation.label_map])
+
+
+class TestOverlay:
+    IMAGE = np.full((480, 640, 3), 100, np.uint8)
+
+    def test_colours_are_mixed_into_the_image_and_unlabelled_pixels_left_alone(self) -> None:
+        mixed = overlay(self.IMAGE, striped(480, 640), alpha=0.25)
+        assert mixed.shape == self.IMAGE.shape
+        assert self.IMAGE.min() == self.IMAGE.max() == 100  # untouched
+        assert (mixed[300:, :150] == 100).all()
+        expected = 0.75 * 100 + 0.25 * np.array(WORDS["person"].color)
+        assert np.abs(mixed[300:, 500:] - expected).max() <= 1
+
+    @pytest.mark.parametrize(("alpha", "expected"), [(0.0, "image"), (1.0, "colours")])
+    def test_the_ends_of_alpha(self, alpha: float, expected: str) -> None:
+        mixed, segmentation = overlay(self.IMAGE, striped(480, 640), alpha), striped(480, 640)
+        wanted = self.IMAGE if expected == "image" else colourise(segmentation)
+        assert np.array_equal(mixed[300:, 200:], wanted[300:, 200:])
+
+    def test_the_legend_names_the_largest_and_counts_the_rest(self) -> None:
+        many = Vocabulary.of([f"thing number {number}" for number in range(100)])
+        segmentation = striped(480, 640, many, labels=100)
+        plain = overlay(self.IMAGE, segmentation, alpha=0.0)
+        changed = (plain != self.IMAGE).any(axis=2)
+        assert changed.any()
+        rows, columns = np.nonzero(changed)
+        assert columns.max() < 330
+        assert rows.max() < 300
+
+    @pytest.mark.parametrize("size", [(32, 32), (60, 80), (40, 400), (1080, 1920)])
+    def test_the_legend_never_covers_everything(self, size: tuple[int, int]) -> None:
+        many = Vocabulary.of([f"a rather long name of the thing {number}" for number in range(30)])
+        image = np.full((*size, 3), 100, np.uint8)
+        changed = (overlay(image, striped(*size, many, labels=30), alpha=0.0) != image).any(axis=2)
+        assert changed.mean() < 0.6
+
+    def test_nothing_in_view_needs_no_legend(self) -> None:
+        empty = Segmentation(np.zeros((480, 640), np.uint8), np.zeros((480, 640), np.uint8), WORDS)
+        assert np.array_equal(overlay(self.IMAGE, empty), self.IMAGE)
+
+
+class TestDepth:
+    def test_near_is_red_and_far_is_blue(self) -> None:
+        depth_m = np.broadcast_to(np.linspace(1, 5, 640, dtype=np.float32), (480, 640))
+        near, far = colourise_depth(depth_m)[300, [40, -40]].astype(int)
+        assert near[0] > near[2]
+        assert far[2] > far[0]
+
+    def test_unknown_depth_is_drawn_as_unknown(self) -> None:
+        depth_m = np.full((60, 80), np.nan, np.float32)
+        assert (colourise_depth(depth_m)[40:] < 40).all()
+
+
+class TestClouds:
+    def test_clouds_fill_the_picture_in_their_labels_colours(self) -> None:
+        random = np.random.default_rng(0)
+        xyz = random.uniform((-1, -1, 2), (1, 1, 4), (20_000, 3)).astype(np.float32)
+        cloud = LabelCloud(WORDS["chair"], xyz, np.full((20_000, 3), 255, np.uint8))
+        picture = draw_clouds([cloud], (240, 320))
+        painted = (picture == WORDS["chair"].color).all(axis=2)
+        assert painted.mean() > 0.2
+        rows, columns = np.nonzero(painted)
+        assert max(np.ptp(rows) / 240, np.ptp(columns) / 320) > 0.8
+
+    def test_near_points_cover_far_ones(self) -> None:
+        grid = np.stack(np.meshgrid(np.linspace(-1, 1, 200), np.linspace(-1, 1, 200), [0.0]), axis=-1).reshape(-1, 3)
+        light = np.full((len(grid), 3), 255, np.uint8)
+        near, far = (
+            LabelCloud(WORDS[name], (grid + np.array([0, 0, z])).astype(np.float32), light)
+            for name, z in (("chair", 2), ("floor", 2.05))
+        )
+        for clouds in ([near, far], [far, near]):
+            picture = draw_clouds(clouds, (240, 320))
+            painted = {name: (picture == WORDS[name].color).all(axis=2).sum() for name in ("chair", "floor")}
+            assert painted["chair"] > 5 * painted["floor"]
+
+    def test_without_points_there_is_only_background(self) -> None:
+        empty = LabelCloud(WORDS["chair"], np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))
+        assert draw_clouds([empty], (60, 80)).shape == (60, 80, 3)
+        assert len(np.unique(draw_clouds([], (60, 80)).reshape(-1, 3), axis=0)) == 1
+
+    def test_a_single_point_is_drawn(self) -> None:
+        point = LabelCloud(WORDS["chair"], np.ones((1, 3), np.float32), np.full((1, 3), 255, np.uint8))
+        assert (draw_clouds([point], (60, 80)) == WORDS["chair"].color).all(axis=2).any()
+
+
+@pytest.mark.parametrize("with_depth", [True, False])
+def test_the_demos_picture_has_four_panels(with_depth: bool) -> None:
+    camera = Intrinsics(100.0, 100.0, 40.0, 30.0, 80, 60)
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    segmentation = striped()
+    depth_m = np.full((60, 80), 2, np.float32)
+    clouds = label_clouds(unproject(depth_m, camera), image, segmentation, WORDS.labels) if with_depth else ()
+    frame = Frame(image, depth_m if with_depth else None, camera)
+    picture = demo_picture(frame, segmentation, clouds)
+    assert picture.dtype == np.uint8
+    assert picture.shape[1] > 2 * 640
+    assert picture.shape[0] > 2 * 480
