@@ -198,7 +198,7 @@ def build(ros: Ros) -> None:
 def colcon_build(ros: Ros, workspace: Path, *options: str) -> list[str]:
     """The command that builds our package into ``workspace``/install."""
     python = ros.python if ros.sourced else str(ros.venv / "bin/python")
-    cmake = [f"-DPython3_EXECUTABLE={python}", "-DBUILD_TESTING=OFF"]
+    cmake = [f"-DPython3_EXECUTABLE={python}", "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF"]
     if not ros.sourced:
         cmake.append(f"-DCMAKE_PROJECT_INCLUDE={HERE / 'wheels.cmake'}")
     folders = ["--build-base", str(workspace / "build"), "--install-base", str(workspace / "install")]
