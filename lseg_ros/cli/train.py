@@ -11,6 +11,6 @@ SETTINGS = TrainingConfig
 
 
 def run(settings: TrainingConfig) -> int:
-    """Train to the end, or on from where an earlier run was stopped; prints the file of weights."""
-    print(f"trained weights: {train(settings)}")
+    """Train to the end, or on from where an earlier run was stopped."""
+    train(settings)
     return 0

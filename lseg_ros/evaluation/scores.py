@@ -52,7 +52,7 @@ class Confusion:
 
     def scores(self) -> Scores:
         """The scores of everything counted so far; ValueError where that is nothing."""
-        counts = self._metric.confmat.double()  # rows: target, columns: prediction
+        counts = self._metric.compute().double()  # rows: target, columns: prediction; summed over processes
         if not counts.sum():
             raise ValueError("scores: expected at least one labelled pixel, got none")
         hits = counts.diagonal()

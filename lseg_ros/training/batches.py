@@ -30,10 +30,14 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class SceneBatches(Dataset[Batch]):
-    """The batches of one epoch. Batch i is the same whoever renders it: every draw comes from its number."""
+    """One process's batches of one epoch.
+
+    A batch is the same whenever it is rendered: every draw comes from its number.
+    """
 
     config: TrainingConfig
     epoch: int
+    process: int = 0  # each training process renders its own
 
     def __len__(self) -> int:
         return self.config.steps_per_epoch
@@ -43,8 +47,9 @@ class SceneBatches(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         config = self.config
-        number = self.epoch * config.steps_per_epoch + index
-        width = config.widths[number % len(config.widths)]
+        step = self.epoch * config.steps_per_epoch + index
+        width = config.widths[step % len(config.widths)]
+        number = step * config.processes + self.process
         last = (number + 1) * config.batch_size
         scenes = SyntheticScenes(last, config.seed, training=True, width=width, height=width * 3 // 4)
         rng = np.random.default_rng((config.seed, number))

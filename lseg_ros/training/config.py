@@ -19,7 +19,8 @@ class TrainingConfig:
     seed: int = setting(0, "seed of weights, scenes and label sets", minimum=0)
     steps: int = setting(3200, "optimiser steps in all", unit="steps", minimum=1)
     steps_per_epoch: int = setting(250, "steps between two validations and checkpoints", unit="steps", minimum=1)
-    batch_size: int = setting(16, "scenes per step", minimum=1)
+    processes: int = setting(2, "training processes side by side, one per GPU or, without any, per core", minimum=1)
+    batch_size: int = setting(8, "scenes per step and process", minimum=1)
     widths: tuple[int, ...] = setting((192, 256, 320), "image widths, one batch each in turn; height is 3/4", unit="px")
     learning_rate: float = setting(1.5e-3, "peak of a cosine schedule with warm-up (AdamW)", minimum=0.0)
     weight_decay: float = setting(0.05, "AdamW's decay of matrices and filters", minimum=0.0)
@@ -30,8 +31,8 @@ class TrainingConfig:
         0.5, "share of images asked with every word, the others with a drawn set", minimum=0.0, maximum=1.0
     )
     validation_scenes: int = setting(48, "held-out scenes scored after each epoch", minimum=1)
-    workers: int = setting(1, "processes that render scenes", minimum=0)
-    threads: int = setting(0, "CPU threads of the network; 0 = torch's own choice", minimum=0)
+    workers: int = setting(0, "further processes that render scenes, per training process", minimum=0)
+    threads: int = setting(1, "CPU threads per training process; 0 = torch's own choice", minimum=0)
     precision: str = setting(
         "auto", "arithmetic; auto: bfloat16 where the device has it", choices=("auto", "bfloat16", "float32")
     )

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from lseg_ros.datasets import IGNORE, SyntheticScenes
 from lseg_ros.evaluation.scores import Confusion
@@ -63,7 +63,7 @@ class LSegTraining(LightningModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         # A new epoch is a new set of scenes: Lightning is told to ask again after each. Steps count epochs, because
         # Lightning's own count is one too high after a resume.
-        batches = SceneBatches(self.config, self.global_step // self.config.steps_per_epoch)
+        batches = SceneBatches(self.config, self.global_step // self.config.steps_per_epoch, self.global_rank)
         prefetch = 4 if self.config.workers else None
         return DataLoader(batches, batch_size=None, num_workers=self.config.workers, prefetch_factor=prefetch)
 
@@ -74,7 +74,8 @@ class LSegTraining(LightningModule):
             )
             return torch.stack(images), torch.stack(targets)
 
-        return DataLoader(self.validation_set, batch_size=8, collate_fn=collate)  # type: ignore[arg-type]
+        share = Subset(self.validation_set, range(self.global_rank, len(self.validation_set), self.config.processes))
+        return DataLoader(share, batch_size=8, collate_fn=collate)  # type: ignore[type-var]
 
     def configure_optimizers(self) -> Any:
         """AdamW with decay on matrices only, linear warm-up over the first 5 % and a cosine to zero."""

@@ -38,6 +38,9 @@ def train(config: TrainingConfig) -> Path:
     module = LSegTraining(_untrained(config), config)
     trainer = Trainer(
         default_root_dir=output,
+        devices=config.processes,
+        strategy="ddp" if config.processes > 1 else "auto",
+        use_distributed_sampler=False,  # batches and validation scenes are dealt out by process number
         max_epochs=-1,  # steps decide
         max_steps=config.steps,
         reload_dataloaders_every_n_epochs=1,
@@ -52,7 +55,10 @@ def train(config: TrainingConfig) -> Path:
     last = output / "last.ckpt"
     resumed = last if config.resume and last.exists() else None
     trainer.fit(module, ckpt_path=resumed, weights_only=True if resumed else None)
-    return _saved(module, trainer, output / f"{config.preset}.safetensors")
+    path = output / f"{config.preset}.safetensors"
+    if trainer.is_global_zero:
+        _save(module, trainer, path)
+    return path
 
 
 def _last_checkpoint(output: Path) -> ModelCheckpoint:
@@ -83,7 +89,7 @@ def _cpu_has_bfloat16() -> bool:
     return facts.exists() and any(flag in facts.read_text() for flag in ("avx512_bf16", "amx_bf16"))
 
 
-def _saved(module: LSegTraining, trainer: Trainer, path: Path) -> Path:
+def _save(module: LSegTraining, trainer: Trainer, path: Path) -> None:
     figures = {name: round(float(value), 4) for name, value in trainer.callback_metrics.items()}
     provenance = {
         "training": json.dumps(asdict(module.config)),
@@ -93,4 +99,3 @@ def _saved(module: LSegTraining, trainer: Trainer, path: Path) -> Path:
     }
     save_lseg(module.model, path, half=True, metadata=provenance)
     _LOG.info("weights written to %s", path)
-    return path

@@ -9,7 +9,7 @@ from lseg_ros.streams.synthetic import CLASSES
 from lseg_ros.training.batches import SceneBatches
 from lseg_ros.training.config import TrainingConfig
 
-CONFIG = TrainingConfig(steps=8, steps_per_epoch=4, batch_size=2, widths=(64, 88), workers=0)
+CONFIG = TrainingConfig(steps=8, steps_per_epoch=4, batch_size=2, widths=(64, 88), processes=2)
 
 
 def test_widths_take_turns_and_are_filled_up_to_what_the_network_takes() -> None:
@@ -34,6 +34,12 @@ def test_a_batch_is_the_same_every_time_and_no_two_are_alike() -> None:
     one, again, later = SceneBatches(CONFIG, 0)[0], SceneBatches(CONFIG, 0)[0], SceneBatches(CONFIG, 1)[0]
     assert all(torch.equal(a, b) for a, b in zip(one, again))
     assert not torch.equal(one.image, later.image)
+
+
+def test_processes_see_different_scenes_of_the_same_size() -> None:
+    one, other = SceneBatches(CONFIG, 0, process=0)[1], SceneBatches(CONFIG, 0, process=1)[1]
+    assert one.image.shape == other.image.shape
+    assert not torch.equal(one.image, other.image)
 
 
 def test_a_target_is_always_among_the_words_its_image_is_asked_with() -> None:

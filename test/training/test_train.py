@@ -15,7 +15,7 @@ from lseg_ros.training.module import LSegTraining
 from lseg_ros.training.train import train
 
 CONFIG = TrainingConfig(
-    steps=4, steps_per_epoch=2, batch_size=2, widths=(64,), validation_scenes=2, workers=0, precision="float32"
+    steps=4, steps_per_epoch=2, batch_size=2, widths=(64,), validation_scenes=2, processes=1, precision="float32"
 )
 
 
