@@ -12,13 +12,12 @@ import datetime
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip.tokenizer import SimpleTokenizer
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -27,6 +26,7 @@ from torch.nn import functional as F
 from lseg_ros.model.text_encoder import TextConfig, TextEncoder
 from lseg_ros.settings import check, setting
 from lseg_ros.training import text_teacher, wordnet
+from lseg_ros.training.text_corpus import Corpus, whole_tokens
 
 __all__ = ["DistillationConfig", "agreement", "distil", "load_text_encoder", "main", "save_text_encoder"]
 
@@ -91,29 +91,21 @@ def main(config: DistillationConfig) -> dict[str, float]:
     torch.manual_seed(config.seed)
     random = np.random.default_rng(config.seed)
     encoder = TextEncoder(config.text)
-    vocabulary = wordnet.words(Path(config.wordnet))
-    whole = _whole_tokens()
-    nouns = {word.text: word.weight for word in vocabulary if word.visible}
-    phrases = wordnet.phrases(nouns, config.phrases, random)
-    groups = ({word.text: word.weight for word in vocabulary}, dict.fromkeys(whole, 1.0), dict.fromkeys(phrases, 1.0))
-    texts = list(dict.fromkeys(text for group in groups for text in group))
-    embeddings = text_teacher.teacher_embeddings(texts, Path(config.cache) if config.cache else None)
-    row = {text: number for number, text in enumerate(texts)}
-    seen = embeddings[[row[text] for text in nouns]]
-    project = text_teacher.Projection.fit(seen, np.array(list(nouns.values())), config.embed_dim, config.whitening)
-    targets = dict(zip(texts, project(embeddings), strict=True))
-
-    fitting = [{text: w for text, w in group.items() if _fits(encoder, text)} for group in groups]
-    held_words = _drawn(fitting[0], config.held_out, random)
-    held_phrases = _drawn(_without(fitting[2], held_words), config.held_out, random)
-    trained = _mixture([_without(group, [*held_words, *held_phrases]) for group in fitting], (0.55, 0.15, 0.30))
-    _start_from_teacher(encoder, {text: number for text, number in whole.items() if text in trained}, targets)
+    corpus = Corpus.of(
+        wordnet.words(Path(config.wordnet)),
+        lambda text: _fits(encoder, text),
+        phrase_count=config.phrases,
+        held_out=config.held_out,
+        random=random,
+    )
+    targets = _targets(corpus, config)
+    _start_from_teacher(encoder, {text: i for text, i in whole_tokens().items() if text in corpus.trained}, targets)
+    lesson = Lesson.of(encoder, corpus.trained, targets)
     tests = {
-        "words": Lesson.of(encoder, dict.fromkeys(held_words, 1.0), targets),
-        "phrases": Lesson.of(encoder, dict.fromkeys(held_phrases, 1.0), targets),
+        "words": Lesson.of(encoder, dict.fromkeys(corpus.held_words, 1.0), targets),
+        "phrases": Lesson.of(encoder, dict.fromkeys(corpus.held_phrases, 1.0), targets),
     }
-    lesson = Lesson.of(encoder, trained, targets)
-    _LOG.info("%d texts, %d parameters", len(trained), sum(p.numel() for p in encoder.parameters()))
+    _LOG.info("%d texts, %d parameters", len(corpus.trained), sum(p.numel() for p in encoder.parameters()))
     best: dict[str, float] = {}
     started = time.monotonic()
     for step, loss in enumerate(distil(encoder, lesson, config, random), start=1):
@@ -186,10 +178,15 @@ def _batches(lesson: Lesson, size: int, random: np.random.Generator) -> Iterator
         yield from torch.from_numpy(random.permutation(by_length))
 
 
-def _whole_tokens() -> dict[str, int]:
-    """The words that are one token of CLIP's vocabulary, with its id."""
-    whole = {token.removesuffix("</w>"): i for token, i in SimpleTokenizer().encoder.items() if token.endswith("</w>")}
-    return {text: number for text, number in whole.items() if text.isascii() and text.isalpha() and len(text) > 1}
+def _targets(corpus: Corpus, config: DistillationConfig) -> dict[str, NDArray[np.float32]]:
+    """What the encoder is to say of each text, in the directions in which visible things differ most."""
+    texts = corpus.texts
+    embeddings = text_teacher.teacher_embeddings(texts, Path(config.cache) if config.cache else None)
+    row = {text: number for number, text in enumerate(texts)}
+    seen = embeddings[[row[text] for text in corpus.nouns]]
+    weights = np.array(list(corpus.nouns.values()))
+    project = text_teacher.Projection.fit(seen, weights, config.embed_dim, config.whitening)
+    return dict(zip(texts, project(embeddings), strict=True))
 
 
 @torch.no_grad()
@@ -213,32 +210,6 @@ def _fits(encoder: TextEncoder, text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _drawn(texts: Mapping[str, float], count: int, random: np.random.Generator) -> list[str]:
-    return [str(text) for text in random.choice(list(texts), size=count, replace=False)]
-
-
-def _without(texts: Mapping[str, float], excluded: Sequence[str]) -> dict[str, float]:
-    """The texts in which no excluded text stands, alone or among other words."""
-    out = {text.lower() for text in excluded}
-
-    def clear(text: str) -> bool:
-        parts = text.lower().split()
-        spans = (" ".join(parts[i:j]) for i in range(len(parts)) for j in range(i + 1, len(parts) + 1))
-        return out.isdisjoint(spans)
-
-    return {text: weight for text, weight in texts.items() if clear(text)}
-
-
-def _mixture(groups: Sequence[Mapping[str, float]], shares: Sequence[float]) -> dict[str, float]:
-    """One share per text, each group taking part as ``shares`` says; a text of several groups counts in each."""
-    mixed: dict[str, float] = {}
-    for group, share in zip(groups, shares, strict=True):
-        total = sum(group.values())
-        for text, weight in group.items():
-            mixed[text] = mixed.get(text, 0.0) + share * weight / total
-    return mixed
 
 
 def save_text_encoder(encoder: TextEncoder, config: DistillationConfig, figures: Mapping[str, float]) -> None:

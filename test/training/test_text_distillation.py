@@ -12,6 +12,7 @@ from safetensors import safe_open
 from lseg_ros.model import load_lseg
 from lseg_ros.model.text_encoder import TextEncoder
 from lseg_ros.training import wordnet
+from lseg_ros.training.text_corpus import Corpus
 from lseg_ros.training.text_distillation import (
     DistillationConfig,
     Lesson,
@@ -136,6 +137,17 @@ def test_phrases_are_different_and_the_same_for_the_same_seed() -> None:
     assert len(set(first)) == 300
     assert all("ball" in phrase or "chair" in phrase for phrase in first)
     assert sum("ball" in phrase for phrase in first) > 150
+
+
+def test_a_held_out_word_stands_in_no_text_that_is_trained() -> None:
+    vocabulary = [wordnet.Word(text, 1.0, True) for text in (*EVERYDAY, "chair lift", "lift")]
+    corpus = Corpus.of(
+        vocabulary, lambda text: text != "wall", phrase_count=400, held_out=4, random=np.random.default_rng(0)
+    )
+    trained = [f" {text.lower()} " for text in corpus.trained]
+    assert not [text for text in trained for word in (*corpus.held_words, *corpus.held_phrases) if f" {word} " in text]
+    assert "wall" not in corpus.trained
+    assert sum(corpus.trained.values()) == pytest.approx(1.0)
 
 
 def test_words_come_from_wordnets_files_without_names(tmp_path: Path) -> None:
