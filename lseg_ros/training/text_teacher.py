@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 def teacher_embeddings(texts: Sequence[str], cache: Path | None = None) -> NDArray[np.float32]:
     """K different texts -> (K, 384) float32 of unit norm; what ``cache`` (.npz) knows is not computed again.
 
-    Some 900 short texts per second on two CPU cores. Raises ModuleNotFoundError that says what to install.
+    Some 700 short texts per second on two CPU cores. Raises ModuleNotFoundError that says what to install.
     """
     known = _cached(cache) if cache is not None and cache.exists() else {}
     missing = [text for text in texts if text not in known]
