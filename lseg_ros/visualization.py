@@ -73,16 +73,16 @@ def draw_clouds(clouds: Sequence[LabelCloud], size: tuple[int, int]) -> Picture:
         return picture
     xyz = np.concatenate([cloud.xyz for cloud in filled]).astype(np.float64)
     colors = np.concatenate([_shaded(cloud) for cloud in filled])
-    pixels, distance = _seen_from_outside(xyz, size)
+    pixels, scale, distance = _seen_from_outside(xyz, size)
+    dots = np.clip(np.ceil(1.8 * _spacing(xyz) * scale), 1, 9).astype(np.intp)  # wide enough for slopes too
     order = np.argsort(-distance)
-    # Points lie as far apart in the picture as the root of the area for each; dots of that size close the gaps.
-    dot = int(np.clip(np.ceil((0.6 * height * width / len(xyz)) ** 0.5), 2, 6))
-    reach = np.arange(dot) - dot // 2
-    row = pixels[order, 1, None, None] + reach[:, None]
-    column = pixels[order, 0, None, None] + reach
-    row, column = np.broadcast_arrays(row, column)
+    dots, pixels = dots[order], pixels[order]
+    point = np.repeat(np.arange(len(xyz)), dots**2)  # one entry per pixel of each dot, far points still first
+    within = np.arange(len(point)) - np.repeat(np.cumsum(dots**2) - dots**2, dots**2)
+    row = pixels[point, 1] + within // dots[point] - dots[point] // 2
+    column = pixels[point, 0] + within % dots[point] - dots[point] // 2
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    picture[row[inside], column[inside]] = np.broadcast_to(colors[order, None, None], (*inside.shape, 3))[inside]
+    picture[row[inside], column[inside]] = colors[order[point[inside]]]
     return picture
 
 
@@ -179,10 +179,20 @@ def _shaded(cloud: LabelCloud) -> NDArray[np.uint8]:
     return (light * np.array(cloud.label.color, np.float32)).astype(np.uint8)
 
 
-def _seen_from_outside(xyz: NDArray[np.float64], size: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Pixels (N, 2) as column, row, and distance (N,) of points in a picture (H, W) that they fill."""
+def _spacing(xyz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far each point (N,) is from its neighbours: a camera saw all of them, the far ones further apart."""
+    rays = xyz[:, :2] / xyz[:, 2:]
+    seen = np.prod(np.ptp(rays, axis=0))
+    spacing: NDArray[np.float64] = xyz[:, 2] * (seen / len(xyz)) ** 0.5
+    return spacing
+
+
+def _seen_from_outside(
+    xyz: NDArray[np.float64], size: tuple[int, int]
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+    """Points in a picture (H, W) that they fill: pixels (N, 2) as column, row; pixels per metre (N,); distance (N,)."""
     low, high = np.percentile(xyz, (2, 98), axis=0)
-    turn, tilt = np.radians((-28, 32))  # the view comes from the left of the camera, and looks down on the scene
+    turn, tilt = np.radians((-26, 20))  # the view comes from the left of the camera, and looks down on the scene
     about_y = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
     turned = (xyz - (low + high) / 2) @ (about_x @ about_y).T
@@ -191,7 +201,7 @@ def _seen_from_outside(xyz: NDArray[np.float64], size: tuple[int, int]) -> tuple
     low, high = np.percentile(flat, (1, 99), axis=0)
     zoom = 0.88 * min(size[1] / (high[0] - low[0] + 1e-9), size[0] / (high[1] - low[1] + 1e-9))
     centre = np.array([size[1] / 2, size[0] / 2])
-    return np.rint((flat - (low + high) / 2) * zoom + centre).astype(np.intp), distance
+    return np.rint((flat - (low + high) / 2) * zoom + centre).astype(np.intp), zoom / distance, distance
 
 
 def _u8(picture: Any) -> Picture:
