@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
@@ -24,13 +24,15 @@ _THREADS = 3
 N = TypeVar("N", bound=Node)
 
 
-def run(make: Callable[[], N], start: Callable[[N], bool] = bool, args: Sequence[str] | None = None) -> int:
-    """Make a node, start it and spin it until it is told to stop. Returns the exit status.
+def run(
+    make: Callable[[], N], start: Callable[[N], bool] = lambda _: True, until: Callable[[N], bool] = lambda _: False
+) -> int:
+    """Make a node, start it and spin it until it is told to stop or ``until`` says so. Returns the exit status.
 
     1 where the node cannot be made (ValueError or OSError, whose sentence is shown) or ``start`` returns False. Ctrl-C
     and SIGTERM end with 0; a second one, as ``ros2 launch`` sends it, is ignored while the node takes itself down.
     """
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     node: N | None = None
@@ -38,7 +40,7 @@ def run(make: Callable[[], N], start: Callable[[N], bool] = bool, args: Sequence
         node = make()
         if not start(node):
             return 1
-        _spin(node)
+        _spin(node, until)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ValueError, OSError) as error:
@@ -61,11 +63,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _spin(node: Node) -> None:
+def _spin(node: N, until: Callable[[N], bool]) -> None:
     executor = MultiThreadedExecutor(_THREADS)
     executor.add_node(node)
     try:
-        while rclpy.ok():
+        while rclpy.ok() and not until(node):
             try:
                 # Waiting is not interrupted by a signal, so it must end by itself now and then.
                 executor.spin_once(timeout_sec=0.2)
