@@ -31,15 +31,15 @@ class NodeConfig:
 
     labels: tuple[str, ...] = setting(
         ("floor", "wall", "chair", "table", "person", "plant"),
-        "What to look for, one text per label; | joins synonyms that share one id, such as 'sofa|couch'",
+        "what to look for, one text per label; | joins synonyms that share one id, such as 'sofa|couch'",
         dynamic=True,
     )
     prompt_templates: tuple[str, ...] = setting(
-        ("{}",), "Sentences that every text is put into, at the {}; their embeddings are averaged"
+        ("{}",), "sentences that every text is put into, at the {}; their embeddings are averaged"
     )
     max_rate_hz: float = setting(
         0.0,
-        "Most frames to process in a second, 0 for as many as the device manages",
+        "most frames to process in a second, 0 for as many as the device manages",
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,
@@ -47,7 +47,7 @@ class NodeConfig:
     )
     sync_slop_s: float = setting(
         0.05,
-        "Furthest that the stamps of depth and camera_info may be from the image's",
+        "furthest that the stamps of depth and camera_info may be from the image's",
         unit="s",
         minimum=0.0,
         maximum=1.0,
@@ -55,7 +55,7 @@ class NodeConfig:
     )
     max_frame_age_s: float = setting(
         0.0,
-        "Drop an image whose stamp is older than this when its turn comes, 0 to drop none",
+        "drop an image whose stamp is older than this when its turn comes, 0 to drop none",
         unit="s",
         minimum=0.0,
         maximum=3600.0,
@@ -63,7 +63,7 @@ class NodeConfig:
     )
     retire_grace_s: float = setting(
         5.0,
-        "How long label_info goes on listing labels that are no longer looked for",
+        "how long label_info goes on listing labels that are no longer looked for",
         unit="s",
         minimum=0.0,
         maximum=3600.0,
@@ -71,11 +71,11 @@ class NodeConfig:
     )
     image_transport: str = setting(
         "raw",
-        "Which topic the images come on: rgb/image (raw) or rgb/image/compressed (compressed)",
+        "which topic the images come on: rgb/image (raw) or rgb/image/compressed (compressed)",
         choices=("raw", "compressed"),
     )
     autostart: bool = setting(
-        True, "Configure and activate by itself; otherwise wait for the lifecycle services to ask for it"
+        True, "configure and activate by itself; otherwise wait for the lifecycle services to ask for it"
     )
 
     def __post_init__(self) -> None:

@@ -23,15 +23,15 @@ __all__ = ["ReplayCamera", "ReplayCameraConfig", "main"]
 class ReplayCameraConfig:
     """Which recording, and how it is played."""
 
-    folder: str = setting("", "The recording: a folder with associations.txt, camera.yaml and the images they name")
-    rate: float = setting(1.0, "Speed, 1 is as it was recorded", minimum=0.01, maximum=100.0)
-    loop: bool = setting(False, "Begin again after the last image; otherwise end")
+    folder: str = setting("", "the recording: a folder with associations.txt, camera.yaml and the images they name")
+    rate: float = setting(1.0, "speed, 1 is as it was recorded", minimum=0.01, maximum=100.0)
+    loop: bool = setting(False, "begin again after the last image; otherwise end")
     own_stamps: bool = setting(
         False,
-        "Stamp messages with the time of the recording (then set use_sim_time or expect old stamps), not with now",
+        "stamp messages with the time of the recording (then set use_sim_time or expect old stamps), not with now",
     )
     depth_encoding: str = setting("16UC1", "millimetres (16UC1) or metres (32FC1)", choices=DEPTH_ENCODINGS)
-    frame_id: str = setting("camera_optical_frame", "Coordinate frame of image and depth")
+    frame_id: str = setting("camera_optical_frame", "coordinate frame of image and depth")
 
     def __post_init__(self) -> None:
         check(self)

@@ -21,7 +21,7 @@ from lseg_ros.ros.qos import FRAME_QOS, LATCHED_QOS
 from lseg_ros.ros.scoreboard import Scoreboard
 from lseg_ros.ros.synthetic_camera import GROUND_TRUTH
 from lseg_ros.ros.vocabulary_message import vocabulary_of
-from lseg_ros.vocabulary import UNLABELED, Vocabulary
+from lseg_ros.vocabulary import Vocabulary
 
 __all__ = ["Spectator"]
 
@@ -44,7 +44,9 @@ class Spectator(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         self._valid_from_ns = 0
         self.vocabulary: Vocabulary | None = None
         self.last_mask: NDArray[np.uint8] | None = None
-        self.stale_masks = 0
+        self.stale_masks = 0  # images taken after the answer to a change, with labels of before in their mask
+        self._gone: list[int] = []
+        self._gone_since_ns = 0
         self._parameters = AsyncParameterClient(self, target)
         self.create_subscription(VocabularyMessage, f"{target}/vocabulary", self._on_vocabulary, LATCHED_QOS)
         self.create_subscription(Image, GROUND_TRUTH, self._on_exact, FRAME_QOS)
@@ -66,6 +68,7 @@ class Spectator(Node):  # type: ignore[misc]  # rclpy is Any to mypy
 
     def change_labels(self, labels: Sequence[str], timeout_s: float = 30.0) -> None:
         """Set the node's parameter ``labels`` and wait for the answer. Raises ValueError where it is refused."""
+        before = self.vocabulary
         answered = threading.Event()
         parameter = Parameter("labels", Parameter.Type.STRING_ARRAY, list(labels))
         future = self._parameters.set_parameters([parameter])
@@ -75,6 +78,10 @@ class Spectator(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         result = future.result().results[0]
         if not result.successful:
             raise ValueError(f"labels: refused, {result.reason}")
+        with self._lock:
+            if before is not None:
+                self._gone = [label.id for label in before.labels if label.name not in labels]
+                self._gone_since_ns = self.get_clock().now().nanoseconds
 
     def in_view(self) -> dict[str, float]:
         """Shares of the last mask by label name, the largest first."""
@@ -99,12 +106,10 @@ class Spectator(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         latency_ms = (self.get_clock().now().nanoseconds - stamp) / 1e6
         self.last_mask = mask
         with self._lock:
-            board = self._board
-            if board is None or stamp < self._valid_from_ns:
-                return
-            ids = {UNLABELED, *(label.id for label in board.vocabulary.labels)}
-            self.stale_masks += not ids.issuperset(np.unique(mask).tolist())
-            board.add(mask, self._exact.get(stamp), arrived_s, latency_ms)
+            if stamp > self._gone_since_ns:
+                self.stale_masks += bool(np.isin(mask, self._gone).any())
+            if self._board is not None and stamp > self._valid_from_ns:
+                self._board.add(mask, self._exact.get(stamp), arrived_s, latency_ms)
 
 
 def _pixels(message: Any) -> NDArray[np.uint8]:

@@ -29,12 +29,12 @@ GROUND_TRUTH_VOCABULARY = "ground_truth/vocabulary"
 class SyntheticCameraConfig:
     """Which world, and how it is seen."""
 
-    seed: int = setting(8, "The world to look at: the same seed is the same world", minimum=0, maximum=2**31 - 1)
-    width: int = setting(320, "Width of the images", unit="px", minimum=16, maximum=4096)
-    height: int = setting(240, "Height of the images", unit="px", minimum=16, maximum=4096)
-    rate_hz: float = setting(10.0, "Images in a second", unit="Hz", minimum=0.1, maximum=120.0)
+    seed: int = setting(8, "the world to look at: the same seed is the same world", minimum=0, maximum=2**31 - 1)
+    width: int = setting(320, "width of the images", unit="px", minimum=16, maximum=4096)
+    height: int = setting(240, "height of the images", unit="px", minimum=16, maximum=4096)
+    rate_hz: float = setting(10.0, "images in a second", unit="Hz", minimum=0.1, maximum=120.0)
     depth_encoding: str = setting("16UC1", "millimetres (16UC1) or metres (32FC1)", choices=DEPTH_ENCODINGS)
-    frame_id: str = setting("camera_optical_frame", "Coordinate frame of image and depth")
+    frame_id: str = setting("camera_optical_frame", "coordinate frame of image and depth")
 
     def __post_init__(self) -> None:
         check(self)

@@ -1,0 +1,137 @@
+"""A consumer of the node's topics and services, as one on a robot would be written."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import rclpy
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import GetParameters, SetParametersAtomically
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+
+from lseg_ros.srv import SetLabels
+
+RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Listener:
+    """What came on one topic, oldest first; ``received_s`` says when (monotonic)."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+        self.received_s: list[float] = []
+
+    def __call__(self, message: Any) -> None:
+        self.received_s.append(time.monotonic())
+        self.messages.append(message)
+
+    def by_stamp(self) -> dict[int, Any]:
+        return {stamp_of(each): each for each in list(self.messages)}
+
+
+class Consumer:
+    """A node of its own that listens, publishes, calls and waits, spun by a thread."""
+
+    def __init__(self, name: str = "consumer") -> None:
+        self._context = Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = rclpy.create_node(name, context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Consumer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def _spin(self) -> None:
+        while not self._stopping.is_set():
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def listen(self, message_type: type, topic: str, qos: QoSProfile = RELIABLE) -> Listener:
+        listener = Listener()
+        self.node.create_subscription(message_type, topic, listener, qos)
+        return listener
+
+    def call(self, service_type: type, name: str, request: Any, timeout_s: float = 30.0) -> Any:
+        client = self.node.create_client(service_type, name)
+        try:
+            assert client.wait_for_service(timeout_s), f"nobody serves {name}"
+            future = client.call_async(request)
+            until(future.done, timeout_s, f"no answer from {name}")
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def set_parameter(self, name: str, value: Any, node: str = "/lseg") -> SetParametersResult:
+        """Set one parameter as ``ros2 param set`` does; value: a Parameter.Type's Python value."""
+        kind = Parameter.Type.STRING_ARRAY if isinstance(value, list) else None
+        request = SetParametersAtomically.Request(parameters=[Parameter(name, kind, value).to_parameter_msg()])
+        return self.call(SetParametersAtomically, f"{node}/set_parameters_atomically", request).result
+
+    def get_parameter(self, name: str, node: str = "/lseg") -> Any:
+        value = self.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name])).values[0]
+        return Parameter.from_parameter_msg(rclpy.parameter.ParameterMsg(name=name, value=value)).value
+
+    def set_labels(self, labels: Sequence[str], mode: int = SetLabels.Request.REPLACE, ids: Sequence[int] = ()) -> Any:
+        request = SetLabels.Request(labels=list(labels), ids=list(ids), mode=mode)
+        return self.call(SetLabels, "/lseg/set_labels", request)
+
+    def transition(self, label: str) -> bool:
+        request = ChangeState.Request()
+        request.transition.label = label
+        return self.call(ChangeState, "/lseg/change_state", request).success
+
+    def state(self) -> str:
+        return self.call(GetState, "/lseg/get_state", GetState.Request()).current_state.label
+
+
+def until(condition: Callable[[], Any], timeout_s: float, complaint: str = "") -> Any:
+    """Wait for something to become true and return it; fails the test where it does not."""
+    deadline_s = time.monotonic() + timeout_s
+    while not (result := condition()):
+        assert time.monotonic() < deadline_s, f"{complaint or condition} (after {timeout_s} s)"
+        time.sleep(0.01)
+    return result
+
+
+def stamp_of(message: Any) -> int:
+    return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+
+
+def pixels_of(image: Any) -> np.ndarray:
+    """(H, W) of a mono8 image, read as Nav2 reads it: data[v * width + u]."""
+    return np.frombuffer(image.data, np.uint8).reshape(image.height, image.width)
+
+
+def points_of(cloud: Any) -> np.ndarray:
+    """A PointCloud2 as a structured array (height, width), by what its fields say."""
+    kinds = {2: "u1", 4: "u2", 6: "u4", 7: "f4"}
+    dtype = np.dtype(
+        {
+            "names": [field.name for field in cloud.fields],
+            "formats": [("<", ">")[cloud.is_bigendian] + kinds[field.datatype] for field in cloud.fields],
+            "offsets": [field.offset for field in cloud.fields],
+            "itemsize": cloud.point_step,
+        }
+    )
+    return np.frombuffer(cloud.data, dtype).reshape(cloud.height, cloud.width)
