@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 __all__ = ["Match", "StampedBuffer"]
 
 T = TypeVar("T")
 
 
-class Match(NamedTuple, Generic[T]):
+@dataclass(frozen=True)
+class Match(Generic[T]):
     """What ``StampedBuffer.nearest`` found.
 
     item: None where nothing was near enough. offset_ns: the stamp of the nearest item minus the one asked for, also

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lseg_ros.sync import StampedBuffer
+from lseg_ros.sync import Match, StampedBuffer
 
 SECOND = 1_000_000_000
 
@@ -19,13 +19,13 @@ def buffer_of(*stamps: int) -> StampedBuffer[str]:
 
 
 def test_the_nearest_item_is_found_with_how_far_it_is() -> None:
-    assert buffer_of(100, 200, 300).nearest(190, slop_ns=20) == ("item 200", 10)
-    assert buffer_of(100, 200, 300).nearest(215, slop_ns=20) == ("item 200", -15)
+    assert buffer_of(100, 200, 300).nearest(190, slop_ns=20) == Match("item 200", 10)
+    assert buffer_of(100, 200, 300).nearest(215, slop_ns=20) == Match("item 200", -15)
 
 
 def test_a_miss_says_by_how_much() -> None:
-    assert buffer_of(100).nearest(150, slop_ns=20) == (None, -50)
-    assert buffer_of().nearest(150, slop_ns=20) == (None, None)
+    assert buffer_of(100).nearest(150, slop_ns=20) == Match(None, -50)
+    assert buffer_of().nearest(150, slop_ns=20) == Match(None, None)
 
 
 def test_the_same_stamp_replaces() -> None:
@@ -50,7 +50,7 @@ def test_a_clock_that_jumps_back_begins_anew() -> None:
 def test_clear_forgets_everything() -> None:
     buffer = buffer_of(1, 2)
     buffer.clear()
-    assert buffer.nearest(1, slop_ns=SECOND) == (None, None)
+    assert buffer.nearest(1, slop_ns=SECOND) == Match(None, None)
 
 
 def test_a_span_that_is_no_time_is_refused() -> None:
@@ -60,8 +60,8 @@ def test_a_span_that_is_no_time_is_refused() -> None:
 
 @given(st.lists(st.integers(0, SECOND), min_size=1), st.integers(0, SECOND), st.integers(0, SECOND))
 def test_no_item_is_nearer_than_the_one_found(stamps: list[int], wanted: int, slop: int) -> None:
-    item, offset = buffer_of(*stamps).nearest(wanted, slop)
+    match = buffer_of(*stamps).nearest(wanted, slop)
     distance = min(abs(stamp - wanted) for stamp in stamps)
-    assert offset is not None
-    assert abs(offset) == distance
-    assert (item is not None) == (distance <= slop)
+    assert match.offset_ns is not None
+    assert abs(match.offset_ns) == distance
+    assert (match.item is not None) == (distance <= slop)

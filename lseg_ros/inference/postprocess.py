@@ -10,8 +10,9 @@ from lseg_ros.vocabulary import UNLABELED
 
 __all__ = ["postprocess"]
 
-# Logits at full size are made for a few labels at a time: all 254 at 1280x720 would be a gigabyte.
-_MOST_VALUES = 1 << 22
+# Logits at full size are made for a few labels at a time: all 254 at 1280x720 would be a gigabyte. A CPU's caches like
+# it smaller still; a GPU likes it larger.
+_MOST_VALUES = {"cpu": 1 << 22, "cuda": 1 << 26}
 
 
 def postprocess(
@@ -27,7 +28,7 @@ def postprocess(
     image had been resized, a second one (bilinear, pixel areas aligned, as the resizing was) leads to its size.
     """
     labels = logits.shape[1]
-    step = max(_MOST_VALUES // (size[0] * size[1]), 1)
+    step = max(_MOST_VALUES.get(logits.device.type, 1 << 22) // (size[0] * size[1]), 1)
     best, total, winner = _best(_upsampled(logits[:, :step], filled, size))
     for first in range(step, labels, step):
         other, other_total, other_winner = _best(_upsampled(logits[:, first : first + step], filled, size))

@@ -29,7 +29,7 @@ def test_labels_and_confidence_are_arg_max_and_softmax_however_many_at_a_time(la
     expected = (whole.softmax(dim=0).amax(dim=0) * 255).round().clamp(1, 255)
     for most_values in (1, 32 * 64 * 7, 1 << 22):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "_MOST_VALUES", most_values)
+            patch.setitem(module._MOST_VALUES, "cpu", most_values)
             label_map, confidence = postprocess(logits, (32, 64), (32, 64), ids_of(labels))
         assert torch.equal(label_map.long(), whole.argmax(dim=0) + 1)
         assert (confidence - expected).abs().max() <= 1
