@@ -8,7 +8,9 @@ ARGS ?=
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))
 CANDIDATES := python3 python3.12 python3.13 python3.11 python3.10 python3.14
 PYTHON ?= $(shell for python in $(CANDIDATES); do $$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
-IN_ENVIRONMENT = @$(PYTHON) bare/environment.py --distro '$(DISTRO)' --
+# An environment that is there already is kept, whatever its Python, unless PYTHON was given.
+WANTED := $(if $(filter file,$(origin PYTHON)),,--python '$(PYTHON)')
+IN_ENVIRONMENT = @$(PYTHON) bare/environment.py --distro '$(DISTRO)' $(WANTED) --
 
 .PHONY: help demo test lint build clean distclean python
 

@@ -33,11 +33,12 @@ INSTALLED = ("lseg_ros", "scripts", "launch", "config", "rviz")  # linked: insta
 
 @dataclass(frozen=True)
 class Ros:
-    """The ROS 2 to use: its name, the Python it is for, and whether it is a sourced one or comes as wheels."""
+    """The ROS 2 to use: its name, the Python to set it up with, and whether it is a sourced one or comes as wheels."""
 
     distro: str
     python: str
     sourced: bool
+    python_is_wanted: bool = False  # asked for by name: an environment of another Python will not do
 
     @property
     def venv(self) -> Path:
@@ -50,21 +51,22 @@ class Ros:
         return self.venv / "workspace"
 
 
-def find_ros(distro: str, environ: Mapping[str, str]) -> Ros:
+def find_ros(distro: str, environ: Mapping[str, str], python: str = "") -> Ros:
     """The sourced ROS 2 where there is one, the wheels of ``distro`` otherwise. Raises SystemExit with the reason."""
+    is_wanted, python = bool(python), shutil.which(python) or sys.executable
     prefixes = [Path(each) for each in environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if each]
     # Our own environment of wheels, entered already, is a prefix with rclpy as well.
     if not any((each / "share/rclpy").exists() and not (each / "pyvenv.cfg").exists() for each in prefixes):
         if not (HERE / f"{distro}.txt").exists():
             known = " or ".join(sorted(each.stem for each in HERE.glob("*.txt")))
             raise SystemExit(f"DISTRO: expected {known}, got {distro!r}; of any other, source an installation first")
-        return Ros(distro, sys.executable, sourced=False)
+        return Ros(distro, python, sourced=False, python_is_wanted=is_wanted)
     name = environ.get("ROS_DISTRO", "ros")
-    for python in (sys.executable, "/usr/bin/python3"):
-        if Path(python).exists() and not subprocess.call([python, "-c", "import rclpy"], stderr=subprocess.DEVNULL):
-            return Ros(name, python, sourced=True)
+    for each in (python,) if is_wanted else (python, "/usr/bin/python3"):
+        if Path(each).exists() and not subprocess.call([each, "-c", "import rclpy"], stderr=subprocess.DEVNULL):
+            return Ros(name, each, sourced=True, python_is_wanted=is_wanted)
     raise SystemExit(
-        f"ROS 2 {name} is sourced, but {sys.executable} cannot import its rclpy: name the Python that it was made for, "
+        f"ROS 2 {name} is sourced, but {python} cannot import its rclpy: name the Python that it was made for, "
         "as in: make demo PYTHON=/usr/bin/python3"
     )
 
@@ -148,14 +150,15 @@ class Step:
 
 
 def make_venv(ros: Ros) -> None:
-    """Make the virtual environment, anew where it is another Python's or was made in another folder."""
+    """Make the virtual environment, anew where its Python is gone or not the wanted one, or its folder was moved."""
     asked = [ros.python, "-c", "import sys; print('{}.{}'.format(*sys.version_info))"]
     version = subprocess.check_output(asked, text=True).strip()
     config, activate = ros.venv / "pyvenv.cfg", ros.venv / "bin/activate"  # activate is what venv writes last
-    if config.exists() and activate.exists():
-        is_of_python = f"\nversion = {version}." in config.read_text()
-        if is_of_python and str(ros.venv) in activate.read_text():
+    if activate.exists() and (ros.venv / "bin/python").exists():
+        is_wanted = not ros.python_is_wanted or f"\nversion = {version}." in config.read_text()
+        if is_wanted and str(ros.venv) in activate.read_text():
             return
+        print(f"{ros.venv.name} is for another Python or from another folder: it is made anew", flush=True)
     shutil.rmtree(ros.venv, ignore_errors=True)
     options = ["--system-site-packages"] if ros.sourced else []
     step = Step(f"Making {ros.venv.name} with Python {version}", ros.venv / "venv", "")
@@ -250,10 +253,11 @@ def set_up(ros: Ros) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--distro", default="jazzy", help="which ROS 2 to install where none is sourced")
+    parser.add_argument("--python", default="", help="which Python to set up with, instead of one that will do")
     parser.add_argument("command", nargs="+", help="what to run, after --")
     options = parser.parse_args()
     try:
-        ros = find_ros(options.distro, os.environ)
+        ros = find_ros(options.distro, os.environ, options.python)
         set_up(ros)
     except KeyboardInterrupt:
         raise SystemExit("\ninterrupted; the next run goes on from the last step that was finished") from None

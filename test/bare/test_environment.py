@@ -29,6 +29,10 @@ class TestWhichRos:
         kinds = [WHEELS, Ros("kilted", "python3", sourced=False), Ros("jazzy", "python3", sourced=True)]
         assert len({each.venv for each in kinds}) == 3
 
+    def test_a_python_is_wanted_only_where_it_was_named(self):
+        named = find_ros("jazzy", {}, python=sys.executable)
+        assert (named.python, named.python_is_wanted) == (sys.executable, True)
+
     def test_an_unknown_distribution_is_refused_with_those_that_are_known(self):
         with pytest.raises(SystemExit, match="expected jazzy or kilted, got 'noetic'"):
             find_ros("noetic", {})
@@ -144,6 +148,7 @@ class TestOnlyOnce:
             started.append(str(command[0]).rpartition("/")[2] if "venv" not in command else "venv")
             if started[-1] == "venv":
                 (WHEELS.venv / "bin").mkdir(parents=True)
+                (WHEELS.venv / "bin/python").touch()
                 (WHEELS.venv / "bin/activate").write_text(str(WHEELS.venv))
                 version = "{}.{}.{}".format(*sys.version_info)
                 (WHEELS.venv / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {version}\n")
