@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
-from lseg_ros.datasets import IGNORE, SyntheticScenes
+from lseg_ros.datasets import IGNORE, Sample, SyntheticScenes
 from lseg_ros.evaluation.scores import Confusion
 from lseg_ros.model import LSeg
 from lseg_ros.training.batches import Batch, SceneBatches
@@ -74,8 +74,9 @@ class LSegTraining(LightningModule):
             )
             return torch.stack(images), torch.stack(targets)
 
-        share = Subset(self.validation_set, range(self.global_rank, len(self.validation_set), self.config.processes))
-        return DataLoader(share, batch_size=8, collate_fn=collate)  # type: ignore[type-var]
+        numbers = range(self.global_rank, len(self.validation_set), self.config.processes)
+        scenes: Dataset[Sample] = Subset(self.validation_set, numbers)  # type: ignore[arg-type]
+        return DataLoader(scenes, batch_size=8, collate_fn=collate)
 
     def configure_optimizers(self) -> Any:
         """AdamW with decay on matrices only, linear warm-up over the first 5 % and a cosine to zero."""
