@@ -21,7 +21,9 @@ EVERYTHING = Want.OVERLAY | Want.POINTS | Want.LABEL_CLOUDS
 
 @pytest.fixture(scope="module")
 def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    return Segmenter(SegmenterConfig(checkpoint=write_tiny(tmp_path_factory.mktemp("tiny")), device="cpu"))
+    return Segmenter(
+        SegmenterConfig(checkpoint=write_tiny(tmp_path_factory.mktemp("tiny")), device="cpu", cpu_threads=1)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,15 @@ from hypothesis import strategies as st
 
 from lseg_ros.inference import postprocess as module
 from lseg_ros.inference.postprocess import postprocess
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads of one small job cost more than they bring, and far more on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def logits_of(labels: int, height: int, width: int, seed: int = 0) -> torch.Tensor:

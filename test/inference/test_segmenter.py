@@ -25,7 +25,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def segmenter(checkpoint: str) -> Segmenter:
-    return Segmenter(SegmenterConfig(checkpoint=checkpoint, device="cpu", input_size=0))
+    return Segmenter(SegmenterConfig(checkpoint=checkpoint, device="cpu", input_size=0, cpu_threads=1))
 
 
 def picture(height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray:
