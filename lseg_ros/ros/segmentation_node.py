@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -21,13 +21,20 @@ from lseg_ros.ros.publishers import Publishers
 from lseg_ros.ros.subscriptions import CameraSubscriptions, RawImage
 from lseg_ros.ros.topics import SET_LABELS
 from lseg_ros.ros.vocabulary_message import vocabulary_message
-from lseg_ros.ros.worker import Live, Outlets, Worker
+from lseg_ros.ros.worker import Live, Worker
 from lseg_ros.srv import SetLabels
 from lseg_ros.vocabulary import Vocabulary
 
 __all__ = ["SegmentationNode"]
 
 _WARM_UP_SIZE = (480, 640)
+
+
+class Outlets(NamedTuple):
+    """What is published on while configured; whoever uses it holds the lock between frames."""
+
+    publishers: Publishers
+    announcement: Announcement
 
 
 class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to mypy
@@ -79,20 +86,22 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             return TransitionCallbackReturn.FAILURE
         self._pipeline = Pipeline(segmenter, self._pipeline_config)
         publishers = Publishers(self, lambda text: self._statistics.problem("QoS", text, last_s=60.0))
-        announcement = Announcement(self, self._segmenter_config.checkpoint)
-        self._outlets = Outlets(publishers, announcement, self._between_frames)
+        self._outlets = Outlets(publishers, Announcement(self, self._segmenter_config.checkpoint))
         self._go_live()
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera and start the worker."""
         assert self._pipeline is not None and self._outlets is not None  # the lifecycle sees to it
+        with self._between_frames:
+            self._tell()  # before the first mask
         mailbox: Mailbox[RawImage] = Mailbox()
-        self._camera = CameraSubscriptions(self, mailbox, self._statistics, self._config)
+        camera = CameraSubscriptions(self, mailbox, self._statistics, self._config)
+        publishers, live = self._outlets.publishers, self._live()
         self._worker = Worker(
-            self, self._pipeline, self._live(), self._camera, mailbox, self._outlets, self._statistics
+            self, self._pipeline, live, camera, mailbox, publishers, self._between_frames, self._statistics
         )
-        self._tell()
+        self._camera = camera
         self.get_logger().info(f"looking for {', '.join(self._labels.vocabulary.names)}")
         return super().on_activate(state)
 
@@ -152,11 +161,12 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             if self._camera is not None and self._worker is not None:
                 self._camera.config = self._config
                 self._worker.live = self._live()
+                self._tell()
 
     def _live(self) -> Live:
         assert self._labels.encoded is not None  # while configured
         threshold = self._segmenter_config.unlabeled_threshold
-        return Live(self._labels.encoded, threshold, self._config.max_frame_age_s, self._config.retire_grace_s)
+        return Live(self._labels.encoded, threshold, self._config.max_frame_age_s)
 
     def _set_labels(self, request: SetLabels.Request, response: SetLabels.Response) -> SetLabels.Response:
         """The service's way to the parameter ``labels``, which so always says what is live."""
@@ -171,17 +181,18 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         return response
 
     def _tell(self) -> None:
-        """Tell the words even if no image comes; the worker tells new ones with the first image made with them."""
-        with self._between_frames:
-            if self._outlets is not None:
-                stamp = self.get_clock().now().to_msg()
-                self._outlets.announcement.tell(self._labels.vocabulary, stamp, self._config.retire_grace_s)
-                self._outlets.publishers.sweep()
+        """Tell the words, where they are new; needs the lock between frames."""
+        if self._outlets is not None:
+            stamp = self.get_clock().now().to_msg()
+            self._outlets.announcement.tell(self._labels.vocabulary, stamp, self._config.retire_grace_s)
 
     def _every_second(self) -> None:
         camera = self._camera
-        if camera is not None:
-            self._tell()
+        with self._between_frames:
+            if camera is not None:
+                self._tell()  # that labels which were retired are now forgotten
+            if self._outlets is not None:
+                self._outlets.publishers.sweep()
         problems = self._statistics.problems()
         if camera is not None and not self._statistics.receiving():
             problems.insert(0, (1, camera.advice()))

@@ -5,19 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from rclpy.node import Node
 
-from lseg_ros.pipeline import EncodedVocabulary, Pipeline, Products, Want
-from lseg_ros.ros.announcement import Announcement
+from lseg_ros.pipeline import EncodedVocabulary, Pipeline, Want
 from lseg_ros.ros.assembly import assemble
 from lseg_ros.ros.diagnostics import Statistics
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.publishers import Publishers
 from lseg_ros.ros.subscriptions import CameraSubscriptions, RawImage
 
-__all__ = ["Live", "Outlets", "Worker"]
+__all__ = ["Live", "Worker"]
 
 _IMPLAUSIBLE_AGE_S = 10.0
 _CLOUDS = Want.POINTS | Want.LABEL_CLOUDS
@@ -30,16 +28,6 @@ class Live:
     encoded: EncodedVocabulary
     unlabeled_threshold: float
     max_frame_age_s: float
-    retire_grace_s: float
-
-
-@dataclass(frozen=True, eq=False)
-class Outlets:
-    """Where results go. Whoever uses them, or changes what is live, holds ``between_frames`` while doing so."""
-
-    publishers: Publishers
-    announcement: Announcement
-    between_frames: threading.Lock
 
 
 class Worker:
@@ -51,14 +39,15 @@ class Worker:
 
     def __init__(
         self, node: Node, pipeline: Pipeline, live: Live, camera: CameraSubscriptions,
-        mailbox: Mailbox[RawImage], outlets: Outlets, statistics: Statistics,
+        mailbox: Mailbox[RawImage], publishers: Publishers, between_frames: threading.Lock, statistics: Statistics,
     ) -> None:  # fmt: skip
         self.live = live
         self._node = node
         self._pipeline = pipeline
         self._camera = camera
         self._mailbox = mailbox
-        self._outlets = outlets
+        self._publishers = publishers
+        self._between_frames = between_frames
         self._statistics = statistics
         self._thread = threading.Thread(target=self._run, name="lseg worker", daemon=True)
         self._thread.start()
@@ -83,7 +72,7 @@ class Worker:
             return
         image = raw.message()
         camera_info = self._camera.camera_info_of(raw)
-        want = self._outlets.publishers.wanted()
+        want = self._publishers.wanted()
         depth = self._camera.depth_of(raw) if want & _CLOUDS else None
         frame, problems = assemble(image, depth, camera_info)
         for topic, problem in problems.items():
@@ -91,19 +80,14 @@ class Worker:
         while True:
             live = self.live
             products = self._pipeline.process(frame, live.encoded, want, live.unlabeled_threshold)
-            with self._outlets.between_frames:
+            with self._between_frames:
                 if self.live.encoded is live.encoded:
-                    self._publish(products, image.header, camera_info, live)
+                    self._publishers.publish(products, image.header, camera_info)
                     break
             # The words changed meanwhile. The old ones must not appear any more; the frame gets the new ones.
         self._statistics.processed(
             time.monotonic(), time.monotonic() - raw.arrived_s, self._age_s(raw), products.stage_ms
         )
-
-    def _publish(self, products: Products, header: Any, camera_info: Any, live: Live) -> None:
-        vocabulary = products.segmentation.vocabulary
-        self._outlets.announcement.tell(vocabulary, header.stamp, live.retire_grace_s)
-        self._outlets.publishers.publish(products, header, camera_info)
 
     def _is_stale(self, raw: RawImage) -> bool:
         age_s, limit_s = self._age_s(raw), self.live.max_frame_age_s

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import rclpy
 from lifecycle_msgs.srv import ChangeState, GetState
+from lseg_ros.msg import Vocabulary
+from lseg_ros.srv import SetLabels
+from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import GetParameters, SetParametersAtomically
 from rclpy.context import Context
@@ -18,7 +21,8 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
-from lseg_ros.srv import SetLabels
+LSEG = "/lseg"
+REPLACE, APPEND = SetLabels.Request.REPLACE, SetLabels.Request.APPEND
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -36,6 +40,15 @@ class Listener:
         self.received_s.append(time.monotonic())
         self.messages.append(message)
 
+    def clear(self) -> None:
+        self.messages, self.received_s = [], []
+
+    def more(self, count: int, timeout_s: float = 20.0) -> list[Any]:
+        """The next so many messages."""
+        first = len(self.messages)
+        until(lambda: len(self.messages) >= first + count, timeout_s, f"{count} more messages did not come")
+        return self.messages[first:]
+
     def by_stamp(self) -> dict[int, Any]:
         return {stamp_of(each): each for each in list(self.messages)}
 
@@ -49,6 +62,7 @@ class Consumer:
         self.node = rclpy.create_node(name, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._subscriptions: list[Any] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
@@ -67,10 +81,21 @@ class Consumer:
         while not self._stopping.is_set():
             self._executor.spin_once(timeout_sec=0.05)
 
-    def listen(self, message_type: type, topic: str, qos: QoSProfile = RELIABLE) -> Listener:
+    def listen(
+        self, message_type: type, topic: str, qos: QoSProfile = RELIABLE, callback: Callable[[Any], None] | None = None
+    ) -> Listener:
+        """Listen until ``forget``; callback: instead of the listener that is returned."""
         listener = Listener()
-        self.node.create_subscription(message_type, topic, listener, qos)
+        subscription = self.node.create_subscription(message_type, topic, callback or listener, qos)
+        self._subscriptions.append(subscription)
         return listener
+
+    def forget(self, kept: int = 0) -> int:
+        """Listen no more, but to the first so many topics; returns how many there were."""
+        count = len(self._subscriptions)
+        while len(self._subscriptions) > kept:
+            self.node.destroy_subscription(self._subscriptions.pop())
+        return count
 
     def call(self, service_type: type, name: str, request: Any, timeout_s: float = 30.0) -> Any:
         client = self.node.create_client(service_type, name)
@@ -82,27 +107,33 @@ class Consumer:
         finally:
             self.node.destroy_client(client)
 
-    def set_parameter(self, name: str, value: Any, node: str = "/lseg") -> SetParametersResult:
+    def set_parameter(self, name: str, value: Any, node: str = LSEG) -> SetParametersResult:
         """Set one parameter as ``ros2 param set`` does; value: a Parameter.Type's Python value."""
         kind = Parameter.Type.STRING_ARRAY if isinstance(value, list) else None
         request = SetParametersAtomically.Request(parameters=[Parameter(name, kind, value).to_parameter_msg()])
         return self.call(SetParametersAtomically, f"{node}/set_parameters_atomically", request).result
 
-    def get_parameter(self, name: str, node: str = "/lseg") -> Any:
+    def get_parameter(self, name: str, node: str = LSEG) -> Any:
         value = self.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name])).values[0]
-        return Parameter.from_parameter_msg(rclpy.parameter.ParameterMsg(name=name, value=value)).value
+        return Parameter.from_parameter_msg(ParameterMessage(name=name, value=value)).value
 
-    def set_labels(self, labels: Sequence[str], mode: int = SetLabels.Request.REPLACE, ids: Sequence[int] = ()) -> Any:
+    def set_labels(self, labels: Sequence[str], mode: int = REPLACE, ids: Sequence[int] = (), node: str = LSEG) -> Any:
         request = SetLabels.Request(labels=list(labels), ids=list(ids), mode=mode)
-        return self.call(SetLabels, "/lseg/set_labels", request)
+        return self.call(SetLabels, f"{node}/set_labels", request)
 
-    def transition(self, label: str) -> bool:
+    def transition(self, label: str, node: str = LSEG) -> bool:
         request = ChangeState.Request()
         request.transition.label = label
-        return self.call(ChangeState, "/lseg/change_state", request).success
+        return self.call(ChangeState, f"{node}/change_state", request, 60.0).success
 
-    def state(self) -> str:
-        return self.call(GetState, "/lseg/get_state", GetState.Request()).current_state.label
+    def state(self, node: str = LSEG) -> str:
+        return self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label
+
+    def live_vocabulary(self, node: str = LSEG) -> Any:
+        """The lseg_ros/Vocabulary that someone who comes now is told."""
+        listener = self.listen(Vocabulary, f"{node}/vocabulary", LATCHED)
+        until(lambda: listener.messages, 10, "no vocabulary for a late joiner")
+        return listener.messages[-1]
 
 
 def until(condition: Callable[[], Any], timeout_s: float, complaint: str = "") -> Any:

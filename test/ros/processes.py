@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 class Process:
     """One executable from scripts/, its output in a file. A context manager that ends it with SIGINT."""
 
-    def __init__(self, executable: str, log: Path, *arguments: str, **parameters: Any) -> None:
+    def __init__(self, executable: str, log: Path, *ros_arguments: str, **parameters: Any) -> None:
         settings = [word for name, value in parameters.items() for word in ("-p", f"{name}:={_text(value)}")]
-        command = [sys.executable, str(ROOT / "scripts" / executable), *arguments, "--ros-args", *settings]
+        command = [sys.executable, str(ROOT / "scripts" / executable), "--ros-args", *ros_arguments, *settings]
         self.log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)

@@ -1,0 +1,127 @@
+"""What a frame gives, as a consumer sees it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from test.ros.consumer import BEST_EFFORT, RELIABLE, Consumer, pixels_of, points_of, stamp_of, until
+
+LABELS = ["wall", "door", "unicorn"]
+
+
+@pytest.fixture(scope="module")
+def frame(robot: Consumer) -> dict[str, object]:
+    """All messages of one frame by topic."""
+    kept = robot.forget(10**6)
+    vocabulary = robot.set_labels(LABELS).vocabulary
+    types = {
+        "/rgb/image": Image,
+        "/rgb/camera_info": CameraInfo,
+        "/depth/image": Image,
+        "/lseg/mask": Image,
+        "/lseg/confidence": Image,
+        "/lseg/camera_info": CameraInfo,
+        "/lseg/overlay": Image,
+        "/lseg/points": PointCloud2,
+        **{f"/lseg/points/{label.slug}": PointCloud2 for label in vocabulary.labels},
+    }
+    heard = {topic: robot.listen(kind, topic) for topic, kind in types.items()}
+
+    def complete() -> dict[str, object] | None:
+        by_stamp = {topic: listener.by_stamp() for topic, listener in heard.items()}
+        common = set.intersection(*(set(each) for each in by_stamp.values()))
+        return {topic: each[max(common)] for topic, each in by_stamp.items()} if common else None
+
+    found = until(complete, 30, "no frame with everything")
+    robot.forget(kept)
+    return {**found, "vocabulary": vocabulary}
+
+
+def test_every_output_has_the_header_of_the_image(frame):
+    header = frame["/rgb/image"].header
+    assert all(message.header == header for topic, message in frame.items() if topic.startswith("/lseg"))
+
+
+def test_mask_and_confidence_are_mono8_of_the_size_of_the_image_without_padding(frame):
+    for topic in ("/lseg/mask", "/lseg/confidence"):
+        message = frame[topic]
+        assert (message.encoding, message.height, message.width) == ("mono8", 240, 320)
+        assert message.step == message.width and len(message.data) == message.width * message.height
+
+
+def test_mask_holds_only_ids_of_the_vocabulary_and_confidence_is_zero_where_it_is_unlabelled(frame):
+    mask, confidence = pixels_of(frame["/lseg/mask"]), pixels_of(frame["/lseg/confidence"])
+    assert set(np.unique(mask)) <= {0, *(label.id for label in frame["vocabulary"].labels)}
+    assert ((confidence == 0) == (mask == 0)).all()
+
+
+def test_the_organised_cloud_agrees_with_the_mask_point_by_point(frame):
+    cloud = frame["/lseg/points"]
+    assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "label", "confidence"]
+    assert (cloud.height, cloud.width, cloud.is_dense, cloud.is_bigendian) == (240, 320, False, False)
+    assert cloud.row_step == cloud.point_step * cloud.width
+    points = points_of(cloud)
+    assert (points["label"] == pixels_of(frame["/lseg/mask"])).all()
+    assert np.allclose(points["confidence"], pixels_of(frame["/lseg/confidence"]) / 255, atol=1e-6)
+    image = frame["/rgb/image"]
+    rgb = np.frombuffer(image.data, np.uint8).reshape(240, 320, 3).astype(np.uint32)
+    assert (
+        np.ascontiguousarray(points["rgb"]).view("<u4") == (rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2])
+    ).all()
+
+
+def test_every_point_projects_back_to_its_own_pixel_and_has_its_depth(frame):
+    points, k = points_of(frame["/lseg/points"]), frame["/lseg/camera_info"].k
+    row, column = np.indices(points.shape)
+    known = np.isfinite(points["z"])
+    assert known.mean() > 0.5
+    x, y, z = (points[axis][known].astype(float) for axis in "xyz")
+    off = np.hypot(k[0] * x / z + k[2] - column[known], k[4] * y / z + k[5] - row[known])
+    assert off.max() < 0.75
+    depth_mm = np.frombuffer(frame["/depth/image"].data, "<u2").reshape(240, 320)
+    assert np.abs(depth_mm[known] / 1000 - z).max() < 1e-3
+    assert (depth_mm[~known] == 0).all()
+    assert all(np.isnan(points[axis][~known]).all() for axis in "xyz")
+
+
+def test_each_label_cloud_holds_the_points_of_its_pixels(frame):
+    organised = points_of(frame["/lseg/points"])
+    for label in frame["vocabulary"].labels:
+        cloud = frame[f"/lseg/points/{label.slug}"]
+        assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb"]  # in an empty one too
+        assert cloud.height == 1 and cloud.is_dense
+        expected = organised[(organised["label"] == label.id) & np.isfinite(organised["z"])]
+        points = points_of(cloud)[0]
+        assert cloud.width == len(expected)
+        for axis in "xyz":
+            assert np.array_equal(points[axis], expected[axis])
+
+
+def test_camera_info_is_the_one_of_the_image(frame):
+    assert frame["/lseg/camera_info"] == frame["/rgb/camera_info"]
+
+
+def test_overlay_is_a_picture_of_the_size_of_the_image(frame):
+    overlay = frame["/lseg/overlay"]
+    assert (overlay.encoding, overlay.height, overlay.width, overlay.step) == ("rgb8", 240, 320, 960)
+
+
+@pytest.mark.parametrize("qos", [RELIABLE, BEST_EFFORT], ids=["reliable", "best effort"])
+def test_subscribers_of_both_kinds_get_masks_in_the_order_of_their_stamps(robot: Consumer, qos):
+    masks = robot.listen(Image, "/lseg/mask", qos).more(5)
+    stamps = [stamp_of(each) for each in masks]
+    assert stamps == sorted(set(stamps))
+
+
+def test_max_rate_is_kept_on_average(robot: Consumer):
+    assert robot.set_parameter("max_rate_hz", 2.0).successful
+    try:
+        masks = robot.listen(Image, "/lseg/mask")
+        masks.more(1)
+        masks.more(6)
+        times = masks.received_s[1:]
+        assert (len(times) - 1) / (times[-1] - times[0]) == pytest.approx(2.0, rel=0.25)
+    finally:
+        robot.set_parameter("max_rate_hz", 5.0)
