@@ -87,9 +87,10 @@ def declare(node: Node, config: type) -> None:
     for each in settings_of(config):
         try:
             node.declare_parameter(each.name, to_ros(each.default), _descriptor(each))
-        except ParameterUninitializedException:
-            example = "['floor', 'chair']" if _is_list(each) else repr(each.default)
-            raise ValueError(f"{each.name}: expected a value such as {example}, got an empty one") from None
+            node.get_parameter(each.name)
+        except ParameterUninitializedException:  # an empty list in a file; some distributions raise when it is declared
+            expected = f"expected a value like {to_ros(each.default)!r}"
+            raise ValueError(f"{each.name}: {expected}, got an empty one") from None
         except InvalidParameterTypeException as error:
             expected = f"expected a value like {to_ros(each.default)!r}"
             raise ValueError(f"{each.name}: {expected}, got another type ({error})") from None
@@ -119,10 +120,6 @@ def _from_ros(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return () if list(value) == [""] else tuple(value)
     return value
-
-
-def _is_list(each: Setting) -> bool:
-    return isinstance(each.default, tuple)
 
 
 def _descriptor(each: Setting) -> ParameterDescriptor:

@@ -11,7 +11,8 @@ import pytest
 # A domain of this run's own, on this machine only: no robot, no other run is to be met.
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 102))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_LOCALHOST_ONLY"] = "1" if os.environ.get("ROS_DISTRO") == "humble" else "0"
+if os.environ.get("ROS_DISTRO") == "humble":
+    os.environ["ROS_LOCALHOST_ONLY"] = "1"
 
 from test.ros.bench import BENCH, Bench
 from test.ros.consumer import Consumer, until

@@ -1,0 +1,144 @@
+"""What should not happen happens: it is named in diagnostics, and the next good frame comes through."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image, PointCloud2
+from std_msgs.msg import Header
+
+from test.ros.bench import BENCH, NODE, Bench, camera_info, depth, image
+from test.ros.consumer import LATCHED, RELIABLE, pixels_of, points_of, until
+
+
+@pytest.fixture
+def active(bench: Bench) -> Bench:
+    bench.activate()
+    return bench
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "mono8"])
+def test_images_with_padded_rows_give_masks_without(active: Bench, encoding):
+    mask = active.mask_of(image=image(active.header(), encoding, pad=7))
+    assert (mask.height, mask.width, mask.step, len(mask.data)) == (48, 64, 64, 48 * 64)
+
+
+def test_padding_changes_nothing(active: Bench):
+    def mask_of(picture: Image) -> np.ndarray:
+        return pixels_of(active.mask_of(image=picture))
+
+    plain, padded = image(active.header()), image(active.header(), pad=5)
+    rows = np.frombuffer(padded.data, np.uint8).reshape(48, -1)[:, : 64 * 3]
+    plain.data = type(plain.data)("B", rows.tobytes())
+    assert np.array_equal(mask_of(plain), mask_of(padded))
+
+
+def test_an_unknown_encoding_is_named_and_survived(active: Bench):
+    active.send(image=image(active.header(), "octarine8"))
+    status = active.complaint("octarine8")
+    assert status.level == b"\x02"
+    active.mask_of(image=image(active.header()))
+
+
+def test_an_image_shorter_than_it_says_is_named_and_survived(active: Bench):
+    broken = image(active.header())
+    broken.data = broken.data[:100]
+    active.send(image=broken)
+    active.complaint("bytes of data")
+    active.mask_of(image=image(active.header()))
+
+
+def test_an_image_of_another_size_is_just_the_next_frame(active: Bench):
+    assert active.mask_of(image=image(active.header(), height=40, width=72)).width == 72
+    assert active.mask_of(image=image(active.header())).width == 64
+
+
+def frame(header: Header, **changes: object) -> dict[str, object]:
+    return {"image": image(header), "depth": depth(header), "info": camera_info(header), **changes}
+
+
+def cloud_of(bench: Bench, **messages: object) -> PointCloud2:
+    """The cloud of a frame; None where there is a mask but no cloud."""
+    clouds = bench.consumer.listen(PointCloud2, f"{NODE}/points")
+    until(lambda: bench.consumer.node.count_subscribers(f"{NODE}/points"), 5)
+    mask = bench.mask_of(**messages)
+    try:
+        until(lambda: clouds.messages, 2)
+    except AssertionError:
+        return None
+    assert clouds.messages[-1].header == mask.header
+    return clouds.messages[-1]
+
+
+def test_depth_and_camera_info_of_the_same_stamp_give_a_cloud(active: Bench):
+    points = points_of(cloud_of(active, **frame(active.header())))
+    assert np.allclose(points["z"], 2.0)
+
+
+def test_depth_of_half_the_size_gives_a_point_for_every_pixel_of_the_mask(active: Bench):
+    header = active.header()
+    points = points_of(cloud_of(active, **frame(header, depth=depth(header, 3.0, 24, 32))))
+    assert points.shape == (48, 64) and np.allclose(points["z"], 3.0)
+
+
+def test_depth_a_little_off_is_matched_and_keeps_the_header_of_the_image(active: Bench):
+    near = active.header(later_s=-0.03)
+    cloud = cloud_of(active, **frame(active.header(), depth=depth(near)))
+    assert cloud is not None and cloud.header.stamp != near.stamp
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda bench, header: {"depth": depth(bench.header("another_frame"))}, "another_frame"),
+        (lambda bench, header: {"depth": depth(bench.header(later_s=-0.5))}, "sync_slop_s"),
+        (lambda bench, header: {"depth": depth(header, height=48, width=32)}, "aspect"),
+        (lambda bench, header: {"depth": image(header, "rgb8")}, "encoding of depth"),
+        (lambda bench, header: {"info": camera_info(header, focal=0.0)}, "K[0] = 0"),
+        (lambda bench, header: {"info": camera_info(header, width=32)}, "intrinsics"),
+    ],
+    ids=["other frame", "no match", "other aspect", "no depth", "uncalibrated", "other size"],
+)
+def test_unusable_depth_or_camera_info_costs_the_cloud_only_and_is_named(active: Bench, change, named):
+    header = active.header()
+    assert cloud_of(active, **frame(header, **change(active, header))) is None
+    active.complaint(named)
+
+
+def test_a_subscriber_whose_qos_does_not_match_is_named(active: Bench):
+    active.consumer.listen(Image, f"{NODE}/mask", LATCHED)
+    active.complaint("~/mask: a subscriber asks for a QoS")
+
+
+def test_old_images_are_dropped_and_the_advice_is_use_sim_time(active: Bench):
+    assert active.consumer.set_parameter("max_frame_age_s", 1.0, NODE).successful
+    try:
+        masks = active.consumer.listen(Image, f"{NODE}/mask", RELIABLE)
+        active.send(image=image(active.header(later_s=-3600)))
+        status = active.complaint("use_sim_time")
+        assert {each.key: each.value for each in status.values}["dropped: older than max_frame_age_s"] != "0"
+        assert not masks.messages
+    finally:
+        active.consumer.set_parameter("max_frame_age_s", 0.0, NODE)
+
+
+def test_no_image_at_all_is_named_with_the_topic_to_remap(active: Bench):
+    status = active.complaint("rgb/image")
+    assert f"{BENCH}/rgb/image" in status.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("max_rate_hz", -1.0, "max_rate_hz"),
+        ("unlabeled_threshold", 1.5, "unlabeled_threshold"),
+        ("depth_min_m", float("nan"), "depth_min_m"),
+        ("checkpoint", "another", "read-only"),
+        ("max_rate_hz", "fast", "type"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused_by_name(active: Bench, name, value, named):
+    before = active.consumer.get_parameter(name, NODE)
+    result = active.consumer.set_parameter(name, value, NODE)
+    assert not result.successful and named in result.reason
+    assert active.consumer.get_parameter(name, NODE) == before

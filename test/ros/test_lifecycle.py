@@ -1,0 +1,57 @@
+"""configure, activate, deactivate, cleanup, and the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from test.ros.bench import NODE, Bench, image
+from test.ros.consumer import until
+
+
+@pytest.fixture
+def unconfigured(bench: Bench) -> Bench:
+    """The node as it is without autostart."""
+    if bench.consumer.state(NODE) == "active":
+        assert bench.consumer.transition("deactivate", NODE)
+    if bench.consumer.state(NODE) == "inactive":
+        assert bench.consumer.transition("cleanup", NODE)
+    return bench
+
+
+def subscribers(bench: Bench) -> int:
+    return bench.consumer.node.count_subscribers("/bench/rgb/image")
+
+
+def test_topics_follow_the_state(unconfigured: Bench):
+    node = unconfigured.consumer.node
+    assert unconfigured.consumer.transition("configure", NODE)
+    until(lambda: node.count_publishers(f"{NODE}/mask") == 1, 10)
+    assert subscribers(unconfigured) == 0
+    assert unconfigured.consumer.transition("activate", NODE)
+    until(lambda: subscribers(unconfigured) == 1, 10)
+    assert unconfigured.consumer.transition("deactivate", NODE)
+    until(lambda: subscribers(unconfigured) == 0, 10)
+    assert node.count_publishers(f"{NODE}/mask") == 1
+    assert unconfigured.consumer.transition("cleanup", NODE)
+    until(lambda: node.count_publishers(f"{NODE}/mask") == 0, 10)
+
+
+def test_labels_can_be_changed_in_every_state_and_are_kept(unconfigured: Bench):
+    consumer = unconfigured.consumer
+    assert consumer.set_labels(["lamp"], node=NODE).success
+    assert consumer.transition("configure", NODE)
+    assert consumer.set_parameter("labels", ["lamp", "rug"], NODE).successful
+    assert consumer.transition("activate", NODE)
+    assert [label.name for label in consumer.live_vocabulary(NODE).labels] == ["lamp", "rug"]
+    assert consumer.transition("deactivate", NODE)
+    assert not consumer.set_parameter("labels", ["lamp", "lamp"], NODE).successful
+    assert consumer.set_labels(["bench"], node=NODE).success
+    assert consumer.transition("activate", NODE)
+    assert [label.name for label in consumer.live_vocabulary(NODE).labels] == ["bench"]
+    unconfigured.activate()
+    unconfigured.mask_of(image=image(unconfigured.header()))
+
+
+def test_a_transition_that_does_not_exist_ends_nothing(unconfigured: Bench):
+    assert not unconfigured.consumer.transition("activate", NODE)
+    assert unconfigured.consumer.state(NODE) == "unconfigured"
