@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lseg_ros.evaluation import Confusion
@@ -28,6 +28,7 @@ def test_a_class_that_is_only_predicted_counts_as_zero() -> None:
     assert confusion.scores().per_class["dog"] == 0
 
 
+@settings(deadline=None)  # the first call imports
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 2)), min_size=1, max_size=50), st.integers(0, 50))
 def test_counting_in_parts_is_counting_at_once_and_agrees_with_sets(pairs: list[tuple[int, int]], cut: int) -> None:
     predicted, target = (torch.tensor(each) for each in zip(*pairs))
