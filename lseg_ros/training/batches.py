@@ -48,15 +48,19 @@ class SceneBatches(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         config = self.config
         step = self.epoch * config.steps_per_epoch + index
-        width = config.widths[step % len(config.widths)]
-        number = step * config.processes + self.process
-        last = (number + 1) * config.batch_size
-        scenes = SyntheticScenes(last, config.seed, training=True, width=width, height=width * 3 // 4)
-        rng = np.random.default_rng((config.seed, number))
-        images, targets = zip(*(scenes[each] for each in range(last - config.batch_size, last)))
+        early = min(step, config.early_steps)
+        widths = config.early_widths if step < config.early_steps else config.widths
+        size = config.early_batch_size if step < config.early_steps else config.batch_size
+        width = widths[step % len(widths)]
+        # no scene is shown twice: those of all earlier steps, then those of the processes before this one
+        shown = config.processes * (early * config.early_batch_size + (step - early) * config.batch_size)
+        first = shown + self.process * size
+        scenes = SyntheticScenes(first + size, config.seed, training=True, width=width, height=width * 3 // 4)
+        rng = np.random.default_rng((config.seed, step * config.processes + self.process))
+        images, targets = zip(*(scenes[each] for each in range(first, first + size)))
         image = _padded(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), 127)  # mid grey is 0 once normalised
         target = _padded(torch.from_numpy(np.stack(targets)), IGNORE)
-        mirrored = torch.from_numpy(rng.random(config.batch_size) < 0.5)
+        mirrored = torch.from_numpy(rng.random(size) < 0.5)
         image[mirrored], target[mirrored] = image[mirrored].flip(-1), target[mirrored].flip(-1)
         target = target[:, _grid(target.shape[1])][:, :, _grid(target.shape[2])].long()  # (B, H/2, W/2)
         asked = torch.stack([_drawn_words(each, len(scenes.classes), config.complete_share, rng) for each in target])

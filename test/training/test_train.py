@@ -15,7 +15,14 @@ from lseg_ros.training.module import LSegTraining
 from lseg_ros.training.train import train
 
 CONFIG = TrainingConfig(
-    steps=4, steps_per_epoch=2, batch_size=2, widths=(64,), validation_scenes=2, processes=1, precision="float32"
+    steps=4,
+    steps_per_epoch=2,
+    batch_size=2,
+    widths=(64,),
+    early_steps=0,
+    validation_scenes=2,
+    processes=1,
+    precision="float32",
 )
 
 
