@@ -25,7 +25,7 @@ class TrainingConfig:
     early_steps: int = setting(1500, "so many of the steps come first, with what is large", unit="steps", minimum=0)
     early_batch_size: int = setting(8, "batch_size of the early steps", minimum=1)
     early_widths: tuple[int, ...] = setting((192, 256, 320), "widths of the early steps", unit="px")
-    learning_rate: float = setting(1e-3, "peak of a cosine schedule with warm-up (AdamW)", minimum=0.0)
+    learning_rate: float = setting(1.5e-3, "peak of a cosine schedule with warm-up (AdamW)", minimum=0.0)
     weight_decay: float = setting(0.05, "AdamW's decay of matrices and filters", minimum=0.0)
     class_balance: float = setting(
         0.5, "weight of a class is its pixel share to the power of minus this", minimum=0.0, maximum=1.0
