@@ -21,6 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from lseg_ros.ros.child_process import ChildProcess
 from lseg_ros.ros.scoreboard import Scoreboard
 from lseg_ros.ros.spectator import Spectator
+from lseg_ros.ros.transport import make_room
 from lseg_ros.streams.synthetic import CLASSES
 
 __all__ = ["main"]
@@ -95,6 +96,7 @@ def _processes(arguments: argparse.Namespace, environment: Mapping[str, str]) ->
 
 @contextmanager
 def _spectator(domain: int) -> Iterator[Spectator]:
+    make_room()
     rclpy.init(domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
     spectator = Spectator(NODE, {name: number for number, name in enumerate(CLASSES, start=1)})
     executor = SingleThreadedExecutor()

@@ -15,6 +15,8 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from lseg_ros.ros.transport import make_room
+
 __all__ = ["run"]
 
 # Callbacks that may take long (labels to encode, a model to load), images, and diagnostics each need one.
@@ -32,6 +34,7 @@ def run(
     1 where the node cannot be made (ValueError or OSError, whose sentence is shown) or ``start`` returns False. Ctrl-C
     and SIGTERM end with 0; a second one, as ``ros2 launch`` sends it, is ignored while the node takes itself down.
     """
+    make_room()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
