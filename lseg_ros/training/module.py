@@ -79,7 +79,12 @@ class LSegTraining(LightningModule):
         return DataLoader(scenes, batch_size=8, collate_fn=collate)
 
     def configure_optimizers(self) -> Any:
-        """AdamW with decay on matrices only, linear warm-up over the first 5 % and a cosine to zero."""
+        """AdamW with decay on matrices only, linear warm-up over the first 5 % and a cosine to zero.
+
+        Where the batches of the later steps are smaller, so is their rate, by the root of the ratio: their gradients
+        are noisier by as much.
+        """
+        smaller = (self.config.batch_size / self.config.early_batch_size) ** 0.5 if self.config.early_steps else 1.0
         trained = [each for each in self.model.parameters() if each.requires_grad]
         groups = [
             {"params": [each for each in trained if each.ndim >= 2], "weight_decay": self.config.weight_decay},
@@ -91,7 +96,8 @@ class LSegTraining(LightningModule):
         def factor(step: int) -> float:
             if step < warm:
                 return (step + 1) / warm
-            return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - warm) / max(1, self.config.steps - warm)))
+            cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - warm) / max(1, self.config.steps - warm)))
+            return cosine * (smaller if step >= self.config.early_steps else 1.0)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
