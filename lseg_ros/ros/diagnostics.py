@@ -16,7 +16,8 @@ from lseg_ros.ros.topics import DIAGNOSTICS
 __all__ = ["Diagnostics", "Statistics"]
 
 _WINDOW_S = 5.0
-_PROBLEM_S = 3.0  # a problem that has not come back for so long is over
+_SILENCE_S = 3.0  # after which images are missed
+_PROBLEM_S = 5.0  # a problem that has not come back for so long is over
 
 
 class Statistics:
@@ -69,7 +70,7 @@ class Statistics:
     def receiving(self) -> bool:
         """Whether an image came lately."""
         with self._lock:
-            return bool(self._arrivals_s) and time.monotonic() - self._arrivals_s[-1] < _PROBLEM_S
+            return bool(self._arrivals_s) and time.monotonic() - self._arrivals_s[-1] < _SILENCE_S
 
     def rate_hz(self) -> float:
         """Frames processed in a second, over the last five."""

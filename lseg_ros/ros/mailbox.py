@@ -26,6 +26,14 @@ class Mailbox(Generic[T]):
             self._condition.notify()
         return pushed_out
 
+    def replace(self, item: T) -> bool:
+        """Leave an item instead of one that waits; False, and nothing done, where none does."""
+        with self._condition:
+            waits = self._item is not None
+            if waits:
+                self._item = item
+        return waits
+
     def take(self) -> T | None:
         """Wait for an item; None once the mailbox is closed."""
         with self._condition:

@@ -116,7 +116,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """As deactivate and cleanup, from any state."""
+        """Do what deactivate and cleanup do, from any state."""
         self._stop()
         self._close()
         return super().on_shutdown(state)
@@ -184,7 +184,8 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         """Tell the words, where they are new; needs the lock between frames."""
         if self._outlets is not None:
             stamp = self.get_clock().now().to_msg()
-            self._outlets.announcement.tell(self._labels.vocabulary, stamp, self._config.retire_grace_s)
+            grace_s, threshold = self._config.retire_grace_s, self._segmenter_config.unlabeled_threshold
+            self._outlets.announcement.tell(self._labels.vocabulary, stamp, grace_s, threshold)
 
     def _every_second(self) -> None:
         camera = self._camera

@@ -95,14 +95,16 @@ class CameraSubscriptions:
     def _on_image(self, data: bytes) -> None:
         now_s = time.monotonic()
         self._statistics.received(now_s)
+        image = RawImage(data, self._image_type, stamp_of(data), now_s)
         rate_hz = self.config.max_rate_hz
+        if rate_hz > 0 and now_s < self._next_s:
+            # One that waits for the worker must not grow old meanwhile: its depth would be forgotten.
+            self._statistics.dropped("newer image came" if self._mailbox.replace(image) else "over max_rate_hz")
+            return
         if rate_hz > 0:
-            if now_s < self._next_s:
-                self._statistics.dropped("over max_rate_hz")
-                return
             # From when it was due, not from now: else 10 Hz of 30 would often become every fourth and not every third.
             self._next_s = max(self._next_s + 1 / rate_hz, now_s)
-        if self._mailbox.put(RawImage(data, self._image_type, stamp_of(data), now_s)):
+        if self._mailbox.put(image):
             self._statistics.dropped("newer image came")
 
     def _match(self, companion: Companion[bytes], topic: Topic, image: RawImage) -> bytes | None:

@@ -31,6 +31,11 @@ class Bench:
         self._diagnostics = consumer.listen(DiagnosticArray, "/diagnostics")
         self.mask = consumer.listen(Image, f"{NODE}/mask")
 
+    def begin(self) -> None:
+        """Forget what was said and seen so far."""
+        self._diagnostics.clear()
+        self.mask.clear()
+
     def activate(self) -> None:
         """Bring the node to the state active, from whatever it is in."""
         if self.consumer.state(NODE) == "unconfigured":
@@ -67,8 +72,7 @@ class Bench:
         raise AssertionError(f"no mask within {timeout_s} s: {self.process.output}")
 
     def complaint(self, text: str, timeout_s: float = 10.0) -> Any:
-        """The next status that has a text in its message."""
-        self._diagnostics.clear()
+        """A status since ``begin`` that has a text in its message."""
         return until(lambda: next((each for each in self._statuses() if text in each.message), None), timeout_s, text)
 
     def _statuses(self) -> list[Any]:

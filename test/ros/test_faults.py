@@ -14,6 +14,7 @@ from test.ros.consumer import LATCHED, RELIABLE, pixels_of, points_of, until
 @pytest.fixture
 def active(bench: Bench) -> Bench:
     bench.activate()
+    bench.begin()
     return bench
 
 

@@ -12,6 +12,15 @@ def test_the_newest_wins():
     assert mailbox.take() == 2
 
 
+def test_only_one_that_waits_can_be_replaced():
+    mailbox: Mailbox[int] = Mailbox()
+    assert not mailbox.replace(1)
+    mailbox.put(2)
+    assert mailbox.replace(3)
+    assert mailbox.take() == 3
+    assert not mailbox.replace(4)
+
+
 def test_who_waits_gets_what_comes():
     mailbox: Mailbox[str] = Mailbox()
     threading.Timer(0.05, mailbox.put, ["late"]).start()
