@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from lseg_ros.ros.process import run
+from lseg_ros.ros.process import leave, run
 
 if TYPE_CHECKING:
     from lseg_ros.ros.segmentation_node import SegmentationNode
@@ -15,7 +14,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the node ``lseg``; exit status 1, after a sentence, where it cannot start."""
-    sys.exit(run(_make, lambda node: node.autostart()))
+    leave(run(_make, lambda node: node.autostart()))
 
 
 def _make() -> SegmentationNode:

@@ -47,7 +47,7 @@ class Spectator(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         self.stale_masks = 0  # images taken after the answer to a change, with labels of before in their mask
         self._gone: list[int] = []
         self._gone_since_ns = 0
-        self._parameters = AsyncParameterClient(self, target)
+        self._remote = AsyncParameterClient(self, target)
         self.create_subscription(VocabularyMessage, f"{target}/vocabulary", self._on_vocabulary, LATCHED_QOS)
         self.create_subscription(Image, GROUND_TRUTH, self._on_exact, FRAME_QOS)
         self.create_subscription(Image, f"{target}/mask", self._on_mask, FRAME_QOS)
@@ -71,7 +71,7 @@ class Spectator(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         before = self.vocabulary
         answered = threading.Event()
         parameter = Parameter("labels", Parameter.Type.STRING_ARRAY, list(labels))
-        future = self._parameters.set_parameters([parameter])
+        future = self._remote.set_parameters([parameter])
         future.add_done_callback(lambda _: answered.set())
         if not answered.wait(timeout_s):
             raise ValueError(f"labels: expected an answer within {timeout_s} s, got none")
