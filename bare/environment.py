@@ -26,6 +26,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "bare"
+# That beneath a virtual environment, if one is entered: a sourced ROS has its build tools and its NumPy there.
+PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 NEEDED_BYTES = 9_000_000_000  # 6.6 GB of packages, most of it CUDA's libraries, and room to unpack them
 INTERFACES = ("msg", "srv", "CMakeLists.txt", "package.xml", "bare/wheels.cmake")  # built again when they change
 INSTALLED = ("lseg_ros", "scripts", "launch", "config", "rviz")  # linked: installed again when files come or go
@@ -53,7 +55,7 @@ class Ros:
 
 def find_ros(distro: str, environ: Mapping[str, str], python: str = "") -> Ros:
     """The sourced ROS 2 where there is one, the wheels of ``distro`` otherwise. Raises SystemExit with the reason."""
-    is_wanted, python = bool(python), shutil.which(python) or sys.executable
+    is_wanted, python = bool(python), shutil.which(python) or PYTHON
     prefixes = [Path(each) for each in environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if each]
     # Our own environment of wheels, entered already, is a prefix with rclpy as well.
     if not any((each / "share/rclpy").exists() and not (each / "pyvenv.cfg").exists() for each in prefixes):

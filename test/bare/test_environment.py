@@ -13,7 +13,7 @@ from bare import environment
 from bare.environment import Ros, Step, check_disk, check_machine, digest, find_ros, reason
 
 ROOT = Path(__file__).resolve().parents[2]
-WHEELS = Ros("jazzy", sys.executable, sourced=False)
+WHEELS = Ros("jazzy", environment.PYTHON, sourced=False)
 
 
 def make(*arguments, **variables):
@@ -46,7 +46,7 @@ class TestWhichRos:
         (prefix / "rclpy.py").touch()
         monkeypatch.setenv("PYTHONPATH", str(prefix))
         ros = find_ros("jazzy", {"AMENT_PREFIX_PATH": str(prefix), "ROS_DISTRO": "humble"})
-        assert ros == Ros("humble", sys.executable, sourced=True)
+        assert ros == Ros("humble", environment.PYTHON, sourced=True)
 
     def test_a_sourced_one_for_another_python_is_not_guessed_around(self, prefix, monkeypatch):
         monkeypatch.setattr(subprocess, "call", lambda *arguments, **options: 1)
