@@ -107,6 +107,7 @@ def prefix(request, tmp_path_factory):
 
 
 @pytest.mark.ros
+@pytest.mark.timeout(600)  # a build, also on a busy machine
 class TestColcon:
     def test_the_executables_are_where_ros2_run_looks(self, prefix):
         installed = prefix / "lib/lseg_ros"
