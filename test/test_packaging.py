@@ -65,6 +65,13 @@ class TestDeclarations:
     def test_every_requirement_is_bounded_below_and_above(self, requirement):
         assert re.fullmatch(r"[\w-]+>=[\d.]+,<[\d.]+", requirement)
 
+    def test_a_robot_gets_every_requirement_from_rosdep_or_from_the_line_in_the_readme(self):
+        line = re.search(r"pip install (torch .*)", (ROOT / "README.md").read_text())[1]
+        skipped = re.search(r'--skip-keys "(.*)"', (ROOT / "README.md").read_text())[1].split()
+        keys = {"opencv_python_headless": "python3-opencv", "PyYAML": "python3-yaml"}
+        wanted = {re.split("[<>=]", each)[0] for each in PROJECT["dependencies"]} - set(line.split())
+        assert {keys.get(each.replace("-", "_"), f"python3-{each}") for each in wanted} <= OF_ROS - set(skipped)
+
     @pytest.mark.parametrize("file", [*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv")], ids=lambda file: file.stem)
     def test_every_field_of_an_interface_is_explained(self, file):
         lines = ["", *file.read_text().splitlines()]
