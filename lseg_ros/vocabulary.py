@@ -8,13 +8,21 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = ["MAX_ID", "UNLABELED", "Label", "Vocabulary", "slug"]
+
+Color = tuple[int, int, int]  # RGB, 0 to 255
 
 UNLABELED = 0  # the id of a pixel without a label
 MAX_ID = 254  # 255 is never an id: Nav2 and others read it as "unknown"
 
 # Suffixes that image and point cloud transports hang on a topic; a topic of such a name would be taken for one.
 _TRANSPORTS = {"compressed", "compresseddepth", "theora", "draco", "zlib", "pcl", "zstd", "ffmpeg"}
+
+_COLOR_CANDIDATES = 48
+_FAR = 150.0  # apart: red and orange are about 260, black and white 765
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +31,7 @@ class Label:
 
     id: int
     synonyms: tuple[str, ...]
-    color: tuple[int, int, int]  # RGB
+    color: Color
     slug: str  # the label's part of a topic name
 
     @property
@@ -57,7 +65,7 @@ class Vocabulary:
         *,
         ids: Sequence[int] | None = None,
         prompt_templates: Sequence[str] = ("{}",),
-        colors: Mapping[str, tuple[int, int, int]] | None = None,
+        colors: Mapping[str, Color] | None = None,
     ) -> Vocabulary:
         """The first vocabulary of a node.
 
@@ -72,7 +80,7 @@ class Vocabulary:
         entries: Iterable[str],
         *,
         ids: Sequence[int] | None = None,
-        colors: Mapping[str, tuple[int, int, int]] | None = None,
+        colors: Mapping[str, Color] | None = None,
     ) -> Vocabulary:
         """The next vocabulary, with these labels instead. Raises ValueError like ``of``; self is untouched."""
         texts = _parsed(entries)
@@ -85,11 +93,13 @@ class Vocabulary:
         else:
             wanted = [_checked_id(each, name, owner) for each, (name, *_) in zip(ids, texts)]
         slugs: set[str] = set()
+        used = [label.color for label in known.values()]
         labels = []
         for number, synonyms in zip(wanted, texts):
             old = known.get(synonyms[0].casefold())
-            color = (colors or {}).get(synonyms[0]) or (old.color if old else color_of(synonyms[0]))
-            labels.append(Label(number, synonyms, _checked_color(color, synonyms[0]), slug(synonyms[0], slugs)))
+            color = (colors or {}).get(synonyms[0]) or (old.color if old else color_of(synonyms[0], used))
+            used.append(_checked_color(color, synonyms[0]))
+            labels.append(Label(number, synonyms, used[-1], slug(synonyms[0], slugs)))
         now = {label.name.casefold() for label in labels}
         retired = tuple(label for name, label in known.items() if name not in now)
         return Vocabulary(tuple(labels), self.prompt_templates, self.epoch + 1, retired)
@@ -127,14 +137,31 @@ class Vocabulary:
         return len(self.labels)
 
 
-def color_of(name: str) -> tuple[int, int, int]:
-    """A label's RGB colour, from its name alone, so that it stays when other labels come and go."""
+def color_of(name: str, taken: Sequence[Color] = ()) -> Color:
+    """A label's colour: the first of those that follow from its name that is far from all taken, or else the farthest.
+
+    They are a golden section apart in hue, in turn strong, pale and dark.
+    """
     bits = zlib.crc32(name.casefold().encode())
-    hue = (bits & 0xFFFF) / 0x10000
-    saturation = 0.55 + 0.45 * ((bits >> 16) & 0xFF) / 0xFF
-    value = 0.70 + 0.30 * (bits >> 24) / 0xFF
-    red, green, blue = (round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
-    return red, green, blue
+    candidates = []
+    for number in range(_COLOR_CANDIDATES):
+        hue = ((bits & 0xFFFF) / 0x10000 + number * 0.618034) % 1.0
+        saturation, value = ((0.95, 0.95), (0.55, 1.0), (0.9, 0.6))[((bits >> 16) + number) % 3]
+        red, green, blue = (round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
+        candidates.append((red, green, blue))
+    if not taken:
+        return candidates[0]
+    nearest = _distances(np.array(candidates), np.array(taken)).min(axis=1)
+    far = np.flatnonzero(nearest >= _FAR)
+    return candidates[int(far[0] if len(far) else nearest.argmax())]
+
+
+def _distances(colors: NDArray[np.int_], others: NDArray[np.int_]) -> NDArray[np.float64]:
+    """(N, 3) and (M, 3) RGB -> (N, M), how different they look: Euclidean, weighted by the mean red ("redmean")."""
+    red, green, blue = np.moveaxis(colors[:, None] - others, -1, 0).astype(float)
+    mean_red = (colors[:, None, 0] + others[:, 0]) / 2
+    squared = (2 + mean_red / 256) * red**2 + 4 * green**2 + (2 + (255 - mean_red) / 256) * blue**2
+    return np.sqrt(squared)  # type: ignore[no-any-return]
 
 
 def slug(name: str, taken: set[str] | None = None) -> str:
@@ -209,7 +236,7 @@ def _checked_id(number: int, name: str, owner: dict[int, str]) -> int:
     return int(number)
 
 
-def _checked_color(color: Sequence[int], name: str) -> tuple[int, int, int]:
+def _checked_color(color: Sequence[int], name: str) -> Color:
     if len(color) != 3 or not all(0 <= channel <= 255 for channel in color):
         raise ValueError(f"color of {name!r}: expected red, green and blue from 0 to 255, got {tuple(color)}")
     red, green, blue = (int(channel) for channel in color)

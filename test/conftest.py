@@ -6,7 +6,12 @@ import importlib.util
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A busy machine is slow now and then, and the first example of a test imports what the others find there.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
 ROS_TESTS = ROOT / "test" / "ros"

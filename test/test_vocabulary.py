@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -30,6 +31,17 @@ class TestOf:
         assert [label.id for label in vocabulary.labels] == [7, 254]
         assert vocabulary["chair"].color == (1, 2, 3)
         assert vocabulary[7].name == "floor"
+
+    def test_a_colour_follows_from_the_name_and_stays_clear_of_the_others(self) -> None:
+        names = ["floor", "wall", "ceiling", "door", "window", "cabinet", "table", "chair", "lamp", "cup"]
+        vocabulary = Vocabulary.of(names)
+        colors = [label.color for label in vocabulary.labels]
+        assert colors[0] == Vocabulary.of(["Floor"])["Floor"].color
+        assert min(max(abs(a - b) for a, b in zip(*pair)) for pair in itertools.combinations(colors, 2)) >= 40
+        longer = vocabulary.append(["bottle"]).replace(["bottle", "cup", "floor"])
+        assert [longer[name].color for name in ("cup", "floor")] == [
+            vocabulary[name].color for name in ("cup", "floor")
+        ]
 
     def test_all_ids_can_be_used(self) -> None:
         assert {label.id for label in Vocabulary.of(MANY).labels} == set(range(1, MAX_ID + 1))
