@@ -118,9 +118,9 @@ def reason(log: str) -> str:
     """Why pip or colcon failed and what to do, from what they wrote; "" where nothing is recognised."""
     if re.search(r"No space left on device|Errno 28", log):
         return "the disk (or that of TMPDIR, where pip unpacks) is full: make room and try again"
-    if re.search(r"NewConnectionError|NameResolutionError|Temporary failure in name res|timed out|ProxyError", log):
+    if re.search(r"NewConnectionError|NameResolutionError|ProxyError|timed out|\(from versions: none\)", log):
         return "the package registry cannot be reached: see to the network, or to pip's proxy and index, and try again"
-    errors = re.findall(r"^(?:ERROR: |error: |CMake Error.*:\s+)(.+)$", log, re.MULTILINE)
+    errors = re.findall(r"^\s*(?:ERROR: |CMake Error.*:\s+)(.+)$", log, re.MULTILINE)
     return errors[0].strip() if errors else ""
 
 

@@ -105,6 +105,7 @@ class TestFailures:
                 "WARNING: Retrying ... NewConnectionError('<pip...>')\nERROR: No matching distribution",
                 "cannot be reached",
             ),
+            ("  ERROR: Could not find a version of setuptools>=64 (from versions: none)", "cannot be reached"),
             ("noise\nERROR: Cannot install a and b because they conflict\n", "Cannot install a and b because"),
             ("CMake Error at CMakeLists.txt:4 (find_package):\n  By not providing Findament.cmake", "By not providing"),
             ("something else", ""),
