@@ -18,8 +18,9 @@ __all__ = ["Confusion", "Scores"]
 class Scores:
     """All as fractions of one.
 
-    miou: mean IoU over the classes that the set or the prediction contains. pixel_accuracy: share of labelled
-    pixels that are right. per_class: IoU by class name, None where neither has a pixel of the class.
+    miou: mean IoU over the classes that the set contains. pixel_accuracy: share of labelled pixels that are right.
+    per_class: IoU by class name, None where the set has no pixel of the class; what is wrongly taken for such a class
+    counts against the class that it is.
     """
 
     miou: float
@@ -57,7 +58,7 @@ class Confusion:
             raise ValueError("scores: expected at least one labelled pixel, got none")
         hits = counts.diagonal()
         union = counts.sum(0) + counts.sum(1) - hits
-        iou = torch.where(union > 0, hits / union.clamp(min=1), torch.nan)
+        iou = torch.where(counts.sum(1) > 0, hits / union.clamp(min=1), torch.nan)
         return Scores(
             miou=float(iou.nanmean()),
             pixel_accuracy=float(hits.sum() / counts.sum()),
