@@ -20,9 +20,9 @@ from lseg_ros.structures import POINT_DTYPE
 from lseg_ros.vocabulary import Label
 
 try:
-    from rclpy.event_handler import PublisherEventCallbacks
+    from rclpy.event_handler import PublisherEventCallbacks, UnsupportedEventTypeError
 except ImportError:  # Humble
-    from rclpy.qos_event import PublisherEventCallbacks
+    from rclpy.qos_event import PublisherEventCallbacks, UnsupportedEventTypeError
 
 __all__ = ["Publishers"]
 
@@ -88,4 +88,7 @@ class Publishers:
             self._on_mismatch(f"{topic.name}: a subscriber asks for a QoS that this topic does not offer ({asked})")
 
         events = PublisherEventCallbacks(incompatible_qos=mismatch)
-        return self._node.create_publisher(message_type, topic.name, FRAME_QOS, event_callbacks=events)
+        try:
+            return self._node.create_publisher(message_type, topic.name, FRAME_QOS, event_callbacks=events)
+        except UnsupportedEventTypeError:  # a middleware that cannot tell, or knows no mismatch
+            return self._node.create_publisher(message_type, topic.name, FRAME_QOS)

@@ -18,6 +18,8 @@ from lseg_ros.structures import Frame
 
 __all__ = ["ReplayCamera", "ReplayCameraConfig", "main"]
 
+_FAREWELL_S = 1.0  # the last messages have to arrive before this process ends
+
 
 @dataclasses.dataclass(frozen=True)
 class ReplayCameraConfig:
@@ -70,6 +72,7 @@ class ReplayCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
             self._play_once()
             if not self._config.loop:
                 self.get_logger().info(f"the {len(self._recording)} images of {self._recording.path} have been played")
+                self._ended.wait(_FAREWELL_S)
                 return
 
     def _play_once(self) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import array
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from sensor_msgs.msg import CompressedImage, Image
 
-from test.ros.consumer import until
+from test.ros.consumer import Consumer, until
 from test.ros.processes import Process
 
 PARAMETER_FILE = "/**:\n  ros__parameters:\n    labels: []\n"
@@ -45,17 +49,28 @@ def test_a_node_that_cannot_start_says_why_and_ends_with_1(ends, fault):
     assert "Traceback" not in output
 
 
-def test_the_parameter_file_of_the_package_is_accepted_and_two_interrupts_end_it_without_a_traceback(tmp_path):
+def test_the_parameter_file_of_the_package_compressed_images_and_two_interrupts(tmp_path, consumer: Consumer):
     config = Path(__file__).resolve().parents[2] / "config" / "lseg.yaml"
-    log = tmp_path / "node.log"
-    with Process("lseg_node", log, "-r", "__ns:=/two", "--params-file", str(config)) as node:
-        until(lambda: not node.alive or "looking for" in node.output, 60)
+    arguments = ["-r", "__ns:=/two", "--params-file", str(config)]
+    with Process("lseg_node", tmp_path / "node.log", *arguments, image_transport="compressed") as node:
+        until(lambda: not node.alive or "looking for" in node.output, 90)
         assert node.alive, node.output
+        masks = consumer.listen(Image, "/two/lseg/mask")
+        images = consumer.node.create_publisher(CompressedImage, "/two/rgb/image/compressed", 1)
+        until(lambda: images.get_subscription_count() and consumer.node.count_publishers("/two/lseg/mask"), 10)
+        image = CompressedImage(format="rgb8; jpeg compressed bgr8", data=jpeg(48, 64))
+        until(lambda: masks.messages or images.publish(image) or time.sleep(0.5), 20, "no mask")
+        assert (masks.messages[0].height, masks.messages[0].width) == (48, 64)
         node.interrupt()
         time.sleep(0.05)
         node.interrupt()
         assert node.wait(30) == 0
         assert "Traceback" not in node.output
+
+
+def jpeg(height: int, width: int) -> array.array[int]:
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return array.array("B", cv2.imencode(".jpg", picture)[1].tobytes())
 
 
 def test_an_interrupt_while_it_loads_ends_it_without_a_traceback(tmp_path):
