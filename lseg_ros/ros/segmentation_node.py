@@ -122,8 +122,9 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         return super().on_shutdown(state)
 
     def destroy_node(self) -> None:
-        self._stop()
-        self._close()
+        if hasattr(self, "_worker"):  # from Kilted on, rclpy.shutdown also destroys what could not be made to the end
+            self._stop()
+            self._close()
         self._log_forwarding.close()
         super().destroy_node()
 

@@ -15,8 +15,9 @@ __all__ = ["make_room"]
 
 _PROFILE = Path(__file__).with_name("shared_memory.xml")
 _NEEDED_BYTES = 64_000_000  # for a few processes with 16 MB each; containers often have no more in all
-_FILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # until version 2, since version 3
-_CHOICES = (*_FILES, "FASTDDS_BUILTIN_TRANSPORTS")
+_OF_VERSION_2 = "FASTRTPS_DEFAULT_PROFILES_FILE"  # Humble to Jazzy; version 3 would read both files, and complain
+_OF_VERSION_3 = "FASTDDS_DEFAULT_PROFILES_FILE"
+_CHOICES = (_OF_VERSION_2, _OF_VERSION_3, "FASTDDS_BUILTIN_TRANSPORTS")
 
 
 def make_room() -> None:
@@ -28,4 +29,5 @@ def make_room() -> None:
         return
     memory = Path("/dev/shm")
     if memory.is_dir() and shutil.disk_usage(memory).free >= _NEEDED_BYTES:
-        os.environ.update(dict.fromkeys(_FILES, str(_PROFILE)))
+        is_version_2 = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
+        os.environ[_OF_VERSION_2 if is_version_2 else _OF_VERSION_3] = str(_PROFILE)
