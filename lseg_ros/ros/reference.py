@@ -93,8 +93,8 @@ def _range(each: Setting) -> str:
     unit = f" {each.unit}" if each.unit else ""
     if each.minimum is None and each.maximum is None:
         return unit.strip()
-    low = "" if each.minimum is None else f"{each.minimum:g}"
-    high = "" if each.maximum is None else f"{each.maximum:g}"
+    low = "" if each.minimum is None else f"{each.minimum:.10g}"
+    high = "" if each.maximum is None else f"{each.maximum:.10g}"
     return f"{low} to {high}{unit}" if low and high else f"at least {low}{unit}" if low else f"at most {high}{unit}"
 
 
