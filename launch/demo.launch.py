@@ -1,7 +1,7 @@
 """A synthetic camera, or a recording, and the node that looks at it.
 
-    ros2 launch lseg_ros demo.launch.py
-    ros2 launch lseg_ros demo.launch.py folder:=/data/tum_fr1_rpy rviz:=true
+ros2 launch lseg_ros demo.launch.py
+ros2 launch lseg_ros demo.launch.py folder:=/data/tum_fr1_rpy rviz:=true
 """
 
 from pathlib import Path
@@ -22,7 +22,9 @@ def generate_launch_description():
     folder = LaunchConfiguration("folder")
     return LaunchDescription(
         [
-            DeclareLaunchArgument("folder", default_value="", description="a recording to play, else a synthetic world"),
+            DeclareLaunchArgument(
+                "folder", default_value="", description="a recording to play, else a synthetic world"
+            ),
             DeclareLaunchArgument("seed", default_value="8", description="of the synthetic world"),
             DeclareLaunchArgument("labels", default_value=LABELS, description="what to look for"),
             DeclareLaunchArgument("rviz", default_value="false", description="show the results in RViz"),

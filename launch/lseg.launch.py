@@ -34,10 +34,14 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 "params_file", default_value=str(SHARE / "config" / "lseg.yaml"), description="parameters of the node"
             ),
-            DeclareLaunchArgument("labels", default_value="", description="such as ['floor', 'chair']; else the file's"),
+            DeclareLaunchArgument(
+                "labels", default_value="", description="such as ['floor', 'chair']; else the file's"
+            ),
             DeclareLaunchArgument("checkpoint", default_value="", description="weights or preset; else the file's"),
             DeclareLaunchArgument("device", default_value="", description="auto, cpu, cuda, cuda:N; else the file's"),
-            DeclareLaunchArgument("image_transport", default_value="", description="raw or compressed; else the file's"),
+            DeclareLaunchArgument(
+                "image_transport", default_value="", description="raw or compressed; else the file's"
+            ),
             DeclareLaunchArgument("autostart", default_value="true", description="configure and activate by itself"),
             DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
             DeclareLaunchArgument("rviz", default_value="false", description="show the results in RViz"),
