@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from lseg_ros.ros.process import leave, run
@@ -18,6 +19,8 @@ def main() -> None:
 
 
 def _make() -> SegmentationNode:
+    # Threads of the network that wait for one another sleep instead of spinning: a robot's cores have other work too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Imported only now that an interrupt ends the process without a traceback: PyTorch takes seconds.
     from lseg_ros.ros.segmentation_node import SegmentationNode
 
