@@ -87,7 +87,7 @@ class Reassemble(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """A small residual network in front of a small ViT: it learns edges fast and keeps small things in sight."""
+    """A small residual network in front of a small ViT: for edges early on, and small things in sight."""
 
     def __init__(self, channels: tuple[int, ...], depth: int) -> None:
         super().__init__()
