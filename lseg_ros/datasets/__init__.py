@@ -1,9 +1,23 @@
 """Sets of labelled images for training and evaluation.
 
-A data set has ``classes``, the words of its labels, and gives by index a ``Sample``.
+A data set has ``classes``, the words of its labels, and gives by index a ``Sample``; a zero-shot test an ``Episode``.
 """
 
-from lseg_ros.datasets.sample import IGNORE, LabeledImages, Sample
+from lseg_ros.datasets.catalog import open_dataset, open_episodes
+from lseg_ros.datasets.config import LABELED, ZERO_SHOT, DatasetConfig
+from lseg_ros.datasets.sample import IGNORE, Episode, Episodes, LabeledImages, Sample
 from lseg_ros.datasets.synthetic import SyntheticScenes
 
-__all__ = ["IGNORE", "LabeledImages", "Sample", "SyntheticScenes"]
+__all__ = [
+    "IGNORE",
+    "LABELED",
+    "ZERO_SHOT",
+    "DatasetConfig",
+    "Episode",
+    "Episodes",
+    "LabeledImages",
+    "Sample",
+    "SyntheticScenes",
+    "open_dataset",
+    "open_episodes",
+]

@@ -42,3 +42,6 @@ class SyntheticScenes:
         world = SyntheticWorld(2 * number + self.training, self.width, self.height)  # odd seeds train, even seeds test
         scene = world.frame(30.0 * (index * _GOLDEN % 1.0))
         return Sample(scene.frame.image, scene.labels.astype(np.int16) - 1)  # 0, nothing, becomes IGNORE
+
+    def name(self, index: int) -> str:
+        return f"synthetic scene {index} of seed {self.seed}"

@@ -1,0 +1,35 @@
+"""Which data set, where it lies, and which part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lseg_ros.settings import check, setting
+
+__all__ = ["LABELED", "ZERO_SHOT", "DatasetConfig"]
+
+LABELED = ("synthetic", "ade20k", "voc2012", "cityscapes", "pascal_context", "coco_stuff", "folder")
+ZERO_SHOT = ("pascal_5i", "coco_20i", "fss_1000")
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """A data set by name; docs/datasets.md has the folder layouts."""
+
+    dataset: str = setting("synthetic", "data set", choices=LABELED + ZERO_SHOT)
+    root: str = setting("", "folder of the data set; the synthetic one needs none")
+    split: str = setting("val", "part of the data set", choices=("val", "train"))
+    names: str = setting(
+        "authors", "words of a known set: as LSeg's authors asked, or written out in full", choices=("authors", "full")
+    )
+    labels: str = setting("", "label list file: the words of `folder`, or other words for a known set, one per line")
+    fold: int = setting(0, "fold of pascal_5i and coco_20i", minimum=0, maximum=3)
+    episodes: int = setting(1000, "episodes of pascal_5i and coco_20i", minimum=1)
+    episode_seed: int = setting(0, "seed that draws the episodes of coco_20i", minimum=0)
+    frames: int = setting(200, "scenes of the synthetic set", minimum=1)
+    seed: int = setting(7, "seed of the synthetic set; no seed shows a scene of the other split", minimum=0)
+    width: int = setting(320, "image width of the synthetic set", unit="px", minimum=32)
+    height: int = setting(240, "image height of the synthetic set", unit="px", minimum=32)
+
+    def __post_init__(self) -> None:
+        check(self)
