@@ -16,6 +16,7 @@ from rclpy.exceptions import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from lseg_ros.ros.topics import check_cameras
 from lseg_ros.settings import Setting, check, setting, settings_of
 
 __all__ = ["NodeConfig", "changed", "declare", "read", "to_ros"]
@@ -74,12 +75,16 @@ class NodeConfig:
         "which topic the images come on: rgb/image (raw) or rgb/image/compressed (compressed)",
         choices=("raw", "compressed"),
     )
+    cameras: tuple[str, ...] = setting(
+        (), "names of several cameras, each with its own topics under its name; empty for one camera without a name"
+    )
     autostart: bool = setting(
         True, "configure and activate by itself; otherwise wait for the lifecycle services to ask for it"
     )
 
     def __post_init__(self) -> None:
         check(self)
+        check_cameras(self.cameras)
 
 
 def declare(node: Node, config: type) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "SET_LABELS",
     "VOCABULARY",
     "Topic",
+    "check_cameras",
 ]
 
 
@@ -34,6 +38,13 @@ class Topic:
     type: str
     description: str
     latched: bool = False  # transient local: who comes late gets the last message
+
+    def of(self, camera: str) -> Topic:
+        """The topic of one of several cameras, ``front/rgb/image`` or ``~/front/mask``; itself for the only one, ""."""
+        if not camera:
+            return self
+        private, name = ("~/", self.name[2:]) if self.name.startswith("~/") else ("", self.name)
+        return dataclasses.replace(self, name=f"{private}{camera}/{name}")
 
 
 IMAGE = Topic("rgb/image", "sensor_msgs/Image", "What the camera sees, in any encoding a camera driver emits")
@@ -73,3 +84,16 @@ SET_LABELS = Topic("~/set_labels", "lseg_ros/SetLabels", "Replace the labels or 
 INPUTS = (IMAGE, IMAGE_COMPRESSED, INFO, DEPTH)  # best effort, keep last: match best-effort and reliable cameras alike
 OUTPUTS = (MASK, CONFIDENCE, VOCABULARY, LABEL_INFO, CAMERA_INFO, OVERLAY, POINTS, _CLOUDS, DIAGNOSTICS)
 SERVICES = (SET_LABELS,)
+_TAKEN = {each.name.split("/")[1] for each in (*OUTPUTS, *SERVICES) if each.name.startswith("~/")}
+
+
+def check_cameras(names: Sequence[str]) -> None:
+    """Raise ValueError where the names of several cameras cannot stand in the names of their topics."""
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", name):
+            rule = "letters, digits and single _ between them, a letter first"
+            raise ValueError(f"cameras: expected names of {rule}, got {name!r}")
+        if names.count(name) > 1:
+            raise ValueError(f"cameras: expected every name once, got {name!r} twice")
+        if name in _TAKEN:
+            raise ValueError(f"cameras: expected names that the node's own topics leave free, got {name!r} (~/{name})")
