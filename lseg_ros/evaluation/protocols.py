@@ -1,0 +1,123 @@
+"""The authors' evaluator: an image in several sizes, flipped, in overlapping windows; the scores are summed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["CITYSCAPES", "OFFICIAL", "OfficialProtocol", "official_scores"]
+
+
+@dataclass(frozen=True)
+class OfficialProtocol:
+    """base_px: the image's longer side at scale 1. crop_px: side of the square window that the network sees."""
+
+    base_px: int = 520
+    crop_px: int = 480
+    scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        if self.base_px < 1 or self.crop_px < 2:
+            raise ValueError(f"protocol: expected sides of some pixels, got base {self.base_px}, crop {self.crop_px}")
+        if not self.scales or min(self.scales) <= 0:
+            raise ValueError(f"scales: expected at least one, all above 0, got {self.scales}")
+
+    @property
+    def stride_px(self) -> int:
+        """How far one window is from the next."""
+        return int(self.crop_px * 2 / 3)
+
+
+OFFICIAL = OfficialProtocol()
+CITYSCAPES = OfficialProtocol(2048, 768, (0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25))
+
+
+@torch.inference_mode()
+def official_scores(
+    network: Callable[[Tensor], Tensor],
+    image: Tensor,
+    protocol: OfficialProtocol = OFFICIAL,
+    padding: Sequence[float] = (-1.0, -1.0, -1.0),
+) -> Tensor:
+    """(1, 3, H, W) float32 normalised RGB -> (1, K, H, W) float32 scores, whose arg max is the class.
+
+    network: windows (1, 3, crop, crop) to logits (1, K, crop, crop), called with one window at a time. padding: the
+    normalised value per channel around an image that does not fill its window, that of black: -mean / std.
+
+    What is peculiar to the authors' evaluator (lang-seg, additional_utils/models.py) is kept: logits of the flipped
+    window and of the scales are summed, not averaged; the last windows of a row or column are not moved back into the
+    image but filled up. Raises ValueError where the image is not (1, 3, H, W).
+    """
+    if image.ndim != 4 or image.shape[:2] != (1, 3):
+        raise ValueError(f"image: expected (1, 3, H, W), got {tuple(image.shape)}")
+    height, width = image.shape[2:]
+    black = torch.tensor(padding, dtype=image.dtype, device=image.device)[:, None, None]
+    both_ways = _summed_with_flip(network) if protocol.flip else network
+    scores: Tensor | None = None
+    for scale in protocol.scales:
+        resized = _resized(image, _scaled_size(height, width, math.ceil(protocol.base_px * scale)))
+        at_scale = _resized(_window_mean(both_ways, resized, black, protocol), (height, width))  # (1, K, H, W)
+        scores = at_scale if scores is None else scores.add_(at_scale)
+    assert scores is not None  # a protocol has at least one scale
+    return scores
+
+
+def _scaled_size(height: int, width: int, longer_px: int) -> tuple[int, int]:
+    """(h, w) whose longer side is ``longer_px``; the other is rounded half up."""
+    if height > width:
+        return longer_px, int(width * longer_px / height + 0.5)
+    return int(height * longer_px / width + 0.5), longer_px
+
+
+def _summed_with_flip(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda window: network(window) + network(window.flip(-1)).flip(-1)
+
+
+def _window_mean(
+    network: Callable[[Tensor], Tensor], image: Tensor, black: Tensor, protocol: OfficialProtocol
+) -> Tensor:
+    """(1, 3, h, w) -> (1, K, h, w), each pixel the mean over the windows that it lies in."""
+    height, width = image.shape[2:]
+    crop = protocol.crop_px
+    if max(height, width) <= crop:
+        return network(_filled_up(image, crop, black))[..., :height, :width]
+    filled = _filled_up(image, crop, black)
+    total: Tensor | None = None
+    windows = filled.new_zeros(filled.shape[2:])  # how many cover each pixel
+    for top in _starts(filled.shape[2], protocol):
+        for left in _starts(filled.shape[3], protocol):
+            area = (..., slice(top, top + crop), slice(left, left + crop))  # short at the lower and right border
+            window = filled[area]
+            logits = network(_filled_up(window, crop, black))[..., : window.shape[2], : window.shape[3]]
+            if total is None:
+                total = logits.new_zeros((1, logits.shape[1], *filled.shape[2:]))
+            total[area] += logits
+            windows[area] += 1
+    assert total is not None  # there is at least one window
+    return total.div_(windows)[..., :height, :width]
+
+
+def _starts(size: int, protocol: OfficialProtocol) -> range:
+    """First row (or column) of each window on ``size`` rows."""
+    count = math.ceil((size - protocol.crop_px) / protocol.stride_px) + 1
+    return range(0, count * protocol.stride_px, protocol.stride_px)
+
+
+def _filled_up(image: Tensor, crop_px: int, black: Tensor) -> Tensor:
+    """(1, 3, h, w) -> at least (1, 3, crop, crop), filled up with black at the bottom and on the right."""
+    height, width = image.shape[2:]
+    if height >= crop_px and width >= crop_px:
+        return image
+    filled = black.expand(1, -1, max(height, crop_px), max(width, crop_px)).clone()
+    filled[..., :height, :width] = image
+    return filled
+
+
+def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=True)
