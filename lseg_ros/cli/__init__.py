@@ -17,6 +17,7 @@ _COMMANDS = {
     "segment": "label every pixel of image files or of an RGB-D recording, by words",
     "demo": "segment a synthetic world with known labels and draw what happens",
     "train": "train a network",
+    "labels": "show the ids, colours and topics of a label list, or write it for Hydra and elevation mapping",
     "evaluate": "score a network",
 }
 
