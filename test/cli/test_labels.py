@@ -18,7 +18,8 @@ from lseg_ros.vocabulary import Vocabulary
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 WORDS = ("floor", "wall", "sofa|couch", "person")
 
-printable = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="|"), min_size=1, max_size=12)
+# What means something to YAML, to CSV or to nobody.
+printable = st.text("ab7 ,:'\"{}[]#&*!-éß猫", min_size=1, max_size=12).map(str.strip).filter(bool)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -90,7 +91,7 @@ def test_what_moves_about_is_no_terrain() -> None:
 
 
 def test_two_labels_of_one_colour_are_refused_by_name_for_hydra_looks_labels_up_by_colour() -> None:
-    vocabulary = Vocabulary.of(["floor", "wall"], colors={"floor": (9, 9, 9), "wall": (9, 9, 9)})
+    vocabulary = Vocabulary.of(["floor", "wall"], colors=["#090909", "#090909"])
     with pytest.raises(ValueError, match=r"color of 'wall': expected its own, got that of 'floor'"):
         color_table(vocabulary, LabelsSettings(("floor", "wall")))
 

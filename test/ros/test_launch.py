@@ -6,7 +6,6 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
@@ -28,12 +27,3 @@ def test_a_launch_file_describes_a_launch(path: Path):
     spec.loader.exec_module(module)
     entities = module.generate_launch_description().entities
     assert {"labels", "rviz"} <= {each.name for each in entities if isinstance(each, DeclareLaunchArgument)}
-
-
-def test_the_rviz_view_needs_no_tf_and_shows_image_overlay_and_clouds():
-    view = yaml.safe_load((ROOT / "rviz" / "lseg.rviz").read_text())["Visualization Manager"]
-    assert view["Global Options"]["Fixed Frame"] == "camera_optical_frame"
-    groups = [each for each in view["Displays"] if "Displays" in each]
-    displays = [each for each in view["Displays"] if "Topic" in each]
-    assert {"/rgb/image", "/lseg/overlay", "/lseg/points"} <= {each["Topic"]["Value"] for each in displays}
-    assert all(each["Topic"]["Value"].startswith("/lseg/points/") for each in groups[0]["Displays"])
