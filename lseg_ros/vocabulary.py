@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import colorsys
 import dataclasses
 import re
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+from lseg_ros.colors import Color, color_of, parsed_color
 
-__all__ = ["MAX_ID", "UNLABELED", "Label", "Vocabulary", "slug"]
-
-Color = tuple[int, int, int]  # RGB, 0 to 255
+__all__ = ["MAX_ID", "UNLABELED", "Label", "Vocabulary", "slug", "synonyms_of"]
 
 UNLABELED = 0  # the id of a pixel without a label
 MAX_ID = 254  # 255 is never an id: Nav2 and others read it as "unknown"
 
 # Suffixes that image and point cloud transports hang on a topic; a topic of such a name would be taken for one.
 _TRANSPORTS = {"compressed", "compresseddepth", "theora", "draco", "zlib", "pcl", "zstd", "ffmpeg"}
-
-_COLOR_CANDIDATES = 48
-_FAR = 150.0  # apart: red and orange are about 260, black and white 765
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +40,9 @@ class Label:
 class Vocabulary:
     """A label set, and the memory of those before it.
 
-    Make the first with ``Vocabulary.of(["floor", "sofa|couch"])`` and later ones with ``replace`` or ``append``. An
-    id belongs to its label's name for ever: a label that comes back gets its old id, and no other label gets it.
-    ``epoch`` grows by one with each change.
+    Make the first with ``Vocabulary.of(["floor", "sofa|couch"])`` and later ones with ``replace`` or ``append``. Id,
+    slug and colour belong to a label's name for ever: one that comes back gets its own, and no other label gets its id
+    or its slug. ``epoch`` grows by one with each change.
     """
 
     labels: tuple[Label, ...]
@@ -65,13 +57,14 @@ class Vocabulary:
         *,
         ids: Sequence[int] | None = None,
         prompt_templates: Sequence[str] = ("{}",),
-        colors: Mapping[str, Color] | None = None,
+        colors: Sequence[str] | None = None,
     ) -> Vocabulary:
         """The first vocabulary of a node.
 
         entries: texts, ``|`` between synonyms. ids: one per entry, 1..254, or None for the next free ones.
-        prompt_templates: each with one ``{}`` where the text goes. colors: RGB by label name, instead of the colour
-        that follows from the name. Raises ValueError that names the item and what was expected of it.
+        prompt_templates: each with one ``{}`` where the text goes. colors: one per entry, ``#rrggbb``, or ``""`` for
+        the one that the label has or that follows from its name; None for that in all. Raises ValueError that names
+        the item and what was expected of it.
         """
         return cls((), _checked_templates(prompt_templates), epoch=0).replace(entries, ids=ids, colors=colors)
 
@@ -80,38 +73,42 @@ class Vocabulary:
         entries: Iterable[str],
         *,
         ids: Sequence[int] | None = None,
-        colors: Mapping[str, Color] | None = None,
+        colors: Sequence[str] | None = None,
     ) -> Vocabulary:
         """The next vocabulary, with these labels instead. Raises ValueError like ``of``; self is untouched."""
         texts = _parsed(entries)
-        if ids is not None and len(ids) != len(texts):
-            raise ValueError(f"ids: expected one per label ({len(texts)}), got {len(ids)}")
+        _check_one_each("ids", ids, texts)
+        _check_one_each("colors", colors, texts)
         known = {label.name.casefold(): label for label in (*self.retired, *self.labels)}
         owner = {label.id: label.name for label in known.values()}
+        names = [synonyms[0] for synonyms in texts]
         if ids is None:
-            wanted = _next_ids([name for name, *_ in texts], known)
+            wanted = _next_ids(names, known)
         else:
-            wanted = [_checked_id(each, name, owner) for each, (name, *_) in zip(ids, texts)]
-        slugs: set[str] = set()
-        used = [label.color for label in known.values()]
-        labels = []
-        for number, synonyms in zip(wanted, texts):
-            old = known.get(synonyms[0].casefold())
-            color = (colors or {}).get(synonyms[0]) or (old.color if old else color_of(synonyms[0], used))
-            used.append(_checked_color(color, synonyms[0]))
-            labels.append(Label(number, synonyms, used[-1], slug(synonyms[0], slugs)))
-        now = {label.name.casefold() for label in labels}
+            wanted = [_checked_id(each, name, owner) for each, name in zip(ids, names)]
+        slugs = _slugs(names, known)
+        parts = zip(wanted, texts, _colors(names, colors, known), slugs)
+        labels = tuple(Label(number, synonyms, color, part) for number, synonyms, color, part in parts)
+        now = {name.casefold() for name in names}
         retired = tuple(label for name, label in known.items() if name not in now)
-        return Vocabulary(tuple(labels), self.prompt_templates, self.epoch + 1, retired)
+        return Vocabulary(labels, self.prompt_templates, self.epoch + 1, retired)
 
-    def append(self, entries: Iterable[str], *, ids: Sequence[int] | None = None) -> Vocabulary:
+    def append(
+        self,
+        entries: Iterable[str],
+        *,
+        ids: Sequence[int] | None = None,
+        colors: Sequence[str] | None = None,
+    ) -> Vocabulary:
         """The next vocabulary, with these labels added. Raises ValueError like ``of``; self is untouched."""
         added = list(entries)
         if not added:
             raise ValueError("labels: expected at least one label to append, got none")
-        both = None if ids is None else [*(label.id for label in self.labels), *ids]
-        colors = {label.name: label.color for label in self.labels}
-        return self.replace([*(label.entry for label in self.labels), *added], ids=both, colors=colors)
+        _check_one_each("ids", ids, added)
+        _check_one_each("colors", colors, added)
+        all_ids = None if ids is None else [*(label.id for label in self.labels), *ids]
+        all_colors = None if colors is None else [*([""] * len(self)), *colors]
+        return self.replace([*self.entries, *added], ids=all_ids, colors=all_colors)
 
     def prompts(self, label: Label) -> tuple[str, ...]:
         """Every text whose embedding is averaged into the label's: each synonym in each template."""
@@ -137,33 +134,6 @@ class Vocabulary:
         return len(self.labels)
 
 
-def color_of(name: str, taken: Sequence[Color] = ()) -> Color:
-    """A label's colour: the first of those that follow from its name that is far from all taken, or else the farthest.
-
-    They are a golden section apart in hue, in turn strong, pale and dark.
-    """
-    bits = zlib.crc32(name.casefold().encode())
-    candidates = []
-    for number in range(_COLOR_CANDIDATES):
-        hue = ((bits & 0xFFFF) / 0x10000 + number * 0.618034) % 1.0
-        saturation, value = ((0.95, 0.95), (0.55, 1.0), (0.9, 0.6))[((bits >> 16) + number) % 3]
-        red, green, blue = (round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
-        candidates.append((red, green, blue))
-    if not taken:
-        return candidates[0]
-    nearest = _distances(np.array(candidates), np.array(taken)).min(axis=1)
-    far = np.flatnonzero(nearest >= _FAR)
-    return candidates[int(far[0] if len(far) else nearest.argmax())]
-
-
-def _distances(colors: NDArray[np.int_], others: NDArray[np.int_]) -> NDArray[np.float64]:
-    """(N, 3) and (M, 3) RGB -> (N, M), how different they look: Euclidean, weighted by the mean red ("redmean")."""
-    red, green, blue = np.moveaxis(colors[:, None] - others, -1, 0).astype(float)
-    mean_red = (colors[:, None, 0] + others[:, 0]) / 2
-    squared = (2 + mean_red / 256) * red**2 + 4 * green**2 + (2 + (255 - mean_red) / 256) * blue**2
-    return np.sqrt(squared)  # type: ignore[no-any-return]
-
-
 def slug(name: str, taken: set[str] | None = None) -> str:
     """A label's name as part of a topic: ``[a-z0-9_]``, no leading digit, no transport's name, not in ``taken``.
 
@@ -180,6 +150,21 @@ def slug(name: str, taken: set[str] | None = None) -> str:
     return candidate
 
 
+def synonyms_of(entry: str, where: str) -> tuple[str, ...]:
+    """An entry of a label list, ``|`` between synonyms -> its texts, stripped; ValueError, beginning with ``where``."""
+    if not isinstance(entry, str):
+        raise ValueError(f"{where}: expected a text, got {entry!r}")
+    synonyms = tuple(text.strip() for text in entry.split("|"))
+    for position, text in enumerate(synonyms):
+        if not text:
+            raise ValueError(f"{where}: expected a word, got a blank in {entry!r}")
+        if any(not character.isprintable() for character in text):
+            raise ValueError(f"{where}: expected printable characters, got {text!r}")
+        if text.casefold() in (each.casefold() for each in synonyms[:position]):
+            raise ValueError(f"{where}: {text!r} is there twice (in {entry!r})")
+    return synonyms
+
+
 def _parsed(entries: Iterable[str]) -> list[tuple[str, ...]]:
     """Label list -> stripped synonyms per label; raises ValueError naming the first item that cannot be a label."""
     if isinstance(entries, str):
@@ -187,23 +172,22 @@ def _parsed(entries: Iterable[str]) -> list[tuple[str, ...]]:
     parsed: list[tuple[str, ...]] = []
     seen: dict[str, str] = {}  # case-folded text -> the entry it stands in
     for position, entry in enumerate(entries):
-        if not isinstance(entry, str):
-            raise ValueError(f"labels[{position}]: expected a text, got {entry!r}")
-        synonyms = tuple(text.strip() for text in entry.split("|"))
+        synonyms = synonyms_of(entry, f"labels[{position}]")
         for text in synonyms:
-            if not text:
-                raise ValueError(f"labels[{position}]: expected a word, got a blank in {entry!r}")
-            if any(not character.isprintable() for character in text):
-                raise ValueError(f"labels[{position}]: expected printable characters, got {text!r}")
             if text.casefold() in seen:
                 raise ValueError(f"labels[{position}]: {text!r} is there twice (also in {seen[text.casefold()]!r})")
-            seen[text.casefold()] = entry
+        seen.update((text.casefold(), entry) for text in synonyms)
         parsed.append(synonyms)
     if not parsed:
         raise ValueError("labels: expected at least one label, got an empty list")
     if len(parsed) > MAX_ID:
         raise ValueError(f"labels: expected at most {MAX_ID}, got {len(parsed)}")
     return parsed
+
+
+def _check_one_each(name: str, values: Sequence[object] | None, labels: Sequence[object]) -> None:
+    if values is not None and len(values) != len(labels):
+        raise ValueError(f"{name}: expected one per label ({len(labels)}), got {len(values)}")
 
 
 def _next_ids(names: Sequence[str], known: Mapping[str, Label]) -> list[int]:
@@ -223,6 +207,13 @@ def _next_ids(names: Sequence[str], known: Mapping[str, Label]) -> list[int]:
     return ids
 
 
+def _slugs(names: Sequence[str], known: Mapping[str, Label]) -> list[str]:
+    """A slug per name: its own where it has one, else one that no label ever had."""
+    taken = {label.slug for label in known.values()}
+    olds = (known.get(name.casefold()) for name in names)
+    return [old.slug if old else slug(name, taken) for name, old in zip(names, olds)]
+
+
 def _checked_id(number: int, name: str, owner: dict[int, str]) -> int:
     """``number`` for ``name``, entered into ``owner``; ValueError where it is out of range or another's."""
     if not 1 <= number <= MAX_ID:
@@ -236,11 +227,18 @@ def _checked_id(number: int, name: str, owner: dict[int, str]) -> int:
     return int(number)
 
 
-def _checked_color(color: Sequence[int], name: str) -> Color:
-    if len(color) != 3 or not all(0 <= channel <= 255 for channel in color):
-        raise ValueError(f"color of {name!r}: expected red, green and blue from 0 to 255, got {tuple(color)}")
-    red, green, blue = (int(channel) for channel in color)
-    return red, green, blue
+def _colors(names: Sequence[str], wanted: Sequence[str] | None, known: Mapping[str, Label]) -> list[Color]:
+    """A colour per name: the one wanted, else the one it has, else one that follows from it, far from all others."""
+    chosen = [parsed_color(text, name) for text, name in zip(wanted or [""] * len(names), names)]
+    used = [label.color for label in known.values()] + [color for color in chosen if color]
+    colors = []
+    for name, color in zip(names, chosen):
+        if color is None:
+            old = known.get(name.casefold())
+            color = old.color if old else color_of(name, used)
+            used.append(color)
+        colors.append(color)
+    return colors
 
 
 def _checked_templates(templates: Sequence[str]) -> tuple[str, ...]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lseg_ros.vocabulary import MAX_ID, UNLABELED, Vocabulary, slug
+from lseg_ros.vocabulary import MAX_ID, UNLABELED, Vocabulary, slug, synonyms_of
 
 NAMES = st.lists(
     st.text("abcdefgh ", min_size=1).filter(str.strip), min_size=1, max_size=12, unique_by=lambda n: n.strip()
@@ -27,21 +26,11 @@ class TestOf:
         assert UNLABELED not in [label.id for label in vocabulary.labels]
 
     def test_ids_and_colours_can_be_chosen(self) -> None:
-        vocabulary = Vocabulary.of(["floor", "chair"], ids=[7, 254], colors={"chair": (1, 2, 3)})
+        vocabulary = Vocabulary.of(["floor", "chair"], ids=[7, 254], colors=["", "#01ff0A"])
         assert [label.id for label in vocabulary.labels] == [7, 254]
-        assert vocabulary["chair"].color == (1, 2, 3)
+        assert vocabulary["chair"].color == (1, 255, 10)
+        assert vocabulary["floor"].color == Vocabulary.of(["floor"])["floor"].color
         assert vocabulary[7].name == "floor"
-
-    def test_a_colour_follows_from_the_name_and_stays_clear_of_the_others(self) -> None:
-        names = ["floor", "wall", "ceiling", "door", "window", "cabinet", "table", "chair", "lamp", "cup"]
-        vocabulary = Vocabulary.of(names)
-        colors = [label.color for label in vocabulary.labels]
-        assert colors[0] == Vocabulary.of(["Floor"])["Floor"].color
-        assert min(max(abs(a - b) for a, b in zip(*pair)) for pair in itertools.combinations(colors, 2)) >= 40
-        longer = vocabulary.append(["bottle"]).replace(["bottle", "cup", "floor"])
-        assert [longer[name].color for name in ("cup", "floor")] == [
-            vocabulary[name].color for name in ("cup", "floor")
-        ]
 
     def test_all_ids_can_be_used(self) -> None:
         assert {label.id for label in Vocabulary.of(MANY).labels} == set(range(1, MAX_ID + 1))
@@ -71,6 +60,7 @@ class TestOf:
             ([1], r"ids: expected one per label \(2\), got 1"),
             ([0, 1], "id of 'floor': expected 1 to 254, got 0"),
             ([1, 255], "id of 'chair': expected 1 to 254, got 255"),
+            ([-1, 1], "id of 'floor': expected 1 to 254, got -1"),
             ([3, 3], "id of 'chair': 3 belongs to 'floor'"),
         ],
     )
@@ -78,10 +68,14 @@ class TestOf:
         with pytest.raises(ValueError, match=sentence):
             Vocabulary.of(["floor", "chair"], ids=ids)
 
-    @pytest.mark.parametrize("color", [(0, 0), (0, 0, 256), (-1, 0, 0)])
-    def test_a_colour_that_is_none_is_refused(self, color: tuple[int, ...]) -> None:
-        with pytest.raises(ValueError, match="color of 'floor': expected red, green and blue"):
-            Vocabulary.of(["floor"], colors={"floor": color})  # type: ignore[dict-item]
+    @pytest.mark.parametrize("color", ["red", "#12345", "#1234567", "#gg0000", " #112233", (1, 2, 3)])
+    def test_a_colour_that_is_none_is_refused(self, color: str) -> None:
+        with pytest.raises(ValueError, match="color of 'chair': expected '#rrggbb' or '' for an automatic one, got"):
+            Vocabulary.of(["floor", "chair"], colors=["", color])
+
+    def test_colours_are_one_per_label(self) -> None:
+        with pytest.raises(ValueError, match=r"colors: expected one per label \(2\), got 1"):
+            Vocabulary.of(["floor", "chair"], colors=["#112233"])
 
 
 class TestPrompts:
@@ -109,7 +103,7 @@ class TestChange:
         assert [label.name for label in second.retired] == ["floor"]
 
     def test_a_label_that_stays_or_comes_back_keeps_id_and_colour(self) -> None:
-        first = Vocabulary.of(["floor", "chair"], colors={"floor": (9, 8, 7)})
+        first = Vocabulary.of(["floor", "chair"], colors=["#090807", ""])
         last = first.replace(["chair"]).replace(["person"]).replace(["Floor|ground", "chair"])
         assert (last["Floor"].id, last["Floor"].color) == (first["floor"].id, (9, 8, 7))
         assert last["chair"] == first["chair"]
@@ -128,25 +122,62 @@ class TestChange:
 
     def test_append_leaves_the_others_as_they_were(self) -> None:
         first = Vocabulary.of(["floor", "sofa|couch"], ids=[5, 9], prompt_templates=["a {}"])
-        second = first.append(["person"], ids=[4])
+        second = first.append(["person"], ids=[4], colors=["#010203"])
         assert second.labels[:2] == first.labels
         assert (second["person"].id, second.epoch, second.prompt_templates) == (4, 2, ("a {}",))
+        assert second["person"].color == (1, 2, 3)
+        with pytest.raises(ValueError, match=r"ids: expected one per label \(1\), got 2"):
+            first.append(["person"], ids=[4, 6])
         with pytest.raises(ValueError, match="'couch' is there twice"):
             first.append(["couch"])
         with pytest.raises(ValueError, match="at least one label to append"):
             first.append([])
 
-    @given(st.lists(NAMES, min_size=1, max_size=6))
-    def test_whatever_the_history_an_id_means_one_name(self, history: list[list[str]]) -> None:
-        owner: dict[int, str] = {}
+    def test_a_colour_can_be_changed_by_asking_for_another(self) -> None:
+        first = Vocabulary.of(["floor", "chair"])
+        second = first.replace(["floor", "chair"], colors=["#112233", ""])
+        assert (second["floor"].color, second["chair"]) == ((0x11, 0x22, 0x33), first["chair"])
+
+    @given(st.lists(st.tuples(NAMES, st.booleans()), min_size=1, max_size=6))
+    def test_whatever_the_history_id_slug_and_colour_belong_to_one_name(
+        self, history: list[tuple[list[str], bool]]
+    ) -> None:
+        owner: dict[int | str, str] = {}
+        color: dict[str, tuple[int, ...]] = {}
         vocabulary = None
-        for names in history:
-            vocabulary = Vocabulary.of(names) if vocabulary is None else vocabulary.replace(names)
+        for names, append in history:
+            fresh = [name for name in names if vocabulary is None or name.strip() not in vocabulary.names]
+            if vocabulary is None:
+                vocabulary = Vocabulary.of(names)
+            elif append and fresh:
+                vocabulary = vocabulary.append(fresh)
+            else:
+                vocabulary = vocabulary.replace(names)
             for label in vocabulary.labels:
                 assert owner.setdefault(label.id, label.name) == label.name
-            assert len({label.slug for label in vocabulary.labels}) == len(vocabulary)
+                assert owner.setdefault(label.slug, label.name) == label.name
+                assert color.setdefault(label.name, label.color) == label.color
         assert vocabulary is not None
         assert vocabulary.epoch == len(history)
+
+
+class TestSynonymsOf:
+    def test_one_entry_is_read_as_in_a_list(self) -> None:
+        assert synonyms_of(" sofa | couch", "text") == ("sofa", "couch")
+
+    @pytest.mark.parametrize(
+        ("entry", "sentence"),
+        [
+            ("", "text: expected a word, got a blank in ''"),
+            ("sofa||couch", "text: expected a word, got a blank in 'sofa||couch'"),
+            ("so\tfa", "text: expected printable characters, got 'so\\tfa'"),
+            ("Sofa|sofa", "text: 'sofa' is there twice (in 'Sofa|sofa')"),
+        ],
+    )
+    def test_what_is_wrong_with_it_begins_with_its_place(self, entry: str, sentence: str) -> None:
+        with pytest.raises(ValueError) as refusal:
+            synonyms_of(entry, "text")
+        assert str(refusal.value) == sentence
 
 
 class TestSlug:
