@@ -1,0 +1,95 @@
+"""What is in view of a frame, and how far away: a few numbers for each label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lseg_ros.structures import Segmentation
+from lseg_ros.vocabulary import UNLABELED, Label
+
+__all__ = ["LabelSummary", "Summary", "summarise"]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSummary:
+    """One label that is in view.
+
+    pixels: how many, at least 1. share: of all pixels, above 0 to 1. confidence: mean of its pixels, 0 to 1. points:
+    how many of the pixels have one. nearest, centroid: (3,) float64 metres in the optical frame, the point nearest to
+    the camera and the mean of all; NaN where it has no points.
+    """
+
+    label: Label
+    pixels: int
+    share: float
+    confidence: float
+    points: int
+    nearest: NDArray[np.float64]
+    centroid: NDArray[np.float64]
+
+    @property
+    def distance_m(self) -> float:
+        """From the camera to the nearest point, NaN where there is none."""
+        return float(np.linalg.norm(self.nearest))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """labels: those in view, in the vocabulary's order. unlabeled_share: of all pixels. has_depth: of the frame."""
+
+    labels: tuple[LabelSummary, ...]
+    unlabeled_share: float
+    has_depth: bool
+
+
+def summarise(segmentation: Segmentation, xyz: NDArray[np.float32] | None) -> Summary:
+    """What is in view. xyz: (H, W, 3) points of the frame, NaN where there is none; or None without depth."""
+    label_map = segmentation.label_map.reshape(-1)
+    pixels = np.bincount(label_map, minlength=256)
+    confidence = np.bincount(label_map, segmentation.confidence.reshape(-1), minlength=256) / 255
+    points = _points(label_map, xyz)
+    labels = tuple(
+        LabelSummary(
+            label,
+            pixels=int(pixels[label.id]),
+            share=float(pixels[label.id] / label_map.size),
+            confidence=float(confidence[label.id] / pixels[label.id]),
+            points=int(points.count[label.id]),
+            nearest=points.nearest[label.id],
+            centroid=points.centroid[label.id],
+        )
+        for label in segmentation.vocabulary.labels
+        if pixels[label.id]
+    )
+    return Summary(labels, float(pixels[UNLABELED] / label_map.size), xyz is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """By id: how many points (256,), the nearest and the mean of them, each (256, 3), NaN where there is none."""
+
+    count: NDArray[np.intp]
+    nearest: NDArray[np.float64]
+    centroid: NDArray[np.float64]
+
+
+def _points(label_map: NDArray[np.uint8], xyz: NDArray[np.float32] | None) -> _Points:
+    nearest = np.full((256, 3), np.nan)
+    if xyz is None:
+        return _Points(np.zeros(256, np.intp), nearest, nearest)
+    known = np.flatnonzero(np.isfinite(xyz[..., 2]))
+    ids = label_map.take(known)
+    count = np.bincount(ids, minlength=256)
+    order = np.argsort(ids, kind="stable")  # a radix sort for uint8
+    ids, points = ids.take(order), xyz.reshape(-1, 3).take(known.take(order), axis=0)
+    sums = [np.bincount(ids, points[:, axis], minlength=256) for axis in range(3)]
+    centroid = np.stack(sums, axis=1) / np.where(count, count, np.nan)[:, None]
+    squared = np.einsum("ij,ij->i", points, points)
+    ends = np.cumsum(count)
+    for number in np.flatnonzero(count):
+        first = ends[number] - count[number]
+        nearest[number] = points[first + squared[first : ends[number]].argmin()]
+    return _Points(count, nearest, centroid)
