@@ -33,7 +33,7 @@ EXECUTABLES = ("lseg_node", "synthetic_camera", "replay_camera", "lseg_demo")
 
 OF_ROS = {each.text for each in MANIFEST if each.tag.endswith("depend")}
 OF_PIP = {re.split("[<>=]", each)[0].replace("-", "_") for each in REQUIREMENTS}
-IMPORTED_AS = {"opencv_python_headless": "cv2", "open_clip_torch": "open_clip", "PyYAML": "yaml"}
+IMPORTED_AS = {"opencv_python_headless": "cv2", "open_clip_torch": "open_clip", "pillow": "PIL", "PyYAML": "yaml"}
 
 
 def imported_by(folder: str) -> set[str]:
@@ -68,7 +68,7 @@ class TestDeclarations:
     def test_a_robot_gets_every_requirement_from_rosdep_or_from_the_line_in_the_readme(self):
         line = re.search(r"pip install (torch .*)", (ROOT / "README.md").read_text())[1]
         skipped = re.search(r'--skip-keys "(.*)"', (ROOT / "README.md").read_text())[1].split()
-        keys = {"opencv_python_headless": "python3-opencv", "PyYAML": "python3-yaml"}
+        keys = {"opencv_python_headless": "python3-opencv", "pillow": "python3-pil", "PyYAML": "python3-yaml"}
         wanted = {re.split("[<>=]", each)[0] for each in PROJECT["dependencies"]} - set(line.split())
         assert {keys.get(each.replace("-", "_"), f"python3-{each}") for each in wanted} <= OF_ROS - set(skipped)
 

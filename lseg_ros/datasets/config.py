@@ -22,7 +22,11 @@ class DatasetConfig:
     names: str = setting(
         "authors", "words of a known set: as LSeg's authors asked, or written out in full", choices=("authors", "full")
     )
+    background: bool = setting(
+        True, "voc2012, pascal_context: pixels that are none of the things count, as the class 'background'"
+    )
     labels: str = setting("", "label list file: the words of `folder`, or other words for a known set, one per line")
+    splits: str = setting("", "folder of the zero-shot split files; empty: splits or data/splits in or beside the root")
     fold: int = setting(0, "fold of pascal_5i and coco_20i", minimum=0, maximum=3)
     episodes: int = setting(1000, "episodes of pascal_5i and coco_20i", minimum=1)
     episode_seed: int = setting(0, "seed that draws the episodes of coco_20i", minimum=0)

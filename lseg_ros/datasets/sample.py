@@ -55,7 +55,8 @@ class Episodes(Protocol):
     Images and targets come resized to ``size``, (width, height) in pixels, whatever their shape was.
     """
 
-    size: tuple[int, int]
+    @property
+    def size(self) -> tuple[int, int]: ...
 
     @property
     def classes(self) -> tuple[str, ...]: ...

@@ -1,0 +1,26 @@
+"""Cityscapes: the 19 classes that its benchmark counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torchvision.datasets import Cityscapes
+
+from lseg_ros.datasets.config import DatasetConfig
+from lseg_ros.datasets.files import Pair, folder_in, present, target_reader
+from lseg_ros.datasets.pairs import PairedImages
+from lseg_ros.datasets.sample import IGNORE
+
+__all__ = ["open_cityscapes"]
+
+
+def open_cityscapes(config: DatasetConfig) -> PairedImages:
+    """Cityscapes' leftImg8bit and gtFine; masks are ``*_gtFine_labelIds.png``, ids as published."""
+    images = folder_in(config.root, f"leftImg8bit/{config.split}")
+    folder_in(config.root, f"gtFine/{config.split}")
+    listed = Cityscapes(str(images.parents[1]), config.split, mode="fine", target_type="semantic")
+    pairs = sorted(Pair(Path(image), Path(masks[0])) for image, masks in zip(listed.images, listed.targets))
+    counted = sorted((each for each in Cityscapes.classes if not each.ignore_in_eval), key=lambda each: each.train_id)
+    index_of = {each.id: IGNORE for each in Cityscapes.classes if each.id >= 0}
+    index_of.update((each.id, each.train_id) for each in counted)
+    return PairedImages(tuple(each.name for each in counted), present(pairs, images), target_reader(index_of))
