@@ -77,19 +77,19 @@ class _Points:
 
 
 def _points(label_map: NDArray[np.uint8], xyz: NDArray[np.float32] | None) -> _Points:
-    nearest = np.full((256, 3), np.nan)
+    count, nearest, centroid = np.zeros(256, np.intp), np.full((256, 3), np.nan), np.full((256, 3), np.nan)
     if xyz is None:
-        return _Points(np.zeros(256, np.intp), nearest, nearest)
+        return _Points(count, nearest, centroid)
     known = np.flatnonzero(np.isfinite(xyz[..., 2]))
     ids = label_map.take(known)
     count = np.bincount(ids, minlength=256)
-    order = np.argsort(ids, kind="stable")  # a radix sort for uint8
-    ids, points = ids.take(order), xyz.reshape(-1, 3).take(known.take(order), axis=0)
-    sums = [np.bincount(ids, points[:, axis], minlength=256) for axis in range(3)]
-    centroid = np.stack(sums, axis=1) / np.where(count, count, np.nan)[:, None]
-    squared = np.einsum("ij,ij->i", points, points)
-    ends = np.cumsum(count)
-    for number in np.flatnonzero(count):
-        first = ends[number] - count[number]
-        nearest[number] = points[first + squared[first : ends[number]].argmin()]
+    order = known.take(np.argsort(ids, kind="stable"))  # a radix sort for uint8
+    points = xyz.reshape(-1, 3).take(order, axis=0)  # (N, 3), those of one label side by side
+    present = np.flatnonzero(count)
+    ends = np.cumsum(count)[present]
+    firsts = ends - count[present]
+    centroid[present] = np.add.reduceat(points, firsts, axis=0, dtype=np.float64) / count[present, None]
+    x, y, z = points.T
+    squared = x * x + y * y + z * z
+    nearest[present] = points[[first + squared[first:end].argmin() for first, end in zip(firsts, ends)]]
     return _Points(count, nearest, centroid)
