@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.geometry import label_clouds, organise, sample_depth, unproject
-from lseg_ros.inference import EncodedVocabulary, Segmenter, SegmenterConfig
+from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter, SegmenterConfig
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Frame, LabelCloud, Segmentation
 from lseg_ros.visualization import demo_picture, overlay
@@ -20,9 +20,11 @@ from lseg_ros.vocabulary import Label, Vocabulary
 
 # Segmenter and what goes with it, demo_picture and sample_depth are other rooms': the node knows this one only.
 __all__ = [
+    "EmbeddedFrame",
     "EncodedVocabulary",
     "Pipeline",
     "PipelineConfig",
+    "PixelEmbeddings",
     "Products",
     "Segmenter",
     "SegmenterConfig",
@@ -75,6 +77,15 @@ class PipelineConfig:
 
 
 @dataclass(frozen=True, eq=False)
+class EmbeddedFrame:
+    """A frame that the network has seen and that was not asked for any word yet; network_ms: its share of a batch."""
+
+    frame: Frame
+    embeddings: PixelEmbeddings
+    network_ms: float
+
+
+@dataclass(frozen=True, eq=False)
 class Products:
     """What was made of one frame; None where it was not asked for, or not possible without depth or intrinsics.
 
@@ -103,13 +114,32 @@ class Pipeline:
     def process(
         self, frame: Frame, encoded: EncodedVocabulary, want: Want = Want.NONE, unlabeled_threshold: float | None = None
     ) -> Products:
-        """All that ``want`` names, of one frame. unlabeled_threshold: see ``Segmenter.label``."""
-        config = self.config  # one for the whole frame
-        stage_ms: dict[str, float] = {}
-        with _timed(stage_ms, "network"):
-            embedded = self.segmenter.embed(frame.image)
+        """All that ``want`` names, of one frame: ``embed`` and ``make`` in one."""
+        (embedded,) = self.embed([frame])
+        return self.make(embedded, encoded, want, unlabeled_threshold)
+
+    def embed(self, frames: Sequence[Frame]) -> list[EmbeddedFrame]:
+        """Frames of one moment through the network, as one batch where they fit together."""
+        start = time.perf_counter()
+        embedded = self.segmenter.embed_all([frame.image for frame in frames])
+        share_ms = (time.perf_counter() - start) * 1e3 / max(len(frames), 1)
+        return [EmbeddedFrame(frame, each, share_ms) for frame, each in zip(frames, embedded)]
+
+    def make(
+        self,
+        embedded: EmbeddedFrame,
+        encoded: EncodedVocabulary,
+        want: Want = Want.NONE,
+        unlabeled_threshold: float | None = None,
+    ) -> Products:
+        """All that ``want`` names, of one frame that the network has seen.
+
+        unlabeled_threshold: see ``Segmenter.label``.
+        """
+        config, frame = self.config, embedded.frame  # one config for the whole frame
+        stage_ms = {"network": embedded.network_ms}
         with _timed(stage_ms, "labels"):
-            segmentation = self.segmenter.label(embedded, encoded, unlabeled_threshold)
+            segmentation = self.segmenter.label(embedded.embeddings, encoded, unlabeled_threshold)
         picture = points = clouds = None
         if want & Want.OVERLAY:
             with _timed(stage_ms, "overlay"):

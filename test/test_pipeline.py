@@ -80,6 +80,18 @@ def test_without_depth_or_intrinsics_there_are_no_points(
     assert products.overlay is not None
 
 
+def test_frames_of_one_moment_give_what_each_gives_alone(
+    segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame
+) -> None:
+    pipeline = Pipeline(segmenter)
+    frames = [frame, dataclasses.replace(frame, image=np.ascontiguousarray(frame.image[::-1]))]
+    for each, embedded in zip(frames, pipeline.embed(frames)):
+        together, alone = pipeline.make(embedded, encoded, EVERYTHING), pipeline.process(each, encoded, EVERYTHING)
+        assert together.frame is each
+        assert (together.segmentation.label_map != alone.segmentation.label_map).mean() < 0.001  # a tie, at most
+        assert set(together.stage_ms) == set(alone.stage_ms)
+
+
 def test_settings_may_change_between_frames(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
     pipeline = Pipeline(segmenter)
     pipeline.config = PipelineConfig(cloud_labels=("Sofa", "nothing of the kind"), depth_min_m=2.0, depth_max_m=3.0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
-from lseg_ros.model import load_lseg
+from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Segmentation
 from lseg_ros.vocabulary import Vocabulary
@@ -78,20 +78,20 @@ class PixelEmbeddings:
 class Segmenter:
     """LSeg as a function of an image and a vocabulary.
 
-    ``encode`` is slow and may be called by any thread, also while another is in ``segment``. Raises what
-    ``load_lseg`` raises for a missing or foreign checkpoint, and ValueError for a device that is not there.
+    ``encode`` is slow and may be called by any thread, also while another is in ``segment``. ``model`` is a network
+    that is loaded already; without one the settings' checkpoint is. Raises what ``load_lseg`` raises for a missing or
+    foreign checkpoint, and ValueError for a device that is not there.
     """
 
-    def __init__(self, config: SegmenterConfig | None = None) -> None:
+    def __init__(self, config: SegmenterConfig | None = None, model: LSeg | None = None) -> None:
         self.config = config = config or SegmenterConfig()
         if config.cpu_threads:
             torch.set_num_threads(config.cpu_threads)
         self.device = _device(config.device)
         self.dtype = _dtype(config.precision, self.device)
-        self.model = load_lseg(config.checkpoint).to(self.device)
-        for part in self.model.children():
-            if part is not self.model.text_encoder:  # words are encoded once: nothing to gain from half precision
-                part.to(self.dtype)
+        self.model = (load_lseg(config.checkpoint) if model is None else model).to(self.device)
+        for part in (self.model.backbone, self.model.decoder, self.model.head):
+            part.to(self.dtype)  # words are encoded once and logits are few: nothing to gain from half precision there
         preferred = self.model.config.input_size_px
         self.input_size = preferred if config.input_size < 0 else config.input_size
         self._encode_image: Callable[[Tensor], Tensor] = (
@@ -118,17 +118,28 @@ class Segmenter:
         ids = torch.tensor([label.id for label in vocabulary.labels], dtype=torch.uint8, device=self.device)
         return EncodedVocabulary(vocabulary, torch.nn.functional.normalize(means, dim=-1), ids)
 
-    @torch.inference_mode()
     def embed(self, image: NDArray[np.uint8]) -> PixelEmbeddings:
         """(H, W, 3) uint8 RGB, 32 pixels or more on each side -> pixel embeddings; done when it returns."""
-        config = self.model.config
-        x, filled = preprocess(
-            image, self.input_size, self.model.stride, config.image_mean, config.image_std, self.device
-        )
-        pixels = self._encode_image(x.to(self.dtype))
+        return self.embed_all([image])[0]
+
+    @torch.inference_mode()
+    def embed_all(self, images: Sequence[NDArray[np.uint8]]) -> list[PixelEmbeddings]:
+        """``embed`` for several images: those of which the network's input has one size go through it as one batch.
+
+        Each gives what it gives alone, to rounding. The embeddings of a batch are views of one tensor.
+        """
+        inputs: defaultdict[torch.Size, list[tuple[int, Tensor, tuple[int, int]]]] = defaultdict(list)
+        for index, image in enumerate(images):
+            x, filled = self._preprocess(image)  # (1, 3, h', w')
+            inputs[x.shape].append((index, x, filled))
+        embedded: dict[int, PixelEmbeddings] = {}
+        for batch in inputs.values():
+            pixels = self._encode_image(torch.cat([x for _, x, _ in batch]).to(self.dtype))  # (B, C, h'/2, w'/2)
+            for (index, _, filled), one in zip(batch, pixels.split(1)):
+                embedded[index] = PixelEmbeddings(one, filled, images[index].shape[:2])
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        return PixelEmbeddings(pixels, filled, image.shape[:2])
+        return [embedded[index] for index in range(len(images))]
 
     @torch.inference_mode()
     def label(
@@ -146,10 +157,19 @@ class Segmenter:
         """(H, W, 3) uint8 RGB -> its segmentation, of its own size: ``embed`` and ``label`` in one."""
         return self.label(self.embed(image), encoded, unlabeled_threshold)
 
-    def warm_up(self, height: int, width: int) -> None:
-        """Run once on an image of this size, so that the first real frame does not wait for a compiler."""
-        encoded = self.encode(Vocabulary.of(["anything"]))
-        self.segment(np.full((height, width, 3), 127, np.uint8), encoded)
+    def warm_up(self, height: int, width: int, most: int = 1) -> None:
+        """Run on an image of this size, so that the first real frame does not wait for a compiler.
+
+        most: images that will go through as one batch. ``compile`` makes code for each number of images.
+        """
+        image, encoded = np.full((height, width, 3), 127, np.uint8), self.encode(Vocabulary.of(["anything"]))
+        for count in range(1, most + 1) if self.config.compile else (most,):
+            self.label(self.embed_all([image] * count)[0], encoded)
+
+    def _preprocess(self, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
+        model = self.model
+        mean, std = model.config.image_mean, model.config.image_std
+        return preprocess(image, self.input_size, model.stride, mean, std, self.device)
 
     def _texts(self, texts: Iterable[str]) -> dict[str, Tensor]:
         """Embeddings (C,) of texts, those of new ones made and remembered; needs the lock."""

@@ -38,7 +38,7 @@ class Companion(Generic[T]):
             self._changed.notify_all()
 
     def match(self, stamp_ns: int, slop_ns: int, patience_s: float = 0.0) -> Match[T]:
-        """The item nearest to a stamp and within ``slop_ns`` of it, waiting at most ``patience_s`` for it."""
+        """The item nearest to a stamp and within ``slop_ns`` of it, waiting at most ``patience_s`` (if any) for it."""
         deadline = time.monotonic() + patience_s
         with self._changed:
             match = self._buffer.nearest(stamp_ns, slop_ns)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -13,7 +14,7 @@ from rclpy.node import Node
 
 from lseg_ros.ros.topics import DIAGNOSTICS
 
-__all__ = ["Diagnostics", "Statistics"]
+__all__ = ["Diagnostics", "Report", "Statistics"]
 
 _WINDOW_S = 5.0
 _SILENCE_S = 3.0  # after which images are missed
@@ -89,24 +90,36 @@ class Statistics:
             return values | {name: str(count) for name, count in sorted(self._counts.items())}
 
 
-class Diagnostics:
-    """Publishes the state of a node that is called ``what``."""
+@dataclass(frozen=True)
+class Report:
+    """How one camera is doing. problems: as of ``Statistics.problems``. fine: the message where there are none."""
 
-    def __init__(self, node: Node, what: str) -> None:
+    what: str
+    values: Mapping[str, str]
+    problems: Sequence[tuple[int, str]]
+    fine: str
+
+
+class Diagnostics:
+    """Publishes how a node is doing."""
+
+    def __init__(self, node: Node) -> None:
         self._node = node
-        self._name = f"{node.get_fully_qualified_name().lstrip('/')}: {what}"
+        self._name = node.get_fully_qualified_name().lstrip("/")
         self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS.name, 10)
 
-    def publish(self, values: Mapping[str, str], problems: Iterable[tuple[int, str]], fine: str) -> None:
-        """One status: the worst of the problems, all of them as its message, or ``fine`` where there are none."""
-        problems = list(problems)
-        status = DiagnosticStatus(name=self._name, hardware_id=values.get("device", ""))
-        status.level = bytes([max((level for level, _ in problems), default=0)])
-        status.message = "; ".join(text for _, text in problems) or fine
-        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
-        message = DiagnosticArray(status=[status])
+    def publish(self, reports: Iterable[Report]) -> None:
+        """A status for each report: of the worst problem's level, with all of them as its message."""
+        message = DiagnosticArray(status=[self._status(each) for each in reports])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)
+
+    def _status(self, report: Report) -> DiagnosticStatus:
+        status = DiagnosticStatus(name=f"{self._name}: {report.what}", hardware_id=report.values.get("device", ""))
+        status.level = bytes([max((level for level, _ in report.problems), default=0)])
+        status.message = "; ".join(text for _, text in report.problems) or report.fine
+        status.values = [KeyValue(key=key, value=value) for key, value in report.values.items()]
+        return status
 
 
 def _rate(times_s: deque[float]) -> float:

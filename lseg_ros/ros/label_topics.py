@@ -13,7 +13,6 @@ from std_msgs.msg import Header
 
 from lseg_ros.messages import fill_cloud, point_fields
 from lseg_ros.ros.qos import FRAME_QOS
-from lseg_ros.ros.topics import CLOUD_PREFIX
 from lseg_ros.structures import LabelCloud
 from lseg_ros.vocabulary import Label
 
@@ -23,10 +22,14 @@ _FAREWELL_S = 1.0  # what was published last still has to reach a subscriber tha
 
 
 class LabelTopics:
-    """Publishers of ``~/points/<slug>``. Its methods exclude each other by a lock that the caller holds."""
+    """Publishers of ``~/points/<slug>``. Its methods exclude each other by a lock that the caller holds.
 
-    def __init__(self, node: Node) -> None:
+    prefix: of the topics' names, before the slug.
+    """
+
+    def __init__(self, node: Node, prefix: str) -> None:
         self._node = node
+        self._prefix = prefix
         self._fields = point_fields(PointField)
         self._publishers: dict[str, Publisher] = {}
         self._leaving: list[tuple[float, Publisher]] = []
@@ -44,7 +47,7 @@ class LabelTopics:
             self._leaving.append((time.monotonic(), publisher))
         for slug in wanted:
             if slug not in self._publishers:
-                self._publishers[slug] = self._node.create_publisher(PointCloud2, CLOUD_PREFIX + slug, FRAME_QOS)
+                self._publishers[slug] = self._node.create_publisher(PointCloud2, self._prefix + slug, FRAME_QOS)
 
     def subscribed(self) -> bool:
         return any(each.get_subscription_count() for each in self._publishers.values())

@@ -1,4 +1,4 @@
-"""One slot between the executor, which must never wait, and the worker: the newest wins."""
+"""A slot for each camera between the executor, which must never wait, and the worker: the newest wins."""
 
 from __future__ import annotations
 
@@ -11,35 +11,38 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """Holds the newest item until it is taken. Any thread may put; one takes."""
+    """Holds the newest item of each sender until all are taken together. Any thread may put; one takes.
+
+    So nobody starves: who sends often pushes out only what is its own.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._item: T | None = None
+        self._items: dict[str, T] = {}
         self._closed = False
 
-    def put(self, item: T) -> bool:
-        """Leave an item; True where it pushed out an older one that nobody had taken."""
+    def put(self, sender: str, item: T) -> bool:
+        """Leave an item; True where it pushed out an older one of its sender that nobody had taken."""
         with self._condition:
-            pushed_out = self._item is not None
-            self._item = item
+            pushed_out = sender in self._items
+            self._items[sender] = item
             self._condition.notify()
         return pushed_out
 
-    def replace(self, item: T) -> bool:
-        """Leave an item instead of one that waits; False, and nothing done, where none does."""
+    def replace(self, sender: str, item: T) -> bool:
+        """Leave an item instead of one of its sender that waits; False, and nothing done, where none does."""
         with self._condition:
-            waits = self._item is not None
+            waits = sender in self._items
             if waits:
-                self._item = item
+                self._items[sender] = item
         return waits
 
-    def take(self) -> T | None:
-        """Wait for an item; None once the mailbox is closed."""
+    def take(self) -> dict[str, T] | None:
+        """Wait for an item and take all there are, by sender; None once the mailbox is closed."""
         with self._condition:
-            self._condition.wait_for(lambda: self._closed or self._item is not None)
-            item, self._item = self._item, None
-            return None if self._closed else item
+            self._condition.wait_for(lambda: self._closed or bool(self._items))
+            items, self._items = self._items, {}
+            return None if self._closed else items
 
     def close(self) -> None:
         """Let whoever waits go, and everyone who comes later."""

@@ -28,10 +28,14 @@ __all__ = ["Publishers"]
 
 
 class Publishers:
-    """The topics of a frame. Its methods exclude each other by a lock that the caller holds, ``wanted`` excepted."""
+    """The topics of a camera's frames. Methods exclude each other by a lock that the caller holds, but for ``wanted``.
 
-    def __init__(self, node: Node, on_mismatch: Callable[[str], None]) -> None:
+    camera: its name, "" where it is the only one. on_mismatch: called with a sentence about a subscriber's QoS.
+    """
+
+    def __init__(self, node: Node, camera: str, on_mismatch: Callable[[str], None]) -> None:
         self._node = node
+        self._camera = camera
         self._on_mismatch = on_mismatch
         self._mask = self._create(MASK, Image)
         self._confidence = self._create(CONFIDENCE, Image)
@@ -39,7 +43,7 @@ class Publishers:
         self._overlay = self._create(OVERLAY, Image)
         self._points = self._create(POINTS, PointCloud2)
         self._point_fields = point_fields(PointField, POINT_DTYPE)
-        self._clouds = LabelTopics(node)
+        self._clouds = LabelTopics(node, f"{POINTS.of(camera).name}/")
 
     def wanted(self) -> Want:
         """What someone subscribes to now, beside mask and confidence."""
@@ -83,12 +87,14 @@ class Publishers:
             self._node.destroy_publisher(each)
 
     def _create(self, topic: Topic, message_type: type) -> Publisher:
+        name = topic.of(self._camera).name
+
         def mismatch(_: Any) -> None:
             asked = "reliable or best effort, volatile"
-            self._on_mismatch(f"{topic.name}: a subscriber asks for a QoS that this topic does not offer ({asked})")
+            self._on_mismatch(f"{name}: a subscriber asks for a QoS that this topic does not offer ({asked})")
 
         events = PublisherEventCallbacks(incompatible_qos=mismatch)
         try:
-            return self._node.create_publisher(message_type, topic.name, FRAME_QOS, event_callbacks=events)
+            return self._node.create_publisher(message_type, name, FRAME_QOS, event_callbacks=events)
         except UnsupportedEventTypeError:  # a middleware that cannot tell, or knows no mismatch
-            return self._node.create_publisher(message_type, topic.name, FRAME_QOS)
+            return self._node.create_publisher(message_type, name, FRAME_QOS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, NamedTuple
+from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -12,13 +12,13 @@ from rclpy.parameter import Parameter
 
 from lseg_ros.pipeline import Pipeline, PipelineConfig, Segmenter, SegmenterConfig
 from lseg_ros.ros.announcement import Announcement
-from lseg_ros.ros.diagnostics import Diagnostics, Statistics
+from lseg_ros.ros.camera import Camera
+from lseg_ros.ros.diagnostics import Diagnostics
 from lseg_ros.ros.label_set import LabelSet
 from lseg_ros.ros.log_forwarding import LogForwarding
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig, changed, declare, read
-from lseg_ros.ros.publishers import Publishers
-from lseg_ros.ros.subscriptions import CameraSubscriptions, RawImage
+from lseg_ros.ros.subscriptions import RawImage
 from lseg_ros.ros.topics import SET_LABELS
 from lseg_ros.ros.vocabulary_message import vocabulary_message
 from lseg_ros.ros.worker import Live, Worker
@@ -28,13 +28,6 @@ from lseg_ros.vocabulary import Vocabulary
 __all__ = ["SegmentationNode"]
 
 _WARM_UP_SIZE = (480, 640)
-
-
-class Outlets(NamedTuple):
-    """What is published on while configured; whoever uses it holds the lock between frames."""
-
-    publishers: Publishers
-    announcement: Announcement
 
 
 class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to mypy
@@ -52,11 +45,10 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         self._segmenter_config = read(self, SegmenterConfig)
         self._pipeline_config = read(self, PipelineConfig)
         self._labels = LabelSet(Vocabulary.of(self._config.labels, prompt_templates=self._config.prompt_templates))
-        self._statistics = Statistics()
-        self._between_frames = threading.Lock()
+        self._cameras = tuple(Camera(self, name, lambda: self._config) for name in self._config.cameras or ("",))
+        self._between_frames = threading.Lock()  # for whoever publishes, or changes what is published
         self._pipeline: Pipeline | None = None  # while configured
-        self._outlets: Outlets | None = None  # while configured
-        self._camera: CameraSubscriptions | None = None  # while active
+        self._announcement: Announcement | None = None  # while configured
         self._worker: Worker | None = None  # while active
         self._pending: tuple[NodeConfig, SegmenterConfig, PipelineConfig] | None = None
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -64,7 +56,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         if self._post_set:
             self.add_post_set_parameters_callback(lambda parameters: self._apply_parameters())
         self.create_service(SetLabels, SET_LABELS.name, self._set_labels)
-        self._diagnostics = Diagnostics(self, "segmentation")
+        self._diagnostics = Diagnostics(self)
         self.create_timer(1.0, self._every_second, callback_group=MutuallyExclusiveCallbackGroup())
 
     def autostart(self) -> bool:
@@ -79,29 +71,28 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         try:
             segmenter = Segmenter(self._segmenter_config)
             self._labels.encode_with(segmenter)
-            segmenter.warm_up(*_WARM_UP_SIZE)
+            segmenter.warm_up(*_WARM_UP_SIZE, most=len(self._cameras))
         except (ValueError, OSError, RuntimeError, ImportError) as error:  # RuntimeError: also out of memory
             self.get_logger().error(f"cannot configure: {error}")
             self._labels.encode_with(None)
             return TransitionCallbackReturn.FAILURE
         self._pipeline = Pipeline(segmenter, self._pipeline_config)
-        publishers = Publishers(self, lambda text: self._statistics.problem("QoS", text, last_s=60.0))
-        self._outlets = Outlets(publishers, Announcement(self, self._segmenter_config.checkpoint))
+        with self._between_frames:
+            for camera in self._cameras:
+                camera.open()
+            self._announcement = Announcement(self, self._segmenter_config.checkpoint, self._config.cameras)
         self._go_live()
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe to the camera and start the worker."""
-        assert self._pipeline is not None and self._outlets is not None  # the lifecycle sees to it
+        """Subscribe to the cameras and start the worker."""
+        assert self._pipeline is not None  # the lifecycle sees to it
         with self._between_frames:
             self._tell()  # before the first mask
         mailbox: Mailbox[RawImage] = Mailbox()
-        camera = CameraSubscriptions(self, mailbox, self._statistics, self._config)
-        publishers, live = self._outlets.publishers, self._live()
-        self._worker = Worker(
-            self, self._pipeline, live, camera, mailbox, publishers, self._between_frames, self._statistics
-        )
-        self._camera = camera
+        for camera in self._cameras:
+            camera.subscribe(mailbox)
+        self._worker = Worker(self._pipeline, self._live(), self._cameras, mailbox, self._between_frames)
         self.get_logger().info(f"looking for {', '.join(self._labels.vocabulary.names)}")
         return super().on_activate(state)
 
@@ -155,19 +146,17 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         """Let the next frame be made with the settings and the labels as they are now."""
         with self._between_frames:
             self._labels.commit()
-            if self._pipeline is not None and self._outlets is not None:
+            if self._pipeline is not None:
                 self._pipeline.config = self._pipeline_config
-                labels = self._pipeline_config.labels_with_cloud(self._labels.vocabulary)
-                self._outlets.publishers.set_labels(labels)
-            if self._camera is not None and self._worker is not None:
-                self._camera.config = self._config
+            for camera in self._cameras:
+                camera.set_labels(self._pipeline_config.labels_with_cloud(self._labels.vocabulary))
+            if self._worker is not None:
                 self._worker.live = self._live()
                 self._tell()
 
     def _live(self) -> Live:
         assert self._labels.encoded is not None  # while configured
-        threshold = self._segmenter_config.unlabeled_threshold
-        return Live(self._labels.encoded, threshold, self._config.max_frame_age_s)
+        return Live(self._labels.encoded, self._segmenter_config.unlabeled_threshold)
 
     def _set_labels(self, request: SetLabels.Request, response: SetLabels.Response) -> SetLabels.Response:
         """The service's way to the parameter ``labels``, which so always says what is live."""
@@ -183,38 +172,36 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
 
     def _tell(self) -> None:
         """Tell the words, where they are new; needs the lock between frames."""
-        if self._outlets is not None:
+        if self._announcement is not None:
             stamp = self.get_clock().now().to_msg()
             grace_s, threshold = self._config.retire_grace_s, self._segmenter_config.unlabeled_threshold
-            self._outlets.announcement.tell(self._labels.vocabulary, stamp, grace_s, threshold)
+            self._announcement.tell(self._labels.vocabulary, stamp, grace_s, threshold)
 
     def _every_second(self) -> None:
-        camera = self._camera
         with self._between_frames:
-            if camera is not None:
+            if self._worker is not None:
                 self._tell()  # that labels which were retired are now forgotten
-            if self._outlets is not None:
-                self._outlets.publishers.sweep()
-        problems = self._statistics.problems()
-        if camera is not None and not self._statistics.receiving():
-            problems.insert(0, (1, camera.advice()))
+            for camera in self._cameras:
+                camera.sweep()
         vocabulary = self._labels.vocabulary
         values = {"labels": str(len(vocabulary)), "vocabulary epoch": str(vocabulary.epoch)}
-        if self._pipeline is not None:
-            values["device"] = str(self._pipeline.segmenter.device)
-        rate = f"{self._statistics.rate_hz():.1f} Hz"
-        self._diagnostics.publish(values | self._statistics.values(), problems, rate if camera else "not active")
+        pipeline = self._pipeline
+        if pipeline is not None:
+            values["device"] = str(pipeline.segmenter.device)
+        self._diagnostics.publish(camera.report(values) for camera in self._cameras)
 
     def _stop(self) -> None:
-        if self._camera is not None and self._worker is not None:
+        if self._worker is not None:
             self._worker.stop()
-            self._camera.destroy()
-        self._camera = self._worker = None
+        for camera in self._cameras:
+            camera.unsubscribe()
+        self._worker = None
 
     def _close(self) -> None:
         with self._between_frames:
-            if self._outlets is not None:
-                self._outlets.publishers.destroy()
-                self._outlets.announcement.destroy()
-            self._outlets = self._pipeline = None
+            for camera in self._cameras:
+                camera.close()
+            if self._announcement is not None:
+                self._announcement.destroy()
+            self._announcement = self._pipeline = None
         self._labels.encode_with(None)

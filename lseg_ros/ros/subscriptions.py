@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,21 +38,30 @@ class RawImage:
 
 
 class CameraSubscriptions:
-    """rgb, depth and camera_info. Callbacks only store: the newest image in the mailbox, the rest to be matched.
+    """rgb, depth and camera_info of a camera. Callbacks only store: the newest image in the mailbox, the rest beside.
 
-    ``config`` may be replaced by any thread.
+    camera: its name, "" where it is the only one. config: called for the settings that hold now.
     """
 
-    def __init__(self, node: Node, mailbox: Mailbox[RawImage], statistics: Statistics, config: NodeConfig) -> None:
-        self.config = config
+    def __init__(
+        self,
+        node: Node,
+        camera: str,
+        mailbox: Mailbox[RawImage],
+        statistics: Statistics,
+        config: Callable[[], NodeConfig],
+    ) -> None:
         self._node = node
+        self._camera = camera
         self._mailbox = mailbox
         self._statistics = statistics
+        self._config = config
         self._next_s = 0.0  # when max_rate_hz lets the next image in
         self._depth: Companion[bytes] = Companion()
         self._info: Companion[bytes] = Companion()
-        compressed = config.image_transport == "compressed"
-        self._image_topic = IMAGE_COMPRESSED if compressed else IMAGE
+        compressed = config().image_transport == "compressed"
+        self._image_topic = (IMAGE_COMPRESSED if compressed else IMAGE).of(camera)
+        self._depth_topic, self._info_topic = DEPTH.of(camera), INFO.of(camera)
         self._image_type = CompressedImage if compressed else Image
         group = MutuallyExclusiveCallbackGroup()  # apart from callbacks that take long
         self._subscriptions = [
@@ -66,19 +76,19 @@ class CameraSubscriptions:
             )
             for message_type, topic, callback, depth in (
                 (self._image_type, self._image_topic, self._on_image, 2),
-                (Image, DEPTH, lambda data: self._depth.add(stamp_of(data), data), 5),
-                (CameraInfo, INFO, lambda data: self._info.add(stamp_of(data), data), 5),
+                (Image, self._depth_topic, lambda data: self._depth.add(stamp_of(data), data), 5),
+                (CameraInfo, self._info_topic, lambda data: self._info.add(stamp_of(data), data), 5),
             )
         ]
 
     def depth_of(self, image: RawImage) -> Image | None:
         """The depth that belongs to an image, waiting a little where it may still be on its way; None without one."""
-        data = self._match(self._depth, DEPTH, image)
+        data = self._match(self._depth, self._depth_topic, image)
         return None if data is None else deserialize_message(data, Image)
 
     def camera_info_of(self, image: RawImage) -> CameraInfo | None:
         """Like ``depth_of``."""
-        data = self._match(self._info, INFO, image)
+        data = self._match(self._info, self._info_topic, image)
         return None if data is None else deserialize_message(data, CameraInfo)
 
     def destroy(self) -> None:
@@ -96,22 +106,25 @@ class CameraSubscriptions:
         now_s = time.monotonic()
         self._statistics.received(now_s)
         image = RawImage(data, self._image_type, stamp_of(data), now_s)
-        rate_hz = self.config.max_rate_hz
+        rate_hz = self._config().max_rate_hz
         if rate_hz > 0 and now_s < self._next_s:
             # One that waits for the worker must not grow old meanwhile: its depth would be forgotten.
-            self._statistics.dropped("newer image came" if self._mailbox.replace(image) else "over max_rate_hz")
+            replaced = self._mailbox.replace(self._camera, image)
+            self._statistics.dropped("newer image came" if replaced else "over max_rate_hz")
             return
         if rate_hz > 0:
             # From when it was due, not from now: else 10 Hz of 30 would often become every fourth and not every third.
             self._next_s = max(self._next_s + 1 / rate_hz, now_s)
-        if self._mailbox.put(image):
+        if self._mailbox.put(self._camera, image):
             self._statistics.dropped("newer image came")
 
     def _match(self, companion: Companion[bytes], topic: Topic, image: RawImage) -> bytes | None:
-        slop_s = self.config.sync_slop_s
+        slop_s = self._config().sync_slop_s
         name = self._node.resolve_topic_name(topic.name)
         published = self._node.count_publishers(name) > 0
-        match = companion.match(image.stamp_ns, round(slop_s * 1e9), patience_s=slop_s if published else 0.0)
+        # Since the image came, and not from now: cameras wait at the same time and not one after the other.
+        patience_s = image.arrived_s + slop_s - time.monotonic() if published else 0.0
+        match = companion.match(image.stamp_ns, round(slop_s * 1e9), patience_s)
         if match.item is not None:
             return match.item
         self._statistics.missed(topic.name)

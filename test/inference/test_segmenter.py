@@ -94,6 +94,29 @@ class TestSegment:
         assert same.mean() > 0.99
 
 
+class TestEmbedAll:
+    def test_each_image_of_a_batch_gives_what_it_gives_alone(self, segmenter: Segmenter) -> None:
+        sizes = [(96, 128), (64, 64), (90, 120), (96, 128), (64, 64)]  # 90x120 is padded to the input of 96x128
+        images = [picture(*size, seed) for seed, size in enumerate(sizes)]
+        for image, together in zip(images, segmenter.embed_all(images)):
+            alone = segmenter.embed(image)
+            assert (together.size, together.filled) == (alone.size, alone.filled) == (image.shape[:2],) * 2
+            assert together.pixels.shape == alone.pixels.shape
+            assert torch.allclose(together.pixels, alone.pixels, atol=1e-5)
+
+    def test_images_of_one_input_size_are_one_batch(
+        self, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        batches: list[tuple[int, ...]] = []
+        encode_image = segmenter._encode_image
+        monkeypatch.setattr(segmenter, "_encode_image", lambda x: batches.append(tuple(x.shape)) or encode_image(x))
+        segmenter.embed_all([picture(96, 128), picture(64, 64), picture(90, 120)])
+        assert batches == [(2, 3, 96, 128), (1, 3, 64, 64)]
+
+    def test_of_no_image_there_is_nothing(self, segmenter: Segmenter) -> None:
+        assert segmenter.embed_all([]) == []
+
+
 class TestEncode:
     def test_synonyms_are_averaged_and_normalised_again(self, segmenter: Segmenter) -> None:
         encoded = segmenter.encode(WORDS)
@@ -137,6 +160,7 @@ class TestEncode:
 class TestConfig:
     def test_warm_up_runs_any_size(self, segmenter: Segmenter) -> None:
         segmenter.warm_up(50, 70)
+        segmenter.warm_up(50, 70, most=3)
 
     @pytest.mark.parametrize("device", ["tpu", "cuda:99", "gpu"])
     def test_a_device_that_is_not_there_is_refused(self, checkpoint: str, device: str) -> None:

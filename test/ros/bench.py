@@ -19,17 +19,22 @@ FRAME_ID = "camera_optical_frame"
 
 
 class Bench:
-    """Publishes what a test wants published, and reads what the node at ``NODE`` says."""
+    """Publishes what a test wants published, and reads what the node at ``node_name`` says.
 
-    def __init__(self, consumer: Consumer, process: Process) -> None:
+    camera: "" for a node of one camera, else "/" and the name of one of its cameras.
+    """
+
+    def __init__(self, consumer: Consumer, process: Process, namespace: str = BENCH, camera: str = "") -> None:
         self.consumer = consumer
         self.process = process
+        self.node_name = f"{namespace}/lseg"
+        self.status = f"{self.node_name.lstrip('/')}: {camera.lstrip('/') or 'segmentation'}"
         node = consumer.node
-        self._image = node.create_publisher(Image, f"{BENCH}/rgb/image", RELIABLE)
-        self._depth = node.create_publisher(Image, f"{BENCH}/depth/image", RELIABLE)
-        self._info = node.create_publisher(CameraInfo, f"{BENCH}/rgb/camera_info", RELIABLE)
+        self._image = node.create_publisher(Image, f"{namespace}{camera}/rgb/image", RELIABLE)
+        self._depth = node.create_publisher(Image, f"{namespace}{camera}/depth/image", RELIABLE)
+        self._info = node.create_publisher(CameraInfo, f"{namespace}{camera}/rgb/camera_info", RELIABLE)
         self._diagnostics = consumer.listen(DiagnosticArray, "/diagnostics")
-        self.mask = consumer.listen(Image, f"{NODE}/mask")
+        self.mask = consumer.listen(Image, f"{self.node_name}{camera}/mask")
 
     def begin(self) -> None:
         """Forget what was said and seen so far."""
@@ -38,10 +43,10 @@ class Bench:
 
     def activate(self) -> None:
         """Bring the node to the state active, from whatever it is in."""
-        if self.consumer.state(NODE) == "unconfigured":
-            assert self.consumer.transition("configure", NODE), self.process.output
-        if self.consumer.state(NODE) == "inactive":
-            assert self.consumer.transition("activate", NODE), self.process.output
+        if self.consumer.state(self.node_name) == "unconfigured":
+            assert self.consumer.transition("configure", self.node_name), self.process.output
+        if self.consumer.state(self.node_name) == "inactive":
+            assert self.consumer.transition("activate", self.node_name), self.process.output
         until(lambda: self._image.get_subscription_count(), 10, "the node does not subscribe")
 
     def header(self, frame_id: str = FRAME_ID, later_s: float = 0.0) -> Header:
@@ -73,11 +78,12 @@ class Bench:
 
     def complaint(self, text: str, timeout_s: float = 10.0) -> Any:
         """A status since ``begin`` that has a text in its message."""
-        return until(lambda: next((each for each in self._statuses() if text in each.message), None), timeout_s, text)
+        return until(lambda: next((each for each in self.statuses() if text in each.message), None), timeout_s, text)
 
-    def _statuses(self) -> list[Any]:
+    def statuses(self) -> list[Any]:
+        """What diagnostics said since ``begin``."""
         statuses = [each for message in list(self._diagnostics.messages) for each in message.status]
-        return [each for each in statuses if each.name.startswith(NODE.lstrip("/"))]
+        return [each for each in statuses if each.name == self.status]
 
 
 def image(header: Header, encoding: str = "rgb8", height: int = 48, width: int = 64, pad: int = 0) -> Image:

@@ -1,0 +1,156 @@
+"""One camera of the node: what comes from it, what goes out for it, and how it is doing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from lseg_ros.pipeline import EmbeddedFrame, EncodedVocabulary, Products, Want
+from lseg_ros.ros.assembly import assemble
+from lseg_ros.ros.diagnostics import Report, Statistics
+from lseg_ros.ros.mailbox import Mailbox
+from lseg_ros.ros.parameters import NodeConfig
+from lseg_ros.ros.publishers import Publishers
+from lseg_ros.ros.subscriptions import CameraSubscriptions, RawImage
+from lseg_ros.structures import Frame
+from lseg_ros.vocabulary import Label
+
+__all__ = ["Camera", "Seen", "Shot"]
+
+_IMPLAUSIBLE_AGE_S = 10.0
+_CLOUDS = Want.POINTS | Want.LABEL_CLOUDS
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """An image whose turn has come, with all that belongs to it.
+
+    camera_info: of the image, or None where it is not known. want: what someone subscribes to. arrived_s: when the
+    image came (monotonic).
+    """
+
+    frame: Frame
+    header: Header
+    camera_info: CameraInfo | None
+    want: Want
+    arrived_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A frame that went out: its header, what the network made of it, and the words that it was asked for."""
+
+    header: Header
+    embedded: EmbeddedFrame
+    encoded: EncodedVocabulary
+
+
+class Camera:
+    """Opened when the node is configured and subscribed while it is active; what it counts is for the node's life.
+
+    name: "" where it is the only one, whose topics have no prefix. config: called for the settings that hold now.
+    ``open`` to ``sweep`` and ``publish`` exclude each other by a lock that the caller holds. ``seen`` is the last
+    frame that went out, for any thread to read.
+    """
+
+    def __init__(self, node: Node, name: str, config: Callable[[], NodeConfig]) -> None:
+        self.name = name
+        self.statistics = Statistics()
+        self.seen: Seen | None = None
+        self._node = node
+        self._config = config
+        self._publishers: Publishers | None = None  # while open
+        self._subscriptions: CameraSubscriptions | None = None  # while subscribed
+
+    def open(self) -> None:
+        """Have the topics of what goes out."""
+        self._publishers = Publishers(
+            self._node, self.name, lambda text: self.statistics.problem("QoS", text, last_s=60.0)
+        )
+
+    def set_labels(self, labels: Iterable[Label]) -> None:
+        """Have a cloud topic for each of these labels, while open."""
+        if self._publishers is not None:
+            self._publishers.set_labels(labels)
+
+    def sweep(self) -> None:
+        """Take away the topics of labels that are gone."""
+        if self._publishers is not None:
+            self._publishers.sweep()
+
+    def close(self) -> None:
+        """Take away what ``open`` made, and forget the last frame."""
+        if self._publishers is not None:
+            self._publishers.destroy()
+        self._publishers = self.seen = None
+
+    def subscribe(self, mailbox: Mailbox[RawImage]) -> None:
+        """Let images come, the newest into the mailbox under the camera's name."""
+        self._subscriptions = CameraSubscriptions(self._node, self.name, mailbox, self.statistics, self._config)
+
+    def unsubscribe(self) -> None:
+        if self._subscriptions is not None:
+            self._subscriptions.destroy()
+        self._subscriptions = None
+
+    def shot(self, image: RawImage) -> Shot | None:
+        """An image as it came -> what is to be processed, while open and subscribed; None where it is too old.
+
+        Waits a little for depth and camera_info that may be on their way. Raises ValueError like ``assemble``.
+        """
+        assert self._publishers is not None and self._subscriptions is not None
+        if self._is_stale(image.stamp_ns):
+            return None
+        message = image.message()
+        want = self._publishers.wanted()
+        camera_info = self._subscriptions.camera_info_of(image)
+        depth = self._subscriptions.depth_of(image) if want & _CLOUDS else None
+        frame, problems = assemble(message, depth, camera_info)
+        for topic, problem in problems.items():
+            self.statistics.problem(topic.of(self.name).name, problem)
+        return Shot(frame, message.header, camera_info, want, image.arrived_s)
+
+    def publish(self, shot: Shot, products: Products) -> None:
+        """Send what was made of a shot, while open."""
+        assert self._publishers is not None
+        self._publishers.publish(products, shot.header, shot.camera_info)
+        now_s, age_s = time.monotonic(), self._age_s(shot.frame.stamp_ns)
+        self.statistics.processed(now_s, now_s - shot.arrived_s, age_s, products.stage_ms)
+
+    def failed(self, error: Exception) -> None:
+        """Say that an image could not be processed, and why."""
+        reason = f"{type(error).__name__}: {error}"
+        self.statistics.dropped("could not be processed")
+        self.statistics.problem("frame", reason, error=True)
+        of_whom = f" of {self.name}" if self.name else ""
+        text = f"a frame{of_whom} could not be processed: {reason}"
+        self._node.get_logger().error(text, throttle_duration_sec=5.0)
+
+    def report(self, of_node: Mapping[str, str]) -> Report:
+        """How the camera is doing; of_node: values to tell beside its own."""
+        problems, subscriptions = self.statistics.problems(), self._subscriptions
+        if subscriptions is not None and not self.statistics.receiving():
+            problems.insert(0, (1, subscriptions.advice()))
+        rate = f"{self.statistics.rate_hz():.1f} Hz"
+        values = {**of_node, **self.statistics.values()}
+        return Report(self.name or "segmentation", values, problems, rate if subscriptions else "not active")
+
+    def _is_stale(self, stamp_ns: int) -> bool:
+        age_s, limit_s = self._age_s(stamp_ns), self._config().max_frame_age_s
+        stale = 0 < limit_s < age_s
+        if stale:
+            self.statistics.dropped("older than max_frame_age_s")
+        if stale or abs(age_s) > _IMPLAUSIBLE_AGE_S:
+            clock = "simulated" if self._node.get_parameter("use_sim_time").value else "system"
+            advice = "set use_sim_time" if clock == "system" else "is /clock published, and needed?"
+            text = f"stamps are {age_s:.1f} s behind the {clock} clock; for a recording or a simulation: {advice}"
+            self.statistics.problem("stamps", text)
+        return stale
+
+    def _age_s(self, stamp_ns: int) -> float:
+        return (self._node.get_clock().now().nanoseconds - stamp_ns) / 1e9

@@ -1,0 +1,190 @@
+"""Several cameras in one node: each as if it were the only one, and none at the cost of another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from lseg_ros.msg import Vocabulary
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from lseg_ros.ros.topics import check_cameras
+from test.ros.bench import Bench, camera_info, depth, image
+from test.ros.consumer import LATCHED, Consumer, pixels_of, points_of, until
+from test.ros.processes import Process
+
+NAMESPACE = "/rig"
+NODE = f"{NAMESPACE}/lseg"
+Rig = dict[str, Bench]
+
+
+@pytest.fixture(scope="module")
+def rig(consumer: Consumer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """An active node with the cameras front and rear, and both in the test's hands."""
+    log = tmp_path_factory.mktemp("rig") / "node.log"
+    settings = {"cameras": ["front", "rear"], "labels": ["floor", "wall", "chair"]}
+    with Process("lseg_node", log, "-r", f"__ns:={NAMESPACE}", **settings) as node:
+        benches = {name: Bench(consumer, node, NAMESPACE, f"/{name}") for name in ("front", "rear")}
+        until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
+        assert node.alive, node.output
+        for bench in benches.values():
+            bench.activate()
+        yield benches
+        assert node.alive, f"the node died: {node.output}"
+        assert "Traceback" not in node.output
+
+
+@pytest.fixture(autouse=True)
+def begin(request: pytest.FixtureRequest) -> None:
+    if "rig" in request.fixturenames:
+        for bench in request.getfixturevalue("rig").values():
+            bench.begin()
+
+
+def test_every_topic_is_under_the_name_of_its_camera_and_the_words_are_the_nodes_too(rig: Rig, consumer: Consumer):
+    def outputs() -> set[str]:
+        return {name for name, _ in consumer.node.get_topic_names_and_types() if name.startswith(f"{NODE}/")}
+
+    each = {"mask", "confidence", "camera_info", "overlay", "points", "points/floor", "points/chair", "vocabulary"}
+    expected = {f"{NODE}/{camera}/{topic}" for camera in rig for topic in each} | {f"{NODE}/vocabulary"}
+    until(lambda: expected <= outputs(), 10, "not every topic is there")
+    assert not {f"{NODE}/mask", f"{NODE}/points"} & outputs()
+    told = [consumer.live_vocabulary(node) for node in (NODE, *(f"{NODE}/{camera}" for camera in rig))]
+    assert told[0] == told[1] == told[2]
+
+
+def test_each_camera_has_its_own_masks_and_clouds(rig: Rig, consumer: Consumer):
+    clouds = {name: consumer.listen(PointCloud2, f"{NODE}/{name}/points") for name in rig}
+    infos = {name: consumer.listen(CameraInfo, f"{NODE}/{name}/camera_info") for name in rig}
+    until(lambda: all(consumer.node.count_subscribers(f"{NODE}/{name}/points") for name in rig), 5)
+    headers = {name: bench.header(f"{name}_optical_frame") for name, bench in rig.items()}
+    metres = {"front": 2.0, "rear": 5.0}
+    for name, bench in rig.items():
+        header = headers[name]
+        wall = depth(header, metres[name])
+        assert bench.mask_of(image=image(header), depth=wall, info=camera_info(header)).header == header
+    for listener in (*clouds.values(), *infos.values()):
+        until(lambda heard=listener: heard.messages, 10, "no cloud or camera_info")
+    for name in rig:
+        assert {message.header.frame_id for message in clouds[name].messages} == {f"{name}_optical_frame"}
+        assert np.allclose(points_of(clouds[name].messages[-1])["z"], metres[name])
+        assert infos[name].messages[-1].header == headers[name]
+
+
+def test_images_of_one_stamp_and_of_several_sizes_all_get_their_masks(rig: Rig):
+    header = rig["front"].header()
+    sizes = {"front": (48, 64), "rear": (64, 48)}
+    for name, bench in rig.items():
+        bench.send(image=image(header, "rgb8", *sizes[name]))
+    for name, bench in rig.items():
+        mask = bench.mask_of(image=image(header, "rgb8", *sizes[name]))
+        assert (mask.height, mask.width) == sizes[name]
+
+
+@pytest.mark.parametrize("bad", [{"encoding": "octarine8"}, {"height": 16}], ids=["before", "in the batch"])
+def test_a_bad_frame_costs_the_other_cameras_nothing(rig: Rig, bad: dict[str, object]):
+    front, rear = rig["front"], rig["rear"]
+    stop = threading.Event()
+
+    def send_bad() -> None:
+        while not stop.wait(0.02):
+            front.send(image=image(front.header(), **bad))
+
+    sender = threading.Thread(target=send_bad)
+    sender.start()
+    try:
+        status = front.complaint("octarine8" if "encoding" in bad else "at least 32x32 pixels")
+        for _ in range(5):
+            rear.mask_of(image=image(rear.header()))
+    finally:
+        stop.set()
+        sender.join()
+    assert status.level == b"\x02"
+    assert all(each.level != b"\x02" for each in rear.statuses())
+    assert front.mask_of(image=image(front.header()))
+
+
+def test_a_quick_camera_starves_no_slow_one(rig: Rig):
+    """Between an image of the slow camera and its mask the quick one gets few, though it sends more than go through."""
+    front, rear = rig["front"], rig["rear"]
+    stop = threading.Event()
+
+    def flood() -> None:
+        picture = image(front.header())
+        while not stop.wait(0.005):
+            picture.header = front.header()
+            front.send(image=picture)
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    try:
+        until(lambda: len(front.mask.messages) > 3, 20)
+        waits = []
+        for _ in range(9):
+            before = len(front.mask.messages)
+            rear.mask_of(image=image(rear.header()))
+            waits.append(len(front.mask.messages) - before)
+    finally:
+        stop.set()
+        flooding.join()
+    assert sorted(waits)[len(waits) // 2] <= 2, waits
+
+
+def test_each_camera_has_a_status_of_its_own(rig: Rig):
+    front, rear = rig["front"], rig["rear"]
+    front.mask_of(image=image(front.header()))
+    rear.complaint(f"{NAMESPACE}/rear/rgb/image")
+    status = until(lambda: next((s for s in front.statuses() if s.values), None), 5)
+    assert "rear" not in status.message
+    assert {"labels", "device", "frames processed"} <= {each.key for each in status.values}
+
+
+def test_a_change_of_words_reaches_every_camera_before_its_next_mask(rig: Rig, consumer: Consumer):
+    order: dict[str, list[object]] = {name: [] for name in rig}
+    for name in rig:
+        consumer.listen(Vocabulary, f"{NODE}/{name}/vocabulary", LATCHED, order[name].append)
+        consumer.listen(Image, f"{NODE}/{name}/mask", callback=order[name].append)
+    until(lambda: all(order.values()), 10, "no vocabulary for a late joiner")
+    vocabulary = consumer.set_labels(["lamp", "rug"], node=NODE).vocabulary
+    ids = {0, *(label.id for label in vocabulary.labels)}
+    for bench in rig.values():
+        assert set(np.unique(pixels_of(bench.mask_of(image=image(bench.header()))))) <= ids
+    for heard in order.values():
+        until(lambda heard=heard: isinstance(heard[-1], Image), 10)
+        told = [index for index, each in enumerate(heard) if isinstance(each, Vocabulary)]
+        assert heard[told[-1]].epoch == vocabulary.epoch
+        assert isinstance(heard[told[-1] + 1], Image)
+    for name in rig:
+        until(lambda topic=f"{NODE}/{name}/points/rug": consumer.node.count_publishers(topic) == 1, 5)
+    consumer.set_labels(["floor", "wall", "chair"], node=NODE)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["front", ""], "cameras: expected names of letters, .* got ''"),
+        (["2nd"], "got '2nd'"),
+        (["front left"], "got 'front left'"),
+        (["front/left"], "got 'front/left'"),
+        (["a__b"], "got 'a__b'"),
+        (["_hidden"], "got '_hidden'"),
+        (["front", "rear", "front"], "expected every name once, got 'front' twice"),
+        (["points"], r"the node's own topics leave free, got 'points' \(~/points\)"),
+        (["set_labels"], "got 'set_labels'"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(names: list[str], sentence: str):
+    with pytest.raises(ValueError, match=sentence):
+        check_cameras(names)
+
+
+def test_names_that_a_robot_has_are_fine():
+    check_cameras(["front", "rear_left", "cam2", "Tool0"])
+
+
+def test_a_node_with_a_name_that_cannot_be_says_so_and_does_not_start(tmp_path):
+    with Process("lseg_node", tmp_path / "log", cameras=["front", "front"]) as node:
+        assert node.wait(60) == 1
+    assert "expected every name once, got 'front' twice" in node.output
