@@ -31,7 +31,7 @@ OPTICAL = ["--roll", "-1.5707963", "--pitch", "0", "--yaw", "-1.5707963"]
 
 def generate_launch_description():
     topics = {"image": "rgb/image", "camera_info": "rgb/camera_info", "depth": "depth/image"}
-    passed_on = (*topics, "labels", "checkpoint", "device")
+    passed_on = (*topics, "labels", "checkpoint", "device", "use_sim_time")
     return LaunchDescription(
         [
             DeclareLaunchArgument(
@@ -55,6 +55,7 @@ def generate_launch_description():
             DeclareLaunchArgument("costmap_file", default_value="", description="parameters instead of the layer's"),
             DeclareLaunchArgument("global_frame", default_value="odom", description="frame of the costmap"),
             DeclareLaunchArgument("robot_base_frame", default_value="base_link", description="frame of the robot"),
+            DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
             DeclareLaunchArgument("rviz", default_value="false", description="show costmap and clouds in RViz"),
             OpaqueFunction(function=_costmap),
             *_synthetic_robot(),
@@ -101,20 +102,21 @@ def _costmap(context):
         raise RuntimeError(f"layer:={layer} needs {', '.join(missing)}, not installed here: {_advice(missing)}")
     parameters = LaunchConfiguration("costmap_file").perform(context) or str(SHARE / "config" / f"nav2_{layer}.yaml")
     frames = {name: LaunchConfiguration(name) for name in ("global_frame", "robot_base_frame")}
+    use_sim_time = {"use_sim_time": LaunchConfiguration("use_sim_time")}
     # Humble's costmap puts itself into a namespace of its own.
     name = "costmap/costmap" if os.environ.get("ROS_DISTRO") == "humble" else "costmap"
     return [
         Node(
             package="nav2_costmap_2d",
             executable="nav2_costmap_2d",
-            parameters=[parameters, frames],
+            parameters=[parameters, frames, use_sim_time],
             output="screen",
         ),
         Node(
             package="nav2_lifecycle_manager",
             executable="lifecycle_manager",
             name="lifecycle_manager_costmap",
-            parameters=[{"node_names": [name], "autostart": True, "bond_timeout": 0.0}],
+            parameters=[use_sim_time, {"node_names": [name], "autostart": True, "bond_timeout": 0.0}],
             output="screen",
         ),
     ]
