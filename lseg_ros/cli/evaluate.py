@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from lseg_ros.evaluation import EvaluationConfig, evaluate
 
 __all__ = ["SETTINGS", "run"]
@@ -10,6 +12,8 @@ SETTINGS = EvaluationConfig
 
 
 def run(settings: EvaluationConfig) -> int:
-    """Score and print the table; the JSON file, where one is named, is for machines."""
-    print(evaluate(settings).table())
+    """Score and print the table, once where torchrun started several; the JSON file is for machines."""
+    result = evaluate(settings)
+    if os.environ.get("RANK", "0") == "0":
+        print(result.table())
     return 0

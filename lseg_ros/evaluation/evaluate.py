@@ -2,91 +2,146 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
-import numpy as np
-import torch
+import cv2
 from tqdm import tqdm
 
-from lseg_ros.datasets import LabeledImages, SyntheticScenes
+import lseg_ros
+from lseg_ros.datasets import DatasetConfig, SyntheticScenes, open_dataset, open_episodes
+from lseg_ros.evaluation.classifier import Classifier
 from lseg_ros.evaluation.color_baseline import ColorBaseline
-from lseg_ros.evaluation.scores import Confusion, Scores
-from lseg_ros.inference import Segmenter, SegmenterConfig
-from lseg_ros.settings import check, setting
-from lseg_ros.vocabulary import Vocabulary
+from lseg_ros.evaluation.config import EvaluationConfig
+from lseg_ros.evaluation.partial_counts import PartialCounts
+from lseg_ros.evaluation.processes import Process, processes
+from lseg_ros.evaluation.tasks import EpisodeTask, Evaluation, ImageTask, Samples, Task
 
-__all__ = ["Evaluation", "EvaluationConfig", "evaluate"]
+__all__ = ["evaluate"]
 
 _LOG = logging.getLogger(__name__)
+_OUTSIDE = ("json", "picture", "resume", "save_every_s", "device", "cpu_threads")  # settings that change no count
 
-
-@dataclass(frozen=True)
-class EvaluationConfig:
-    """What to score, and on what."""
-
-    preset: str = setting("demo", "preset or checkpoint file to score")
-    dataset: str = setting("synthetic", "data set", choices=("synthetic",))
-    frames: int = setting(200, "scenes of the synthetic set", minimum=1)
-    seed: int = setting(7, "seed of the synthetic set; no seed shows a scene that training showed", minimum=0)
-    width: int = setting(320, "image width of the synthetic set", unit="px", minimum=32)
-    height: int = setting(240, "image height of the synthetic set", unit="px", minimum=32)
-    json: str = setting("", "file to write the scores to")
-    color_baseline: bool = setting(True, "also score a classifier of single pixels by colour, on the same images")
-
-    def __post_init__(self) -> None:
-        check(self)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores of the model and, where asked for, of the colour baseline."""
-
-    model: Scores
-    color_baseline: Scores | None
-
-    def table(self) -> str:
-        baseline = f"\n{'colour alone, mIoU':<20} {self.color_baseline.miou:6.3f}" if self.color_baseline else ""
-        return self.model.table() + baseline
+S = TypeVar("S")
 
 
 def evaluate(config: EvaluationConfig) -> Evaluation:
-    """Segment every image with all words of its set and count; writes ``config.json`` where one is named."""
-    scenes = SyntheticScenes(config.frames, config.seed, width=config.width, height=config.height)
-    baseline = _trained_baseline(config, scenes.classes) if config.color_baseline else None
-    segmenter = Segmenter(SegmenterConfig(checkpoint=config.preset))
-    result = _scored(segmenter, scenes, baseline)
-    if config.json:
+    """Segment every image with all words of its set, or with the two of its episode, and count.
+
+    Writes ``config.json`` and ``config.picture`` where they are named. Started by torchrun, each process takes its
+    share and all return the same scores. An error in a sample, such as a mask of another size, names the sample; what
+    was counted until then is kept for the next start.
+    """
+    with processes() as process:
+        if config.zero_shot:
+            episodes = open_episodes(config.data)
+            return _evaluated(EpisodeTask(Classifier.of(config, process), episodes), config, process)
+        images, colors = open_dataset(config.data), None
+        if config.color_baseline and isinstance(images, SyntheticScenes):
+            colors = _trained_baseline(config.data, images)
+        return _evaluated(ImageTask(Classifier.of(config, process), images, colors), config, process)
+
+
+def _evaluated(task: Task[S], config: EvaluationConfig, process: Process) -> Evaluation:
+    digest = _digest(config, task.samples)
+    partial = PartialCounts(
+        _partial_path(config, digest),
+        digest,
+        len(task.samples),
+        task.counts,
+        process,
+        resume=config.resume,
+        every_s=config.save_every_s,
+    )
+    if partial.already and process.first:
+        _LOG.info("going on after %d of %d samples that are counted already", partial.already, len(task.samples))
+    try:
+        _count_all(task, partial, process)
+    except BaseException:  # whatever the reason, Ctrl-C included: what is counted is kept
+        partial.save()
+        raise
+    result = task.evaluation()
+    if config.picture:
+        _draw(task, Path(config.picture), process)
+    if config.json and process.first:
         _write(result, config)
+    partial.remove()
     return result
 
 
-def _scored(segmenter: Segmenter, images: LabeledImages, baseline: ColorBaseline | None) -> Evaluation:
-    words = segmenter.encode(Vocabulary.of(images.classes))
-    model, colors = Confusion(images.classes), Confusion(images.classes)
-    for index in tqdm(range(len(images)), desc="evaluate", unit="image"):
-        image, target = images[index]
-        expected = torch.from_numpy(target)
-        # ids of a fresh vocabulary count from 1 in the order of the words; 0 cannot occur without a threshold
-        predicted = segmenter.segment(image, words).label_map.astype(np.int16) - 1
-        model.add(torch.from_numpy(predicted), expected)
-        if baseline is not None:
-            colors.add(torch.from_numpy(baseline.predict(image)), expected)
-    return Evaluation(model.scores(), None if baseline is None else colors.scores())
+def _count_all(task: Task[S], partial: PartialCounts, process: Process) -> None:
+    remaining = partial.remaining
+    with tqdm(total=len(remaining), desc="evaluate", unit="image", disable=not process.first) as bar:
+        for index, sample in _read_ahead(task.samples, remaining):
+            try:
+                task.count(sample)
+            except ValueError as error:
+                raise ValueError(f"{task.samples.name(index)}: {error}") from error
+            partial.done(index)
+            bar.set_postfix_str(f"mIoU {task.running_miou():.3f}", refresh=False)
+            bar.update()
 
 
-def _trained_baseline(config: EvaluationConfig, classes: tuple[str, ...]) -> ColorBaseline:
-    scenes = SyntheticScenes(200, config.seed, training=True, width=config.width // 2, height=config.height // 2)
-    return ColorBaseline.fit((scenes[index] for index in range(len(scenes))), len(classes))
+def _read_ahead(samples: Samples[S], indices: Sequence[int]) -> Iterator[tuple[int, S]]:
+    """(index, sample) in this order; while one is used the next is read."""
+    with ThreadPoolExecutor(1) as reader:
+        started = (reader.submit(samples.__getitem__, index) for index in indices)
+        following = next(started, None)
+        for index in indices:
+            assert following is not None  # there are as many as indices
+            sample, following = following.result(), next(started, None)
+            yield index, sample
+
+
+def _trained_baseline(data: DatasetConfig, scenes: SyntheticScenes) -> ColorBaseline:
+    small = SyntheticScenes(200, scenes.seed, training=True, width=data.width // 2, height=data.height // 2)
+    return ColorBaseline.fit((small[index] for index in range(len(small))), len(scenes.classes))
+
+
+def _partial_path(config: EvaluationConfig, digest: str) -> Path:
+    """Where counts are kept meanwhile: beside the scores, or in ``out`` where none are written."""
+    return Path(f"{config.json}.partial" if config.json else f"out/evaluation-{digest[:12]}.partial").expanduser()
+
+
+def _digest(config: EvaluationConfig, samples: Samples[Any]) -> str:
+    """Stands for all that the counts depend on: settings, weights, words, samples."""
+    file = Path(config.checkpoint).expanduser()
+    facts = {
+        "version": lseg_ros.__version__,
+        "settings": {name: value for name, value in _flat(config).items() if name not in _OUTSIDE},
+        "file": (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None,
+        "classes": samples.classes,
+        "samples": [samples.name(index) for index in range(len(samples))],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _flat(config: EvaluationConfig) -> dict[str, Any]:
+    """Settings by the names that their flags have."""
+    facts = dataclasses.asdict(config)
+    return {**facts, **facts.pop("data")}
 
 
 def _write(result: Evaluation, config: EvaluationConfig) -> None:
-    content = {**asdict(result.model), "settings": asdict(config)}
+    content = {**dataclasses.asdict(result.model), "samples": result.samples, "settings": _flat(config)}
     if result.color_baseline is not None:
         content["color_baseline_miou"] = result.color_baseline.miou
-    path = Path(config.json)
+    path = Path(config.json).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     _LOG.info("scores written to %s", path)
+
+
+def _draw(task: Task[Any], path: Path, process: Process) -> None:
+    picture = task.picture()  # of all processes' counts, so all have to ask for it
+    if process.first:
+        path = path.expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+        _LOG.info("confusions drawn into %s", path)

@@ -1,12 +1,14 @@
-"""Scores agree with counting by hand."""
+"""Scores agree with counting by hand, and with counting in another way."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
-from lseg_ros.evaluation import Confusion
+from lseg_ros.datasets import IGNORE
+from lseg_ros.evaluation import Confusion, EpisodeConfusion
 
 CLASSES = ("floor", "wall", "dog")
 
@@ -30,8 +32,20 @@ def test_a_class_that_is_only_predicted_counts_against_the_one_it_is() -> None:
     assert scores.miou == 0.5
 
 
-@settings(deadline=None)  # the first call imports
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 2)), min_size=1, max_size=50), st.integers(0, 50))
+def test_a_pixel_without_an_answer_is_a_miss_and_nobody_elses_mistake() -> None:
+    confusion = Confusion(CLASSES)
+    confusion.add(torch.tensor([0, -1, 1, 1]), torch.tensor([0, 0, 1, 1]))
+    assert confusion.scores().per_class == {"floor": 0.5, "wall": 1.0, "dog": None}
+    assert confusion.scores().pixel_accuracy == 0.75
+
+
+def test_of_classes_that_read_the_same_each_has_its_own_score() -> None:
+    confusion = Confusion(("screen", "wall", "screen"))
+    confusion.add(torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1]))
+    assert confusion.scores().per_class == {"screen (0)": 0.5, "wall": 1.0, "screen (2)": 0.0}
+
+
+@given(st.lists(st.tuples(st.integers(-1, 2), st.integers(-1, 2)), min_size=1, max_size=50), st.integers(0, 50))
 def test_counting_in_parts_is_counting_at_once_and_agrees_with_sets(pairs: list[tuple[int, int]], cut: int) -> None:
     predicted, target = (torch.tensor(each) for each in zip(*pairs))
     whole, parts = Confusion(CLASSES), Confusion(CLASSES)
@@ -42,18 +56,27 @@ def test_counting_in_parts_is_counting_at_once_and_agrees_with_sets(pairs: list[
         with pytest.raises(ValueError, match="expected at least one labelled pixel"):
             whole.scores()
         return
-    assert whole.scores() == parts.scores()
-    known = target.numpy() >= 0
+    scores, known = whole.scores(), target.numpy() >= 0
+    assert scores == parts.scores()
+    expected = {}
     for index, name in enumerate(CLASSES):
         p, t = (each.numpy()[known] == index for each in (predicted, target))
-        union = np.logical_or(p, t).sum()
-        expected = np.logical_and(p, t).sum() / union if t.any() else None
-        assert whole.scores().per_class[name] == (None if expected is None else pytest.approx(expected))
+        expected[name] = np.logical_and(p, t).sum() / np.logical_or(p, t).sum() if t.any() else None
+    for name, iou in expected.items():
+        assert scores.per_class[name] == (None if iou is None else pytest.approx(iou))
+    assert scores.miou == pytest.approx(np.mean([iou for iou in expected.values() if iou is not None]))
+    assert scores.pixel_accuracy == pytest.approx((predicted.numpy() == target.numpy())[known].mean())
+    assert whole.running_miou() == scores.miou
 
 
-def test_shapes_that_differ_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected the target's shape"):
-        Confusion(CLASSES).add(torch.zeros(2, 2), torch.zeros(2, 3))
+def test_what_is_no_class_and_shapes_that_differ_are_refused() -> None:
+    confusion = Confusion(CLASSES)
+    with pytest.raises(ValueError, match=r"prediction: expected the target's shape \(2, 3\), got \(2, 2\)"):
+        confusion.add(torch.zeros(2, 2), torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="target: expected indices of 3 classes or -1, got 3"):
+        confusion.add(torch.tensor([0, 0]), torch.tensor([0, 3]))
+    with pytest.raises(ValueError, match="prediction: expected indices of 3 classes or -1, got -2"):
+        confusion.add(torch.tensor([0, -2]), torch.tensor([0, 0]))
 
 
 def test_the_table_lists_classes_from_best_to_worst() -> None:
@@ -61,3 +84,48 @@ def test_the_table_lists_classes_from_best_to_worst() -> None:
     confusion.add(torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 1, 1]))
     rows = [row.split()[0] for row in confusion.scores().table().splitlines()]
     assert rows == ["wall", "floor", "mean", "pixel"]
+
+
+def test_zero_shot_scores_counted_by_hand() -> None:
+    confusion = EpisodeConfusion(("cat", "dog", "cow"))
+    # cat: found 2 of 3, and one pixel too many: 2 of 4
+    confusion.add(torch.tensor([[1, 1, 0, 1, 0, 0]]), torch.tensor([[1, 1, 1, 0, 0, IGNORE]]), 0)
+    # dog in two episodes: 1 of 1, then 0 of 1: summed before dividing, 1 of 2
+    confusion.add(torch.tensor([[1, 0]]), torch.tensor([[1, 0]]), 1)
+    confusion.add(torch.tensor([[0, 0]]), torch.tensor([[1, 0]]), 1)
+    scores = confusion.scores()
+    assert scores.per_class == {"cat": 0.5, "dog": 0.5, "cow": None}
+    assert scores.miou == 0.5
+    foreground, background = 3 / 6, 3 / 6  # all classes together: hits 2 + 1 of 4 + 2; others 1 + 1 + 1 of 3 + 1 + 2
+    assert scores.fb_iou == pytest.approx((foreground + background) / 2)
+    assert [row.split()[0] for row in scores.table().splitlines()] == ["cat", "dog", "mean", "FB-IoU"]
+
+
+_MASKS = arrays.arrays(np.int64, (2, 3), elements=st.integers(0, 1))
+_TARGETS = arrays.arrays(np.int64, (2, 3), elements=st.integers(-1, 1))
+
+
+@given(st.lists(st.tuples(_MASKS, _TARGETS, st.integers(0, 2)), min_size=1, max_size=8))
+def test_zero_shot_scores_agree_with_the_papers_counting(episodes: list[tuple[np.ndarray, np.ndarray, int]]) -> None:
+    """Intersections and unions of background and foreground by class, summed over episodes, then divided."""
+    confusion = EpisodeConfusion(CLASSES)
+    inter, union = np.zeros((2, 3)), np.zeros((2, 3))
+    for prediction, target, asked in episodes:
+        confusion.add(torch.from_numpy(prediction), torch.from_numpy(target), asked)
+        known = target != IGNORE
+        for answer in (0, 1):
+            p, t = prediction[known] == answer, target[known] == answer
+            inter[answer, asked] += (p & t).sum()
+            union[answer, asked] += (p | t).sum()
+    if not union.sum():
+        with pytest.raises(ValueError, match="expected at least one labelled pixel"):
+            confusion.scores()
+        return
+    scores = confusion.scores()
+    with np.errstate(invalid="ignore"):
+        foreground = inter[1] / union[1]
+    assert [each is None for each in scores.per_class.values()] == np.isnan(foreground).tolist()
+    if not np.isnan(foreground).all():
+        assert scores.miou == pytest.approx(np.nanmean(foreground))
+    both = inter.sum(1) / np.maximum(union.sum(1), 1)
+    assert scores.fb_iou == pytest.approx(both.mean())

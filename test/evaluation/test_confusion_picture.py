@@ -1,0 +1,23 @@
+"""The confusion picture: dark where a class goes to, empty where there is none."""
+
+import numpy as np
+
+from lseg_ros.evaluation.confusion_picture import confusion_picture
+
+
+def test_a_row_is_dark_where_its_pixels_went() -> None:
+    names = ["cat", "dog", "potted plant"]
+    picture = confusion_picture(np.array([[8, 0, 0], [0, 0, 5], [0, 0, 0]]), names, names)
+    assert picture.dtype == np.uint8
+    dark = (picture == (8, 48, 107)).all(axis=2)
+    rows, columns = np.nonzero(dark)
+    cells = set(zip((rows - rows.min()) // 30, (columns - columns.min()) // 30))
+    assert cells == {(0, 0), (1, 2)}
+
+
+def test_rows_and_columns_may_differ_and_many_classes_fit() -> None:
+    wide = confusion_picture(np.ones((2, 3), np.int64), ["a", "b"], ["x", "y", "z"])
+    assert wide.ndim == 3
+    names = [f"class {number}" for number in range(150)]
+    large = confusion_picture(np.eye(150, dtype=np.int64), names, names)
+    assert 14 * 150 < large.shape[0] < 3000

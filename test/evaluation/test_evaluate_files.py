@@ -1,0 +1,159 @@
+"""``lseg evaluate`` on data sets from files, end to end, with scores that are known beforehand.
+
+The masks are made of the network's own answers: what is changed in them is what it gets wrong.
+"""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lseg_ros.cli import main
+from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.vocabulary import Vocabulary
+from test.tiny_network import write_tiny
+
+WORDS = ["wall", "dog", "screen", "floor|ground"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_tiny(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def segmenter(checkpoint: str) -> Segmenter:
+    return Segmenter(SegmenterConfig(checkpoint=checkpoint, device="cpu"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, segmenter: Segmenter) -> Path:
+    """Three images; the upper half of every mask is what the network says, the lower half the word after it."""
+    root = tmp_path / "set"
+    (root / "images").mkdir(parents=True)
+    (root / "masks").mkdir()
+    (root / "labels.txt").write_text("\n".join(WORDS) + "\n")
+    for number in range(3):
+        image = _image(number)
+        mask = _answer(segmenter, image)
+        mask[32:] = (mask[32:] + 1) % len(WORDS)
+        mask[0, :10] = 255  # not labelled
+        cv2.imwrite(str(root / "images" / f"{number}.png"), image[..., ::-1])
+        cv2.imwrite(str(root / "masks" / f"{number}.png"), mask)
+    return root
+
+
+def test_a_folder_of_images_masks_and_words(
+    folder: Path, checkpoint: str, segmenter: Segmenter, tmp_path: Path
+) -> None:
+    file = tmp_path / "scores.json"
+    assert _evaluate(checkpoint, "folder", folder, "--json", str(file)) == 0
+    scores = json.loads(file.read_text())
+    pixels, ignored, wrong = 3 * 64 * 96, 3 * 10, 3 * 32 * 96
+    assert scores["pixel_accuracy"] == pytest.approx((pixels - ignored - wrong) / (pixels - ignored))
+    said = np.stack([_answer(segmenter, _image(number)) for number in range(3)])
+    there = np.stack([cv2.imread(str(folder / "masks" / f"{number}.png"), cv2.IMREAD_UNCHANGED) for number in range(3)])
+    said, there = said[there != 255], there[there != 255]
+    expected = [((said == i) & (there == i)).sum() / ((said == i) | (there == i)).sum() for i in range(len(WORDS))]
+    assert scores["per_class"] == {word: pytest.approx(iou) for word, iou in zip(WORDS, expected)}
+    assert scores["miou"] == pytest.approx(np.mean(expected))
+
+
+def test_the_second_of_two_words_that_read_the_same_is_never_said(checkpoint: str, tmp_path: Path) -> None:
+    """ADE20K by the authors' words: classes 58 and 130 are both "screen", and both count in the mean."""
+    for kind, content in (("images", _image(0)), ("annotations", np.full((64, 96), 131, np.uint8))):
+        (tmp_path / kind / "validation").mkdir(parents=True)
+        suffix = "jpg" if kind == "images" else "png"
+        cv2.imwrite(str(tmp_path / kind / "validation" / f"ADE_val_00000001.{suffix}"), content)
+    file = tmp_path / "scores.json"
+    assert _evaluate(checkpoint, "ade20k", tmp_path, "--json", str(file)) == 0
+    scores = json.loads(file.read_text())
+    assert len(scores["per_class"]) == 150
+    assert scores["per_class"]["screen (58)"] is None
+    assert scores["per_class"]["screen (130)"] == 0
+    assert scores["miou"] == 0
+
+
+def test_the_official_protocol_on_files(folder: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "images" / "1.png").unlink()
+    (folder / "images" / "2.png").unlink()
+    assert _evaluate(checkpoint, "folder", folder, "--protocol", "official") == 0
+    assert "mean IoU" in capsys.readouterr().out
+
+
+def test_zero_shot_episodes_by_classes_and_both_together(
+    tmp_path: Path, checkpoint: str, segmenter: Segmenter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, said = tmp_path / "fss", {"ac_wall": "right", "abacus": "wrong"}
+    (root / "splits" / "fss").mkdir(parents=True)
+    (root / "splits" / "fss" / "test.txt").write_text("\n".join(said) + "\n")
+    found = {}
+    for number, name in enumerate(said):
+        (root / "FSS-1000" / name).mkdir(parents=True)
+        image = cv2.resize(_image(number), (480, 480), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(root / "FSS-1000" / name / "1.jpg"), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+        image = cv2.imread(str(root / "FSS-1000" / name / "1.jpg"))[..., ::-1].copy()
+        encoded = segmenter.encode(Vocabulary.of(["others", name]))
+        found[name] = segmenter.segment(image, encoded).label_map == 2
+        mask = found[name] if said[name] == "right" else ~found[name]
+        cv2.imwrite(str(root / "FSS-1000" / name / "1.png"), 255 * mask.astype(np.uint8))
+    file, picture = tmp_path / "scores.json", tmp_path / "confusions.png"
+    assert _evaluate(checkpoint, "fss_1000", root, "--json", str(file), "--picture", str(picture)) == 0
+    scores = json.loads(file.read_text())
+    assert scores["per_class"]["ac_wall"] == pytest.approx(1.0, abs=0.02)  # decoders of JPEG differ a little
+    assert scores["per_class"]["abacus"] == pytest.approx(0.0, abs=0.02)
+    assert scores["miou"] == pytest.approx(0.5, abs=0.02)
+    foreground = found["ac_wall"].sum() / (found["ac_wall"].sum() + found["abacus"].size)
+    background = (~found["ac_wall"]).sum() / ((~found["ac_wall"]).sum() + found["abacus"].size)
+    assert scores["fb_iou"] == pytest.approx((foreground + background) / 2, abs=0.02)
+    assert "FB-IoU" in capsys.readouterr().out
+    assert picture.exists()
+
+
+def test_what_is_wrong_with_the_files_is_named(
+    folder: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2.imwrite(str(folder / "masks" / "2.png"), np.zeros((8, 8), np.uint8))
+    assert _evaluate(checkpoint, "folder", folder) == 2
+    assert f"{folder / 'masks' / '2.png'}: expected 96x64 pixels" in capsys.readouterr().err
+    for kind in ("images", "masks"):
+        cv2.imwrite(str(folder / kind / "2.png"), np.zeros((20, 40), np.uint8))
+    assert _evaluate(checkpoint, "folder", folder, "--no-resume") == 2
+    message = f"{folder / 'images' / '2.png'}: image: expected at least 32x32 pixels, got 40x20"
+    assert message in capsys.readouterr().err
+    assert _evaluate(checkpoint, "ade20k", folder / "nowhere") == 2
+    assert f"root: expected a folder, got {folder / 'nowhere'}" in capsys.readouterr().err
+
+
+def test_after_an_error_it_goes_on_where_it_was(
+    folder: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask, file = folder / "masks" / "2.png", tmp_path / "scores.json"
+    good = mask.read_bytes()
+    mask.write_bytes(good[:40])
+    assert _evaluate(checkpoint, "folder", folder, "--json", str(file)) == 2
+    assert str(mask) in capsys.readouterr().err
+    with np.load(tmp_path / "scores.json.partial.0") as partial:
+        assert partial["done"].tolist() == [True, True, False]
+    mask.write_bytes(good)
+    assert _evaluate(checkpoint, "folder", folder, "--json", str(file)) == 0
+    assert json.loads(file.read_text())["samples"] == 3
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+def _evaluate(checkpoint: str, dataset: str, root: Path, *more: str) -> int:
+    words = ["--checkpoint", checkpoint, "--device", "cpu", "--dataset", dataset, "--root", str(root)]
+    return main(["evaluate", *words, *more])
+
+
+def _image(seed: int) -> NDArray[np.uint8]:
+    blocks = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    return blocks.repeat(16, axis=0).repeat(16, axis=1)  # (64, 96, 3)
+
+
+def _answer(segmenter: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The node's mask, as indices of WORDS."""
+    return segmenter.segment(image, segmenter.encode(Vocabulary.of(WORDS))).label_map - np.uint8(1)
