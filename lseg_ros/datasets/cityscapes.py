@@ -19,7 +19,8 @@ def open_cityscapes(config: DatasetConfig) -> PairedImages:
     images = folder_in(config.root, f"leftImg8bit/{config.split}")
     folder_in(config.root, f"gtFine/{config.split}")
     listed = Cityscapes(str(images.parents[1]), config.split, mode="fine", target_type="semantic")
-    pairs = sorted(Pair(Path(image), Path(masks[0])) for image, masks in zip(listed.images, listed.targets))
+    named = sorted((image, masks[0]) for image, masks in zip(listed.images, listed.targets))
+    pairs = [Pair(Path(image), Path(mask)) for image, mask in named if image.endswith("_leftImg8bit.png")]
     counted = sorted((each for each in Cityscapes.classes if not each.ignore_in_eval), key=lambda each: each.train_id)
     index_of = {each.id: IGNORE for each in Cityscapes.classes if each.id >= 0}
     index_of.update((each.id, each.train_id) for each in counted)

@@ -37,7 +37,7 @@ def open_pascal_5i(config: DatasetConfig) -> PairedEpisodes:
     fold = range(5 * config.fold, 5 * config.fold + 5)
     tested = config.split == "val"
     files = [
-        split_file(Path(config.root).expanduser(), config.splits, f"pascal/{_LIST_OF[config.split]}/fold{each}.txt")
+        _split_file(config, f"pascal/{_LIST_OF[config.split]}/fold{each}.txt")
         for each in _FOLDS
         if (each == config.fold) == tested
     ]
@@ -58,7 +58,7 @@ def open_coco_20i(config: DatasetConfig) -> PairedEpisodes:
     images = folder_in(config.root, "COCO2014/annotations", "annotations").parent
     tested = config.split == "val"
     fold = f"coco/{_LIST_OF[config.split]}/fold{config.fold}"
-    file = split_file(Path(config.root).expanduser(), config.splits, f"{fold}.pkl", f"{fold}.txt")
+    file = _split_file(config, f"{fold}.pkl", f"{fold}.txt")
     named = images_by_class(file, len(COCO))
     classes = [index for index in range(len(COCO)) if (index % 4 == config.fold) == tested]
     missing = [joined(COCO)[index] for index in classes if not named.get(index)]
@@ -77,10 +77,9 @@ def open_coco_20i(config: DatasetConfig) -> PairedEpisodes:
 
 def open_fss_1000(config: DatasetConfig) -> PairedEpisodes:
     """Every image of the 240 test categories, or of the 520 for training; a mask is what is at least half white."""
-    root = Path(config.root).expanduser()
-    file = split_file(root, config.splits, "fss/test.txt" if config.split == "val" else "fss/trn.txt")
-    categories = sorted(lines_of(file))
     top = folder_in(config.root, "FSS-1000", "fewshot_data", ".")
+    file = _split_file(config, "fss/test.txt" if config.split == "val" else "fss/trn.txt")
+    categories = sorted(lines_of(file))
     episodes = []
     for index, category in enumerate(categories):
         images = sorted((top / category).glob("*.jpg"))
@@ -92,6 +91,10 @@ def open_fss_1000(config: DatasetConfig) -> PairedEpisodes:
         return PairedEpisodes(read_words(config.labels, len(categories)), episodes)
     spelled = categories if config.names == "authors" else [each.replace("_", " ") for each in categories]
     return PairedEpisodes(tuple(spelled), episodes)
+
+
+def _split_file(config: DatasetConfig, *names: str) -> Path:
+    return split_file(Path(config.root).expanduser(), config.splits, *names)
 
 
 def _asked(

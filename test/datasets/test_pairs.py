@@ -1,0 +1,91 @@
+"""Images with masks: sizes must agree, words may be exchanged, large images may be made smaller."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from lseg_ros.datasets import Sample
+from lseg_ros.datasets.files import Pair, target_reader
+from lseg_ros.datasets.pairs import PairedImages, Reworded, Shrunk
+from test.datasets.trees import write_image, write_mask
+
+
+class OneImage:
+    """A data set of one sample."""
+
+    def __init__(self, target: np.ndarray, classes: tuple[str, ...] = ("a", "b")) -> None:
+        self.classes = classes
+        pixels = np.random.default_rng(0).integers(0, 256, (*target.shape, 3), np.uint8)
+        self.sample = Sample(pixels, target.astype(np.int16))
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.sample
+
+    def name(self, index: int) -> str:
+        return "the one"
+
+
+class TestPairedImages:
+    def test_a_sample_is_read_when_it_is_taken(self, tmp_path: Path) -> None:
+        images = PairedImages(("a",), [Pair(tmp_path / "x.png", tmp_path / "m.png")], target_reader({0: 0}))
+        pixels = write_image(tmp_path / "x.png", 4, 3)
+        write_mask(tmp_path / "m.png", np.zeros((3, 4), np.uint8))
+        assert np.array_equal(images[0].image, pixels)
+        assert not images[0].target.any()
+        assert images.name(0) == str(tmp_path / "x.png")
+
+    def test_a_mask_of_another_size_is_named(self, tmp_path: Path) -> None:
+        images = PairedImages(("a",), [Pair(tmp_path / "x.png", tmp_path / "m.png")], target_reader({0: 0}))
+        write_image(tmp_path / "x.png", 4, 3)
+        write_mask(tmp_path / "m.png", np.zeros((4, 3), np.uint8))
+        with pytest.raises(ValueError, match=r"m\.png: expected 4x3 pixels as in .*x\.png, got 3x4"):
+            images[0]
+
+    @pytest.mark.parametrize("index", [-1, 1])
+    def test_a_sample_that_is_not_there_is_an_index_error(self, index: int) -> None:
+        with pytest.raises(IndexError, match=f"sample: expected 0 to 0, got {index}"):
+            PairedImages(("a",), [Pair(Path("x"), Path("m"))], target_reader({0: 0}))[index]
+
+
+class TestReworded:
+    def test_equal_words_become_one_class_and_empty_ones_none(self) -> None:
+        images = OneImage(np.array([[0, 1, 2, 3, -1]]), ("car", "bus", "sky", "noise"))
+        other = Reworded(images, ("vehicle", "vehicle", "air|sky", ""))
+        assert other.classes == ("vehicle", "air|sky")
+        assert other[0].target.tolist() == [[0, 0, 1, -1, -1]]
+        assert (len(other), other.name(0)) == (1, "the one")
+
+    def test_too_few_words_are_an_error(self) -> None:
+        with pytest.raises(ValueError, match="labels: expected 2 words, one per class, got 1"):
+            Reworded(OneImage(np.zeros((1, 1))), ("a",))
+
+    @given(st.lists(st.sampled_from(["a", "b", "c", ""]), min_size=1).filter(any))
+    def test_every_pixel_keeps_its_word(self, words: list[str]) -> None:
+        images = OneImage(np.arange(len(words))[None], tuple(map(str, range(len(words)))))
+        other = Reworded(images, tuple(words))
+        assert len(set(other.classes)) == len(other.classes)
+        assert [other.classes[each] if each >= 0 else "" for each in other[0].target[0]] == words
+
+
+class TestShrunk:
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [((6, 8), (4, 5)), ((9, 6), (6, 4)), ((8, 8), (8, 8)), ((4, 9), (4, 9)), ((3, 2), (3, 2))],
+    )
+    def test_the_shorter_side_is_bounded_and_squares_stay(
+        self, before: tuple[int, int], after: tuple[int, int]
+    ) -> None:
+        image, target = Shrunk(OneImage(np.zeros(before)), 4)[0]
+        assert (image.shape[:2], target.shape) == (after, after)
+
+    def test_targets_are_those_of_the_nearest_pixels(self) -> None:
+        target = np.random.default_rng(1).integers(0, 150, (77, 103))
+        expected = Image.fromarray(target.astype(np.uint8)).resize((43, 32), Image.NEAREST)
+        assert np.array_equal(Shrunk(OneImage(target), 32)[0].target, np.array(expected))

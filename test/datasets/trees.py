@@ -1,0 +1,35 @@
+"""Small folders of images and masks, made for a test in the layout of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# As PNG whatever the file is called: pixels come back as they went in, and readers look at the content.
+
+
+def write_image(path: Path, width: int = 4, height: int = 3) -> NDArray[np.uint8]:
+    """An image whose pixels follow from its name."""
+    pixels = np.random.default_rng(list(path.name.encode())).integers(0, 256, (height, width, 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, format="PNG")
+    return pixels
+
+
+def write_mask(path: Path, ids: Any, palette: bool = False) -> None:
+    """A grey mask of 8 bits, of 16 where ``ids`` are uint16, or a palette's indices."""
+    mask = Image.fromarray(np.asarray(ids if isinstance(ids, np.ndarray) else np.array(ids, np.uint8)))
+    if palette:
+        mask.putpalette([7 * channel % 256 for channel in range(768)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mask.save(path, format="PNG")
+
+
+def write_text(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
