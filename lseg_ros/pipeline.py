@@ -12,22 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.geometry import label_clouds, organise, sample_depth, unproject
-from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter, SegmenterConfig
+from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter, SegmenterConfig, similarity
+from lseg_ros.query import Finding, find
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Frame, LabelCloud, Segmentation
+from lseg_ros.summary import Summary, summarise
 from lseg_ros.visualization import demo_picture, overlay
-from lseg_ros.vocabulary import Label, Vocabulary
+from lseg_ros.vocabulary import Label, Vocabulary, synonyms_of
 
 # Segmenter and what goes with it, demo_picture and sample_depth are other rooms': the node knows this one only.
 __all__ = [
     "EmbeddedFrame",
     "EncodedVocabulary",
+    "Finding",
     "Pipeline",
     "PipelineConfig",
     "PixelEmbeddings",
     "Products",
     "Segmenter",
     "SegmenterConfig",
+    "Summary",
     "Want",
     "demo_picture",
     "sample_depth",
@@ -41,6 +45,8 @@ class Want(enum.Flag):
     OVERLAY = enum.auto()
     POINTS = enum.auto()
     LABEL_CLOUDS = enum.auto()
+    SUMMARY = enum.auto()
+    ANY_POINTS = POINTS | LABEL_CLOUDS | SUMMARY  # what depth is needed for
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,8 @@ class Products:
     """What was made of one frame; None where it was not asked for, or not possible without depth or intrinsics.
 
     overlay: (H, W, 3) uint8 RGB with a legend. points: (H, W) of POINT_DTYPE, NaN in x, y and z where invalid.
-    clouds: one for each label with a cloud, also the empty ones. stage_ms: how long each stage took.
+    clouds: one for each label with a cloud, also the empty ones. summary: has no distances without depth or intrinsics.
+    stage_ms: how long each stage took.
     """
 
     frame: Frame
@@ -98,6 +105,7 @@ class Products:
     overlay: NDArray[np.uint8] | None
     points: NDArray[np.void] | None
     clouds: tuple[LabelCloud, ...] | None
+    summary: Summary | None
     stage_ms: dict[str, float]
 
 
@@ -140,11 +148,11 @@ class Pipeline:
         stage_ms = {"network": embedded.network_ms}
         with _timed(stage_ms, "labels"):
             segmentation = self.segmenter.label(embedded.embeddings, encoded, unlabeled_threshold)
-        picture = points = clouds = None
+        picture = points = clouds = summary = xyz = None
         if want & Want.OVERLAY:
             with _timed(stage_ms, "overlay"):
                 picture = overlay(frame.image, segmentation, config.overlay_alpha)
-        if want & (Want.POINTS | Want.LABEL_CLOUDS) and frame.depth_m is not None and frame.intrinsics is not None:
+        if want & Want.ANY_POINTS and frame.depth_m is not None and frame.intrinsics is not None:
             with _timed(stage_ms, "points"):
                 xyz = unproject(frame.depth_m, frame.intrinsics, config.depth_min_m, config.depth_max_m or np.inf)
                 if want & Want.POINTS:
@@ -153,7 +161,21 @@ class Pipeline:
                 with _timed(stage_ms, "clouds"):
                     labels = config.labels_with_cloud(encoded.vocabulary)
                     clouds = label_clouds(xyz, frame.image, segmentation, labels, config.voxel_size_m)
-        return Products(frame, segmentation, picture, points, clouds, stage_ms)
+        if want & Want.SUMMARY:
+            with _timed(stage_ms, "summary"):
+                summary = summarise(segmentation, xyz)
+        return Products(frame, segmentation, picture, points, clouds, summary, stage_ms)
+
+    def query(self, embedded: EmbeddedFrame, text: str, prompt_templates: Sequence[str] = ("{}",)) -> Finding:
+        """Where in a frame that the network has seen a text fits best; the network does not run again.
+
+        text: as an entry of a label list, ``|`` between synonyms. Raises ValueError that says what is wrong with it.
+        """
+        synonyms_of(text, "text")
+        encoded = self.segmenter.encode(Vocabulary.of([text], prompt_templates=prompt_templates))
+        config = self.config
+        cosine = similarity(embedded.embeddings, encoded.embeddings[0])
+        return find(cosine, embedded.frame, config.depth_min_m, config.depth_max_m or np.inf)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from test.tiny_network import write_tiny
 
 WORDS = Vocabulary.of(["floor", "sofa|couch", "person", "tree", "car", "sky"])
 CAMERA = Intrinsics(fx=100.0, fy=100.0, cx=63.5, cy=47.5, width=128, height=96)
-EVERYTHING = Want.OVERLAY | Want.POINTS | Want.LABEL_CLOUDS
+EVERYTHING = Want.OVERLAY | Want.POINTS | Want.LABEL_CLOUDS | Want.SUMMARY
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +56,13 @@ def test_everything_of_a_frame_agrees(segmenter: Segmenter, encoded: EncodedVoca
         column, row = np.round(project(cloud.xyz, CAMERA)).astype(int).T
         assert (label_map[row, column] == cloud.label.id).all()
         assert len(cloud.xyz) == ((label_map == cloud.label.id) & np.isfinite(frame.depth_m)).sum()
-    assert set(products.stage_ms) == {"network", "labels", "overlay", "points", "clouds"}
+    assert products.summary is not None
+    assert [each.points for each in products.summary.labels] == [len(cloud.xyz) for cloud in clouds if len(cloud.xyz)]
+    assert set(products.stage_ms) == {"network", "labels", "overlay", "points", "clouds", "summary"}
     assert all(took > 0 for took in products.stage_ms.values())
 
 
-@pytest.mark.parametrize("want", [Want.NONE, Want.OVERLAY, Want.POINTS, Want.LABEL_CLOUDS, EVERYTHING])
+@pytest.mark.parametrize("want", [Want.NONE, Want.OVERLAY, Want.POINTS, Want.LABEL_CLOUDS, Want.SUMMARY, EVERYTHING])
 def test_only_what_is_wanted_is_made(
     segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame, want: Want
 ) -> None:
@@ -68,6 +70,7 @@ def test_only_what_is_wanted_is_made(
     assert (products.overlay is not None) == bool(want & Want.OVERLAY)
     assert (products.points is not None) == bool(want & Want.POINTS)
     assert (products.clouds is not None) == bool(want & Want.LABEL_CLOUDS)
+    assert (products.summary is not None) == bool(want & Want.SUMMARY)
 
 
 @pytest.mark.parametrize("missing", ["depth_m", "intrinsics"])
@@ -78,6 +81,35 @@ def test_without_depth_or_intrinsics_there_are_no_points(
     assert products.points is None
     assert products.clouds is None
     assert products.overlay is not None
+    assert products.summary is not None
+    assert not products.summary.has_depth
+    assert sum(each.pixels for each in products.summary.labels) == products.segmentation.label_map.size
+
+
+def test_a_query_finds_the_pixel_that_is_most_like_the_text(segmenter: Segmenter, frame: Frame) -> None:
+    pipeline = Pipeline(segmenter, PipelineConfig(depth_max_m=3.0))
+    (embedded,) = pipeline.embed([frame])
+    found = pipeline.query(embedded, "settee|couch", ["a {}"])
+    (column, row), similarity = found.pixel, found.similarity
+    assert similarity.shape == frame.size
+    assert found.score == similarity[row, column] == similarity.max() <= 1
+    assert found.point is not None
+    assert found.point[2] <= 3
+    assert np.abs(project(found.point, CAMERA) - found.pixel).max() < 8.5
+    assert pipeline.query(embedded, "couch|settee", ["a {}"]).score == pytest.approx(found.score)
+    assert pipeline.query(embedded, "settee|couch").score != found.score
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [(" ", "text: expected a word, got a blank"), ("word " * 500, "expected at most .* tokens"), ("a|a", "twice")],
+)
+def test_a_text_that_cannot_be_asked_for_is_refused_with_the_reason(
+    segmenter: Segmenter, frame: Frame, text: str, sentence: str
+) -> None:
+    pipeline = Pipeline(segmenter)
+    with pytest.raises(ValueError, match=sentence):
+        pipeline.query(pipeline.embed([frame])[0], text)
 
 
 def test_frames_of_one_moment_give_what_each_gives_alone(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lseg_ros.vocabulary import UNLABELED
 
-__all__ = ["postprocess"]
+__all__ = ["postprocess", "upsample"]
 
 # Logits at full size are made for a few labels at a time: all 254 at 1280x720 would be a gigabyte. A CPU's caches like
 # it smaller still; a GPU likes it larger.
@@ -29,9 +29,9 @@ def postprocess(
     """
     labels = logits.shape[1]
     step = max(_MOST_VALUES.get(logits.device.type, 1 << 22) // (size[0] * size[1]), 1)
-    best, total, winner = _best(_upsampled(logits[:, :step], filled, size))
+    best, total, winner = _best(upsample(logits[:, :step], filled, size))
     for first in range(step, labels, step):
-        other, other_total, other_winner = _best(_upsampled(logits[:, first : first + step], filled, size))
+        other, other_total, other_winner = _best(upsample(logits[:, first : first + step], filled, size))
         better = other > best  # of equals the first wins, as in argmax
         highest = torch.maximum(best, other)
         total = total * (best - highest).exp_() + other_total * (other - highest).exp_()
@@ -47,7 +47,7 @@ def postprocess(
     return torch.stack([label_map, confidence])
 
 
-def _upsampled(logits: Tensor, filled: tuple[int, int], size: tuple[int, int]) -> Tensor:
+def upsample(logits: Tensor, filled: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """(1, k, h'/2, w'/2) -> (k, H, W) float32."""
     logits = F.interpolate(logits.float(), scale_factor=2, mode="bilinear", align_corners=True)  # (1, k, h', w')
     logits = logits[..., : filled[0], : filled[1]]

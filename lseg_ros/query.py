@@ -1,0 +1,58 @@
+"""Where in a frame something is: the best pixel of a similarity image, and the point there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lseg_ros.geometry import unproject
+from lseg_ros.structures import Frame, Intrinsics
+
+__all__ = ["Finding", "find"]
+
+_WINDOW_PX = 8  # to each side
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """Where a text fits best.
+
+    similarity: (H, W) float32 cosine, -1 to 1. score: the highest of it. pixel: column and row of that. point: (3,)
+    float64 metres in the optical frame, or None where no depth is known there.
+    """
+
+    similarity: NDArray[np.float32]
+    score: float
+    pixel: tuple[int, int]
+    point: NDArray[np.float64] | None
+
+
+def find(similarity: NDArray[np.float32], frame: Frame, nearest_m: float = 0.0, farthest_m: float = np.inf) -> Finding:
+    """The best pixel of a similarity image (H, W) of a frame, and its point.
+
+    Where the pixel has no depth between the two limits, the point is that of the most similar pixel which has one
+    among those at most 8 columns and rows away: rather on the same thing than beside it.
+    """
+    row, column = divmod(int(similarity.argmax()), similarity.shape[1])
+    point = _point(similarity, frame, row, column, nearest_m, farthest_m)
+    return Finding(similarity, float(similarity[row, column]), (column, row), point)
+
+
+def _point(
+    similarity: NDArray[np.float32], frame: Frame, row: int, column: int, nearest_m: float, farthest_m: float
+) -> NDArray[np.float64] | None:
+    if frame.depth_m is None or frame.intrinsics is None:
+        return None
+    top, left = max(row - _WINDOW_PX, 0), max(column - _WINDOW_PX, 0)
+    window = np.s_[top : row + _WINDOW_PX + 1, left : column + _WINDOW_PX + 1]
+    depth_m, camera = frame.depth_m[window], frame.intrinsics
+    height, width = depth_m.shape
+    part = Intrinsics(camera.fx, camera.fy, camera.cx - left, camera.cy - top, width, height)
+    xyz = unproject(depth_m, part, nearest_m, farthest_m)
+    known = np.isfinite(xyz[..., 2])
+    if not known.any():
+        return None
+    best = np.where(known, similarity[window], -np.inf).argmax()
+    return xyz.reshape(-1, 3)[best].astype(np.float64)
