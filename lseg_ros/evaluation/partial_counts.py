@@ -65,7 +65,9 @@ class PartialCounts:
             self.save()
 
     def save(self) -> None:
-        """Write this process's file; it appears whole or not at all."""
+        """Write this process's file, where it has counted anything; it appears whole or not at all."""
+        if not self._done.any():
+            return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = self._file(self._process.number)
         writing = file.with_name(file.name + ".writing")
@@ -86,8 +88,7 @@ class PartialCounts:
         merged = self._merged() if resume else self._done.copy()
         self._process.wait_for_all()  # everyone has read before anyone writes
         if self._process.first:
-            if merged.any():
-                self.save()
+            self.save()
             for file in self._files():
                 if not (merged.any() and file == self._file(0)):
                     file.unlink(missing_ok=True)
