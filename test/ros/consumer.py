@@ -49,6 +49,9 @@ class Listener:
         until(lambda: len(self.messages) >= first + count, timeout_s, f"{count} more messages did not come")
         return self.messages[first:]
 
+    def stamps(self) -> list[int]:
+        return [stamp_of(each) for each in list(self.messages)]
+
     def by_stamp(self) -> dict[int, Any]:
         return {stamp_of(each): each for each in list(self.messages)}
 
