@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import functools
 import logging
+import re
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -25,9 +26,11 @@ __all__ = [
     "depth_to_metres",
     "fill_cloud",
     "fill_image",
+    "fill_png",
     "fill_points",
     "image_to_rgb",
     "intrinsics_of",
+    "is_distorted",
     "point_fields",
     "stamp_ns",
 ]
@@ -53,6 +56,9 @@ _COLOR_LAYOUTS = {
     "nv21": (1, 1),
 }
 _DEPTH_LAYOUTS = {"16UC1": "u2", "32FC1": "f4"}
+# What image_transport writes: the camera's encoding, the codec, and the encoding that was compressed, such as
+# "rgb8; jpeg compressed bgr8"; the last is empty where nothing was converted. Other drivers write "jpeg" or the like.
+_COMPRESSED_FORMAT = re.compile(r"(\w+); *\w+ compressed *(\w*)")
 _POINT_FIELD_TYPES = {"u4": 6, "f4": 7}  # sensor_msgs/PointField UINT32 and FLOAT32
 
 
@@ -85,16 +91,26 @@ def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
 def compressed_to_rgb(msg: Any) -> NDArray[np.uint8]:
     """sensor_msgs/CompressedImage (jpeg, png and what else OpenCV reads) -> (H, W, 3) uint8 RGB.
 
-    Raises ValueError naming the format where the data cannot be decoded.
+    16-bit samples keep their high byte. Where the format says that a camera's rgb or Bayer samples were compressed as
+    they are, they are read as such. Raises ValueError naming the format where the data cannot be decoded.
     """
     data = np.frombuffer(msg.data, np.uint8)
+    known = _COMPRESSED_FORMAT.fullmatch(msg.format.strip())
+    camera, compressed = known.groups() if known else ("", "")
+    as_sent = compressed in ("", camera)
+    mosaic = as_sent and camera.startswith(_BAYER)
+    flags = cv2.IMREAD_GRAYSCALE if mosaic else cv2.IMREAD_COLOR
     try:  # a camera's pixels as they are: no turning by what the file says of the photographer's hands
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+        pixels = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
     except cv2.error:
-        bgr = None
-    if bgr is None:
+        pixels = None
+    if pixels is None:
         raise ValueError(f"CompressedImage: expected an image, got {data.size} bytes of format {msg.format!r}")
-    return _u8(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+    if mosaic:
+        return _camera_to_rgb(_u8(pixels)[..., None], camera.replace("16", "8"))
+    if as_sent and camera.startswith("rgb"):  # OpenCV took them for blue, green, red, twice
+        return _u8(pixels)
+    return _u8(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
 def depth_to_metres(msg: Any) -> NDArray[np.float32]:
@@ -114,15 +130,20 @@ def depth_to_metres(msg: Any) -> NDArray[np.float32]:
 
 
 def intrinsics_of(camera_info: Any) -> Intrinsics | None:
-    """The pinhole of a sensor_msgs/CameraInfo's K, for the image as binning and region of interest left it.
+    """The pinhole of a sensor_msgs/CameraInfo, for the image as binning and region of interest left it.
 
-    None where the camera is not calibrated (K[0] = 0). Raises ValueError where K is no pinhole.
+    It is K. Of a lens with distortion the image is taken to be rectified, and it is P, where P is there: what
+    image_proc publishes comes with the camera_info of the raw image. None where the camera is not calibrated
+    (K[0] = 0). Raises ValueError where the matrix is no pinhole.
     """
-    fx, _, cx, _, fy, cy = (float(each) for each in camera_info.k[:6])
-    if fx == 0:
+    if camera_info.k[0] == 0:
         return None
+    rectified = is_distorted(camera_info) and camera_info.p[0] != 0
+    name, columns = ("p", 4) if rectified else ("k", 3)
+    matrix = np.asarray(getattr(camera_info, name), np.float64).reshape(3, columns)
+    (fx, fy), (cx, cy) = matrix.diagonal()[:2].tolist(), matrix[:2, 2].tolist()
     if not np.isfinite((fx, fy, cx, cy)).all():
-        raise ValueError(f"CameraInfo.k: expected finite numbers, got {list(camera_info.k)}")
+        raise ValueError(f"CameraInfo.{name}: expected finite numbers, got {matrix.tolist()}")
     roi = camera_info.roi
     across, down = max(camera_info.binning_x, 1), max(camera_info.binning_y, 1)
     return Intrinsics(
@@ -135,21 +156,36 @@ def intrinsics_of(camera_info: Any) -> Intrinsics | None:
     )
 
 
+def is_distorted(camera_info: Any) -> bool:
+    """Whether a sensor_msgs/CameraInfo tells of a lens that is no pinhole: any coefficient of its model is not 0."""
+    return any(each != 0 for each in camera_info.d)
+
+
 def stamp_ns(header: Any) -> int:
     """The stamp of a std_msgs/Header in nanoseconds."""
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
 
 
-def fill_image(msg: Any, pixels: NDArray[np.uint8], encoding: str) -> None:
-    """Write (H, W) mono8 or (H, W, 3) rgb8 pixels into a sensor_msgs/Image, without row padding; leaves the header."""
-    shape = {"mono8": pixels.shape[:2], "rgb8": (*pixels.shape[:2], 3)}.get(encoding)
-    if pixels.dtype != np.uint8 or pixels.shape != shape:
-        raise ValueError(f"pixels: expected uint8 of mono8 or rgb8, got {pixels.shape} {pixels.dtype} for {encoding!r}")
+def fill_image(msg: Any, pixels: NDArray[Any], encoding: str) -> None:
+    """Write pixels into a sensor_msgs/Image, without row padding; leaves the header.
+
+    pixels: (H, W) uint8 for mono8, uint16 for 16UC1, float32 for 32FC1, or (H, W, 3) uint8 for rgb8.
+    """
+    kind, trailing = {"mono8": ("u1", ()), "rgb8": ("u1", (3,)), "16UC1": ("u2", ()), "32FC1": ("f4", ())}[encoding]
+    if pixels.dtype != kind or pixels.shape != (*pixels.shape[:2], *trailing):
+        raise ValueError(f"pixels: expected those of {encoding}, got {pixels.shape} {pixels.dtype}")
     msg.height, msg.width = pixels.shape[:2]
     msg.encoding = encoding
-    msg.is_bigendian = 0
-    msg.step = pixels.size // msg.height
+    msg.is_bigendian = int(sys.byteorder == "big" and pixels.itemsize > 1)
+    msg.step = pixels.nbytes // msg.height
     _fill_data(msg, pixels)
+
+
+def fill_png(msg: Any, pixels: NDArray[np.uint8]) -> None:
+    """Write (H, W) mono8 pixels into a sensor_msgs/CompressedImage as PNG, without loss; leaves the header."""
+    _, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])  # quick; ids compress well all the same
+    msg.format = "mono8; png compressed"  # as image_transport's readers want it
+    _fill_data(msg, png)
 
 
 def point_fields(point_field: Callable[..., Any], dtype: np.dtype[Any] = CLOUD_DTYPE) -> list[Any]:

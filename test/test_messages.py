@@ -138,14 +138,64 @@ class TestColour:
 
 class TestCompressed:
     @staticmethod
-    def message(data: bytes) -> Any:
+    def message(data: bytes, kind: str = "rgb8; png compressed bgr8") -> Any:
         octets = np.frombuffer(data, np.uint8)
-        return STORE.types["sensor_msgs/msg/CompressedImage"](header(), "rgb8; png compressed bgr8", octets)
+        return STORE.types["sensor_msgs/msg/CompressedImage"](header(), kind, octets)
 
-    def test_png_comes_back_as_it_was(self) -> None:
+    def read(self, pixels: np.ndarray, kind: str) -> np.ndarray:
+        """What a message says of pixels as OpenCV writes them: (H, W) or blue, green, red."""
+        codec = next(each for each in ("png", "tiff", "jpeg") if each in kind or each == "jpeg")
+        return messages.compressed_to_rgb(self.message(cv2.imencode(f".{codec}", pixels)[1].tobytes(), kind))
+
+    @pytest.mark.parametrize(
+        "kind", ["png", "rgb8; png compressed bgr8", "bgr8; png compressed bgr8", "bgr8; tiff compressed ", "tiff"]
+    )
+    def test_what_is_compressed_without_loss_comes_back_as_it_was(self, kind: str) -> None:
         rgb = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
-        data = cv2.imencode(".png", rgb[..., ::-1])[1].tobytes()
-        assert np.array_equal(messages.compressed_to_rgb(self.message(data)), rgb)
+        assert np.array_equal(self.read(rgb[..., ::-1], kind), rgb)
+
+    @pytest.mark.parametrize(
+        "kind",
+        ["jpeg", "jpg", "", "rgb8; jpeg compressed bgr8", "bgr8; jpeg compressed bgr8", "yuv422; jpeg compressed bgr8",
+         "bayer_rggb8; jpeg compressed bgr8"],
+    )  # fmt: skip
+    def test_jpeg_comes_back_nearly_as_it_was(self, kind: str) -> None:
+        rgb = np.broadcast_to(np.uint8([200, 100, 50]), (16, 24, 3))
+        assert np.abs(self.read(rgb[..., ::-1], kind).astype(int) - rgb).max() <= 3
+
+    @pytest.mark.parametrize(
+        "kind",
+        ["rgb8; tiff compressed ", "rgb8; png compressed rgb8", "rgba8; tiff compressed", "rgb16; png compressed"],
+    )
+    def test_samples_that_were_compressed_in_the_order_red_green_blue_are_read_in_it(self, kind: str) -> None:
+        rgb = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+        sent = np.concatenate([rgb, np.full((7, 5, 1), 77, np.uint8)], axis=2) if "rgba" in kind else rgb
+        sent = sent.astype(np.uint16) << 8 | 0x5A if "16" in kind else sent
+        assert np.array_equal(self.read(sent, kind), rgb)
+
+    @pytest.mark.parametrize("kind", ["png", "rgb16; png compressed bgr16", "mono16; png compressed "])
+    def test_png_of_16_bits_keeps_its_high_byte(self, kind: str) -> None:
+        rgb = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+        rgb = rgb[..., :1].repeat(3, axis=2) if "mono" in kind else rgb
+        deep = rgb.astype(np.uint16) << 8 | 0xA5
+        assert np.array_equal(self.read(deep[..., 0] if "mono" in kind else deep[..., ::-1], kind), rgb)
+
+    @pytest.mark.parametrize("kind", ["jpeg", "mono8; jpeg compressed mono8", "bayer_rggb8; jpeg compressed mono8"])
+    def test_gray_is_gray(self, kind: str) -> None:
+        assert np.abs(self.read(np.full((16, 16), 90, np.uint8), kind).astype(int) - 90).max() <= 1
+
+    @pytest.mark.parametrize("bits", [8, 16])
+    def test_a_mosaic_that_was_compressed_as_it_is_gets_its_colours(self, bits: int) -> None:
+        mosaic = np.full((8, 10), 100, np.uint16)
+        mosaic[0::2, 0::2], mosaic[1::2, 1::2] = 200, 50  # red, blue
+        rgb = self.read(mosaic.astype(np.uint8) if bits == 8 else mosaic << 8, f"bayer_rggb{bits}; png compressed ")
+        assert np.array_equal(rgb, np.broadcast_to(np.uint8([200, 100, 50]), (8, 10, 3)))
+
+    def test_other_transports_on_the_topic_are_refused_by_their_format(self) -> None:
+        png = cv2.imencode(".png", np.zeros((4, 4), np.uint16))[1].tobytes()
+        for data, kind in ((bytes(12) + png, "16UC1; compressedDepth png"), (b"\0\0\0\1\x67\x42", "h264")):
+            with pytest.raises(ValueError, match=f"expected an image, got {len(data)} bytes of format '{kind}'"):
+                messages.compressed_to_rgb(self.message(data, kind))
 
     @given(st.binary(max_size=40))
     def test_rubbish_is_refused(self, data: bytes) -> None:
@@ -181,9 +231,8 @@ class TestCameraInfo:
     @staticmethod
     def info(k: list[float], **changes: Any) -> Any:
         roi = SimpleNamespace(**{"x_offset": 0, "y_offset": 0, "width": 0, "height": 0, **changes.pop("roi", {})})
-        return SimpleNamespace(
-            **{"k": k, "width": 640, "height": 480, "binning_x": 0, "binning_y": 0, "roi": roi, **changes}
-        )
+        fixed = {"k": k, "d": [], "p": [0.0] * 12, "width": 640, "height": 480, "binning_x": 0, "binning_y": 0}
+        return SimpleNamespace(**{**fixed, "roi": roi, **changes})
 
     K = (500.0, 0.0, 320.0, 0.0, 510.0, 240.0, 0.0, 0.0, 1.0)
 
@@ -192,6 +241,27 @@ class TestCameraInfo:
         assert camera is not None
         assert (camera.fx, camera.fy, camera.cx, camera.cy) == (500, 510, 320, 240)
         assert (camera.width, camera.height) == (640, 480)
+
+    P = (400.0, 0.0, 310.0, 0.0, 0.0, 405.0, 235.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+    @pytest.mark.parametrize(
+        ("d", "p", "expected"),
+        [
+            ([], P, (500, 510, 320, 240)),
+            ([0.0] * 5, P, (500, 510, 320, 240)),
+            ([0.1, 0.0, 0.0, 0.0, 0.0], P, (400, 405, 310, 235)),
+            ([0.1, 0.0, 0.0, 0.0, 0.0], [0.0] * 12, (500, 510, 320, 240)),
+        ],
+        ids=["no coefficients", "all 0", "distorted", "distorted, no P"],
+    )
+    def test_of_a_lens_with_distortion_the_image_is_taken_to_be_rectified(self, d, p, expected) -> None:
+        camera = messages.intrinsics_of(self.info(list(self.K), d=d, p=list(p)))
+        assert camera is not None
+        assert (camera.fx, camera.fy, camera.cx, camera.cy) == expected
+
+    def test_a_lens_is_distorted_where_a_coefficient_of_any_model_is_not_0(self) -> None:
+        assert not any(messages.is_distorted(self.info(list(self.K), d=d)) for d in ([], [0.0] * 4, [0.0] * 8))
+        assert messages.is_distorted(self.info(list(self.K), d=[0.0, -0.02, 0.0, 0.0]))
 
     def test_an_uncalibrated_camera_has_none(self) -> None:
         assert messages.intrinsics_of(self.info([0.0] * 9)) is None
