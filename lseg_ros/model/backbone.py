@@ -1,19 +1,44 @@
-"""Image backbone: a ViT with taps, and the readout and reassemble stages that turn its tokens into feature maps."""
+"""Image backbones: a ViT with readout and reassemble stages that turn its tokens into feature maps, or a ResNet."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck, ResNet
 
 from lseg_ros.model.config import LSegConfig
 from lseg_ros.model.decoder import ResidualConvUnit
 
-__all__ = ["Backbone", "ConvStem", "Reassemble"]
+__all__ = ["ConvStem", "Reassemble", "ResNetBackbone", "ViTBackbone", "image_backbone"]
 
 
-class Backbone(nn.Module):
+def image_backbone(config: LSegConfig) -> ResNetBackbone | ViTBackbone:
+    """The backbone that the architecture names."""
+    return ResNetBackbone(config.resnet) if config.resnet else ViTBackbone(config)
+
+
+class ResNetBackbone(nn.Module):
+    """Image -> the outputs of a ResNet's four stages, at stride 4, 8, 16 and 32 (lang-seg, lseg_vit_zs.py)."""
+
+    def __init__(self, blocks: Sequence[int]) -> None:
+        super().__init__()
+        net = ResNet(Bottleneck, list(blocks))
+        first = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool, net.layer1)
+        self.stages = nn.ModuleList([first, net.layer2, net.layer3, net.layer4])
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) normalised -> [(B, 256, H/4, W/4), ..., (B, 2048, H/32, W/32)]."""
+        maps = [image]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps[1:]
+
+
+class ViTBackbone(nn.Module):
     """Image -> four feature maps at stride 4, 8, 16 and 32 (lseg.md 1.2 and 1.3; DPT, section 3)."""
 
     def __init__(self, config: LSegConfig) -> None:

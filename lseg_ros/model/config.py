@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lseg_ros.model.text_encoder import TextConfig
 
-__all__ = ["PRESETS", "LSegConfig"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "PRESETS", "RESNET_CHANNELS", "LSegConfig"]
+
+RESNET_CHANNELS = (256, 512, 1024, 2048)  # of every ResNet with bottleneck blocks
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what torchvision's ResNets expect
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LSegConfig:
     """The architecture of one LSeg network.
 
     The image encoder is a ViT whose blocks ``taps`` are read out, followed by a DPT decoder of ``features`` channels.
     With a convolutional ``stem`` (channels at stride 2, 4 and 8) the ViT looks at the stem's output and the first
     two taps are the stem's own maps at stride 4 and 8, as in DPT-Hybrid (Ranftl et al., ICCV 2021, section 3).
+    With ``resnet`` a ResNet of that many bottleneck blocks per stage takes the ViT's place; the decoder reads its four
+    stages as they are, and nothing of the ViT is set.
     """
 
-    width: int
-    depth: int
-    heads: int
-    taps: tuple[int, ...]  # indices of transformer blocks
+    width: int = 0
+    depth: int = 0
+    heads: int = 0
+    taps: tuple[int, ...] = ()  # indices of transformer blocks
+    resnet: tuple[int, ...] = ()
     reassemble: tuple[int, ...]  # four: channels at stride 4, 8, 16, 32
     text: TextConfig
     patch_size: int = 16  # pixels of the image per token
@@ -39,6 +45,26 @@ class LSegConfig:
     def __post_init__(self) -> None:
         if len(self.reassemble) != 4:
             raise ValueError(f"reassemble: expected channels at stride 4, 8, 16 and 32, got {self.reassemble}")
+        if self.resnet:
+            self._check_resnet()
+        else:
+            self._check_vit()
+        if self.arch_option not in (0, 1, 2):
+            raise ValueError(f"arch_option: expected 0 (none), 1 (bottleneck) or 2 (depthwise), got {self.arch_option}")
+        if self.block_depth < 0:
+            raise ValueError(f"block_depth: expected 0 or more, got {self.block_depth}")
+        if self.activation not in ("lrelu", "tanh", "relu"):
+            raise ValueError(f"activation: expected lrelu, tanh or relu, got {self.activation!r}")
+
+    def _check_resnet(self) -> None:
+        if len(self.resnet) != 4 or min(self.resnet) < 1:
+            raise ValueError(f"resnet: expected the blocks of four stages, got {self.resnet}")
+        if self.width or self.depth or self.heads or self.taps or self.stem:
+            raise ValueError("resnet: expected no width, depth, heads, taps or stem of a ViT beside it")
+        if self.reassemble != RESNET_CHANNELS:
+            raise ValueError(f"reassemble: expected a ResNet's {RESNET_CHANNELS}, got {self.reassemble}")
+
+    def _check_vit(self) -> None:
         wanted = 2 if self.stem else 4
         if len(self.taps) != wanted or list(self.taps) != sorted(set(self.taps)):
             raise ValueError(f"taps: expected {wanted} ascending block indices, got {self.taps}")
@@ -51,24 +77,23 @@ class LSegConfig:
             )
         if self.patch_size not in (16, 32) or (self.stem and self.patch_size != 16):
             raise ValueError(f"patch_size: expected 16, or 32 without a stem, got {self.patch_size}")
-        if self.arch_option not in (0, 1, 2):
-            raise ValueError(f"arch_option: expected 0 (none), 1 (bottleneck) or 2 (depthwise), got {self.arch_option}")
-        if self.activation not in ("lrelu", "tanh", "relu"):
-            raise ValueError(f"activation: expected lrelu, tanh or relu, got {self.activation!r}")
 
 
 _CLIP_VIT_B32_TEXT = TextConfig(width=512, heads=8, layers=12, embed_dim=512)
+_CLIP_RN50X16_TEXT = TextConfig(width=768, heads=12, layers=12, embed_dim=768)
+_VITL16 = LSegConfig(
+    width=1024,
+    depth=24,
+    heads=16,
+    taps=(5, 11, 17, 23),
+    reassemble=(256, 512, 1024, 1024),
+    text=_CLIP_VIT_B32_TEXT,
+)
 
 PRESETS: dict[str, LSegConfig] = {
-    # the official network: ViT-L/16 at 384, text tower of CLIP ViT-B/32 (LSeg paper, section 4)
-    "vitl16": LSegConfig(
-        width=1024,
-        depth=24,
-        heads=16,
-        taps=(5, 11, 17, 23),
-        reassemble=(256, 512, 1024, 1024),
-        text=_CLIP_VIT_B32_TEXT,
-    ),
+    # the authors' networks (LSeg paper, section 4): ViT-L/16 at 384 and the text tower of CLIP ViT-B/32, ...
+    "vitl16": _VITL16,
+    "clipRN50x16_vitl16": replace(_VITL16, text=_CLIP_RN50X16_TEXT),
     "vitb32": LSegConfig(
         width=768,
         depth=12,
@@ -77,6 +102,15 @@ PRESETS: dict[str, LSegConfig] = {
         reassemble=(96, 192, 384, 768),
         patch_size=32,
         text=_CLIP_VIT_B32_TEXT,
+    ),
+    # ... and those of the zero-shot protocols, of which one is the first again
+    "zs_vitl16": _VITL16,
+    "zs_resnet101": LSegConfig(
+        resnet=(3, 4, 23, 3),
+        reassemble=RESNET_CHANNELS,
+        text=_CLIP_VIT_B32_TEXT,
+        image_mean=IMAGENET_MEAN,
+        image_std=IMAGENET_STD,
     ),
     # the same architecture, small enough for a laptop's CPU: it ships with its weights
     "demo": LSegConfig(

@@ -1,33 +1,44 @@
 """The network, against the official code's figures and its own contract."""
 
+import copy
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from lseg_ros.model import PRESETS, LSeg, LSegConfig
-from lseg_ros.model.checkpoint import official_name
 from lseg_ros.model.lseg import LOGIT_SCALE, SpatialRegularization
+from lseg_ros.model.official import official_name
 from test.model.fill import fill
+from test.tiny_network import CONFIG
 
-FIGURES = json.loads((Path(__file__).parent / "data" / "network_figures.json").read_text())
+DATA = Path(__file__).parent / "data"
+FIGURES = json.loads((DATA / "network_figures.json").read_text())
+MORE_FIGURES = json.loads((DATA / "more_figures.json").read_text())["cases"]
 TOLERANCE = 1e-4  # what float32 may differ by in another order of summation
 
 
 @pytest.fixture(scope="module")
 def official() -> LSeg:
     """The official ViT-L/16 network with the spatial regularisation block, filled by the figures' rule."""
-    config = dataclasses.replace(PRESETS["vitl16"], arch_option=1, block_depth=2)
+    return filled(dataclasses.replace(PRESETS["vitl16"], arch_option=1, block_depth=2))
+
+
+def filled(config: LSegConfig) -> LSeg:
     with torch.device("meta"):
         model = LSeg(config)
     names = {name: official_name(name, config) for name in model.state_dict()}
-    filled = fill({names[name]: value for name, value in model.state_dict().items()})
-    model.load_state_dict({name: filled[official] for name, official in names.items()}, assign=True)
+    weights = fill({names[name]: value for name, value in model.state_dict().items()})
+    model.load_state_dict({name: weights[official] for name, official in names.items()}, assign=True)
     return model.eval()
 
 
@@ -35,6 +46,11 @@ def official() -> LSeg:
 def block(official: LSeg) -> SpatialRegularization:
     assert official.regularization is not None
     return official.regularization
+
+
+def smallest() -> LSeg:
+    torch.manual_seed(0)
+    return LSeg(CONFIG).eval()
 
 
 @pytest.fixture
@@ -60,6 +76,27 @@ def test_logits_are_those_of_the_official_code(official: LSeg, block: SpatialReg
             _assert_samples(seen[stage], expected["samples"])
 
 
+@pytest.mark.parametrize("name", [name for name in MORE_FIGURES if name.startswith("vitl16")])
+def test_logits_are_those_of_the_authors_modules_with_other_blocks_and_in_half(official: LSeg, name: str) -> None:
+    case = MORE_FIGURES[name]
+    block = SpatialRegularization(case["arch_option"], case["block_depth"], case["activation"])
+    assert official.regularization is not None
+    block.load_state_dict(official.regularization.state_dict())
+    model = copy.copy(official)  # the same weights
+    model._modules = {**official._modules, "regularization": block if case["arch_option"] else None}
+    if case["half"]:
+        model.text_encoder = copy.deepcopy(official.text_encoder)
+        model.official_half()
+    _assert_case(model, case)
+
+
+@pytest.mark.parametrize("name", [name for name in MORE_FIGURES if not name.startswith("vitl16")])
+def test_logits_of_the_other_networks_are_those_of_the_authors_modules(name: str) -> None:
+    case = MORE_FIGURES[name]
+    changes = {field: case[field] for field in ("arch_option", "block_depth", "activation")}
+    _assert_case(filled(dataclasses.replace(PRESETS[case["preset"]], **changes)), case)
+
+
 def test_pixel_and_word_embeddings_are_unit_vectors_of_one_space(tiny: LSeg) -> None:
     words = tiny.encode_text(["floor", "chair"])
     pixels = tiny.encode_image(torch.randn(2, 3, 64, 96))
@@ -81,6 +118,42 @@ def test_logits_have_the_size_of_the_image_and_take_words_or_embeddings(tiny: LS
     by_word = tiny(image, ["floor", "chair"])
     assert by_word.shape == (1, 2, 64, 96)
     assert torch.equal(by_word, tiny(image, tiny.encode_text(["floor", "chair"])))
+
+
+@given(height=st.integers(32, 140), width=st.integers(32, 140))
+@settings(max_examples=25)
+def test_any_image_comes_back_in_its_own_size_as_if_padded_with_the_mean_colour(height: int, width: int) -> None:
+    model, words = smallest(), ["floor", "chair"]
+    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        logits = model(image, words)
+        grid = torch.zeros(1, 3, -(-height // 32) * 32, -(-width // 32) * 32)
+        grid[..., :height, :width] = image
+        half = model.correlate(model.encode_image(grid), model.encode_text(words))
+        whole = torch.nn.functional.interpolate(half, scale_factor=2, mode="bilinear", align_corners=True)
+    assert logits.shape == (1, 2, height, width)
+    assert torch.equal(logits, whole[..., :height, :width])
+
+
+@pytest.mark.parametrize("size", [(31, 64), (64, 16)])
+def test_an_image_that_is_too_small_is_refused(tiny: LSeg, size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="image: expected H and W of at least 32, got"):
+        tiny(torch.zeros(1, 3, *size), ["floor"])
+
+
+def test_the_authors_half_precision_is_the_literal_one() -> None:
+    """Pixel by pixel and word by word: every rounding where lseg.md 1.5 has it."""
+    model = smallest().official_half()
+    pixels = model.encode_image(torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    words = model.encode_text(["floor", "chair", "dog"])
+    logits = model.correlate(pixels, words)
+    assert logits.dtype == words.dtype == torch.float32
+    assert torch.equal(words, words.half().float())  # normalised in half
+    for row, column, word in ((0, 0, 0), (3, 7, 1), (15, 9, 2)):
+        scaled = (pixels[0, :, row, column].half().float() * LOGIT_SCALE).half()
+        product = (scaled.double() @ words[word].half().double()).half().item()
+        ulp = 2 ** (math.frexp(product)[1] - 11)  # a sum in another order may end up on the other side
+        assert logits[0, word, row, column].item() == pytest.approx(product, abs=ulp)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 60, 64), (1, 3, 64, 70), (3, 64, 64), (1, 4, 64, 64)])
@@ -119,6 +192,9 @@ def test_vitb32_has_the_maps_of_its_own_strides() -> None:
         ({"activation": "gelu"}, "activation: expected lrelu, tanh or relu, got 'gelu'"),
         ({"stem": (8, 16, 32)}, "stem: expected channels"),
         ({"patch_size": 14}, "patch_size: expected 16"),
+        ({"block_depth": -1}, "block_depth: expected 0 or more, got -1"),
+        ({"resnet": (3, 4, 23)}, "resnet: expected the blocks of four stages"),
+        ({"resnet": (3, 4, 23, 3)}, "resnet: expected no width, depth, heads, taps or stem"),
     ],
 )
 def test_an_impossible_architecture_is_refused(change: dict[str, object], message: str) -> None:
@@ -153,7 +229,17 @@ def _watch(model: LSeg) -> Iterator[dict[str, Tensor]]:
         hook.remove()
 
 
-def _assert_samples(tensor: Tensor, samples: list[tuple[int, float]]) -> None:
+def _assert_case(model: LSeg, case: dict[str, Any]) -> None:
+    """Half precision rounds a score of 1 to 0.0005 or 0.001: what differs by 1e-6 before may differ by that after."""
+    image = torch.randn(case["image"], generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        logits = model(image, case["words"])
+    _assert_samples(logits, case["samples"], 2e-3 if case["half"] else TOLERANCE)
+    histogram = torch.bincount(logits.argmax(1).flatten(), minlength=len(case["words"]))
+    assert (histogram - torch.tensor(case["argmax_hist"])).abs().sum() <= 0.001 * logits[0, 0].numel()
+
+
+def _assert_samples(tensor: Tensor, samples: list[tuple[int, float]], tolerance: float = TOLERANCE) -> None:
     indices, values = zip(*samples)
     difference = (tensor.flatten()[list(indices)] - torch.tensor(values)).abs().max()
-    assert difference <= TOLERANCE
+    assert difference <= tolerance

@@ -1,0 +1,161 @@
+"""The authors' layout of a checkpoint: their names for our parameters, and the architecture that their names tell.
+
+On disk a network always has the authors' key names (``pretrained.*``, ``scratch.*``, ``clip_pretrained.*``); in memory
+it has ours. ``_NAMES`` is the one translation between them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import torch
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+
+from lseg_ros.model.config import IMAGENET_MEAN, IMAGENET_STD, PRESETS, LSegConfig
+from lseg_ros.model.decoder import ResidualConvUnit
+from lseg_ros.model.lseg import LSeg
+from lseg_ros.model.text_encoder import TextConfig
+
+__all__ = ["config_from_keys", "entries", "is_unused", "nearest_preset", "official_name", "unused_entries"]
+
+# our name -> the authors' name; levels count from 0 here and from 1 there
+_NAMES = [
+    (r"backbone\.vit\.(.*)", r"pretrained.model.\1"),
+    (r"backbone\.stages\.(\d+)\.(.*)", r"pretrained.layer<\1>.\2"),
+    (r"backbone\.stem\.(.*)", r"pretrained.stem.\1"),  # not in any official network
+    (r"backbone\.reassemble\.(\d+)\.readout\.(\w+)", r"pretrained.act_postprocess<\1>.0.project.0.\2"),
+    (r"backbone\.reassemble\.(\d+)\.project\.(\w+)", r"pretrained.act_postprocess<\1>.3.\2"),
+    (r"backbone\.reassemble\.(\d+)\.resample\.(\w+)", r"pretrained.act_postprocess<\1>.4.\2"),
+    (r"decoder\.lateral\.(\d+)\.weight", r"scratch.layer<\1>_rn.weight"),
+    (r"decoder\.fusion\.(\d+)\.lateral_unit\.(.*)", r"scratch.refinenet<\1>.resConfUnit1.\2"),
+    (r"decoder\.fusion\.(\d+)\.refine_unit\.(.*)", r"scratch.refinenet<\1>.resConfUnit2.\2"),
+    (r"decoder\.fusion\.(\d+)\.project\.(\w+)", r"scratch.refinenet<\1>.out_conv.\2"),
+    (r"head\.(\w+)", r"scratch.head1.\1"),
+    (r"regularization\.depthwise\.(\w+)", r"scratch.head_block.depthwise.depthwise.\1"),
+    (r"text_encoder\.(.*)", r"clip_pretrained.\1"),
+]
+
+# in the authors' files, but without a part in inference: CLIP's image tower, the ViT's classifier, a dead unit
+_UNUSED = re.compile(
+    r"clip_pretrained\.(visual\.|logit_scale$)|pretrained\.model\.(head|norm)\.|scratch\.refinenet4\.resConfUnit1\."
+)
+_TAPS = {24: (5, 11, 17, 23), 12: (2, 5, 8, 11)}  # by number of blocks
+
+
+def official_name(name: str, config: LSegConfig) -> str:
+    """One of our parameter names -> the authors' name of the same parameter."""
+    first_reassembled = 4 - (2 if config.stem else 4)
+    for pattern, template in _NAMES:
+        if match := re.fullmatch(pattern, name):
+            official = match.expand(template)
+            if level := re.search(r"<(\d+)>", official):
+                count = int(level[1]) + 1 + first_reassembled * ("act_postprocess" in official)
+                official = official.replace(level[0], str(count))
+            return official
+    raise KeyError(f"no official name for {name!r}")
+
+
+def entries(config: LSegConfig) -> dict[str, Tensor]:
+    """What a checkpoint of this architecture must hold: official names -> tensors without content (meta device)."""
+    with torch.device("meta"):
+        return {official_name(name, config): value for name, value in LSeg(config).state_dict().items()}
+
+
+def is_unused(name: str) -> bool:
+    """Whether this entry of an official file has no part in inference."""
+    return _UNUSED.match(name) is not None
+
+
+def unused_entries(config: LSegConfig) -> dict[str, Tensor]:
+    """What the authors' files hold beside ``entries``: official names -> tensors without content (meta device).
+
+    A file needs them only for code that loads strictly, as the authors' and VLMaps do. Raises ValueError for an
+    architecture that the authors have not.
+    """
+    towers = {512: _clip_vit_b32, 768: _clip_rn50x16}  # by the width of the text encoder
+    if config.stem or config.text.width not in towers:
+        raise ValueError("an official network: expected no stem, and a text encoder of CLIP ViT-B/32 or RN50x16")
+    with torch.device("meta"):
+        parts: dict[str, nn.Module] = {
+            "clip_pretrained.visual": towers[config.text.width](),
+            "scratch.refinenet4.resConfUnit1": ResidualConvUnit(config.features),
+        }
+        if not config.resnet:
+            parts["pretrained.model.norm"] = nn.LayerNorm(config.width)
+            parts["pretrained.model.head"] = nn.Linear(config.width, 1000)
+        found = {f"{part}.{name}": value for part in parts for name, value in parts[part].state_dict().items()}
+        return found | {"clip_pretrained.logit_scale": torch.empty(())}
+
+
+def config_from_keys(weights: Mapping[str, Tensor]) -> LSegConfig:
+    """The architecture of an official network, read off names and shapes; KeyError names an entry that it needs."""
+    image = _resnet_from_keys(weights) if "pretrained.layer1.0.weight" in weights else _vit_from_keys(weights)
+    text_width = weights["clip_pretrained.ln_final.weight"].shape[0]
+    return LSegConfig(
+        **image,  # type: ignore[arg-type]
+        features=weights["scratch.layer1_rn.weight"].shape[0],
+        arch_option=1 if "scratch.head_block.depthwise.depthwise.weight" in weights else 0,
+        text=TextConfig(
+            width=text_width,
+            heads=text_width // 64,
+            layers=_count(weights, r"clip_pretrained\.transformer\.resblocks\.(\d+)\.ln_1\.weight"),
+            context_length=weights["clip_pretrained.positional_embedding"].shape[0],
+            embed_dim=weights["clip_pretrained.text_projection"].shape[1],
+            vocab_size=weights["clip_pretrained.token_embedding.weight"].shape[0],
+        ),
+    )
+
+
+def nearest_preset(weights: Mapping[str, Tensor]) -> tuple[str, float]:
+    """The preset that shares the most entries (name and shape) with these weights, and its share of them, 0 to 1."""
+    shares = {}
+    for preset, config in PRESETS.items():
+        expected = entries(config)
+        shared = [name for name, value in expected.items() if name in weights and weights[name].shape == value.shape]
+        shares[preset] = len(shared) / len(expected)
+    best = max(shares, key=shares.__getitem__)
+    return best, shares[best]
+
+
+def _vit_from_keys(weights: Mapping[str, Tensor]) -> dict[str, object]:
+    width = weights["pretrained.model.cls_token"].shape[-1]
+    depth = _count(weights, r"pretrained\.model\.blocks\.(\d+)\.norm1\.weight")
+    patch = weights["pretrained.model.patch_embed.proj.weight"].shape[-1]
+    return {
+        "width": width,
+        "depth": depth,
+        "heads": width // 64,
+        "taps": _TAPS[depth],
+        "reassemble": tuple(weights[f"pretrained.act_postprocess{level}.3.weight"].shape[0] for level in (1, 2, 3, 4)),
+        "patch_size": patch,
+        "pretrained_size": round((weights["pretrained.model.pos_embed"].shape[1] - 1) ** 0.5) * patch,
+    }
+
+
+def _resnet_from_keys(weights: Mapping[str, Tensor]) -> dict[str, object]:
+    stages = [r"layer1\.4", r"layer2", r"layer3", r"layer4"]  # the stem's four modules come before the first stage
+    return {
+        "resnet": tuple(_count(weights, rf"pretrained\.{stage}\.(\d+)\.conv1\.weight") for stage in stages),
+        "reassemble": tuple(weights[f"scratch.layer{level}_rn.weight"].shape[1] for level in (1, 2, 3, 4)),
+        "image_mean": IMAGENET_MEAN,
+        "image_std": IMAGENET_STD,
+    }
+
+
+def _count(weights: Iterable[str], pattern: str) -> int:
+    return sum(1 for name in weights if re.fullmatch(pattern, name))
+
+
+def _clip_vit_b32() -> nn.Module:
+    tower: nn.Module = VisionTransformer(
+        image_size=224, patch_size=32, width=768, layers=12, heads=12, mlp_ratio=4, output_dim=512
+    )
+    return tower
+
+
+def _clip_rn50x16() -> nn.Module:
+    tower: nn.Module = ModifiedResNet((6, 8, 18, 8), output_dim=768, heads=48, image_size=384, width=96)
+    return tower
