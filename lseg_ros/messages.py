@@ -59,6 +59,10 @@ _DEPTH_LAYOUTS = {"16UC1": "u2", "32FC1": "f4"}
 # What image_transport writes: the camera's encoding, the codec, and the encoding that was compressed, such as
 # "rgb8; jpeg compressed bgr8"; the last is empty where nothing was converted. Other drivers write "jpeg" or the like.
 _COMPRESSED_FORMAT = re.compile(r"(\w+); *\w+ compressed *(\w*)")
+# encoding that we write -> kind of number, shape of a pixel
+_FILLED: dict[str, tuple[str, tuple[int, ...]]] = {
+    "mono8": ("u1", ()), "rgb8": ("u1", (3,)), "16UC1": ("u2", ()), "32FC1": ("f4", ()),
+}  # fmt: skip
 _POINT_FIELD_TYPES = {"u4": 6, "f4": 7}  # sensor_msgs/PointField UINT32 and FLOAT32
 
 
@@ -169,11 +173,13 @@ def stamp_ns(header: Any) -> int:
 def fill_image(msg: Any, pixels: NDArray[Any], encoding: str) -> None:
     """Write pixels into a sensor_msgs/Image, without row padding; leaves the header.
 
-    pixels: (H, W) uint8 for mono8, uint16 for 16UC1, float32 for 32FC1, or (H, W, 3) uint8 for rgb8.
+    pixels: (H, W) uint8 for mono8, uint16 for 16UC1, float32 for 32FC1, or (H, W, 3) uint8 for rgb8. Raises ValueError
+    for any others.
     """
-    kind, trailing = {"mono8": ("u1", ()), "rgb8": ("u1", (3,)), "16UC1": ("u2", ()), "32FC1": ("f4", ())}[encoding]
-    if pixels.dtype != kind or pixels.shape != (*pixels.shape[:2], *trailing):
-        raise ValueError(f"pixels: expected those of {encoding}, got {pixels.shape} {pixels.dtype}")
+    kind, trailing = _FILLED.get(encoding, ("", ()))
+    if pixels.dtype.str[1:] != kind or pixels.shape != (*pixels.shape[:2], *trailing):
+        known = ", ".join(_FILLED)
+        raise ValueError(f"pixels: expected those of {known}, got {pixels.shape} {pixels.dtype} for {encoding!r}")
     msg.height, msg.width = pixels.shape[:2]
     msg.encoding = encoding
     msg.is_bigendian = int(sys.byteorder == "big" and pixels.itemsize > 1)

@@ -16,7 +16,7 @@ __all__ = ["Setting", "check", "setting", "settings_of"]
 class Setting:
     """One field of a settings dataclass, as the outside sees it.
 
-    ``type`` is bool, int, float, str or a tuple of str; ``dynamic`` says whether it may change while running.
+    ``type`` is bool, int, float, str, or a tuple of str or int; ``dynamic`` says whether it may change while running.
     """
 
     name: str

@@ -294,14 +294,32 @@ class TestFilling:
         assert message.step == message.width == rgb.shape[1]
         assert message.data.tobytes() == rgb[..., 0].tobytes()
 
-    def test_what_is_no_mono8_or_rgb8_is_refused(self) -> None:
+    @pytest.mark.parametrize(("encoding", "kind"), [("16UC1", np.uint16), ("32FC1", np.float32)])
+    def test_numbers_of_more_than_a_byte_read_back(self, encoding: str, kind: type) -> None:
+        message = image_message(np.zeros((1, 1), np.uint8), "mono8")
+        pixels = np.arange(1, 13).reshape(3, 4).astype(kind)
+        messages.fill_image(message, pixels, encoding)
+        assert (message.height, message.width, message.step) == (3, 4, 4 * pixels.itemsize)
+        metres = pixels * (0.001 if encoding == "16UC1" else 1)
+        assert np.allclose(messages.depth_to_metres(message), metres)
+
+    def test_a_png_holds_every_id_as_it_was(self) -> None:
+        message = STORE.types["sensor_msgs/msg/CompressedImage"](header(), "", np.zeros(0, np.uint8))
+        ids = np.random.default_rng(0).integers(0, 255, (31, 57), np.uint8)
+        messages.fill_png(message, ids)
+        assert message.format == "mono8; png compressed"
+        assert np.array_equal(messages.compressed_to_rgb(message)[..., 0], ids)
+
+    def test_what_is_no_image_is_refused(self) -> None:
         message = image_message(np.zeros((1, 1), np.uint8), "mono8")
         for pixels, encoding in (
             (np.zeros((2, 2), np.uint8), "rgb8"),
             (np.zeros((2, 2), np.uint16), "mono8"),
             (np.zeros((2, 2), np.uint8), "mono16"),
+            (np.zeros((2, 2)), "32FC1"),
+            (np.zeros((2, 2), np.int16), "16UC1"),
         ):
-            with pytest.raises(ValueError, match="pixels: expected uint8 of mono8 or rgb8"):
+            with pytest.raises(ValueError, match="pixels: expected those of mono8, rgb8, 16UC1, 32FC1, got"):
                 messages.fill_image(message, pixels, encoding)
 
     def test_a_message_keeps_the_kind_of_container_that_it_came_with(self) -> None:

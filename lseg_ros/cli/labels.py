@@ -165,9 +165,14 @@ def _vocabulary_of(path: Path) -> Vocabulary:
     found = [each for each in _parameters(document) if "labels" in each]
     if len(found) != 1:
         raise ValueError(f"{path}: expected one node with the parameter labels, got {len(found)}")
-    parameters = found[0]
-    templates = parameters.get("prompt_templates") or ("{}",)
-    return Vocabulary.of(parameters["labels"], ids=parameters.get("class_ids") or None, prompt_templates=templates)
+    # An empty list cannot be written in a parameter file: [0] and [''] stand for it.
+    given = {name: value for name, value in found[0].items() if value not in ([], [0], [""])}
+    return Vocabulary.of(
+        found[0]["labels"],
+        ids=given.get("class_ids"),
+        colors=given.get("colors"),
+        prompt_templates=given.get("prompt_templates", ("{}",)),
+    )
 
 
 def _parameters(document: Any) -> Iterator[Mapping[str, Any]]:

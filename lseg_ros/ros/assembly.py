@@ -10,7 +10,7 @@ from lseg_ros.pipeline import sample_depth
 from lseg_ros.ros.topics import DEPTH, INFO, Topic
 from lseg_ros.structures import Frame
 
-__all__ = ["Assembled", "assemble"]
+__all__ = ["Assembled", "assemble", "with_depth"]
 
 
 class Assembled(NamedTuple):
@@ -35,7 +35,7 @@ def assemble(image: Any, depth: Any | None, camera_info: Any | None) -> Assemble
             problems[INFO] = str(error)
     if depth is not None:
         try:
-            frame = _with_depth(frame, depth)
+            frame = with_depth(frame, depth)
         except ValueError as error:
             problems[DEPTH] = str(error)
     return Assembled(frame, problems)
@@ -48,7 +48,8 @@ def _with_intrinsics(frame: Frame, camera_info: Any) -> Frame:
     return dataclasses.replace(frame, intrinsics=intrinsics)
 
 
-def _with_depth(frame: Frame, depth: Any) -> Frame:
+def with_depth(frame: Frame, depth: Any) -> Frame:
+    """A frame and the depth Image that belongs to it. Raises ValueError where that cannot be used."""
     if depth.header.frame_id != frame.frame_id:
         raise ValueError(
             f"no clouds: depth has to be registered to the image, expected its frame_id {frame.frame_id!r}, "

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from lseg_ros.pipeline import EmbeddedFrame, EncodedVocabulary, Products, Want
-from lseg_ros.ros.assembly import assemble
+from lseg_ros.ros.assembly import assemble, with_depth
 from lseg_ros.ros.diagnostics import Report, Statistics
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig
@@ -23,7 +24,6 @@ from lseg_ros.vocabulary import Label
 __all__ = ["Camera", "Seen", "Shot"]
 
 _IMPLAUSIBLE_AGE_S = 10.0
-_CLOUDS = Want.POINTS | Want.LABEL_CLOUDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +94,23 @@ class Camera:
         self._subscriptions = CameraSubscriptions(self._node, self.name, mailbox, self.statistics, self._config)
 
     def unsubscribe(self) -> None:
+        """Let no more come; the last frame keeps its depth."""
+        self.seen = self.last()
         if self._subscriptions is not None:
             self._subscriptions.destroy()
         self._subscriptions = None
+
+    def last(self) -> Seen | None:
+        """The last frame that went out, with its depth: where nobody wanted points, that is looked for only now."""
+        seen, subscriptions = self.seen, self._subscriptions
+        if seen is None or subscriptions is None or seen.embedded.frame.depth_m is not None:
+            return seen
+        frame = seen.embedded.frame
+        depth = subscriptions.depth_at(frame.stamp_ns)
+        if depth is not None:
+            with suppress(ValueError):  # that it cannot be used is told as soon as someone wants points
+                frame = with_depth(frame, depth)
+        return replace(seen, embedded=replace(seen.embedded, frame=frame))
 
     def shot(self, image: RawImage) -> Shot | None:
         """An image as it came -> what is to be processed, while open and subscribed; None where it is too old.
@@ -109,7 +123,7 @@ class Camera:
         message = image.message()
         want = self._publishers.wanted()
         camera_info = self._subscriptions.camera_info_of(image)
-        depth = self._subscriptions.depth_of(image) if want & _CLOUDS else None
+        depth = self._subscriptions.depth_of(image) if want & Want.ANY_POINTS else None
         frame, problems = assemble(message, depth, camera_info)
         for topic, problem in problems.items():
             self.statistics.problem(topic.of(self.name).name, problem)
@@ -131,14 +145,14 @@ class Camera:
         text = f"a frame{of_whom} could not be processed: {reason}"
         self._node.get_logger().error(text, throttle_duration_sec=5.0)
 
-    def report(self, of_node: Mapping[str, str]) -> Report:
-        """How the camera is doing; of_node: values to tell beside its own."""
+    def report(self, of_node: Mapping[str, str], idle: str) -> Report:
+        """How the camera is doing; of_node: values to tell beside its own. idle: what to say while unsubscribed."""
         problems, subscriptions = self.statistics.problems(), self._subscriptions
         if subscriptions is not None and not self.statistics.receiving():
             problems.insert(0, (1, subscriptions.advice()))
         rate = f"{self.statistics.rate_hz():.1f} Hz"
         values = {**of_node, **self.statistics.values()}
-        return Report(self.name or "segmentation", values, problems, rate if subscriptions else "not active")
+        return Report(self.name or "segmentation", values, problems, rate if subscriptions else idle)
 
     def _is_stale(self, stamp_ns: int) -> bool:
         age_s, limit_s = self._age_s(stamp_ns), self._config().max_frame_age_s

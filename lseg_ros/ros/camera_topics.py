@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import array
-import sys
 from typing import Any
 
 import numpy as np
@@ -40,15 +38,12 @@ class CameraTopics:
 
     def publish_depth(self, header: Header, depth_m: NDArray[np.float32]) -> None:
         """Depth (H, W) in metres, NaN where unknown, in the encoding asked for."""
-        message = Image(header=header, height=depth_m.shape[0], width=depth_m.shape[1])
+        message = Image(header=header)
         values: NDArray[Any] = depth_m
         if self._depth_encoding == "16UC1":
             values = np.rint(np.nan_to_num(depth_m, nan=0.0, posinf=0.0, neginf=0.0) * 1000).clip(0, 65535)
             values = values.astype(np.uint16)
-        message.encoding = self._depth_encoding
-        message.is_bigendian = int(sys.byteorder == "big")
-        message.step = values.strides[0]
-        message.data = array.array("B", np.ascontiguousarray(values).tobytes())
+        fill_image(message, values, self._depth_encoding)
         self._depth.publish(message)
 
 

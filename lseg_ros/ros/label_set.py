@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lseg_ros.pipeline import EncodedVocabulary, Segmenter
+from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.vocabulary import Vocabulary
 
-__all__ = ["LabelSet"]
+__all__ = ["LabelSet", "first_vocabulary"]
 
 
 class LabelSet:
@@ -28,13 +29,13 @@ class LabelSet:
         self.encoded = None if segmenter is None else segmenter.encode(self.vocabulary)
         self._segmenter = segmenter
 
-    def offer(self, entries: Sequence[str], ids: Sequence[int], append: bool) -> tuple[str, ...]:
+    def offer(self, entries: Sequence[str], ids: Sequence[int], colors: Sequence[str], append: bool) -> tuple[str, ...]:
         """A change that a plain list of labels cannot express; returns that list, with which to ``prepare`` it.
 
-        ids: one per entry, or none. Raises ValueError like ``Vocabulary.replace`` and ``append``.
+        ids, colors: one per entry, or none. Raises ValueError like ``Vocabulary.replace`` and ``append``.
         """
         change = self.vocabulary.append if append else self.vocabulary.replace
-        self._offered = change(entries, ids=ids or None)
+        self._offered = change(list(entries), ids=list(ids) or None, colors=list(colors) or None)
         return self._offered.entries
 
     def prepare(self, entries: tuple[str, ...]) -> None:
@@ -55,3 +56,16 @@ class LabelSet:
         if self._prepared is not None:
             self.vocabulary, self.encoded = self._prepared
             self._prepared = None
+
+
+def first_vocabulary(config: NodeConfig) -> Vocabulary:
+    """What a node starts with. Raises ValueError like ``Vocabulary.of``, in the words of the parameters."""
+    for name, values in (("class_ids", config.class_ids), ("colors", config.colors)):
+        if values and len(values) != len(config.labels):
+            raise ValueError(f"{name}: expected one per label ({len(config.labels)}), got {len(values)}")
+    return Vocabulary.of(
+        config.labels,
+        ids=config.class_ids or None,
+        colors=config.colors or None,
+        prompt_templates=config.prompt_templates,
+    )

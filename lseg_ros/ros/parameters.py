@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import sys
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from rclpy.parameter import Parameter
 from lseg_ros.ros.topics import check_cameras
 from lseg_ros.settings import Setting, check, setting, settings_of
 
-__all__ = ["NodeConfig", "changed", "declare", "read", "to_ros"]
+__all__ = ["NodeConfig", "changed", "declare", "default_of", "read"]
 
 C = TypeVar("C")
 
@@ -35,8 +36,21 @@ class NodeConfig:
         "what to look for, one text per label; | joins synonyms that share one id, such as 'sofa|couch'",
         dynamic=True,
     )
+    class_ids: tuple[int, ...] = setting(
+        (), "an id from 1 to 254 for each of the labels that the node starts with; [0] to have them given out"
+    )
+    colors: tuple[str, ...] = setting(
+        (), "a colour for each of the labels that the node starts with, '#rrggbb', or '' for one that follows from it"
+    )
     prompt_templates: tuple[str, ...] = setting(
         ("{}",), "sentences that every text is put into, at the {}; their embeddings are averaged"
+    )
+    query_threshold: float = setting(
+        0.45,
+        "cosine of the best pixel from which ~/query says that a text was found; a network of yours may want another",
+        minimum=-1.0,
+        maximum=1.0,
+        dynamic=True,
     )
     max_rate_hz: float = setting(
         0.0,
@@ -91,13 +105,13 @@ def declare(node: Node, config: type) -> None:
     """Declare every setting of a dataclass; raises ValueError with a sentence where a start-up value cannot be one."""
     for each in settings_of(config):
         try:
-            node.declare_parameter(each.name, to_ros(each.default), _descriptor(each))
+            node.declare_parameter(each.name, default_of(each), _descriptor(each))
             node.get_parameter(each.name)
         except ParameterUninitializedException:  # an empty list in a file; some distributions raise when it is declared
-            expected = f"expected a value like {to_ros(each.default)!r}"
+            expected = f"expected a value like {default_of(each)!r}"
             raise ValueError(f"{each.name}: {expected}, got an empty one") from None
         except InvalidParameterTypeException as error:
-            expected = f"expected a value like {to_ros(each.default)!r}"
+            expected = f"expected a value like {default_of(each)!r}"
             raise ValueError(f"{each.name}: {expected}, got another type ({error})") from None
         except InvalidParameterValueException as error:
             raise ValueError(str(error)) from None
@@ -116,14 +130,16 @@ def changed(config: C, parameters: Iterable[Parameter]) -> C:
     return dataclasses.replace(config, **news) if news else config  # type: ignore[type-var]
 
 
-def to_ros(value: Any) -> Any:
-    """A setting's value as a parameter's. An empty list has no type in ROS: it is written as one empty text."""
-    return (list(value) or [""]) if isinstance(value, tuple) else value
+def default_of(each: Setting) -> Any:
+    """A setting's default as a parameter's value. An empty list has no type in ROS: [''] or [0] stands for it."""
+    if not isinstance(each.default, tuple):
+        return each.default
+    return list(each.default) or ([0] if each.type == tuple[int, ...] else [""])
 
 
 def _from_ros(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return () if list(value) == [""] else tuple(value)
+    if isinstance(value, (list, tuple, array.array)):
+        return () if list(value) in ([""], [0]) else tuple(value)
     return value
 
 

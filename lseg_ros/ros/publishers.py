@@ -7,15 +7,17 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from lseg_ros.messages import fill_points, point_fields
+from lseg_ros.messages import fill_png, fill_points, point_fields
+from lseg_ros.msg import SegmentationSummary
 from lseg_ros.pipeline import Products, Want
 from lseg_ros.ros.camera_topics import publish_image
 from lseg_ros.ros.label_topics import LabelTopics
 from lseg_ros.ros.qos import FRAME_QOS
-from lseg_ros.ros.topics import CAMERA_INFO, CONFIDENCE, MASK, OVERLAY, POINTS, Topic
+from lseg_ros.ros.summary_message import summary_message
+from lseg_ros.ros.topics import CAMERA_INFO, CONFIDENCE, MASK, MASK_COMPRESSED, OVERLAY, POINTS, SUMMARY, Topic
 from lseg_ros.structures import POINT_DTYPE
 from lseg_ros.vocabulary import Label
 
@@ -37,11 +39,14 @@ class Publishers:
         self._node = node
         self._camera = camera
         self._on_mismatch = on_mismatch
+        self._created: list[Publisher] = []
         self._mask = self._create(MASK, Image)
+        self._mask_compressed = self._create(MASK_COMPRESSED, CompressedImage)
         self._confidence = self._create(CONFIDENCE, Image)
         self._camera_info = self._create(CAMERA_INFO, CameraInfo)
         self._overlay = self._create(OVERLAY, Image)
         self._points = self._create(POINTS, PointCloud2)
+        self._summary = self._create(SUMMARY, SegmentationSummary)
         self._point_fields = point_fields(PointField, POINT_DTYPE)
         self._clouds = LabelTopics(node, f"{POINTS.of(camera).name}/")
 
@@ -54,6 +59,8 @@ class Publishers:
             want |= Want.POINTS
         if self._clouds.subscribed():
             want |= Want.LABEL_CLOUDS
+        if self._summary.get_subscription_count():
+            want |= Want.SUMMARY
         return want
 
     def set_labels(self, labels: Iterable[Label]) -> None:
@@ -72,6 +79,10 @@ class Publishers:
         segmentation = products.segmentation
         publish_image(self._mask, header, segmentation.label_map, "mono8")
         publish_image(self._confidence, header, segmentation.confidence, "mono8")
+        if self._mask_compressed.get_subscription_count():
+            png = CompressedImage(header=header)
+            fill_png(png, segmentation.label_map)
+            self._mask_compressed.publish(png)
         if products.overlay is not None:
             publish_image(self._overlay, header, products.overlay, "rgb8")
         if products.points is not None:
@@ -80,13 +91,16 @@ class Publishers:
             self._points.publish(message)
         if products.clouds is not None:
             self._clouds.publish(products.clouds, header)
+        if products.summary is not None:
+            self._summary.publish(summary_message(products.summary, segmentation.vocabulary.epoch, header))
 
     def destroy(self) -> None:
         self._clouds.destroy()
-        for each in (self._mask, self._confidence, self._camera_info, self._overlay, self._points):
+        for each in self._created:
             self._node.destroy_publisher(each)
 
     def _create(self, topic: Topic, message_type: type) -> Publisher:
+        """The topic's publisher, one of those that ``destroy`` destroys."""
         name = topic.of(self._camera).name
 
         def mismatch(_: Any) -> None:
@@ -95,6 +109,8 @@ class Publishers:
 
         events = PublisherEventCallbacks(incompatible_qos=mismatch)
         try:
-            return self._node.create_publisher(message_type, name, FRAME_QOS, event_callbacks=events)
+            publisher = self._node.create_publisher(message_type, name, FRAME_QOS, event_callbacks=events)
         except UnsupportedEventTypeError:  # a middleware that cannot tell, or knows no mismatch
-            return self._node.create_publisher(message_type, name, FRAME_QOS)
+            publisher = self._node.create_publisher(message_type, name, FRAME_QOS)
+        self._created.append(publisher)
+        return publisher

@@ -10,10 +10,9 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from lseg_ros.pipeline import PipelineConfig, SegmenterConfig
-from lseg_ros.ros.parameters import NodeConfig, to_ros
+from lseg_ros.ros.parameters import NodeConfig, default_of
 from lseg_ros.ros.replay_camera import ReplayCameraConfig
 from lseg_ros.ros.synthetic_camera import SyntheticCameraConfig
 from lseg_ros.ros.topics import INPUTS, OUTPUTS, SERVICES, Topic
@@ -28,13 +27,13 @@ def config_yaml() -> str:
     """config/lseg.yaml: every parameter with its default, what it means and what it may be."""
     lines = [
         "# The node's parameters, with their defaults. Written by `python -m lseg_ros.ros.reference` from the code.",
-        "# An empty list cannot be written in a ROS parameter file: [''] stands for it.",
+        "# An empty list cannot be written in a ROS parameter file: [''] stands for it, [0] for one of numbers.",
         "/**:",
         "  ros__parameters:",
     ]
     for config in NODE_CONFIGS:
         for each in settings_of(config):
-            lines += [f"    # {line}" for line in _explained(each)] + [f"    {each.name}: {_yaml(each.default)}", ""]
+            lines += [f"    # {line}" for line in _explained(each)] + [f"    {each.name}: {_yaml(each)}", ""]
     return "\n".join(lines[:-1]) + "\n"
 
 
@@ -98,8 +97,8 @@ def _range(each: Setting) -> str:
     return f"{low} to {high}{unit}" if low and high else f"at least {low}{unit}" if low else f"at most {high}{unit}"
 
 
-def _yaml(value: Any) -> str:
-    return json.dumps(to_ros(value))  # JSON is YAML, and leaves no doubt about a value's type
+def _yaml(each: Setting) -> str:
+    return json.dumps(default_of(each))  # JSON is YAML, and leaves no doubt about a value's type
 
 
 def _topic_table(topics: Iterable[Topic]) -> str:
@@ -112,7 +111,7 @@ def _topic_table(topics: Iterable[Topic]) -> str:
 
 def _parameter_table(settings: Iterable[Setting]) -> str:
     rows = [
-        f"| `{each.name}` | `{_yaml(each.default)}` | {_cell(_range(each))} | {'yes' if each.dynamic else 'no'} "
+        f"| `{each.name}` | `{_yaml(each)}` | {_cell(_range(each))} | {'yes' if each.dynamic else 'no'} "
         f"| {_cell(each.description)} |"
         for each in settings
     ]

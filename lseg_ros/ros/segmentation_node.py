@@ -9,21 +9,21 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from std_srvs.srv import SetBool
 
 from lseg_ros.pipeline import Pipeline, PipelineConfig, Segmenter, SegmenterConfig
 from lseg_ros.ros.announcement import Announcement
 from lseg_ros.ros.camera import Camera
 from lseg_ros.ros.diagnostics import Diagnostics
-from lseg_ros.ros.label_set import LabelSet
+from lseg_ros.ros.label_services import LabelServices
+from lseg_ros.ros.label_set import LabelSet, first_vocabulary
 from lseg_ros.ros.log_forwarding import LogForwarding
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig, changed, declare, read
+from lseg_ros.ros.query_service import QueryService
 from lseg_ros.ros.subscriptions import RawImage
-from lseg_ros.ros.topics import SET_LABELS
-from lseg_ros.ros.vocabulary_message import vocabulary_message
+from lseg_ros.ros.topics import ENABLE
 from lseg_ros.ros.worker import Live, Worker
-from lseg_ros.srv import SetLabels
-from lseg_ros.vocabulary import Vocabulary
 
 __all__ = ["SegmentationNode"]
 
@@ -44,18 +44,27 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         self._config = read(self, NodeConfig)
         self._segmenter_config = read(self, SegmenterConfig)
         self._pipeline_config = read(self, PipelineConfig)
-        self._labels = LabelSet(Vocabulary.of(self._config.labels, prompt_templates=self._config.prompt_templates))
+        self._labels = LabelSet(first_vocabulary(self._config))
         self._cameras = tuple(Camera(self, name, lambda: self._config) for name in self._config.cameras or ("",))
         self._between_frames = threading.Lock()  # for whoever publishes, or changes what is published
         self._pipeline: Pipeline | None = None  # while configured
         self._announcement: Announcement | None = None  # while configured
-        self._worker: Worker | None = None  # while active
+        self._active = False
+        self._enabled = True  # while not, an active node does nothing either
+        self._worker: Worker | None = None  # while active and enabled
         self._pending: tuple[NodeConfig, SegmenterConfig, PipelineConfig] | None = None
         self.add_on_set_parameters_callback(self._check_parameters)
         self._post_set = hasattr(self, "add_post_set_parameters_callback")  # not in Humble
         if self._post_set:
             self.add_post_set_parameters_callback(lambda parameters: self._apply_parameters())
-        self.create_service(SetLabels, SET_LABELS.name, self._set_labels)
+        LabelServices(self, self._labels, self._segmenter_config.checkpoint)
+        QueryService(
+            self,
+            {camera.name: camera for camera in self._cameras},
+            lambda: self._pipeline if self._active else None,
+            lambda: self._config,
+        )
+        self.create_service(SetBool, ENABLE.name, self._enable)
         self._diagnostics = Diagnostics(self)
         self.create_timer(1.0, self._every_second, callback_group=MutuallyExclusiveCallbackGroup())
 
@@ -86,18 +95,17 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the cameras and start the worker."""
-        assert self._pipeline is not None  # the lifecycle sees to it
         with self._between_frames:
             self._tell()  # before the first mask
-        mailbox: Mailbox[RawImage] = Mailbox()
-        for camera in self._cameras:
-            camera.subscribe(mailbox)
-        self._worker = Worker(self._pipeline, self._live(), self._cameras, mailbox, self._between_frames)
-        self.get_logger().info(f"looking for {', '.join(self._labels.vocabulary.names)}")
+        self._active = True
+        self._start()
+        when = "" if self._enabled else ", once resumed"
+        self.get_logger().info(f"looking for {', '.join(self._labels.vocabulary.names)}{when}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the worker and unsubscribe; network, words and publishers stay."""
+        self._active = False
         self._stop()
         return super().on_deactivate(state)
 
@@ -108,6 +116,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Do what deactivate and cleanup do, from any state."""
+        self._active = False
         self._stop()
         self._close()
         return super().on_shutdown(state)
@@ -152,23 +161,12 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
                 camera.set_labels(self._pipeline_config.labels_with_cloud(self._labels.vocabulary))
             if self._worker is not None:
                 self._worker.live = self._live()
+            if self._active:
                 self._tell()
 
     def _live(self) -> Live:
         assert self._labels.encoded is not None  # while configured
         return Live(self._labels.encoded, self._segmenter_config.unlabeled_threshold)
-
-    def _set_labels(self, request: SetLabels.Request, response: SetLabels.Response) -> SetLabels.Response:
-        """The service's way to the parameter ``labels``, which so always says what is live."""
-        try:
-            entries = self._labels.offer(list(request.labels), list(request.ids), request.mode == request.APPEND)
-            result = self.set_parameters_atomically([Parameter("labels", Parameter.Type.STRING_ARRAY, list(entries))])
-            response.success, response.message = result.successful, result.reason
-        except ValueError as error:
-            response.success, response.message = False, str(error)
-        stamp = self.get_clock().now().to_msg()
-        response.vocabulary = vocabulary_message(self._labels.vocabulary, self._segmenter_config.checkpoint, stamp)
-        return response
 
     def _tell(self) -> None:
         """Tell the words, where they are new; needs the lock between frames."""
@@ -179,7 +177,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
 
     def _every_second(self) -> None:
         with self._between_frames:
-            if self._worker is not None:
+            if self._active:
                 self._tell()  # that labels which were retired are now forgotten
             for camera in self._cameras:
                 camera.sweep()
@@ -188,9 +186,36 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         pipeline = self._pipeline
         if pipeline is not None:
             values["device"] = str(pipeline.segmenter.device)
-        self._diagnostics.publish(camera.report(values) for camera in self._cameras)
+        idle = "paused" if self._active and not self._enabled else "not active"
+        self._diagnostics.publish(camera.report(values, idle) for camera in self._cameras)
+
+    def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Pause or resume: a paused node is subscribed to nothing, so that a camera nobody else wants may rest too."""
+        self._enabled = request.data
+        if not self._active:
+            later = "process" if self._enabled else "be paused"
+            response.message = f"not active; it will {later} when it is activated"
+        elif self._enabled:
+            self._start()
+            response.message = "processing"
+        else:
+            self._stop()
+            response.message = "paused"
+        response.success = True
+        return response
+
+    def _start(self) -> None:
+        """Subscribe and process, unless paused, or at it already."""
+        if self._worker is not None or not self._enabled:
+            return
+        assert self._pipeline is not None  # the lifecycle sees to it
+        mailbox: Mailbox[RawImage] = Mailbox()
+        for camera in self._cameras:
+            camera.subscribe(mailbox)
+        self._worker = Worker(self._pipeline, self._live(), self._cameras, mailbox, self._between_frames)
 
     def _stop(self) -> None:
+        """Finish the frames at hand and unsubscribe."""
         if self._worker is not None:
             self._worker.stop()
         for camera in self._cameras:

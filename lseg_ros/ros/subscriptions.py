@@ -86,6 +86,11 @@ class CameraSubscriptions:
         data = self._match(self._depth, self._depth_topic, image)
         return None if data is None else deserialize_message(data, Image)
 
+    def depth_at(self, stamp_ns: int) -> Image | None:
+        """The depth of a moment that has passed, if it is still here; it is not waited for, nor missed."""
+        item = self._depth.match(stamp_ns, round(self._config().sync_slop_s * 1e9)).item
+        return None if item is None else deserialize_message(item, Image)
+
     def camera_info_of(self, image: RawImage) -> CameraInfo | None:
         """Like ``depth_of``."""
         data = self._match(self._info, self._info_topic, image)
@@ -98,9 +103,13 @@ class CameraSubscriptions:
     def advice(self) -> str:
         """What is wrong where no image comes, "" where the topic has a publisher."""
         name = self._node.resolve_topic_name(self._image_topic.name)
-        if self._node.count_publishers(name):
-            return f"no image came on {name}, though it has a publisher: is it another type or QoS, or does it pause?"
-        return f"nothing publishes {name}: remap {self._image_topic.name} to the camera's topic"
+        expected = self._image_topic.type.replace("/", "/msg/")
+        others = {each.topic_type for each in self._node.get_publishers_info_by_topic(name)}
+        if not others:
+            return f"nothing publishes {name}: remap {self._image_topic.name} to the camera's topic"
+        if expected not in others:
+            return f"{name} is a {', '.join(sorted(others))}, expected a {expected}: is image_transport as it should be?"
+        return f"no image came on {name}, though it has a publisher: does it pause, or is its QoS another?"
 
     def _on_image(self, data: bytes) -> None:
         now_s = time.monotonic()
@@ -109,14 +118,16 @@ class CameraSubscriptions:
         rate_hz = self._config().max_rate_hz
         if rate_hz > 0 and now_s < self._next_s:
             # One that waits for the worker must not grow old meanwhile: its depth would be forgotten.
-            replaced = self._mailbox.replace(self._camera, image)
-            self._statistics.dropped("newer image came" if replaced else "over max_rate_hz")
+            if self._mailbox.replace(self._camera, image):
+                self._statistics.pushed_out()
+            else:
+                self._statistics.dropped("over max_rate_hz")
             return
         if rate_hz > 0:
             # From when it was due, not from now: else 10 Hz of 30 would often become every fourth and not every third.
             self._next_s = max(self._next_s + 1 / rate_hz, now_s)
         if self._mailbox.put(self._camera, image):
-            self._statistics.dropped("newer image came")
+            self._statistics.pushed_out()
 
     def _match(self, companion: Companion[bytes], topic: Topic, image: RawImage) -> bytes | None:
         slop_s = self._config().sync_slop_s

@@ -13,17 +13,22 @@ __all__ = [
     "CONFIDENCE",
     "DEPTH",
     "DIAGNOSTICS",
+    "ENABLE",
+    "GET_LABELS",
     "IMAGE",
     "IMAGE_COMPRESSED",
     "INFO",
     "INPUTS",
     "LABEL_INFO",
     "MASK",
+    "MASK_COMPRESSED",
     "OUTPUTS",
     "OVERLAY",
     "POINTS",
+    "QUERY",
     "SERVICES",
     "SET_LABELS",
+    "SUMMARY",
     "VOCABULARY",
     "Topic",
     "check_cameras",
@@ -58,6 +63,9 @@ DEPTH = Topic(
     "Depth registered to the image: 16UC1 in millimetres (0 = unknown) or 32FC1 in metres (NaN = unknown)",
 )
 MASK = Topic("~/mask", "sensor_msgs/Image", "mono8, the id of each pixel's label; 0 = unlabelled, 255 never")
+MASK_COMPRESSED = Topic(
+    "~/mask/compressed", "sensor_msgs/CompressedImage", "The mask as PNG, which loses nothing; only while subscribed"
+)
 CONFIDENCE = Topic("~/confidence", "sensor_msgs/Image", "mono8, softmax of the winning label x 255; 0 = unlabelled")
 VOCABULARY = Topic(
     "~/vocabulary", "lseg_ros/Vocabulary", "Ids, names, synonyms, colours, epoch; before the first mask of each", True
@@ -78,12 +86,25 @@ _CLOUDS = Topic(
     "sensor_msgs/PointCloud2",
     "The points of one label: x y z rgb; empty in frames without it; only while subscribed",
 )
+SUMMARY = Topic(
+    "~/summary",
+    "lseg_ros/SegmentationSummary",
+    "Of each label in view: pixels, confidence, nearest point and centroid; only while subscribed",
+)
 DIAGNOSTICS = Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "Once a second: rates, latency, drops, advice")
 SET_LABELS = Topic("~/set_labels", "lseg_ros/SetLabels", "Replace the labels or append to them")
+GET_LABELS = Topic("~/get_labels", "lseg_ros/GetLabels", "The vocabulary that is live")
+QUERY = Topic(
+    "~/query", "lseg_ros/QueryLabel", "Where in the last processed frame something is: pixel, score, 3D point"
+)
+ENABLE = Topic("~/enable", "std_srvs/SetBool", "Pause processing (false) and resume it (true)")
 
 INPUTS = (IMAGE, IMAGE_COMPRESSED, INFO, DEPTH)  # best effort, keep last: match best-effort and reliable cameras alike
-OUTPUTS = (MASK, CONFIDENCE, VOCABULARY, LABEL_INFO, CAMERA_INFO, OVERLAY, POINTS, _CLOUDS, DIAGNOSTICS)
-SERVICES = (SET_LABELS,)
+OUTPUTS = (
+    MASK, MASK_COMPRESSED, CONFIDENCE, VOCABULARY, LABEL_INFO, CAMERA_INFO, OVERLAY, POINTS, _CLOUDS, SUMMARY,
+    DIAGNOSTICS,
+)  # fmt: skip
+SERVICES = (SET_LABELS, GET_LABELS, QUERY, ENABLE)
 _TAKEN = {each.name.split("/")[1] for each in (*OUTPUTS, *SERVICES) if each.name.startswith("~/")}
 
 

@@ -42,7 +42,7 @@ def test_a_parameter_file_of_the_node_does_for_its_words(capsys: pytest.CaptureF
 
 def test_a_parameter_file_may_name_its_node_and_choose_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "robot.yaml"
-    file.write_text("robot:\n  lseg:\n    ros__parameters: {labels: [floor, door], class_ids: [7, 3]}\n")
+    file.write_text("robot:\n  lseg:\n    ros__parameters: {labels: [floor, door], class_ids: [7, 3], colors: ['', '#102030']}\n")
     assert [int(line.split()[0]) for line in printed(capsys, str(file)).splitlines()] == [7, 3]
 
 
