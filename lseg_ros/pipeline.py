@@ -16,7 +16,7 @@ from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter, Se
 from lseg_ros.query import Finding, find
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Frame, LabelCloud, Segmentation
-from lseg_ros.summary import Summary, summarise
+from lseg_ros.summary import LabelSummary, Summary, summarise
 from lseg_ros.visualization import demo_picture, overlay
 from lseg_ros.vocabulary import Label, Vocabulary, synonyms_of
 
@@ -25,6 +25,7 @@ __all__ = [
     "EmbeddedFrame",
     "EncodedVocabulary",
     "Finding",
+    "LabelSummary",
     "Pipeline",
     "PipelineConfig",
     "PixelEmbeddings",

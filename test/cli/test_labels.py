@@ -40,10 +40,15 @@ def test_a_parameter_file_of_the_node_does_for_its_words(capsys: pytest.CaptureF
     assert printed(capsys, str(CONFIG / "lseg.yaml")) == printed(capsys, *words)
 
 
-def test_a_parameter_file_may_name_its_node_and_choose_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_parameter_file_may_name_its_node_and_choose_ids_and_colours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "robot.yaml"
-    file.write_text("robot:\n  lseg:\n    ros__parameters: {labels: [floor, door], class_ids: [7, 3], colors: ['', '#102030']}\n")
-    assert [int(line.split()[0]) for line in printed(capsys, str(file)).splitlines()] == [7, 3]
+    parameters = "{labels: [floor, door], class_ids: [7, 3], colors: ['', '#102030']}"
+    file.write_text(f"robot:\n  lseg:\n    ros__parameters: {parameters}\n")
+    floor, door = printed(capsys, str(file)).splitlines()
+    assert floor.split()[0] == "7"
+    assert door.split()[:2] == ["3", "#102030"]
 
 
 @pytest.mark.parametrize(
