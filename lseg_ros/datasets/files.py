@@ -107,7 +107,7 @@ def _read(path: Path, what: str, convert: Callable[[Image.Image], _T]) -> _T:
             return convert(image)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: expected {what}, it is not there") from error
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for files that are broken
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # broken, or beyond all measure
         raise ValueError(f"{path}: expected {what}, got {error}") from error
 
 

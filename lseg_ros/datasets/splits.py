@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import pickle
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from lseg_ros.datasets.files import lines_of
+from lseg_ros.datasets.plain_pickle import read_plain_pickle
 
 __all__ = ["images_by_class", "questions", "split_file"]
 
@@ -52,28 +51,12 @@ def images_by_class(path: Path, classes: int) -> dict[int, list[str]]:
     if path.suffix == ".txt":
         return _grouped(questions(path, classes))
     try:
-        content = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
-    except _RefusedError as error:
-        raise ValueError(f"{path}: expected plain lists of names, refused to load {error}") from error
-    except Exception as error:  # a broken pickle may end in nearly any exception
-        raise ValueError(f"{path}: expected a pickle of lists of names, got {error!r}") from error
+        content = read_plain_pickle(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: expected a pickle of plain lists of names, got {error}") from error
     if not _is_names_by_class(content, classes):
         raise ValueError(f"{path}: expected a dictionary from class, 0 to {classes - 1}, to a list of image names")
     return content
-
-
-class _RefusedError(Exception):
-    """A pickle asked for something that is not plain data."""
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Containers, texts and numbers need no global name, so none is looked up; nothing can be called without one."""
-
-    def find_class(self, module_name: str, global_name: str) -> NoReturn:
-        raise _RefusedError(f"{module_name}.{global_name}")
-
-    def persistent_load(self, pid: Any) -> NoReturn:
-        raise _RefusedError(f"the persistent id {pid!r}")
 
 
 def _is_names_by_class(content: Any, classes: int) -> bool:

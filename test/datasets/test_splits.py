@@ -55,15 +55,16 @@ class TestImagesByClass:
         file = write_text(tmp_path / "fold0.txt", "val2014/a__01", "val2014/b__80", "val2014/c__01")
         assert images_by_class(file, 80) == {0: ["val2014/a", "val2014/c"], 79: ["val2014/b"]}
 
-    def test_a_pickle_that_wants_to_run_something_is_refused_by_name(self, tmp_path: Path) -> None:
-        (tmp_path / "fold0.pkl").write_bytes(pickle.dumps({0: [Command(tmp_path / "made")]}))
-        with pytest.raises(ValueError, match=r"fold0\.pkl: expected plain lists of names, refused to load \w+\.mkdir"):
+    @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+    def test_a_pickle_that_wants_to_run_something_is_refused_by_name(self, tmp_path: Path, protocol: int) -> None:
+        (tmp_path / "fold0.pkl").write_bytes(pickle.dumps({0: [Command(tmp_path / "made")]}, protocol))
+        with pytest.raises(ValueError, match=r"fold0\.pkl: expected a pickle of plain lists of names, got .*mkdir"):
             images_by_class(tmp_path / "fold0.pkl", 80)
         assert not (tmp_path / "made").exists()
 
     def test_an_array_is_refused_as_well(self, tmp_path: Path) -> None:
         (tmp_path / "fold0.pkl").write_bytes(pickle.dumps({0: np.array(["a"])}))
-        with pytest.raises(ValueError, match=r"refused to load numpy\."):
+        with pytest.raises(ValueError, match=r"fold0\.pkl: expected a pickle of plain lists of names, got the instr"):
             images_by_class(tmp_path / "fold0.pkl", 80)
 
     @pytest.mark.parametrize("content", [["a"], {80: ["a"]}, {"0": ["a"]}, {0: "a"}, {0: [1]}])
@@ -74,10 +75,12 @@ class TestImagesByClass:
 
     @IN_ONE_FOLDER
     @given(st.binary(max_size=40))
-    def test_whatever_the_bytes_the_file_is_named(self, tmp_path: Path, content: bytes) -> None:
-        (tmp_path / "fold0.pkl").write_bytes(b"\x93" + content)  # no pickle begins so
-        with pytest.raises(ValueError, match=r"fold0\.pkl: expected "):
-            images_by_class(tmp_path / "fold0.pkl", 80)
+    def test_whatever_the_bytes_the_file_is_named_or_read(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "fold0.pkl").write_bytes(content)
+        try:
+            assert isinstance(images_by_class(tmp_path / "fold0.pkl", 80), dict)
+        except ValueError as error:
+            assert "fold0.pkl: expected " in str(error)
 
 
 class TestSplitFile:
