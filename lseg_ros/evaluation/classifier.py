@@ -56,16 +56,19 @@ class Classifier:
             block_depth=None if config.block_depth < 0 else config.block_depth,
             activation=config.activation or None,
         )
+        as_the_authors = config.precision == "official_half"
         engine = SegmenterConfig(
             checkpoint=config.checkpoint,
             device=process.device(config.device),
-            precision=config.precision,
+            precision="float32" if as_the_authors else config.precision,
             input_size=config.input_size,
             cpu_threads=config.cpu_threads,
         )
         protocol = CITYSCAPES if config.data.dataset == "cityscapes" else OFFICIAL
         return cls(
-            Segmenter(engine, model), protocol if config.protocol == "official" else None, config.prompt_templates
+            Segmenter(engine, model.official_half() if as_the_authors else model),
+            protocol if config.protocol == "official" else None,
+            config.prompt_templates,
         )
 
     def question(self, words: Sequence[str]) -> Question:

@@ -22,7 +22,7 @@ class EvaluationConfig:
     """
 
     checkpoint: Annotated[str, tyro.conf.arg(aliases=("--preset",))] = setting(
-        "demo", "weights to score: a file, or a preset's name (demo, vitl16, vitb32)"
+        "demo", "weights to score: a file, or the name of a preset or of a file that `lseg checkpoint fetch` brought"
     )
     arch_option: int = setting(
         -1, "spatial regularisation: 0 none, 1 bottleneck, 2 depthwise; -1 is what the file says", minimum=-1, maximum=2
@@ -40,8 +40,9 @@ class EvaluationConfig:
     device: str = setting("auto", "where the network runs: auto (a GPU if there is one), cpu, cuda or cuda:N")
     precision: str = setting(
         "float32",
-        "of the image encoder; auto is a half precision on a GPU",
-        choices=("float32", "auto", "bfloat16", "float16"),
+        "of the image encoder; auto is a half precision on a GPU; official_half is float32 with words and correlation "
+        "in float16, as the authors' code computes on a GPU",
+        choices=("float32", "official_half", "auto", "bfloat16", "float16"),
     )
     input_size: int = setting(
         -1, "single: longer side of the network's input; 0 is the image's own, -1 what the network was made for",
