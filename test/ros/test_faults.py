@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sensor_msgs.msg import Image, PointCloud2
+from lseg_ros.msg import SegmentationSummary
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from test.ros.bench import BENCH, NODE, Bench, camera_info, depth, image
@@ -104,6 +105,42 @@ def test_unusable_depth_or_camera_info_costs_the_cloud_only_and_is_named(active:
     header = active.header()
     assert cloud_of(active, **frame(header, **change(active, header))) is None
     active.complaint(named)
+
+
+def test_a_lens_with_distortion_is_told_what_is_assumed_once(active: Bench):
+    clouds = [
+        cloud_of(active, **frame(header, info=distorted(header))) for header in (active.header(), active.header())
+    ]
+    assert all(points_of(each).shape == (48, 64) for each in clouds)
+    active.complaint("points are made as of a rectified image")
+    assert active.process.output.count("points are made as of a rectified image") == 1
+
+
+def distorted(header: Header) -> CameraInfo:
+    info = camera_info(header)
+    info.distortion_model, info.d = "plumb_bob", [0.1, -0.2, 0.0, 0.0, 0.0]
+    return info
+
+
+@pytest.mark.parametrize(("model", "coefficients"), [("equidistant", 4), ("plumb_bob", 5), ("", 0)])
+def test_a_lens_without_distortion_is_told_nothing(active: Bench, model, coefficients):
+    before = active.process.output.count("rectified")
+    info = camera_info(active.header())
+    info.distortion_model, info.d = model, [0.0] * coefficients
+    assert cloud_of(active, **frame(info.header, info=info)) is not None
+    assert active.process.output.count("rectified") == before
+
+
+def test_a_summary_without_depth_has_no_distances(active: Bench):
+    summaries = active.consumer.listen(SegmentationSummary, f"{NODE}/summary")
+    until(lambda: active.consumer.node.count_subscribers(f"{NODE}/summary"), 5)
+    mask = active.mask_of(image=image(active.header()))
+    until(lambda: summaries.messages, 5)
+    summary = summaries.messages[-1]
+    assert summary.header == mask.header and not summary.has_depth and summary.labels
+    for each in summary.labels:
+        assert not each.has_distance and each.points == 0
+        assert np.isnan([each.distance, each.nearest.x, each.nearest.z, each.centroid.y]).all()
 
 
 def test_a_subscriber_whose_qos_does_not_match_is_named(active: Bench):

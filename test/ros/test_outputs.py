@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from lseg_ros.msg import SegmentationSummary
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from test.ros.consumer import BEST_EFFORT, RELIABLE, Consumer, pixels_of, points_of, stamp_of, until
 
@@ -21,6 +23,8 @@ def frame(robot: Consumer) -> dict[str, object]:
         "/rgb/camera_info": CameraInfo,
         "/depth/image": Image,
         "/lseg/mask": Image,
+        "/lseg/mask/compressed": CompressedImage,
+        "/lseg/summary": SegmentationSummary,
         "/lseg/confidence": Image,
         "/lseg/camera_info": CameraInfo,
         "/lseg/overlay": Image,
@@ -97,6 +101,35 @@ def test_each_label_cloud_holds_the_points_of_its_pixels(frame):
         assert cloud.width == len(expected)
         for axis in "xyz":
             assert np.array_equal(points[axis], expected[axis])
+
+
+def test_the_compressed_mask_is_the_mask(frame):
+    message = frame["/lseg/mask/compressed"]
+    assert message.format == "mono8; png compressed"
+    mask = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(mask, pixels_of(frame["/lseg/mask"]))
+    assert len(message.data) < mask.size / 4
+
+
+def test_the_summary_says_what_mask_confidence_and_cloud_say(frame):
+    summary, mask = frame["/lseg/summary"], pixels_of(frame["/lseg/mask"])
+    confidence, points = pixels_of(frame["/lseg/confidence"]), points_of(frame["/lseg/points"])
+    assert summary.epoch == frame["vocabulary"].epoch and summary.has_depth
+    assert summary.unlabeled_share == pytest.approx((mask == 0).mean())
+    in_view = [(label.id, label.name) for label in frame["vocabulary"].labels if (mask == label.id).any()]
+    assert in_view and [(each.id, each.name) for each in summary.labels] == in_view
+    for each in summary.labels:
+        own = mask == each.id
+        assert each.pixels == own.sum() and each.share == pytest.approx(own.mean(), rel=1e-5)
+        assert each.confidence == pytest.approx(confidence[own].mean() / 255, rel=1e-4)
+        xyz = np.stack([points[axis][own & np.isfinite(points["z"])] for axis in "xyz"], axis=1).astype(float)
+        assert each.points == len(xyz) and each.has_distance == bool(len(xyz))
+        if len(xyz):
+            nearest = [each.nearest.x, each.nearest.y, each.nearest.z]
+            assert each.distance == pytest.approx(np.linalg.norm(xyz, axis=1).min(), rel=1e-5)
+            assert np.linalg.norm(nearest) == pytest.approx(each.distance, rel=1e-5)
+            assert (np.abs(xyz - nearest).max(axis=1) < 1e-6).any()
+            assert [each.centroid.x, each.centroid.y, each.centroid.z] == pytest.approx(list(xyz.mean(axis=0)))
 
 
 def test_camera_info_is_the_one_of_the_image(frame):

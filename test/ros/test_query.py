@@ -37,9 +37,10 @@ def active(bench: Bench) -> Bench:
     return bench
 
 
-@pytest.fixture(scope="class")
+@pytest.fixture(scope="module")
 def answer(robot: Consumer) -> tuple[Any, np.ndarray]:
     """Where the floor is, with the exact labels of that frame: True where it is."""
+    kept = robot.forget(10**6)
     exact = robot.listen(Image, "/ground_truth/labels")
     named = robot.listen(Vocabulary, "/ground_truth/vocabulary", LATCHED)
     masks = robot.listen(Image, "/lseg/mask")
@@ -49,6 +50,7 @@ def answer(robot: Consumer) -> tuple[Any, np.ndarray]:
     assert answer.success, answer.message
     stamp = stamp_of(answer)
     until(lambda: stamp in exact.by_stamp(), 10, "no frame of that stamp")
+    robot.forget(kept)
     return answer, pixels_of(exact.by_stamp()[stamp]) == floor
 
 
