@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lseg_ros.inference.memory import memory_mib
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg, load_lseg
@@ -114,9 +115,9 @@ class Segmenter:
                 except ValueError as error:
                     raise ValueError(f"label {label.entry!r}: {error}") from error
             known = self._texts(dict.fromkeys(text for texts in prompts for text in texts))
-        means = torch.stack([torch.stack([known[text] for text in texts]).mean(dim=0) for texts in prompts])  # (K, C)
+        embeddings = torch.stack([_mean_direction([known[text] for text in texts]) for texts in prompts])  # (K, C)
         ids = torch.tensor([label.id for label in vocabulary.labels], dtype=torch.uint8, device=self.device)
-        return EncodedVocabulary(vocabulary, torch.nn.functional.normalize(means, dim=-1), ids)
+        return EncodedVocabulary(vocabulary, embeddings, ids)
 
     def embed(self, image: NDArray[np.uint8]) -> PixelEmbeddings:
         """(H, W, 3) uint8 RGB, 32 pixels or more on each side -> pixel embeddings; done when it returns."""
@@ -166,6 +167,10 @@ class Segmenter:
         for count in range(1, most + 1) if self.config.compile else (most,):
             self.label(self.embed_all([image] * count)[0], encoded)
 
+    def memory_mib(self) -> dict[str, float]:
+        """See ``memory_mib``."""
+        return memory_mib(self.device)
+
     def _preprocess(self, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
         model = self.model
         mean, std = model.config.image_mean, model.config.image_std
@@ -184,6 +189,13 @@ class Segmenter:
         while len(self._known) > _MOST_TEXTS:
             self._known.popitem(last=False)
         return found
+
+
+def _mean_direction(embeddings: Sequence[Tensor]) -> Tensor:
+    """Unit vectors (C,) -> their mean, normalised again; a single one stays as it is to the last bit."""
+    if len(embeddings) == 1:
+        return embeddings[0]
+    return torch.nn.functional.normalize(torch.stack(list(embeddings)).mean(dim=0), dim=0)
 
 
 def _device(name: str) -> torch.device:

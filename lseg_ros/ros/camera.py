@@ -11,6 +11,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from lseg_ros.messages import is_distorted
 from lseg_ros.pipeline import EmbeddedFrame, EncodedVocabulary, Products, Want
 from lseg_ros.ros.assembly import assemble, with_depth
 from lseg_ros.ros.diagnostics import Report, Statistics
@@ -18,6 +19,7 @@ from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.ros.publishers import Publishers
 from lseg_ros.ros.subscriptions import CameraSubscriptions, RawImage
+from lseg_ros.ros.topics import INFO
 from lseg_ros.structures import Frame
 from lseg_ros.vocabulary import Label
 
@@ -31,7 +33,7 @@ class Shot:
     """An image whose turn has come, with all that belongs to it.
 
     camera_info: of the image, or None where it is not known. want: what someone subscribes to. arrived_s: when the
-    image came (monotonic).
+    image came (monotonic). stage_ms: how long its depth was waited for, and how long it took to read.
     """
 
     frame: Frame
@@ -39,6 +41,7 @@ class Shot:
     camera_info: CameraInfo | None
     want: Want
     arrived_s: float
+    stage_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,7 @@ class Camera:
         self.seen: Seen | None = None
         self._node = node
         self._config = config
+        self._knows_the_lens = False
         self._publishers: Publishers | None = None  # while open
         self._subscriptions: CameraSubscriptions | None = None  # while subscribed
 
@@ -120,21 +124,28 @@ class Camera:
         assert self._publishers is not None and self._subscriptions is not None
         if self._is_stale(image.stamp_ns):
             return None
-        message = image.message()
+        start_s = time.perf_counter()
         want = self._publishers.wanted()
         camera_info = self._subscriptions.camera_info_of(image)
         depth = self._subscriptions.depth_of(image) if want & Want.ANY_POINTS else None
+        matched_s = time.perf_counter()
+        message = image.message()
         frame, problems = assemble(message, depth, camera_info)
         for topic, problem in problems.items():
             self.statistics.problem(topic.of(self.name).name, problem)
-        return Shot(frame, message.header, camera_info, want, image.arrived_s)
+        if want & Want.ANY_POINTS and camera_info is not None:
+            self._check_lens(camera_info)
+        stage_ms = {"wait": (matched_s - start_s) * 1e3, "read": (time.perf_counter() - matched_s) * 1e3}
+        return Shot(frame, message.header, camera_info, want, image.arrived_s, stage_ms)
 
     def publish(self, shot: Shot, products: Products) -> None:
         """Send what was made of a shot, while open."""
         assert self._publishers is not None
+        start_s = time.perf_counter()
         self._publishers.publish(products, shot.header, shot.camera_info)
+        stage_ms = {**shot.stage_ms, **products.stage_ms, "publish": (time.perf_counter() - start_s) * 1e3}
         now_s, age_s = time.monotonic(), self._age_s(shot.frame.stamp_ns)
-        self.statistics.processed(now_s, now_s - shot.arrived_s, age_s, products.stage_ms)
+        self.statistics.processed(now_s, now_s - shot.arrived_s, age_s, stage_ms)
 
     def failed(self, error: Exception) -> None:
         """Say that an image could not be processed, and why."""
@@ -147,12 +158,31 @@ class Camera:
 
     def report(self, of_node: Mapping[str, str], idle: str) -> Report:
         """How the camera is doing; of_node: values to tell beside its own. idle: what to say while unsubscribed."""
-        problems, subscriptions = self.statistics.problems(), self._subscriptions
-        if subscriptions is not None and not self.statistics.receiving():
+        problems, subscriptions, publishers = self.statistics.problems(), self._subscriptions, self._publishers
+        heard = publishers.subscribed() if publishers is not None else []
+        fine = f"{self.statistics.rate_hz():.1f} Hz{'' if heard else ', nobody subscribes to what comes of it'}"
+        if subscriptions is None:
+            fine = idle
+        elif not self.statistics.receiving():
             problems.insert(0, (1, subscriptions.advice()))
-        rate = f"{self.statistics.rate_hz():.1f} Hz"
-        values = {**of_node, **self.statistics.values()}
-        return Report(self.name or "segmentation", values, problems, rate if subscriptions else idle)
+        elif shortfall := self.statistics.shortfall(self._config().max_rate_hz):
+            problems.append((1, shortfall))
+        values = {**of_node, "subscribed": ", ".join(heard) or "nothing", **self.statistics.values()}
+        return Report(self.name or "segmentation", values, problems, fine)
+
+    def _check_lens(self, camera_info: CameraInfo) -> None:
+        """Say what is assumed of a lens with distortion, once."""
+        if self._knows_the_lens or not is_distorted(camera_info):
+            return
+        self._knows_the_lens = True
+        text = (
+            f"the lens has distortion ({camera_info.distortion_model}), and points are made as of a rectified image, "
+            "with P of the camera_info; if the image is not rectified, let image_proc do it and take its image_rect, "
+            "and depth that is registered to it"
+        )
+        name = INFO.of(self.name).name
+        self.statistics.problem(name, text, last_s=60.0)
+        self._node.get_logger().warning(f"{name}: {text}")
 
     def _is_stale(self, stamp_ns: int) -> bool:
         age_s, limit_s = self._age_s(stamp_ns), self._config().max_frame_age_s

@@ -19,6 +19,19 @@ __all__ = ["Diagnostics", "Report", "Statistics"]
 _WINDOW_S = 5.0
 _SILENCE_S = 3.0  # after which images are missed
 _PROBLEM_S = 5.0  # a problem that has not come back for so long is over
+_BUSY = 3  # images pushed out within the window, after which it is the node that is slow
+# What to change where a stage takes most of the time.
+_REMEDIES = {
+    "wait": "depth and camera_info come late after their image",
+    "read": "smaller images, or raw instead of compressed ones (image_transport), would help",
+    "network": "a GPU (device), a smaller input_size or a smaller network (checkpoint) would help",
+    "labels": "fewer labels would help",
+    "overlay": "it is made only while ~/overlay has a subscriber",
+    "points": "they are made only while a cloud or the summary has a subscriber",
+    "clouds": "fewer cloud_labels or a smaller depth_max_m would help",
+    "summary": "it is made only while ~/summary has a subscriber",
+    "publish": "fewer subscribers, or more room in shared memory for large messages, would help",
+}
 
 
 class Statistics:
@@ -29,6 +42,7 @@ class Statistics:
         self._counts: Counter[str] = Counter()
         self._arrivals_s: deque[float] = deque(maxlen=1000)
         self._done_s: deque[float] = deque(maxlen=1000)
+        self._pushed_out_s: deque[float] = deque(maxlen=_BUSY)
         self._latencies_s: deque[float] = deque(maxlen=200)
         self._age_s = float("nan")
         self._stage_ms: Mapping[str, float] = {}
@@ -42,6 +56,12 @@ class Statistics:
     def dropped(self, cause: str) -> None:
         with self._lock:
             self._counts[f"dropped: {cause}"] += 1
+
+    def pushed_out(self) -> None:
+        """An image was dropped because a newer one came before its turn did."""
+        with self._lock:
+            self._counts["dropped: newer image came"] += 1
+            self._pushed_out_s.append(time.monotonic())
 
     def missed(self, topic: str) -> None:
         with self._lock:
@@ -67,6 +87,18 @@ class Statistics:
             fresh = {key: each for key, each in self._problems.items() if now_s < each[0]}
             self._problems = fresh
         return sorted(((level, f"{source}: {text}") for source, (_, level, text) in fresh.items()), reverse=True)
+
+    def shortfall(self, asked_hz: float) -> str:
+        """Why fewer frames are processed than asked for, though enough images come; "" where that is not so."""
+        with self._lock:
+            rate_hz, image_rate_hz = _rate(self._done_s), _rate(self._arrivals_s)
+            oldest_s = self._pushed_out_s[0] if len(self._pushed_out_s) == _BUSY else -np.inf
+            busy = time.monotonic() - oldest_s < _WINDOW_S
+            if not (busy and 0 < rate_hz < 0.8 * asked_hz <= image_rate_hz):
+                return ""
+            stage = max(self._stage_ms, key=lambda each: self._stage_ms[each])
+            took = f"{stage} takes longest ({self._stage_ms[stage]:.0f} ms)"
+        return f"{rate_hz:.1f} Hz of the {asked_hz:g} Hz of max_rate_hz: {took}; {_REMEDIES.get(stage, '')}"
 
     def receiving(self) -> bool:
         """Whether an image came lately."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 
 import numpy as np
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import PointCloud2, PointField
@@ -40,17 +41,16 @@ class LabelTopics:
 
         A consumer such as Nav2's obstacle layer keeps the last cloud for ever: it has to learn that nothing is left.
         """
-        wanted = {label.slug: label for label in labels}
-        for slug in [each for each in self._publishers if each not in wanted]:
-            publisher = self._publishers.pop(slug)
+        slugs = [label.slug for label in labels]
+        before = self._publishers
+        for publisher in [before[slug] for slug in before if slug not in slugs]:
             publisher.publish(self._message(_nothing(), self._header))
             self._leaving.append((time.monotonic(), publisher))
-        for slug in wanted:
-            if slug not in self._publishers:
-                self._publishers[slug] = self._node.create_publisher(PointCloud2, self._prefix + slug, FRAME_QOS)
+        self._publishers = {slug: before[slug] if slug in before else self._create(slug) for slug in slugs}
 
-    def subscribed(self) -> bool:
-        return any(each.get_subscription_count() for each in self._publishers.values())
+    def subscribed(self) -> list[str]:
+        """Names of the topics that someone subscribes to; any thread may ask."""
+        return [each.topic_name for each in self._publishers.values() if each.get_subscription_count()]
 
     def publish(self, clouds: Iterable[LabelCloud], header: Header) -> None:
         """Send the clouds of a frame, empty ones too, to those who listen."""
@@ -68,9 +68,18 @@ class LabelTopics:
             self._node.destroy_publisher(publisher)
 
     def destroy(self) -> None:
-        for publisher in (*self._publishers.values(), *(each for _, each in self._leaving)):
+        """Take away every topic at once, and see to it that those who listen have heard the goodbye."""
+        heard = [each for each in self._publishers.values() if each.get_subscription_count()]
+        self.update([])
+        deadline_s = time.monotonic() + _FAREWELL_S
+        for publisher in heard:
+            publisher.wait_for_all_acked(Duration(seconds=max(deadline_s - time.monotonic(), 0.0)))
+        for _, publisher in self._leaving:
             self._node.destroy_publisher(publisher)
-        self._publishers, self._leaving = {}, []
+        self._leaving = []
+
+    def _create(self, slug: str) -> Publisher:
+        return self._node.create_publisher(PointCloud2, self._prefix + slug, FRAME_QOS)
 
     def _message(self, cloud: LabelCloud, header: Header) -> PointCloud2:
         message = PointCloud2(header=header)

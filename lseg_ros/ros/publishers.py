@@ -63,6 +63,10 @@ class Publishers:
             want |= Want.SUMMARY
         return want
 
+    def subscribed(self) -> list[str]:
+        """Names of the topics that someone subscribes to."""
+        return [each.topic_name for each in self._created if each.get_subscription_count()] + self._clouds.subscribed()
+
     def set_labels(self, labels: Iterable[Label]) -> None:
         """Have a cloud topic for each of these labels."""
         self._clouds.update(labels)

@@ -181,13 +181,19 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
                 self._tell()  # that labels which were retired are now forgotten
             for camera in self._cameras:
                 camera.sweep()
+            idle = "paused" if self._active and not self._enabled else "not active"
+            reports = [camera.report(self._values(), idle) for camera in self._cameras]
+        self._diagnostics.publish(reports)
+
+    def _values(self) -> dict[str, str]:
+        """What diagnostics say of the node itself."""
         vocabulary = self._labels.vocabulary
         values = {"labels": str(len(vocabulary)), "vocabulary epoch": str(vocabulary.epoch)}
-        pipeline = self._pipeline
-        if pipeline is not None:
-            values["device"] = str(pipeline.segmenter.device)
-        idle = "paused" if self._active and not self._enabled else "not active"
-        self._diagnostics.publish(camera.report(values, idle) for camera in self._cameras)
+        if self._pipeline is not None:
+            segmenter = self._pipeline.segmenter
+            values["device"] = str(segmenter.device)
+            values |= {f"{name} [MiB]": f"{used:.0f}" for name, used in segmenter.memory_mib().items()}
+        return values
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Pause or resume: a paused node is subscribed to nothing, so that a camera nobody else wants may rest too."""

@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from lseg_ros.ros.companion import Companion
@@ -20,6 +21,11 @@ from lseg_ros.ros.diagnostics import Statistics
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.ros.topics import DEPTH, IMAGE, IMAGE_COMPRESSED, INFO, Topic
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 __all__ = ["CameraSubscriptions", "RawImage", "stamp_of"]
 
@@ -63,22 +69,11 @@ class CameraSubscriptions:
         self._image_topic = (IMAGE_COMPRESSED if compressed else IMAGE).of(camera)
         self._depth_topic, self._info_topic = DEPTH.of(camera), INFO.of(camera)
         self._image_type = CompressedImage if compressed else Image
-        group = MutuallyExclusiveCallbackGroup()  # apart from callbacks that take long
+        self._group = MutuallyExclusiveCallbackGroup()  # apart from callbacks that take long
         self._subscriptions = [
-            node.create_subscription(
-                message_type,
-                topic.name,
-                callback,
-                QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
-                callback_group=group,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                raw=True,
-            )
-            for message_type, topic, callback, depth in (
-                (self._image_type, self._image_topic, self._on_image, 2),
-                (Image, self._depth_topic, lambda data: self._depth.add(stamp_of(data), data), 5),
-                (CameraInfo, self._info_topic, lambda data: self._info.add(stamp_of(data), data), 5),
-            )
+            self._subscribe(self._image_type, self._image_topic, self._on_image, 2),
+            self._subscribe(Image, self._depth_topic, lambda data: self._depth.add(stamp_of(data), data), 5),
+            self._subscribe(CameraInfo, self._info_topic, lambda data: self._info.add(stamp_of(data), data), 5),
         ]
 
     def depth_of(self, image: RawImage) -> Image | None:
@@ -108,8 +103,33 @@ class CameraSubscriptions:
         if not others:
             return f"nothing publishes {name}: remap {self._image_topic.name} to the camera's topic"
         if expected not in others:
-            return f"{name} is a {', '.join(sorted(others))}, expected a {expected}: is image_transport as it should be?"
+            found = ", ".join(sorted(others))
+            return f"{name} carries {found}, expected {expected}: is image_transport as it should be?"
         return f"no image came on {name}, though it has a publisher: does it pause, or is its QoS another?"
+
+    def _subscribe(
+        self, message_type: type, topic: Topic, callback: Callable[[bytes], None], depth: int
+    ) -> Subscription:
+        def mismatch(_: Any) -> None:
+            text = f"{topic.name}: a publisher offers less than qos_overrides ask for, and is not heard"
+            self._statistics.problem("QoS", text, last_s=60.0)
+
+        def create(**events: Any) -> Subscription:
+            return self._node.create_subscription(
+                message_type,
+                topic.name,
+                callback,
+                QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
+                callback_group=self._group,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                raw=True,
+                **events,
+            )
+
+        try:
+            return create(event_callbacks=SubscriptionEventCallbacks(incompatible_qos=mismatch))
+        except UnsupportedEventTypeError:  # a middleware that cannot tell, or knows no mismatch
+            return create()
 
     def _on_image(self, data: bytes) -> None:
         now_s = time.monotonic()

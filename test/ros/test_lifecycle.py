@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from sensor_msgs.msg import PointCloud2
 
-from test.ros.bench import NODE, Bench, image
+from test.ros.bench import NODE, Bench, camera_info, depth, image
 from test.ros.consumer import until
 
 
@@ -34,6 +35,24 @@ def test_topics_follow_the_state(unconfigured: Bench):
     assert node.count_publishers(f"{NODE}/mask") == 1
     assert unconfigured.consumer.transition("cleanup", NODE)
     until(lambda: node.count_publishers(f"{NODE}/mask") == 0, 10)
+
+
+def test_topics_of_labels_that_go_with_cleanup_leave_an_empty_cloud(unconfigured: Bench):
+    consumer = unconfigured.consumer
+    consumer.set_labels(["floor", "wall"], node=NODE)
+    unconfigured.activate()
+    floor = consumer.listen(PointCloud2, f"{NODE}/points/floor")
+    until(lambda: consumer.node.count_subscribers(f"{NODE}/points/floor"), 5)
+    header = unconfigured.header()
+    messages = {"image": image(header), "depth": depth(header), "info": camera_info(header)}
+    unconfigured.mask_of(**messages)
+    until(lambda: floor.messages, 5, "no cloud of the floor")
+    count = len(floor.messages)
+    assert consumer.transition("deactivate", NODE)
+    assert consumer.transition("cleanup", NODE)
+    until(lambda: len(floor.messages) > count, 5, "no goodbye")
+    assert floor.messages[-1].width == 0
+    assert [field.name for field in floor.messages[-1].fields] == ["x", "y", "z", "rgb"]
 
 
 def test_labels_can_be_changed_in_every_state_and_are_kept(unconfigured: Bench):

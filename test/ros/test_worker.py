@@ -32,7 +32,7 @@ class Camera:
         self.failed = self.errors.append
 
     def shot(self, image: Frame) -> Shot | None:
-        return None if image.frame_id == "too old" else Shot(image, SimpleNamespace(), None, Want.NONE, 0.0)
+        return None if image.frame_id == "too old" else Shot(image, SimpleNamespace(), None, Want.NONE, 0.0, {})
 
     def publish(self, shot: Shot, products: Products) -> None:
         self.published.append(products)

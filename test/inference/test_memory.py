@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from lseg_ros.inference.memory import memory_mib
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
+def test_memory_of_the_process_grows_with_what_it_holds() -> None:
+    before = memory_mib(torch.device("cpu"))
+    held = np.ones(100 << 17)  # 100 MiB
+    after = memory_mib(torch.device("cpu"))
+    assert held.all()
+    assert after["process memory"] - before["process memory"] == pytest.approx(100, abs=20)
+    assert after["process memory peak"] >= after["process memory"] - 1
+    assert set(after) == {"process memory", "process memory peak"}
+
+
+@pytest.mark.gpu
+def test_memory_of_a_gpu_is_that_of_its_tensors() -> None:
+    before = memory_mib(torch.device("cuda"))["GPU memory"]
+    held = torch.zeros(100 << 18, device="cuda")  # 100 MiB
+    after = memory_mib(held.device)
+    assert after["GPU memory"] - before == pytest.approx(100, abs=2)
+    assert after["GPU memory peak"] >= after["GPU memory"]

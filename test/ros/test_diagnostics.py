@@ -1,0 +1,122 @@
+"""What diagnostics say of a camera, and what they advise."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CompressedImage, Image
+
+from lseg_ros.ros.camera import Camera
+from lseg_ros.ros.diagnostics import Report, Statistics
+from lseg_ros.ros.mailbox import Mailbox
+from lseg_ros.ros.parameters import NodeConfig
+from test.ros.consumer import BEST_EFFORT, Consumer, until
+
+
+def statistics(image_hz: float, hz: float, stage_ms: dict[str, float], pushed_out: int = 10) -> Statistics:
+    """As of a camera and a node that kept these rates for the last four seconds."""
+    made, now_s = Statistics(), time.monotonic()
+    for index in range(int(4 * image_hz)):
+        made.received(now_s - 4 + index / image_hz)
+    for index in range(int(4 * hz)):
+        made.processed(now_s - 4 + index / hz, 0.1, 0.1, stage_ms)
+    for _ in range(pushed_out):
+        made.pushed_out()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("slowest", "advice"),
+    [("network", "a GPU"), ("labels", "fewer labels"), ("overlay", "~/overlay"), ("clouds", "cloud_labels")],
+)
+def test_a_rate_below_what_was_asked_names_the_slowest_stage_and_what_to_change(slowest: str, advice: str):
+    stage_ms = {"network": 20.0, "labels": 20.0, "overlay": 20.0, "clouds": 20.0, slowest: 300.0}
+    text = statistics(30, 3, stage_ms).shortfall(10)
+    assert text.startswith("3.0 Hz of the 10 Hz of max_rate_hz")
+    assert f"{slowest} takes longest (300 ms)" in text
+    assert advice in text
+
+
+@pytest.mark.parametrize(
+    ("image_hz", "hz", "asked_hz", "pushed_out"),
+    [(30, 10, 10, 0), (30, 9, 10, 10), (5, 4, 10, 10), (30, 3, 0, 10), (30, 3, 10, 0), (30, 0, 10, 10)],
+    ids=["as asked", "nearly", "the camera sends fewer", "nothing was asked", "not the node's fault", "none at all"],
+)
+def test_other_rates_are_no_problem_of_this_kind(image_hz: float, hz: float, asked_hz: float, pushed_out: int):
+    assert not statistics(image_hz, hz, {"network": 50.0}, pushed_out).shortfall(asked_hz)
+
+
+class Desk:
+    """A node `eye` of its own process, as far as DDS can tell, with one camera that is opened and subscribed."""
+
+    def __init__(self, namespace: str, **parameters: Any) -> None:
+        self._context = Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        self._node = rclpy.create_node("eye", context=self._context, namespace=namespace, parameter_overrides=overrides)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self.camera = Camera(self._node, "", lambda: NodeConfig())
+        self.camera.open()
+        self.camera.subscribe(Mailbox())
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.camera.unsubscribe()
+        self.camera.close()
+        self._executor.shutdown()
+        self._node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def report(self) -> Report:
+        self._executor.spin_once(timeout_sec=0.05)
+        return self.camera.report({}, "idle")
+
+    def complaint(self, text: str) -> None:
+        until(lambda: any(text in each for _, each in self.report().problems), 5, text)
+
+
+def test_nobody_who_subscribes_is_said_and_is_no_problem():
+    with Desk("/alone") as desk:
+        desk.camera.statistics.received(time.monotonic())
+        report = desk.report()
+    assert report.fine == "0.0 Hz, nobody subscribes to what comes of it"
+    assert report.values["subscribed"] == "nothing"
+    assert not report.problems
+
+
+def test_what_is_subscribed_to_is_told(consumer: Consumer):
+    with Desk("/seen") as desk:
+        consumer.listen(Image, "/seen/eye/overlay")
+        until(lambda: desk.report().values["subscribed"] == "/seen/eye/overlay", 5)
+        assert desk.report().fine == "0.0 Hz"
+
+
+def test_a_camera_that_is_not_subscribed_says_what_it_is_told_to():
+    with Desk("/asleep") as desk:
+        desk.camera.unsubscribe()
+        assert desk.report().fine == "idle"
+        assert not desk.report().problems
+
+
+def test_a_topic_of_another_type_is_named_with_its_type(consumer: Consumer):
+    publisher = consumer.node.create_publisher(CompressedImage, "/typed/rgb/image", 1)
+    with Desk("/typed") as desk:
+        desk.complaint("/typed/rgb/image carries sensor_msgs/msg/CompressedImage, expected sensor_msgs/msg/Image")
+    consumer.node.destroy_publisher(publisher)
+
+
+def test_an_overridden_qos_that_a_camera_does_not_offer_is_named(consumer: Consumer):
+    publisher = consumer.node.create_publisher(Image, "/strict/rgb/image", BEST_EFFORT)
+    with Desk("/strict", **{"qos_overrides./strict/rgb/image.subscription.reliability": "reliable"}) as desk:
+        desk.complaint("rgb/image: a publisher offers less than qos_overrides ask for")
+    consumer.node.destroy_publisher(publisher)
