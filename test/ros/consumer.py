@@ -11,7 +11,7 @@ import numpy as np
 import rclpy
 from lifecycle_msgs.srv import ChangeState, GetState
 from lseg_ros.msg import Vocabulary
-from lseg_ros.srv import SetLabels
+from lseg_ros.srv import GetLabels, SetLabels
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import GetParameters, SetParametersAtomically
@@ -120,9 +120,19 @@ class Consumer:
         value = self.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name])).values[0]
         return Parameter.from_parameter_msg(ParameterMessage(name=name, value=value)).value
 
-    def set_labels(self, labels: Sequence[str], mode: int = REPLACE, ids: Sequence[int] = (), node: str = LSEG) -> Any:
-        request = SetLabels.Request(labels=list(labels), ids=list(ids), mode=mode)
+    def set_labels(
+        self,
+        labels: Sequence[str],
+        mode: int = REPLACE,
+        ids: Sequence[int] = (),
+        colors: Sequence[str] = (),
+        node: str = LSEG,
+    ) -> Any:
+        request = SetLabels.Request(labels=list(labels), ids=list(ids), colors=list(colors), mode=mode)
         return self.call(SetLabels, f"{node}/set_labels", request)
+
+    def get_labels(self, node: str = LSEG) -> Any:
+        return self.call(GetLabels, f"{node}/get_labels", GetLabels.Request()).vocabulary
 
     def transition(self, label: str, node: str = LSEG) -> bool:
         request = ChangeState.Request()

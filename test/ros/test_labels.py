@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import rclpy
 from lseg_ros.msg import Vocabulary
+from rclpy.context import Context
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, PointCloud2
 
+from lseg_ros.ros.segmentation_node import SegmentationNode
 from test.ros.consumer import APPEND, LATCHED, RELIABLE, Consumer, pixels_of, stamp_of, until
 
 FIRST, SECOND = ["floor", "wall", "chair"], ["ceiling", "table", "sofa|couch"]
@@ -89,19 +98,27 @@ def test_the_same_labels_again_are_no_change(robot: Consumer, live):
     assert robot.live_vocabulary().epoch == live.epoch
 
 
-@pytest.mark.parametrize(
-    ("labels", "named"),
-    [
-        ([""], "empty list"),
-        (["floor", "  "], "blank"),
-        (["floor", "Sofa", "sofa "], "'sofa'"),
-        (["floor", "couch|sofa", "sofa"], "'sofa'"),
-        (["floor", "tab\there"], "printable"),
-        ([f"label {number}" for number in range(255)], "254"),
-        (["floor", " ".join(["word"] * 500)], "tokens"),
-    ],
-    ids=["empty", "blank", "duplicate", "duplicate synonym", "control character", "too many", "too long"],
-)
+def test_whoever_asks_is_told_the_live_vocabulary(robot: Consumer, live):
+    told = robot.get_labels()
+    assert (told.epoch, told.labels, told.model) == (live.epoch, live.labels, "demo")
+    epoch = robot.set_labels(SECOND).vocabulary.epoch
+    told = robot.get_labels()
+    assert told.epoch == epoch and [label.name for label in told.labels] == ["ceiling", "table", "sofa"]
+
+
+BAD_LISTS = {
+    "empty": ([""], "empty list"),
+    "blank": (["floor", "  "], "labels[1]: expected a word, got a blank in '  '"),
+    "duplicate": (["floor", "Sofa", "sofa "], "labels[2]: 'sofa' is there twice (also in 'Sofa')"),
+    "duplicate synonym": (["couch|sofa", "sofa"], "labels[1]: 'sofa' is there twice (also in 'couch|sofa')"),
+    "control character": (["floor", "tab\there"], "labels[1]: expected printable characters, got 'tab\\there'"),
+    "too many": ([f"label {number}" for number in range(255)], "labels: expected at most 254, got 255"),
+    "too long": (["floor", " ".join(["word"] * 500)], "tokens"),
+}
+bad_lists = pytest.mark.parametrize(("labels", "named"), BAD_LISTS.values(), ids=BAD_LISTS.keys())
+
+
+@bad_lists
 @pytest.mark.parametrize("way", ["parameter", "service"])
 def test_a_bad_list_is_refused_by_name_and_the_old_one_stays_alive(robot: Consumer, live, way, labels, named):
     if way == "parameter":
@@ -113,6 +130,53 @@ def test_a_bad_list_is_refused_by_name_and_the_old_one_stays_alive(robot: Consum
         assert response.vocabulary.epoch == live.epoch
     assert not accepted and named in reason
     assert robot.get_parameter("labels") == FIRST
+
+
+@bad_lists
+def test_a_node_refuses_to_start_with_a_bad_list_in_the_same_words(start, labels, named):
+    assert named in start(labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"class_ids": [1]}, "class_ids: expected one per label (2), got 1"),
+        ({"class_ids": [1, 0]}, "id of 'wall': expected 1 to 254, got 0"),
+        ({"class_ids": [255, 2]}, "id of 'floor': expected 1 to 254, got 255"),
+        ({"class_ids": [7, 7]}, "id of 'wall': 7 belongs to 'floor' and is never given to another label"),
+        ({"class_ids": ["7", "8"]}, "class_ids: expected a value like [0], got another type"),
+        ({"colors": ["#112233"]}, "colors: expected one per label (2), got 1"),
+        ({"colors": ["", "red"]}, "color of 'wall': expected '#rrggbb' or '' for an automatic one, got 'red'"),
+        ({"prompt_templates": ["a photo"]}, "prompt_templates: expected exactly one {} in each, got 'a photo'"),
+    ],
+)
+def test_a_node_refuses_to_start_with_ids_or_colours_that_cannot_be(start, parameters, named):
+    assert named in start(labels=["floor", "wall"], **parameters)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., str]]:
+    """Makes and configures a node of these parameters, as at start-up, and says why that does not work."""
+    context = Context()
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+
+    def start(**parameters: object) -> str:
+        overrides = [Parameter(name, value=value) for name, value in {"device": "cpu", **parameters}.items()]
+        told: list[str] = []
+        try:
+            node = SegmentationNode("starting", context=context, parameter_overrides=overrides)
+        except ValueError as error:
+            return str(error)
+        try:
+            node.get_logger = lambda: SimpleNamespace(error=told.append, info=lambda _: None)
+            assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+            return " ".join(told)
+        finally:
+            del node.get_logger
+            node.destroy_node()
+
+    yield start
+    rclpy.shutdown(context=context)
 
 
 def test_masks_go_on_with_the_old_labels_after_a_refusal(robot: Consumer, live):
@@ -127,8 +191,42 @@ def test_masks_go_on_with_the_old_labels_after_a_refusal(robot: Consumer, live):
 def test_an_id_that_cannot_be_is_refused(robot: Consumer, live, number, named):
     taken = live.labels[0].id
     response = robot.set_labels(["unheard of"], ids=[taken if number is None else number])
-    assert not response.success and named in response.message
+    assert not response.success and "'unheard of'" in response.message and named in response.message
     assert response.vocabulary.epoch == live.epoch
+
+
+@pytest.mark.parametrize(
+    ("request_", "named"),
+    [
+        ({"ids": [250]}, "ids: expected one per label (2), got 1"),
+        ({"ids": [250, 250]}, "id of 'nor of': 250 belongs to 'unheard of'"),
+        ({"colors": ["#123456"]}, "colors: expected one per label (2), got 1"),
+        ({"colors": ["", "#12345"]}, "color of 'nor of': expected '#rrggbb'"),
+        ({"mode": 7}, "mode: expected 0 (REPLACE) or 1 (APPEND), got 7"),
+    ],
+)
+def test_ids_colours_and_modes_that_cannot_be_are_refused_by_name(robot: Consumer, live, request_, named):
+    response = robot.set_labels(["unheard of", "nor of"], **request_)
+    assert not response.success and named in response.message
+    assert robot.get_labels().epoch == live.epoch
+
+
+def test_an_id_of_a_label_that_is_gone_is_not_given_to_another(robot: Consumer, live):
+    gone = live.labels[0]
+    robot.set_labels(SECOND)
+    response = robot.set_labels(["carpet"], ids=[gone.id])
+    assert not response.success
+    assert response.message == f"id of 'carpet': {gone.id} belongs to 'floor' and is never given to another label"
+
+
+def test_a_colour_can_be_asked_for_and_stays_when_others_come_and_go(robot: Consumer, live):
+    response = robot.set_labels(["lamp", "rug"], APPEND, colors=["#102030", ""])
+    assert response.success, response.message
+    first = {label.name: label.color for label in response.vocabulary.labels}
+    assert [round(255 * each) for each in (first["lamp"].r, first["lamp"].g, first["lamp"].b)] == [16, 32, 48]
+    robot.set_labels(["barrel", "ladder"])
+    second = {label.name: label.color for label in robot.set_labels(["rug", "cup", "lamp", "floor"]).vocabulary.labels}
+    assert all(second[name] == first[name] for name in ("rug", "lamp", "floor"))
 
 
 def test_topics_of_labels_come_and_go_and_leave_an_empty_cloud(robot: Consumer, live):
