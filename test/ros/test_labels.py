@@ -247,3 +247,27 @@ def test_only_cloud_labels_have_a_cloud(robot: Consumer, live):
     finally:
         assert robot.set_parameter("cloud_labels", [""]).successful
     until(lambda: robot.node.count_publishers("/lseg/points/floor") == 1, 10)
+
+
+@pytest.mark.parametrize("word", ["other", "others"])
+def test_other_is_a_label_like_any_other(robot: Consumer, live, word):
+    """As the paper's users know it: it competes with the rest, and has an id, a colour and a cloud."""
+    _, other = robot.set_labels(["floor", word]).vocabulary.labels
+    clouds = robot.listen(PointCloud2, f"/lseg/points/{word}")
+    (mask,) = robot.listen(Image, "/lseg/mask").more(1)
+    ids = set(np.unique(pixels_of(mask)))
+    assert other.id in ids and 0 not in ids
+    assert until(lambda: clouds.messages, 10)[-1].width > 0
+
+
+def test_what_no_label_is_sure_enough_of_is_unlabelled(robot: Consumer, live):
+    assert robot.set_parameter("unlabeled_threshold", 0.9).successful
+    try:
+        heard = {topic: robot.listen(Image, f"/lseg/{topic}") for topic in ("mask", "confidence")}
+        until(lambda: set(heard["mask"].by_stamp()) & set(heard["confidence"].by_stamp()), 20)
+        stamp = (set(heard["mask"].by_stamp()) & set(heard["confidence"].by_stamp())).pop()
+        mask, confidence = (pixels_of(heard[topic].by_stamp()[stamp]) for topic in ("mask", "confidence"))
+        assert (mask == 0).any() and (confidence[mask == 0] == 0).all()
+        assert (confidence[mask > 0] >= round(0.9 * 255)).all()
+    finally:
+        assert robot.set_parameter("unlabeled_threshold", 0.0).successful
