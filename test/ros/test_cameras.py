@@ -61,12 +61,16 @@ def test_each_camera_has_its_own_masks_and_clouds(rig: Rig, consumer: Consumer):
     until(lambda: all(consumer.node.count_subscribers(f"{NODE}/{name}/points") for name in rig), 5)
     headers = {name: bench.header(f"{name}_optical_frame") for name, bench in rig.items()}
     metres = {"front": 2.0, "rear": 5.0}
-    for name, bench in rig.items():
-        header = headers[name]
-        wall = depth(header, metres[name])
-        assert bench.mask_of(image=image(header), depth=wall, info=camera_info(header)).header == header
-    for listener in (*clouds.values(), *infos.values()):
-        until(lambda heard=listener: heard.messages, 10, "no cloud or camera_info")
+    frames = {
+        name: {"image": image(header), "depth": depth(header, metres[name]), "info": camera_info(header)}
+        for name, header in headers.items()
+    }
+
+    def complete() -> bool:
+        masks = {name: bench.mask_of(**frames[name]).header for name, bench in rig.items()}
+        return masks == headers and all(clouds[name].messages and infos[name].messages for name in rig)
+
+    until(complete, 20, "no cloud or camera_info")
     for name in rig:
         assert {message.header.frame_id for message in clouds[name].messages} == {f"{name}_optical_frame"}
         assert np.allclose(points_of(clouds[name].messages[-1])["z"], metres[name])

@@ -1,9 +1,9 @@
-"""As many labels as there are ids."""
+"""As many labels as there are ids, and changes of them while frames come."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +17,13 @@ NODE = "/crowd/lseg"
 LABELS = [f"l{number}" for number in range(1, 255)]
 
 
-@pytest.fixture
-def crowded(consumer: Consumer, tmp_path: Path) -> Iterator[Bench]:
+@pytest.fixture(scope="module")
+def crowded(consumer: Consumer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """An active node of its own, for ids are for ever: it looks for 254 labels, of which two have a cloud."""
-    settings = {"labels": LABELS, "cloud_labels": ["l1", "l254"]}
-    with Process("lseg_node", tmp_path / "node.log", "-r", "__ns:=/crowd", **settings) as node:
+    log = tmp_path_factory.mktemp("crowd") / "node.log"
+    ids, colors = list(range(254, 0, -1)), ["#ff0000", *[""] * 252, "#00ff00"]
+    settings = {"labels": LABELS, "class_ids": ids, "colors": colors, "cloud_labels": ["l1", "l254"]}
+    with Process("lseg_node", log, "-r", "__ns:=/crowd", **settings) as node:
         bench = Bench(consumer, node, "/crowd")
         until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
         bench.activate()
@@ -30,23 +32,62 @@ def crowded(consumer: Consumer, tmp_path: Path) -> Iterator[Bench]:
         assert "Traceback" not in node.output
 
 
+def test_each_has_the_id_and_the_colour_it_was_given_or_one_like_no_other(crowded: Bench):
+    labels = crowded.consumer.get_labels(NODE).labels
+    assert [label.name for label in labels] == LABELS
+    assert [label.id for label in labels] == list(range(254, 0, -1))
+    colors = [(each.color.r, each.color.g, each.color.b) for each in labels]
+    assert colors[0] == (1, 0, 0) and colors[-1] == (0, 1, 0)
+    assert len(set(colors)) == len({label.slug for label in labels}) == 254
+
+
 def test_254_labels_give_masks_and_clouds(crowded: Bench, consumer: Consumer):
     header = crowded.header()
-    vocabulary = consumer.live_vocabulary(NODE)
-    assert [label.name for label in vocabulary.labels] == LABELS
-    ids = {label.name: label.id for label in vocabulary.labels}
-    assert len(set(ids.values())) == 254
-    assert set(ids.values()) <= set(range(1, 255))
     heard = {topic: consumer.listen(PointCloud2, f"{NODE}/{topic}") for topic in ("points", "points/l1", "points/l254")}
     until(lambda: all(consumer.node.count_publishers(f"{NODE}/{topic}") for topic in heard), 10)
     assert not consumer.node.count_publishers(f"{NODE}/points/l2")
     mask = crowded.mask_of(image=image(header), depth=depth(header), info=camera_info(header))
     pixels = pixels_of(mask)
-    assert 1 <= pixels.min() <= pixels.max() <= 254
+    assert 1 <= pixels.min() < pixels.max() <= 254
     until(lambda: all(listener.messages for listener in heard.values()), 10, "a cloud is missing")
     clouds = {topic: listener.messages[-1] for topic, listener in heard.items()}
     assert all(cloud.header == mask.header for cloud in clouds.values())
     assert np.array_equal(points_of(clouds["points"])["label"], pixels)
-    assert not consumer.set_labels(["one more"], node=NODE).success
-    for name in ("l1", "l254"):
-        assert clouds[f"points/{name}"].width == (pixels == ids[name]).sum()
+    for name, number in (("l1", 254), ("l254", 1)):
+        assert clouds[f"points/{name}"].width == (pixels == number).sum()
+
+
+def test_when_all_ids_were_given_out_a_new_label_is_refused_by_name(crowded: Bench):
+    response = crowded.consumer.set_labels(["one more"], node=NODE)
+    assert not response.success
+    assert "all 254 ids have been given out" in response.message and "'one more'" in response.message
+
+
+def test_a_change_costs_no_frame_and_takes_effect_in_the_next_mask(crowded: Bench, consumer: Consumer):
+    """Each image waits for its mask before the next is sent, so none is dropped because a newer one came."""
+    stop = threading.Event()
+    refused: list[str] = []
+
+    def change() -> None:
+        for number in range(10**6):
+            if stop.wait(0.1):
+                return
+            response = consumer.set_labels(LABELS[number % 5 :: 50], node=NODE)
+            refused.extend([response.message] * (not response.success))
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        for _ in range(15):
+            crowded.mask_of(image=image(crowded.header()))
+    finally:
+        stop.set()
+        changing.join()
+    assert not refused
+    ids = {label.id for label in consumer.set_labels(LABELS[:3], node=NODE).vocabulary.labels}
+    assert ids == {254, 253, 252}
+    assert set(np.unique(pixels_of(crowded.mask_of(image=image(crowded.header()))))) <= ids
+    crowded.begin()
+    counts = {each.key: each.value for each in until(crowded.statuses, 5)[-1].values}
+    assert counts["frames processed"] == counts["images received"]
+    assert not [name for name in counts if name.startswith("dropped")]
