@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from lseg_ros.msg import Vocabulary
+from lseg_ros.srv import QueryLabel
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from lseg_ros.ros.topics import check_cameras
@@ -165,6 +166,20 @@ def test_a_change_of_words_reaches_every_camera_before_its_next_mask(rig: Rig, c
     consumer.set_labels(["floor", "wall", "chair"], node=NODE)
 
 
+def test_a_query_looks_at_the_frame_of_the_camera_asked_or_at_the_newest(rig: Rig, consumer: Consumer):
+    def ask(camera: str) -> QueryLabel.Response:
+        return consumer.call(QueryLabel, f"{NODE}/query", QueryLabel.Request(text="wall", camera=camera))
+
+    headers = {name: bench.header(f"{name}_optical_frame") for name, bench in rig.items()}  # the rear one's is newer
+    for name in ("rear", "front"):
+        rig[name].mask_of(image=image(headers[name]))
+    for asked, expected in (("front", "front"), ("rear", "rear"), ("", "rear")):
+        answer = ask(asked)
+        assert answer.success and (answer.camera, answer.header) == (expected, headers[expected])
+    refusal = ask("top")
+    assert not refusal.success and "camera: expected front, rear, or ''" in refusal.message
+
+
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
@@ -177,6 +192,7 @@ def test_a_change_of_words_reaches_every_camera_before_its_next_mask(rig: Rig, c
         (["front", "rear", "front"], "expected every name once, got 'front' twice"),
         (["points"], r"the node's own topics leave free, got 'points' \(~/points\)"),
         (["set_labels"], "got 'set_labels'"),
+        (["query"], "got 'query'"),
     ],
 )
 def test_names_that_cannot_be_are_refused(names: list[str], sentence: str):

@@ -20,6 +20,7 @@ FAULTS = {
     "empty list in a file": ({"file": PARAMETER_FILE}, "got an empty one"),
     "no list": ({"labels": "floor"}, "labels: expected a value like"),
     "no such checkpoint": ({"checkpoint": "nowhere.ckpt"}, "nowhere.ckpt"),
+    "an id that cannot be": ({"labels": ["floor"], "class_ids": [300]}, "id of 'floor': expected 1 to 254, got 300"),
     "out of range": ({"max_rate_hz": -1.0}, "max_rate_hz"),
 }
 
