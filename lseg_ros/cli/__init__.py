@@ -11,33 +11,39 @@ import lseg_ros
 
 __all__ = ["main"]
 
-# name -> one line for the list of commands. Each is a module here with SETTINGS, a settings dataclass whose docstring
-# is the command's help, and run(settings), which returns the exit status.
+# name -> one line for the list of commands. Each is a module here (one of two words in a package) with SETTINGS, a
+# settings dataclass whose docstring is the command's help, and run(settings), which returns the exit status.
 _COMMANDS = {
     "segment": "label every pixel of image files or of an RGB-D recording, by words",
     "demo": "segment a synthetic world with known labels and draw what happens",
     "train": "train a network",
     "labels": "show the ids, colours and topics of a label list, or write it for Hydra and elevation mapping",
     "evaluate": "score a network",
+    "checkpoint inspect": "show what a file of weights holds",
+    "checkpoint convert": "write a file of weights as safetensors, or as the authors' code wants it",
+    "checkpoint fetch": "download one of the files that the authors of LSeg publish",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status, 2 where the arguments or their files are of no use."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    name = words[0] if words else "--help"
-    if name in ("-h", "--help", "--version"):
+    count = 2 if " ".join(words[:2]) in _COMMANDS else 1
+    name, words = " ".join(words[:count]) or "--help", words[count:]
+    verbs = [each for each in _COMMANDS if each.startswith(f"{name} ")]
+    if name in ("-h", "--help", "--version") or (verbs and words in (["-h"], ["--help"])):
         print(f"lseg {lseg_ros.__version__}" if name == "--version" else _overview())
         return 0
     if name not in _COMMANDS:
-        print(f"lseg: expected one of the commands {', '.join(_COMMANDS)}, got {name!r}", file=sys.stderr)
+        got = " ".join([name, *words[:1]]) if verbs else name
+        print(f"lseg: expected one of the commands {', '.join(verbs or _COMMANDS)}, got {got!r}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    command = importlib.import_module(f"lseg_ros.cli.{name}")
+    command = importlib.import_module(f"lseg_ros.cli.{name.replace(' ', '.')}")
     from lseg_ros.cli.flags import parse
 
     try:
-        status: int = command.run(parse(command.SETTINGS, words[1:], prog=f"lseg {name}"))
+        status: int = command.run(parse(command.SETTINGS, words, prog=f"lseg {name}"))
     except (OSError, ValueError) as error:
         logging.getLogger(__name__).debug("", exc_info=True)
         print(f"lseg {name}: {error}", file=sys.stderr)
@@ -48,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _overview() -> str:
-    commands = "\n".join(f"  {name:<10} {line}" for name, line in _COMMANDS.items())
+    commands = "\n".join(f"  {name:<18} {line}" for name, line in _COMMANDS.items())
     return (
         "usage: lseg COMMAND [--help] ...\n\n"
         "Open-vocabulary semantic segmentation (LSeg): pixels named by words.\n\n"

@@ -71,6 +71,8 @@ def checkpoint_path(path_or_name: str | Path) -> Path:
         return path
     if name in published.FILES:
         return published.cached(name)
+    if name in PRESETS:
+        raise FileNotFoundError(f"checkpoint: expected a file, got the preset {name!r}, which comes without weights")
     raise FileNotFoundError(f"checkpoint: expected a file or one of the presets {', '.join(PRESETS)}, got {name!r}")
 
 
@@ -117,26 +119,34 @@ def save_lseg(model: LSeg, path: str | Path, *, half: bool = False, metadata: Ma
     half: matrices and filters in float16 (norms, biases and statistics stay as they are). The file appears whole or
     not at all.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, value in model.state_dict().items():
-        value = value.half() if half and value.ndim >= 2 else value
-        tensors[official.official_name(name, model.config)] = value.contiguous().cpu()
     facts = {"config": json.dumps(dataclasses.asdict(model.config)), **(metadata or {})}
-    _write_whole(Path(path), lambda part: save_file(tensors, part, metadata=facts))
+    _write_whole(Path(path), lambda part: save_file(_official_tensors(model, half), part, metadata=facts))
 
 
-def save_official(model: LSeg, path: str | Path, *, metadata: Mapping[str, str] | None = None) -> None:
+def save_official(
+    model: LSeg, path: str | Path, *, half: bool = False, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write a file that the authors' code loads strictly: ``state_dict``, prefix ``net.``, every entry it asks for.
 
     What no result depends on (CLIP's image tower, the ViT's classifier, one residual unit) is there as zeros that take
-    no room. Raises ValueError for an architecture that the authors have not.
+    no room. half, metadata: as in ``save_lseg``. Raises ValueError for an architecture that the authors have not.
     """
-    unused = official.unused_entries(model.config)
-    tensors = {f"net.{name}": torch.zeros((), dtype=value.dtype).expand(value.shape) for name, value in unused.items()}
-    for name, value in model.state_dict().items():
-        tensors[f"net.{official.official_name(name, model.config)}"] = value.cpu()
-    content = {"state_dict": tensors, **(metadata or {})}
-    _write_whole(Path(path), lambda part: torch.save(content, part))
+    zeros = {
+        name: torch.zeros((), dtype=value.dtype).expand(value.shape)
+        for name, value in official.unused_entries(model.config).items()
+    }
+    tensors = {f"net.{name}": value for name, value in (_official_tensors(model, half) | zeros).items()}
+    _write_whole(Path(path), lambda part: torch.save({**(metadata or {}), "state_dict": tensors}, part))
+
+
+def _official_tensors(model: LSeg, half: bool) -> dict[str, Tensor]:
+    """Official names -> tensors as they are to be written."""
+    return {
+        official.official_name(name, model.config): (value.half() if half and value.ndim >= 2 else value)
+        .contiguous()
+        .cpu()
+        for name, value in model.state_dict().items()
+    }
 
 
 def _write_whole(path: Path, write: Callable[[Path], None]) -> None:

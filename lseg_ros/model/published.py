@@ -99,9 +99,9 @@ def _download(name: str, part: Path, quiet: bool) -> None:
     import gdown  # here: a network without downloads shall not wait for it
 
     try:
-        gdown.download(FILES[name].page, str(part), quiet=quiet, resume=True, timeout=30, retries=2, use_cookies=False)
+        gdown.download(FILES[name].page, str(part), quiet=quiet, resume=True, timeout=30, use_cookies=False)
     except (OSError, gdown.exceptions.DownloadError) as error:  # requests' errors are OSErrors
-        raise ConnectionError(_by_hand(name, " ".join(str(error).split())[:200])) from error
+        raise ConnectionError(_by_hand(name, " ".join(str(_innermost(error)).split())[:200])) from error
     if not zipfile.is_zipfile(part):
         with part.open("rb") as file:
             start = file.read(40)
@@ -114,6 +114,13 @@ def _by_hand(name: str, reason: str) -> str:
         f"{name}: could not be downloaded ({reason}). Open {FILES[name].page} in a browser, and save the file as "
         f"{_path(name)}"
     )
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The error at the root, which says in a few words what the ones around it say in many."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return error
 
 
 def _path(name: str) -> Path:

@@ -1,0 +1,1 @@
+"""``lseg checkpoint inspect | convert | fetch``: files of weights."""

@@ -1,0 +1,121 @@
+"""``lseg checkpoint inspect``: what a file of weights holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import tyro
+from torch import Tensor
+
+from lseg_ros.model import PRESETS, LSegConfig
+from lseg_ros.model.checkpoint import check_entries, checkpoint_path, described
+from lseg_ros.model.files import WeightFile, open_weights
+from lseg_ros.model.official import is_unused
+from lseg_ros.settings import check, setting
+
+__all__ = ["SETTINGS", "InspectSettings", "run"]
+
+_PARTS = {  # beginnings of names, the longer ones first
+    "clip_pretrained.visual.": "image tower of CLIP",
+    "clip_pretrained.": "text encoder",
+    "pretrained.act_postprocess": "readout and reassemble",
+    "pretrained.": "image backbone",
+    "scratch.": "decoder and head",
+    "": "of no LSeg",
+}
+
+
+@dataclass(frozen=True)
+class InspectSettings:
+    """Show what a file of weights holds: parts with their sizes, what is unused, the architecture, where it is from.
+
+    For the authors' Lightning files, bare state dicts and safetensors. Nothing in a file is run.
+    """
+
+    file: tyro.conf.Positional[str] = setting(  # noqa: RUF009 - a string cannot change
+        "", "a file, or a name that stands for one (demo, demo_e200)"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+SETTINGS = InspectSettings
+
+
+def run(settings: InspectSettings) -> int:
+    """Print the parts first: they are of use also where the file turns out to be no LSeg."""
+    if not settings.file:
+        raise ValueError("expected a file of weights, got none")
+    weights = open_weights(checkpoint_path(settings.file))
+    print("\n".join(_table(weights)))
+    config = described(weights)
+    check_entries(config, weights)
+    print("\n".join(_architecture(config)))
+    for name, value in sorted(weights.metadata.items()):
+        if name != "config":
+            print(f"{name + ':':<24}{value if len(value) <= 96 else value[:93] + '...'}")
+    return 0
+
+
+def _table(weights: WeightFile) -> Iterator[str]:
+    parts: dict[tuple[str, bool], list[Tensor]] = defaultdict(list)
+    for name, value in weights.entries.items():
+        part = next(part for beginning, part in _PARTS.items() if name.startswith(beginning))
+        parts[part, is_unused(name)].append(value)
+    size = weights.path.stat().st_size
+    yield f"{weights.path}: {weights.kind}, {_bytes(size)}"
+    yield f"{'part':<32}{'entries':>8}{'numbers':>14}{'size':>12}  types"
+    for (part, unused), values in sorted(parts.items(), key=lambda each: (each[0][1], -_size(each[1]))):
+        yield _row(f"{part}{' (unused)' * unused}", values)
+    if dead := [value for (_, unused), values in parts.items() if unused for value in values]:
+        yield _row("unused in all", dead)
+    beside = size - sum(map(_size, parts.values()))
+    if beside > 1 << 20:
+        yield f"{'beside the network':<32}{'':>8}{'':>14}{_bytes(beside):>12}  such as the state of an optimiser"
+
+
+def _row(part: str, values: list[Tensor]) -> str:
+    types = ", ".join(sorted({str(value.dtype).removeprefix("torch.") for value in values}))
+    numbers = sum(value.numel() for value in values)
+    return f"{part:<32}{len(values):>8}{numbers:>14,}{_bytes(_size(values)):>12}  {types}"
+
+
+def _architecture(config: LSegConfig) -> Iterator[str]:
+    plain = dataclasses.replace(config, arch_option=0, block_depth=0, activation="lrelu")
+    names = [name for name, preset in PRESETS.items() if preset == plain]
+    yield f"{'architecture:':<24}{' = '.join(names) or 'no preset'}"
+    if config.resnet:
+        yield f"{'image backbone:':<24}ResNet with {config.resnet} blocks"
+    else:
+        stem = f", stem of {config.stem} channels" if config.stem else ""
+        yield (
+            f"{'image backbone:':<24}ViT, {config.depth} blocks of {config.width}, patches of {config.patch_size} px, "
+            f"made for {config.pretrained_size} px{stem}"
+        )
+    text = config.text
+    yield f"{'text encoder:':<24}{text.layers} blocks of {text.width}, at most {text.context_length} tokens"
+    yield f"{'embeddings:':<24}{text.embed_dim} numbers; decoder of {config.features} channels"
+    yield f"{'image mean, std:':<24}{config.image_mean}, {config.image_std}"
+    yield f"{'regularisation:':<24}{_regularisation(config)}"
+
+
+def _regularisation(config: LSegConfig) -> str:
+    kinds = ("none", "bottleneck", "depthwise")
+    if not config.arch_option:
+        return "none (arch_option 0)"
+    return (
+        f"{kinds[config.arch_option]} (arch_option {config.arch_option}), block_depth {config.block_depth}, "
+        f"{config.activation}; official files cannot tell, say it where you load or convert one"
+    )
+
+
+def _size(values: list[Tensor]) -> int:
+    return sum(value.numel() * value.element_size() for value in values)
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**20:,.1f} MiB"

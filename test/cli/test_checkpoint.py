@@ -1,0 +1,146 @@
+"""``lseg checkpoint`` from outside: inspect, convert, fetch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from lseg_ros import __version__
+from lseg_ros.cli import main
+from lseg_ros.model import PRESETS, LSeg, load_lseg
+from lseg_ros.model.files import open_weights
+from lseg_ros.model.official import entries, official_name, unused_entries
+from lseg_ros.model.text_encoder import TextConfig
+from test.tiny_network import write_tiny
+
+# the authors' layout with everything narrow, but a text encoder that tells which CLIP it is of
+CONFIG = dataclasses.replace(
+    PRESETS["vitb32"],
+    width=64, heads=1, reassemble=(8, 16, 24, 32), features=16, pretrained_size=64,
+    text=TextConfig(width=512, heads=8, layers=1, embed_dim=32, vocab_size=64),
+)  # fmt: skip
+
+
+@pytest.fixture
+def lightning(tmp_path: Path) -> Path:
+    """As the authors' file is: all that they carry along, with a spatial regularisation block."""
+    torch.manual_seed(0)
+    config = dataclasses.replace(CONFIG, arch_option=1)
+    model = LSeg(config).eval()
+    tensors = {f"net.{official_name(name, config)}": value for name, value in model.state_dict().items()}
+    for name, value in unused_entries(config).items():
+        tensors[f"net.{name}"] = torch.zeros((), dtype=value.dtype).expand(value.shape)
+    torch.save({"epoch": 199, "state_dict": tensors}, tmp_path / "demo_e200.ckpt")
+    return tmp_path / "demo_e200.ckpt"
+
+
+def test_inspect_tells_parts_architecture_and_what_is_unused(
+    lightning: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["checkpoint", "inspect", str(lightning)]) == 0
+    printed = capsys.readouterr().out
+    assert f"{lightning}: Lightning checkpoint" in printed
+    assert "image tower of CLIP (unused)         152    87,849,216   335.1 MiB  float32" in printed
+    assert "unused in all                        169    87,919,083" in printed
+    assert "12 blocks of 64, patches of 32 px, made for 64 px" in printed
+    assert "bottleneck (arch_option 1), block_depth 0, lrelu; official files cannot tell" in printed
+    assert "epoch:                  199" in printed
+
+
+def test_inspect_tells_our_own_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["checkpoint", "inspect", write_tiny(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "safetensors" in printed
+    assert "no preset" in printed
+    assert "unused" not in printed
+
+
+def test_inspect_shows_the_parts_of_a_foreign_file_before_it_says_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"conv1.weight": torch.zeros(3, 3)}, tmp_path / "resnet.pt")
+    assert main(["checkpoint", "inspect", str(tmp_path / "resnet.pt")]) == 2
+    captured = capsys.readouterr()
+    assert "of no LSeg" in captured.out
+    assert "1 unexpected (conv1.weight); it shares no entry with any LSeg network" in captured.err
+
+
+def test_convert_drops_what_is_unused_and_records_where_it_is_from(
+    lightning: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    destination = tmp_path / "new" / "lseg.safetensors"
+    block = ["--arch-option", "2", "--block-depth", "3", "--activation", "tanh"]
+    assert main(["checkpoint", "convert", str(lightning), str(destination), *block]) == 0
+    weights = open_weights(destination)
+    assert set(weights.entries) == set(entries(dataclasses.replace(CONFIG, arch_option=1)))
+    assert weights.metadata["source"] == "demo_e200.ckpt"
+    assert weights.metadata["source_sha256"] == hashlib.sha256(lightning.read_bytes()).hexdigest()
+    assert weights.metadata["tool"] == f"lseg_ros {__version__}"
+    assert weights.metadata["epoch"] == "199"
+    assert load_lseg(destination).config == dataclasses.replace(CONFIG, arch_option=2, block_depth=3, activation="tanh")
+    expected = load_lseg(lightning).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in load_lseg(destination).state_dict().items())
+    printed = capsys.readouterr().out
+    assert "87.9 million numbers of it unused" in printed
+    assert hashlib.sha256(destination.read_bytes()).hexdigest() in printed
+
+
+def test_convert_to_half_halves_the_matrices(lightning: Path, tmp_path: Path) -> None:
+    destination = tmp_path / "half.safetensors"
+    assert main(["checkpoint", "convert", str(lightning), str(destination), "--half"]) == 0
+    types = {value.dtype for value in open_weights(destination).entries.values() if value.ndim >= 2}
+    assert types == {torch.float16}
+
+
+def test_convert_writes_what_the_authors_code_asks_for(lightning: Path, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "lseg.safetensors", tmp_path / "again.ckpt"
+    assert main(["checkpoint", "convert", str(lightning), str(ours)]) == 0
+    assert main(["checkpoint", "convert", str(ours), str(theirs), "--official"]) == 0
+    one, other = (torch.load(file, weights_only=True)["state_dict"] for file in (lightning, theirs))
+    assert {name: value.shape for name, value in one.items()} == {name: value.shape for name, value in other.items()}
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["inspect", "nowhere.ckpt"], "expected a file or one of the presets"),
+        (["inspect", "vitl16"], "expected a file, got the preset 'vitl16', which comes without weights"),
+        (["convert", "demo", "demo.pt"], "a destination with the ending .safetensors, got 'demo.pt'"),
+        (["convert", "demo", "demo.safetensors", "--official"], "a destination with another ending than .safetensors"),
+        (["convert", "demo", "demo.ckpt", "--official"], "an official network: expected no stem"),
+        (["convert", "demo"], "expected a source, and a destination with the ending .safetensors, got ''"),
+        (["inspect"], "expected a file of weights, got none"),
+        (["fetch", "demo_e300"], "expected one of demo_e200, pascal_fold0"),
+        (["inspct", "x"], "expected one of the commands checkpoint inspect, checkpoint convert, checkpoint fetch, got"),
+        ([], "expected one of the commands checkpoint inspect"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["checkpoint", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fetch_without_a_name_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["checkpoint", "fetch"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 11
+    assert lines[0].startswith("demo_e200 ")
+    assert lines[0].endswith("https://drive.google.com/file/d/1FTuHY1xPUkM-5gaDtMfgCl3D0gR89WV7/view")
+
+
+def test_help_of_the_group_lists_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["checkpoint", "--help"]) == 0
+    assert "checkpoint convert" in capsys.readouterr().out

@@ -1,0 +1,87 @@
+"""Memory while loading: a file is mapped, and what must be converted is converted entry by entry.
+
+Each file is loaded in a process of its own, whose highest resident memory before and after tells what it took.
+"""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from lseg_ros.model import LSeg, LSegConfig
+from lseg_ros.model.checkpoint import save_lseg
+from lseg_ros.model.official import official_name
+from lseg_ros.model.text_encoder import TextConfig
+
+CONFIG = LSegConfig(  # half of it text, as in no other network, so that conversions weigh; 210 MB
+    width=256, depth=12, heads=4, taps=(2, 5, 8, 11), reassemble=(32, 64, 128, 128), features=64, patch_size=32,
+    text=TextConfig(width=512, heads=8, layers=4, embed_dim=64, vocab_size=49408),
+)  # fmt: skip
+
+# One process imports, a child of it loads each file. VmHWM, because ru_maxrss also knows the parent.
+MEASURE = """
+import json, os, sys
+import torch
+from lseg_ros.model import load_lseg
+torch.set_num_threads(1)
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))
+small, *files = sys.argv[1:]
+load_lseg(small)  # what a first load brings along: PyTorch's own buffers
+for file in files:
+    if not os.fork():
+        before = peak()
+        model = load_lseg(file)
+        print(json.dumps([peak() - before, sum(value.nbytes for value in model.state_dict().values())]), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    torch.manual_seed(0)
+    model, folder = LSeg(CONFIG).eval(), tmp_path_factory.mktemp("files")
+    files = {name: folder / name for name in ("small.safetensors", "float32.safetensors", "half.safetensors", "a.ckpt")}
+    text = TextConfig(width=64, heads=1, layers=1, embed_dim=24)
+    save_lseg(LSeg(dataclasses.replace(CONFIG, text=text)).eval(), files["small.safetensors"])
+    save_lseg(model, files["float32.safetensors"])
+    save_lseg(model, files["half.safetensors"], half=True)
+    _write_lightning(model, files["a.ckpt"])
+    return files
+
+
+@pytest.fixture(scope="module")
+def measured(files: dict[str, Path]) -> dict[str, tuple[int, int]]:
+    """File -> bytes that loading it took at most, bytes of the network's tensors."""
+    command = [sys.executable, "-c", MEASURE, *map(str, files.values())]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    return dict(zip(list(files)[1:], map(json.loads, done.stdout.splitlines()), strict=True))
+
+
+def _write_lightning(model: LSeg, path: Path) -> None:
+    """The authors' mix: CLIP's matrices in float16, the rest in float32, the state of an optimiser beside them."""
+    tensors: dict[str, Tensor] = {}
+    for name, value in model.state_dict().items():
+        half = name.startswith("text_encoder.transformer") and value.ndim >= 2
+        tensors[f"net.{official_name(name, model.config)}"] = value.half() if half else value
+    torch.save({"state_dict": tensors, "optimizer_states": [torch.zeros(10_000_000)]}, path)
+
+
+@pytest.mark.parametrize("name", ["float32.safetensors", "a.ckpt"])
+def test_loading_takes_no_more_than_one_and_a_half_times_the_file(
+    files: dict[str, Path], measured: dict[str, tuple[int, int]], name: str
+) -> None:
+    assert measured[name][0] <= 1.5 * files[name].stat().st_size
+
+
+def test_a_file_in_half_takes_what_its_network_needs_and_hardly_more(measured: dict[str, tuple[int, int]]) -> None:
+    """float32 is twice the size of float16: less is not to be had, and the file is not in memory beside it."""
+    taken, needed = measured["half.safetensors"]
+    assert taken <= 1.2 * needed
