@@ -2,6 +2,11 @@
 
     ros2 launch lseg_ros lseg.launch.py image:=/camera/color/image_raw camera_info:=/camera/color/camera_info \
         depth:=/camera/aligned_depth_to_color/image_raw labels:="['floor', 'chair', 'person']" rviz:=true
+
+Several cameras in one node: {camera} in a topic stands for the name of each.
+
+    ros2 launch lseg_ros lseg.launch.py cameras:="['front', 'rear']" image:=/{camera}/color/image_raw \
+        camera_info:=/{camera}/color/camera_info depth:=/{camera}/aligned_depth_to_color/image_raw
 """
 
 from pathlib import Path
@@ -27,8 +32,13 @@ def generate_launch_description():
     return LaunchDescription(
         [
             *(
-                DeclareLaunchArgument(name, default_value=topic, description=f"topic of the camera for {topic}")
+                DeclareLaunchArgument(
+                    name, default_value=topic, description=f"topic for {topic}; {{camera}} stands for each of cameras"
+                )
                 for name, topic in TOPICS.items()
+            ),
+            DeclareLaunchArgument(
+                "cameras", default_value="", description="such as ['front', 'rear'], each with its own topics"
             ),
             DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
             DeclareLaunchArgument(
@@ -61,7 +71,7 @@ def _node(context):
     """The node, with those parameters that were given on the command line."""
     said = {name: LaunchConfiguration(name).perform(context) for name in ("checkpoint", "device", "image_transport")}
     parameters = {name: value for name, value in said.items() if value}
-    for name in ("labels", "autostart", "use_sim_time"):
+    for name in ("labels", "cameras", "autostart", "use_sim_time"):
         text = LaunchConfiguration(name).perform(context)
         if text:
             parameters[name] = yaml.safe_load(text)
@@ -72,7 +82,18 @@ def _node(context):
             name="lseg",
             namespace=LaunchConfiguration("namespace"),
             parameters=[LaunchConfiguration("params_file"), parameters],
-            remappings=[(topic, LaunchConfiguration(name)) for name, topic in TOPICS.items()],
+            remappings=_remappings(context, parameters.get("cameras", [])),
             output="screen",
         )
+    ]
+
+
+def _remappings(context, cameras):
+    """From the node's topics, under the name of each camera if there are several, to those that were given."""
+    said = {topic: LaunchConfiguration(name).perform(context) for name, topic in TOPICS.items()}
+    given = {topic: name for topic, name in said.items() if name != topic}
+    if not cameras:
+        return list(given.items())
+    return [
+        (f"{camera}/{topic}", name.replace("{camera}", camera)) for topic, name in given.items() for camera in cameras
     ]
