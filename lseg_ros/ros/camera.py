@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from lseg_ros.messages import is_distorted
-from lseg_ros.pipeline import EmbeddedFrame, EncodedVocabulary, Products, Want
+from lseg_ros.pipeline import EmbeddedFrame, Products, Want
 from lseg_ros.ros.assembly import assemble, with_depth
 from lseg_ros.ros.diagnostics import Report, Statistics
 from lseg_ros.ros.mailbox import Mailbox
@@ -46,11 +46,10 @@ class Shot:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A frame that went out: its header, what the network made of it, and the words that it was asked for."""
+    """A frame that went out: its header, and what the network made of it."""
 
     header: Header
     embedded: EmbeddedFrame
-    encoded: EncodedVocabulary
 
 
 class Camera:

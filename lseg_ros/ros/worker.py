@@ -87,7 +87,7 @@ class Worker:
             with self._between_frames:
                 if self.live.encoded is live.encoded:
                     camera.publish(shot, products)
-                    camera.seen = Seen(shot.header, embedded, live.encoded)
+                    camera.seen = Seen(shot.header, embedded)
                     return
             # The words changed meanwhile. The old ones must not appear any more; the frame gets the new ones.
 

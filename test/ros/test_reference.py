@@ -16,6 +16,7 @@ def test_what_is_written_from_the_code_is_up_to_date():
 def test_the_parameter_file_holds_every_default():
     (parameters,) = (each["ros__parameters"] for each in yaml.safe_load(config_yaml()).values())
     assert parameters["max_rate_hz"] == 0.0 and parameters["checkpoint"] == "demo"
+    assert parameters["class_ids"] == [0] and parameters["colors"] == [""]
     assert all(isinstance(parameters[name], list) for name in ("labels", "prompt_templates", "cloud_labels"))
 
 

@@ -123,5 +123,6 @@ def test_the_last_frame_is_kept_with_its_embeddings_for_questions(pipeline: Reco
     seen = work(pipeline, front=asked)["front"].seen
     assert seen is not None
     assert seen.embedded.frame is asked
-    again = pipeline.segmenter.label(seen.embedded.embeddings, seen.encoded)
-    assert np.array_equal(again.label_map, pipeline.segmenter.segment(asked.image, seen.encoded).label_map)
+    encoded = pipeline.segmenter.encode(WORDS)
+    again = pipeline.segmenter.label(seen.embedded.embeddings, encoded)
+    assert np.array_equal(again.label_map, pipeline.segmenter.segment(asked.image, encoded).label_map)
