@@ -13,6 +13,7 @@ from typing import NoReturn, TypeVar
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -88,6 +89,8 @@ def _spin(node: N, until: Callable[[N], bool]) -> None:
             try:
                 # Waiting is not interrupted by a signal, so it must end by itself now and then.
                 executor.spin_once(timeout_sec=0.2)
+            except rclpy_implementation.InvalidHandle:
+                pass  # a topic, taken away between being waited for and being looked at
             except RuntimeError as error:
                 # rclpy raises here what a caller of a service did wrong, such as a lifecycle transition that does not
                 # exist in this state. It is the caller's mistake, and the node lives on.
