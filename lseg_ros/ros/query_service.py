@@ -53,8 +53,9 @@ class QueryService:
         response.found, response.threshold = finding.score >= threshold, threshold
         response.message = _sentence(request.text, finding, threshold)
         response.header, response.camera = seen.header, name
-        response.similarity.header = seen.header
-        fill_image(response.similarity, finding.similarity, "32FC1")
+        if not request.no_image:
+            response.similarity.header = seen.header
+            fill_image(response.similarity, finding.similarity, "32FC1")
         response.score, (response.u, response.v) = finding.score, finding.pixel
         response.has_point = finding.point is not None
         response.point = point_message(_NOWHERE if finding.point is None else finding.point)

@@ -95,6 +95,11 @@ def test_the_threshold_is_that_of_the_request_or_the_parameter(robot: Consumer):
         assert robot.set_parameter("query_threshold", 0.45).successful
 
 
+def test_the_image_can_be_left_out(robot: Consumer):
+    answer = ask(robot, "floor", no_image=True)
+    assert answer.success and answer.score > 0 and not answer.similarity.data and not answer.similarity.height
+
+
 def test_the_labels_stay_as_they_are(robot: Consumer):
     before = robot.live_vocabulary()
     assert ask(robot, "lamp|lantern").success
