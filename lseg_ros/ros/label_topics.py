@@ -69,12 +69,14 @@ class LabelTopics:
 
     def destroy(self) -> None:
         """Take away every topic at once, and see to it that those who listen have heard the goodbye."""
-        heard = [each for each in self._publishers.values() if each.get_subscription_count()]
-        self.update([])
+        going, self._publishers = list(self._publishers.values()), {}
+        heard = [each for each in going if each.get_subscription_count()] if self._node.context.ok() else []
+        for publisher in heard:
+            publisher.publish(self._message(_nothing(), self._header))
         deadline_s = time.monotonic() + _FAREWELL_S
         for publisher in heard:
             publisher.wait_for_all_acked(Duration(seconds=max(deadline_s - time.monotonic(), 0.0)))
-        for _, publisher in self._leaving:
+        for publisher in (*going, *(each for _, each in self._leaving)):
             self._node.destroy_publisher(publisher)
         self._leaving = []
 
