@@ -191,7 +191,8 @@ class Camera:
         if stale or abs(age_s) > _IMPLAUSIBLE_AGE_S:
             clock = "simulated" if self._node.get_parameter("use_sim_time").value else "system"
             advice = "set use_sim_time" if clock == "system" else "is /clock published, and needed?"
-            text = f"stamps are {age_s:.1f} s behind the {clock} clock; for a recording or a simulation: {advice}"
+            off = f"{abs(age_s):.1f} s {'behind' if age_s > 0 else 'ahead of'}"
+            text = f"stamps are {off} the {clock} clock; for a recording or a simulation: {advice}"
             self.statistics.problem("stamps", text)
         return stale
 

@@ -10,13 +10,17 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.serialization import serialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from lseg_ros.ros.camera import Camera
 from lseg_ros.ros.diagnostics import Report, Statistics
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig
+from lseg_ros.ros.subscriptions import RawImage
+from test.ros.bench import image
 from test.ros.consumer import BEST_EFFORT, Consumer, until
 
 
@@ -106,6 +110,28 @@ def test_a_camera_that_is_not_subscribed_says_what_it_is_told_to():
         desk.camera.unsubscribe()
         assert desk.report().fine == "idle"
         assert not desk.report().problems
+
+
+def raw(stamp_s: float) -> RawImage:
+    picture = image(Header())
+    picture.header.stamp.sec, nanosec = divmod(round(stamp_s * 1e9), 1_000_000_000)
+    picture.header.stamp.nanosec = nanosec
+    return RawImage(serialize_message(picture), Image, round(stamp_s * 1e9), time.monotonic())
+
+
+def test_camera_info_that_nobody_publishes_is_named_with_the_topic_to_remap():
+    with Desk("/blind") as desk:
+        assert desk.camera.shot(raw(time.time())) is not None
+        desk.complaint("rgb/camera_info: nothing publishes /blind/rgb/camera_info: remap rgb/camera_info")
+        assert desk.report().values["without rgb/camera_info"] == "1"
+        assert not any("depth" in text for _, text in desk.report().problems)  # nobody wants points
+
+
+@pytest.mark.parametrize(("off_s", "said"), [(-3600, "3600.0 s behind"), (3600, "3600.0 s ahead of")])
+def test_stamps_of_another_clock_are_named_with_what_to_set(off_s: float, said: str):
+    with Desk("/late") as desk:
+        assert desk.camera.shot(raw(time.time() + off_s)) is not None
+        desk.complaint(f"stamps are {said} the system clock; for a recording or a simulation: set use_sim_time")
 
 
 def test_a_topic_of_another_type_is_named_with_its_type(consumer: Consumer):
