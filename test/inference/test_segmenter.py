@@ -6,9 +6,12 @@ import dataclasses
 import threading
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.inference.preprocess import preprocess
@@ -45,6 +48,18 @@ class TestSegment:
         assert np.array_equal(result.label_map, logits.argmax(dim=0).numpy() + 1)
         assert np.allclose(result.confidence, logits.softmax(dim=0).amax(dim=0).numpy() * 255, atol=1)
         assert result.vocabulary is WORDS
+
+    @given(height=st.integers(32, 140), width=st.integers(32, 140))
+    @hypothesis.settings(max_examples=25)
+    def test_an_image_of_any_size_is_seen_as_the_model_sees_it_and_never_stretched(
+        self, segmenter: Segmenter, height: int, width: int
+    ) -> None:
+        image, encoded = picture(height, width), segmenter.encode(WORDS)
+        mean, std = (torch.tensor(each)[:, None, None] for each in (CONFIG.image_mean, CONFIG.image_std))
+        x = (torch.from_numpy(image).permute(2, 0, 1) / 255 - mean) / std
+        with torch.inference_mode():
+            expected = segmenter.model(x[None], encoded.embeddings)[0].argmax(dim=0).numpy() + 1
+        assert np.array_equal(segmenter.segment(image, encoded).label_map, expected)
 
     @pytest.mark.parametrize("size", [(32, 32), (33, 47), (240, 320), (61, 200), (97, 32)])
     @pytest.mark.parametrize("input_size", [-1, 0, 64])

@@ -57,7 +57,7 @@ def run(settings: InspectSettings) -> int:
     print("\n".join(_architecture(config)))
     for name, value in sorted(weights.metadata.items()):
         if name != "config":
-            print(f"{name + ':':<24}{value if len(value) <= 96 else value[:93] + '...'}")
+            print(f"{name + ':':<23} {value if len(value) <= 96 else value[:93] + '...'}")
     return 0
 
 
