@@ -56,8 +56,8 @@ class Camera:
     """Opened when the node is configured and subscribed while it is active; what it counts is for the node's life.
 
     name: "" where it is the only one, whose topics have no prefix. config: called for the settings that hold now.
-    ``open`` to ``sweep`` and ``publish`` exclude each other by a lock that the caller holds. ``seen`` is the last
-    frame that went out, for any thread to read.
+    ``open`` to ``close``, ``publish`` and ``report`` exclude each other by a lock that the caller holds. ``seen``
+    is the last frame that went out, for any thread to read.
     """
 
     def __init__(self, node: Node, name: str, config: Callable[[], NodeConfig]) -> None:
