@@ -94,9 +94,11 @@ def _unpickled(path: Path) -> Any:
             if not wanted:
                 raise ValueError(f"checkpoint {path}: expected a state dict of tensors, got another pickle") from error
             name = wanted[1]
-            if not _LIGHTNING_CLASS.fullmatch(name) or name in inert or _SAFE_GLOBALS is None:
+            harmless = _LIGHTNING_CLASS.fullmatch(name) is not None and name not in inert
+            if not harmless or _SAFE_GLOBALS is None:
+                hint = ": PyTorch 2.5 or newer can read past it" if harmless else ""
                 raise ValueError(
-                    f"checkpoint {path}: refused, it holds more than tensors and could run code ({name})"
+                    f"checkpoint {path}: refused, it holds more than tensors and could run code ({name}{hint})"
                 ) from error
             inert[name] = _stand_in(name)
 
