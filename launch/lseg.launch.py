@@ -74,7 +74,7 @@ def _node(context):
     for name in ("labels", "cameras", "autostart", "use_sim_time"):
         text = LaunchConfiguration(name).perform(context)
         if text:
-            parameters[name] = yaml.safe_load(text)
+            parameters[name] = yaml.safe_load(text) if name in ("autostart", "use_sim_time") else _texts(name, text)
     return [
         Node(
             package="lseg_ros",
@@ -86,6 +86,14 @@ def _node(context):
             output="screen",
         )
     ]
+
+
+def _texts(name, text):
+    """A list of texts from YAML; RuntimeError where it is none: launch itself would speak of tuples."""
+    texts = yaml.safe_load(text)
+    if not isinstance(texts, list) or not texts or not all(isinstance(each, str) for each in texts):
+        raise RuntimeError(f"{name}: expected a list of texts like \"['one', 'two']\", got {text!r}")
+    return texts
 
 
 def _remappings(context, cameras):

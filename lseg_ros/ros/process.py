@@ -34,11 +34,16 @@ def run(
 ) -> int:
     """Make a node, start it and spin it until it is told to stop or ``until`` says so. Returns the exit status.
 
-    1 where the node cannot be made (ValueError or OSError, whose sentence is shown) or ``start`` returns False. Ctrl-C
-    and SIGTERM end with 0; a second one, as ``ros2 launch`` sends it, is ignored while the node takes itself down.
+    1 where ROS cannot read an argument or a parameter file, where the node cannot be made (ValueError or OSError), each
+    with a sentence, and where ``start`` returns False. Ctrl-C and SIGTERM end with 0; a second one, as ``ros2 launch``
+    sends it, is ignored while the node takes itself down.
     """
     make_room()
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # an argument, or a parameter file, that ROS cannot read
+        get_logger(Path(sys.argv[0]).stem).fatal(str(error))
+        return 1
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     node: N | None = None

@@ -14,10 +14,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from test.ros.consumer import Consumer, until
 from test.ros.processes import Process
 
-PARAMETER_FILE = "/**:\n  ros__parameters:\n    labels: []\n"
+PARAMETER_FILE = "/**:\n  ros__parameters:\n    labels: {}\n"
 
 FAULTS = {
-    "empty list in a file": ({"file": PARAMETER_FILE}, "got an empty one"),
+    "empty list in a file": ({"file": PARAMETER_FILE.format("[]")}, "got an empty one"),
+    "texts and numbers in a file": ({"file": PARAMETER_FILE.format("[a, 1]")}, "Sequence should be of same type"),
     "no list": ({"labels": "floor"}, "labels: expected a value like"),
     "no such checkpoint": ({"checkpoint": "nowhere.ckpt"}, "nowhere.ckpt"),
     "an id that cannot be": ({"labels": ["floor"], "class_ids": [300]}, "id of 'floor': expected 1 to 254, got 300"),
