@@ -21,12 +21,11 @@ GRACE_S = 1.5
 
 @pytest.fixture
 def told(robot: Consumer) -> Iterator[Listener]:
-    """What label_info says from now on, and what it said last; labels are floor and wall, and nothing is retired."""
-    assert robot.set_parameter("retire_grace_s", 0.0).successful
+    """What label_info says from now on, and what it said last; labels are floor and wall, others' grace is over."""
+    assert robot.set_parameter("retire_grace_s", GRACE_S).successful
     assert robot.set_labels(["floor", "wall"]).success
     listener = robot.listen(LabelInfo, "/lseg/label_info", LATCHED)
     until(lambda: listener.messages and names(listener.messages[-1]) == {"floor", "wall"}, 10, "other labels")
-    assert robot.set_parameter("retire_grace_s", GRACE_S).successful
     yield listener
     robot.set_parameter("retire_grace_s", 5.0)
 
