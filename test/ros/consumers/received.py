@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,11 +64,14 @@ class Received:
         return dataclasses.replace(self, messages={**self.messages, topic: message})
 
 
-def receive(consumer: Consumer, slugs: list[str]) -> Received:
-    """Listen to everything until a few frames came of which nothing is missing."""
+def receive(consumer: Consumer, slugs: Iterable[str], node: str = LSEG, camera: str = "") -> Received:
+    """Listen to everything until a few frames came of which nothing is missing.
+
+    node and camera: what the names of the outputs and of the camera's topics begin with.
+    """
     types = {**OUTPUTS, **{CLOUD + slug: PointCloud2 for slug in slugs}}
-    heard = {topic: consumer.listen(kind, f"{LSEG}/{topic}") for topic, kind in types.items()}
-    heard |= {topic: consumer.listen(kind, f"/{topic}") for topic, kind in CAMERA.items()}
+    heard = {topic: consumer.listen(kind, f"{node}/{topic}") for topic, kind in types.items()}
+    heard |= {topic: consumer.listen(kind, f"{camera}/{topic}") for topic, kind in CAMERA.items()}
 
     def complete() -> list[int]:
         common = set.intersection(*(set(each.by_stamp()) for each in heard.values()))
@@ -76,16 +79,16 @@ def receive(consumer: Consumer, slugs: list[str]) -> Received:
 
     whole = until(complete, 40, "no frames with everything")
     stamps = {topic: tuple(listener.stamps()) for topic, listener in heard.items()}
-    late = {"vocabulary": consumer.listen(Vocabulary, f"{LSEG}/vocabulary", LATCHED)}
+    late = {"vocabulary": consumer.listen(Vocabulary, f"{node}/vocabulary", LATCHED)}
     if LabelInfo is not None:
-        late["label_info"] = consumer.listen(LabelInfo, f"{LSEG}/label_info", LATCHED)
+        late["label_info"] = consumer.listen(LabelInfo, f"{node}/label_info", LATCHED)
     until(lambda: all(each.messages for each in late.values()), 10, "nothing for a late joiner")
     return Received(
         {topic: each.by_stamp()[whole[-1]] for topic, each in heard.items()}
         | {topic: each.messages[-1] for topic, each in late.items()},
         {topic: tuple(each for each in some if whole[0] <= each <= whole[-1]) for topic, some in stamps.items()},
         {
-            topic: consumer.node.get_publishers_info_by_topic(f"{LSEG}/{topic}")[0].qos_profile
+            topic: consumer.node.get_publishers_info_by_topic(f"{node}/{topic}")[0].qos_profile
             for topic in (*types, *late)
         },
     )

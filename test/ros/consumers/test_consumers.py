@@ -14,31 +14,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointField
 
 from test.ros.consumer import Consumer, pixels_of
-from test.ros.consumers import (
-    elevation_mapping,
-    hydra,
-    image_tools,
-    late_joiners,
-    nav2_obstacle_layer,
-    nav2_semantic_layer,
-    rviz,
-    spatio_temporal_voxel_layer,
-)
+from test.ros.consumers.readers import CONSUMERS
 from test.ros.consumers.received import Received, receive
 
-CONSUMERS = {
-    module.__name__.rsplit(".", 1)[-1]: module.objections
-    for module in (
-        nav2_semantic_layer,
-        nav2_obstacle_layer,
-        spatio_temporal_voxel_layer,
-        elevation_mapping,
-        hydra,
-        rviz,
-        image_tools,
-        late_joiners,
-    )
-}
 ROOT = Path(__file__).resolve().parents[3]
 FULL, EMPTY = "points/wall", "points/road"
 THRESHOLD = 0.6
