@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ __all__ = ["WeightFile", "open_weights"]
 
 # Lightning before 1.5 keeps the state of callbacks under their classes. Their names are all that is read of them.
 _LIGHTNING_CLASS = re.compile(r"(pytorch_lightning|lightning)\.[\w.]+")
+# What else a reader raises where bytes are missing or wrong; pickle's documentation promises no less.
+_DAMAGED = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
+    SafetensorError, TypeError, ValueError, struct.error, zipfile.BadZipFile,
+)  # fmt: skip
 _SAFE_GLOBALS = getattr(torch.serialization, "safe_globals", None)  # PyTorch 2.5 has it
 
 
@@ -40,16 +46,15 @@ class WeightFile:
 
 def open_weights(path: Path) -> WeightFile:
     """Look into a file; ValueError that begins with its name where it is truncated, foreign or could run code."""
-    try:
-        return _open_safetensors(path) if path.suffix == ".safetensors" else _open_pickle(path)
-    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "an empty one"
-        raise ValueError(f"checkpoint {path}: expected a whole safetensors or PyTorch file, got {reason}") from error
+    return _open_safetensors(path) if path.suffix == ".safetensors" else _open_pickle(path)
 
 
 def _open_safetensors(path: Path) -> WeightFile:
-    shared = safe_open(path, framework="pt")
-    entries = {name: shared.get_tensor(name).to("meta") for name in shared.keys()}  # noqa: SIM118
+    try:
+        shared = safe_open(path, framework="pt")
+        entries = {name: shared.get_tensor(name).to("meta") for name in shared.keys()}  # noqa: SIM118
+    except _DAMAGED as error:
+        raise _damaged(path, error) from error
 
     def read(name: str, dtype: torch.dtype | None) -> Tensor:
         if not _converts(entries[name], dtype):
@@ -101,6 +106,13 @@ def _unpickled(path: Path) -> Any:
                     f"checkpoint {path}: refused, it holds more than tensors and could run code ({name}{hint})"
                 ) from error
             inert[name] = _stand_in(name)
+        except _DAMAGED as error:
+            raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ValueError(f"checkpoint {path}: expected a whole safetensors or PyTorch file, got {reason}")
 
 
 def _stand_in(name: str) -> type:

@@ -1,12 +1,16 @@
 """Files of weights: three kinds are read, nothing in them is run, and what is wrong with one is said."""
 
+import functools
 import pickle
 import sys
+import tempfile
 import types
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from lseg_ros.model.files import open_weights
@@ -98,3 +102,32 @@ def test_a_truncated_file_is_named(tmp_path: Path, suffix: str) -> None:
     part.write_bytes(whole.read_bytes()[:-100])
     with pytest.raises(ValueError, match=rf"part{suffix}: expected a whole safetensors or PyTorch file, got"):
         open_weights(part)
+
+
+@pytest.mark.parametrize("kind", ["weights.safetensors", "bare.pt", "old.pth"])
+@given(data=st.data())
+@settings(max_examples=60)
+def test_a_damaged_file_opens_or_is_refused_with_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject
+) -> None:
+    file = tmp_path_factory.mktemp("damaged") / kind
+    content = bytearray(written(kind))
+    for position in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)):
+        content[position] = data.draw(st.integers(0, 255))
+    file.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        open_weights(file)
+    except ValueError as error:
+        assert str(error).startswith(f"checkpoint {file}: ")
+
+
+@functools.cache
+def written(kind: str) -> bytes:
+    """The bytes of TENSORS in this kind of file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / kind
+        if file.suffix == ".safetensors":
+            save_file(TENSORS, file)
+        else:
+            torch.save(TENSORS, file, _use_new_zipfile_serialization=file.suffix == ".pt")
+        return file.read_bytes()
