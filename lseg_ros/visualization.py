@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lseg_ros.structures import Frame, LabelCloud, Segmentation
 from lseg_ros.vocabulary import UNLABELED, Label, Vocabulary
 
-__all__ = ["colourise", "colourise_depth", "demo_picture", "draw_clouds", "overlay", "palette"]
+__all__ = ["colourise", "colourise_depth", "demo_picture", "draw_clouds", "overlay", "palette", "side_by_side"]
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -99,14 +99,18 @@ def demo_picture(frame: Frame, segmentation: Segmentation, clouds: Sequence[Labe
     larger = Segmentation(label_map, confidence, segmentation.vocabulary)  # before the legend: its letters stay sharp
     depth_m = np.full(frame.size, np.nan, np.float32) if frame.depth_m is None else frame.depth_m
     depth = colourise_depth(np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)))
-    panels = [
-        _titled(image, "camera"),
-        _titled(overlay(image, larger), f"labels ({len(segmentation.vocabulary)} asked for)"),
-        _titled(depth, "depth"),
-        _titled(draw_clouds(clouds, (height, width)), "a cloud for each label"),
+    labelled = overlay(image, larger)
+    rows = [
+        side_by_side({"camera": image, f"labels ({len(segmentation.vocabulary)} asked for)": labelled}),
+        side_by_side({"depth": depth, "a cloud for each label": draw_clouds(clouds, (height, width))}),
     ]
-    rows = [np.concatenate([left, _gap(left), right], axis=1) for left, right in (panels[:2], panels[2:])]
     return np.pad(np.concatenate(rows), ((0, 8), (8, 8), (0, 0)), constant_values=12)
+
+
+def side_by_side(panels: Mapping[str, Picture]) -> Picture:
+    """Pictures of one height, each under its title, with gaps between them."""
+    titled = [_titled(panel, title) for title, panel in panels.items()]
+    return np.concatenate([part for panel in titled for part in (_gap(panel), panel)][1:], axis=1)
 
 
 def _in_view(segmentation: Segmentation) -> list[Label]:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
+
 from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.recipes import RECIPES
 from lseg_ros.training.train import train
 
 __all__ = ["SETTINGS", "run"]
 
-SETTINGS = TrainingConfig
+
+def SETTINGS(words: Sequence[str]) -> TrainingConfig:
+    """The recipe that the words ask for, whose values are the flags' defaults."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--recipe")
+    parser.add_argument("--dataset", default="synthetic")
+    asked, _ = parser.parse_known_args(words)
+    fitting = RECIPES["synthetic" if asked.dataset == "synthetic" else "modern"]
+    return RECIPES.get(asked.recipe, fitting)  # a name that is none is refused with the other flags
 
 
 def run(settings: TrainingConfig) -> int:

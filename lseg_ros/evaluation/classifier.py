@@ -17,7 +17,7 @@ from lseg_ros.evaluation.protocols import CITYSCAPES, OFFICIAL, OfficialProtocol
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
-from lseg_ros.model import load_lseg
+from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.vocabulary import Vocabulary
 
 __all__ = ["Classifier", "Question"]
@@ -70,6 +70,12 @@ class Classifier:
             protocol if config.protocol == "official" else None,
             config.prompt_templates,
         )
+
+    @classmethod
+    def of_model(cls, model: LSeg) -> Classifier:
+        """A network that is loaded already, as it is and where it is, in float32: one in training, for example."""
+        engine = SegmenterConfig(checkpoint="network", device=str(model.device), precision="float32")
+        return cls(Segmenter(engine, model))
 
     def question(self, words: Sequence[str]) -> Question:
         """Label list entries, ``|`` between synonyms -> what to ask every image; ValueError names a bad entry."""

@@ -1,91 +1,140 @@
-"""Training batches: scenes, where their pixel embeddings will lie, and the words each image is asked with."""
+"""Training batches: samples of a data set, augmented, with what each image is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lseg_ros.datasets import IGNORE, SyntheticScenes
+from lseg_ros.datasets import IGNORE, Episode, Episodes, LabeledImages, Sample, SyntheticScenes
+from lseg_ros.evaluation.tasks import OTHERS
+from lseg_ros.training.augmentation import Placement, jittered, place
 from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.order import Order
+from lseg_ros.training.questions import Question, Words
 
-__all__ = ["Batch", "SceneBatches"]
+__all__ = ["Batch", "Batches", "Fault", "classes_of"]
 
 _STRIDE = 32
 
 
 class Batch(NamedTuple):
-    """image: (B, 3, H, W) uint8, H and W multiples of 32. target: (B, H/2, W/2) int64, index of a word or IGNORE,
-    at the positions of the pixel embeddings. asked: (B, K) bool, the words each image is asked with."""
+    """image: (B, 3, H, W) uint8, H and W multiples of 32. names: what the samples are called.
+
+    target: (B, h, w) int64, place in the image's own question or IGNORE; at the positions of the pixel embeddings,
+    h = H/2, or of the pixels, h = H. rows, classes: for each image the (K,) int64 of its question.
+    """
 
     image: Tensor
     target: Tensor
-    asked: Tensor
+    rows: tuple[Tensor, ...]
+    classes: tuple[Tensor, ...]
+    names: tuple[str, ...]
+
+
+class Fault(NamedTuple):
+    """In place of a batch: a sentence that names the sample that cannot be had."""
+
+    sentence: str
+
+
+def classes_of(images: LabeledImages | Episodes, config: TrainingConfig) -> tuple[str, ...]:
+    """The words that the targets of a training set index; of a zero-shot set the first is ``others``."""
+    return (OTHERS, *images.classes) if config.zero_shot else images.classes
 
 
 @dataclass(frozen=True)
-class SceneBatches(Dataset[Batch]):
-    """One process's batches of one epoch.
+class Batches(Dataset[Batch | Fault]):
+    """One process's batches of the whole run, by number: ``accumulate`` to a step.
 
-    A batch is the same whenever it is rendered: every draw comes from its number.
+    A batch is the same whenever it is made: all draws for an image come from the seed and the image's position.
     """
 
     config: TrainingConfig
-    epoch: int
-    process: int = 0  # each training process renders its own
+    images: LabeledImages | Episodes
+    words: Words
+    order: Order
+    fill: Sequence[int]  # RGB of what is filled up
+    process: int = 0
 
     def __len__(self) -> int:
-        return self.config.steps_per_epoch
+        return self.order.steps * self.config.order.accumulate
 
-    def __iter__(self) -> Iterator[Batch]:
-        return (self[index] for index in range(len(self)))
+    def __getitem__(self, number: int) -> Batch | Fault:
+        step, part = divmod(number, self.config.order.accumulate)
+        images, names = self._images_of(step), []
+        samples, questions = [], []
+        for position in self.order.positions(step, part, self.process):
+            index = self.order.image(position)
+            names.append(images.name(index))
+            try:
+                given = images[index]
+            except (OSError, ValueError) as error:  # which name the file
+                return Fault(str(error))
+            try:
+                sample, question = self._lesson(given, np.random.default_rng((self.config.seed, position)))
+            except ValueError as error:
+                return Fault(f"{names[-1]}: {error}")
+            samples.append(sample)
+            questions.append(question)
+        image, target = self._stacked(samples)
+        rows, classes, _ = zip(*questions)
+        return Batch(image, target, rows, classes, tuple(names))
 
-    def __getitem__(self, index: int) -> Batch:
+    def _images_of(self, step: int) -> LabeledImages | Episodes:
+        """The set of the step: the synthetic one is rendered in the width whose turn it is."""
         config = self.config
-        step = self.epoch * config.steps_per_epoch + index
-        early = min(step, config.early_steps)
-        widths = config.early_widths if step < config.early_steps else config.widths
-        size = config.early_batch_size if step < config.early_steps else config.batch_size
+        widths = config.early_widths if step < config.order.early_steps else config.widths
+        if not isinstance(self.images, SyntheticScenes) or not widths:
+            return self.images
         width = widths[step % len(widths)]
-        # no scene is shown twice: those of all earlier steps, then those of the processes before this one
-        shown = config.processes * (early * config.early_batch_size + (step - early) * config.batch_size)
-        first = shown + self.process * size
-        scenes = SyntheticScenes(first + size, config.seed, training=True, width=width, height=width * 3 // 4)
-        rng = np.random.default_rng((config.seed, step * config.processes + self.process))
-        images, targets = zip(*(scenes[each] for each in range(first, first + size)))
-        image = _padded(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), 127)  # mid grey is 0 once normalised
-        target = _padded(torch.from_numpy(np.stack(targets)), IGNORE)
-        mirrored = torch.from_numpy(rng.random(size) < 0.5)
-        image[mirrored], target[mirrored] = image[mirrored].flip(-1), target[mirrored].flip(-1)
-        target = target[:, _grid(target.shape[1])][:, :, _grid(target.shape[2])].long()  # (B, H/2, W/2)
-        asked = torch.stack([_drawn_words(each, len(scenes.classes), config.complete_share, rng) for each in target])
-        known = torch.where(target >= 0, asked.gather(1, target.clamp(min=0).flatten(1)).view_as(target), False)
-        return Batch(image.contiguous(), torch.where(known, target, IGNORE), asked)
+        return dataclasses.replace(self.images, width=width, height=width * 3 // 4)
 
+    def _lesson(self, given: Sample | Episode, rng: np.random.Generator) -> tuple[Sample, Question]:
+        """An image as it is shown, what it is asked, and its target in places of the question."""
+        image, target, only = given.image, given.target, None
+        if isinstance(given, Episode):
+            only = (0, given.class_index + 1)
+            target = np.where(target == 1, given.class_index + 1, target).astype(np.int16)
+        self._check(target)
+        config = self.config.augmentation
+        placement = Placement.draw(target.shape[0], target.shape[1], config, rng)
+        image, target = place(Sample(image, target), placement, self.fill)
+        image = jittered(image, config.color_jitter, rng)
+        complete = only is not None or rng.random() < self.config.questions.complete_share
+        present = np.unique(target[target != IGNORE])
+        question = self.words.complete(only) if complete else self.words.drawn(present, self.config.questions, rng)
+        return Sample(image, question.place_of[target]), question
 
-def _padded(maps: Tensor, value: int) -> Tensor:
-    """(B, ..., H, W) -> the same with H and W filled up to multiples of the network's stride, bottom and right."""
-    down, right = (-maps.shape[-2] % _STRIDE, -maps.shape[-1] % _STRIDE)
-    return torch.nn.functional.pad(maps, (0, right, 0, down), value=value)
+    def _check(self, target: NDArray[np.int16]) -> None:
+        count = len(self.words.classes)
+        if target.size and not (target.min() >= IGNORE and target.max() < count):
+            wrong = int(target.max()) if target.max() >= count else int(target.min())
+            raise ValueError(f"expected indices of {count} words in the target, got {wrong}, which has no word")
+
+    def _stacked(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+        """Samples -> image (B, 3, H, W), target (B, h, w), all filled up to the largest and to multiples of 32."""
+        height, width = (
+            -(-max(sample.target.shape[axis] for sample in samples) // _STRIDE) * _STRIDE for axis in (0, 1)
+        )
+        image = torch.tensor(self.fill, dtype=torch.uint8)[:, None, None].repeat(len(samples), 1, height, width)
+        target = torch.full((len(samples), height, width), IGNORE, dtype=torch.int64)
+        for number, sample in enumerate(samples):
+            area = (..., slice(sample.target.shape[0]), slice(sample.target.shape[1]))
+            image[number][area] = torch.from_numpy(sample.image).permute(2, 0, 1)
+            target[number][area] = torch.from_numpy(sample.target)
+        if not self.config.full_resolution:
+            target = target[:, _grid(height)][:, :, _grid(width)]  # (B, H/2, W/2)
+        return image, target
 
 
 def _grid(size: int) -> Tensor:
     """The image rows (or columns) on which the size/2 rows of pixel embeddings lie (bilinear, align_corners=True)."""
     return torch.linspace(0, size - 1, size // 2).round().long()
-
-
-def _drawn_words(target: Tensor, count: int, complete_share: float, rng: np.random.Generator) -> Tensor:
-    """(count,) bool: every word, or most of the words in view and some that are not there (distractors)."""
-    asked = torch.ones(count, dtype=torch.bool)
-    if rng.random() >= complete_share:
-        present = torch.zeros(count, dtype=torch.bool)
-        present[torch.unique(target[target >= 0])] = True
-        chance = np.where(present.numpy(), 0.85, rng.random())
-        asked = torch.from_numpy(rng.random(count) < chance)
-        asked[rng.integers(count)] = True  # never an empty set
-    return asked

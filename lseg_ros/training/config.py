@@ -2,48 +2,95 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
+from lseg_ros.datasets import ZERO_SHOT, DatasetConfig
 from lseg_ros.settings import check, setting
+from lseg_ros.training.augmentation import AugmentationConfig
+from lseg_ros.training.optimization import OptimizationConfig
+from lseg_ros.training.order import OrderConfig
+from lseg_ros.training.questions import QuestionConfig
+from lseg_ros.training.starting_weights import StartConfig
 
 __all__ = ["TrainingConfig"]
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What to train, on what, for how long. The defaults are how the weights in the package were made."""
+    """Train LSeg: at every pixel a softmax over words; the text tower stays as it is.
 
-    preset: str = setting("demo", "architecture to train", choices=("demo",))
-    output: str = setting("out/train", "folder of checkpoints, log and the trained weights")
-    text_tower: str = setting("", "file of a distilled text tower, to be frozen; empty: the tower of the preset")
-    seed: int = setting(0, "seed of weights, scenes and label sets", minimum=0)
-    steps: int = setting(6250, "optimiser steps in all", unit="steps", minimum=1)
-    steps_per_epoch: int = setting(250, "steps between two validations and checkpoints", unit="steps", minimum=1)
-    processes: int = setting(2, "training processes side by side, one per GPU or, without any, per core", minimum=1)
-    batch_size: int = setting(4, "scenes per step and process", minimum=1)
-    widths: tuple[int, ...] = setting((256, 320), "image widths, one batch each in turn; height is 3/4", unit="px")
-    early_steps: int = setting(1500, "so many of the steps come first, with what is large", unit="steps", minimum=0)
-    early_batch_size: int = setting(8, "batch_size of the early steps", minimum=1)
-    early_widths: tuple[int, ...] = setting((192, 256, 320), "widths of the early steps", unit="px")
-    learning_rate: float = setting(1.5e-3, "peak of a cosine schedule with warm-up (AdamW)", minimum=0.0)
-    weight_decay: float = setting(0.05, "AdamW's decay of matrices and filters", minimum=0.0)
+    A recipe says what the flags that are not given stand for. `lseg train --recipe lseg --help` shows that recipe's.
+    Several GPUs of one machine are used by themselves; several machines: torchrun or SLURM (docs/training.md).
+    """
+
+    recipe: str = setting(
+        "modern",
+        "where the other defaults come from: modern, lseg (as its authors trained), synthetic (the network in the "
+        "package); by itself synthetic for the synthetic world, else modern",
+        choices=("modern", "lseg", "synthetic"),
+    )
+    output: str = setting("out/train", "folder of checkpoints, logs, pictures and the trained weights")
+    data: DatasetConfig = dataclasses.field(
+        default_factory=lambda: DatasetConfig(dataset="folder", split="train", seed=0)
+    )
+    start: StartConfig = dataclasses.field(default_factory=StartConfig)
+    order: OrderConfig = dataclasses.field(default_factory=OrderConfig)
+    widths: tuple[int, ...] = setting(
+        (), "synthetic set: image widths, one batch each in turn, height 3/4; empty: width and height of the set",
+        unit="px",
+    )  # fmt: skip
+    early_widths: tuple[int, ...] = setting((), "synthetic set: widths of the early steps", unit="px")
+    augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
+    questions: QuestionConfig = dataclasses.field(default_factory=QuestionConfig)
+    optimization: OptimizationConfig = dataclasses.field(default_factory=OptimizationConfig)
+    full_resolution: bool = setting(
+        False, "loss at every pixel, after the upsampling, as the authors; else at the positions of the embeddings"
+    )
     class_balance: float = setting(
-        0.5, "weight of a class is its pixel share to the power of minus this", minimum=0.0, maximum=1.0
+        0.0, "weight of a class is its pixel share to the power of minus this", minimum=0.0, maximum=1.0
     )
-    complete_share: float = setting(
-        0.5, "share of images asked with every word, the others with a drawn set", minimum=0.0, maximum=1.0
+    batch_norm: str = setting(
+        "sync",
+        "statistics of each device's batch, of all GPUs' (on CPUs like batch), or frozen as they start",
+        choices=("sync", "batch", "frozen"),
     )
-    validation_scenes: int = setting(48, "held-out scenes scored after each epoch", minimum=1)
-    workers: int = setting(0, "further processes that render scenes, per training process", minimum=0)
-    threads: int = setting(1, "CPU threads per training process; 0 = torch's own choice", minimum=0)
     precision: str = setting(
         "auto", "arithmetic; auto: bfloat16 where the device has it", choices=("auto", "bfloat16", "float32")
     )
+    accelerator: str = setting("auto", "auto is a GPU where there is one", choices=("auto", "cpu", "gpu"))
+    devices: int = setting(0, "GPUs on each machine, or processes on a CPU; 0: all GPUs, one process", minimum=0)
+    num_nodes: int = setting(1, "machines; under torchrun both come from it", minimum=1)
+    workers: int = setting(4, "further processes that read images, per device", minimum=0)
+    threads: int = setting(0, "CPU threads of each process; 0 is torch's own choice", minimum=0)
+    validate_every: int = setting(
+        1000, "steps between two validations and checkpoints; 0: an epoch", unit="steps", minimum=0
+    )
+    validation_images: int = setting(
+        0, "images of the val split that are scored, spread over it; 0 all, -1 none", minimum=-1
+    )
+    pictures: int = setting(4, "of them drawn after each validation", minimum=0)
+    log_every: int = setting(25, "steps between two lines of the log", unit="steps", minimum=1)
+    half_weights: bool = setting(False, "write the trained matrices and filters in float16")
     resume: bool = setting(True, "go on from the last checkpoint in the output folder, where there is one")
 
     def __post_init__(self) -> None:
         check(self)
+        if self.data.split != "train":
+            raise ValueError(f"split: expected train, the other part is for validation, got {self.data.split}")
         for name in ("widths", "early_widths"):
             widths = getattr(self, name)
-            if not widths or any(width < 32 or width % 4 for width in widths):
+            if any(width < 32 or width % 4 for width in widths):
                 raise ValueError(f"{name}: expected multiples of 4 from 32 up, got {widths}")
+            if widths and self.data.dataset != "synthetic":
+                raise ValueError(f"{name}: expected none, images of {self.data.dataset} have their size, got {widths}")
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether each image asks for one class, against ``others``."""
+        return self.data.dataset in ZERO_SHOT
+
+    @property
+    def seed(self) -> int:
+        """Of the weights, the order of the images, augmentation and label sets; the synthetic world's as well."""
+        return self.data.seed

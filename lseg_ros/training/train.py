@@ -1,24 +1,40 @@
-"""A training run from settings to a file of weights."""
+"""A training run from settings to a file of weights, on Lightning Fabric: its launchers, precision and loggers."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import logging
-from dataclasses import asdict
+import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+import cv2
 import torch
-from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.fabric import Fabric
+from lightning.fabric.loggers.csv_logs import CSVLogger
+from lightning.fabric.loggers.tensorboard import TensorBoardLogger
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
 
-from lseg_ros.model import PRESETS, LSeg, load_lseg
+import lseg_ros
+from lseg_ros.evaluation.classifier import Classifier
+from lseg_ros.model import LSeg
 from lseg_ros.model.checkpoint import save_lseg
+from lseg_ros.training.batches import Batch, Batches, Fault, classes_of
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.module import LSegTraining
-from lseg_ros.training.text_distillation import load_text_encoder
+from lseg_ros.training.interruption import Interruption, deaf_to_interrupts
+from lseg_ros.training.module import WordPixelLoss
+from lseg_ros.training.optimization import optimizer_of, rate_factor, set_rates
+from lseg_ros.training.order import Order
+from lseg_ros.training.questions import Words
+from lseg_ros.training.run_state import RunState
+from lseg_ros.training.starting_weights import starting_network
+from lseg_ros.training.validation import Validation, opened
 
 __all__ = ["train"]
 
@@ -26,62 +42,220 @@ _LOG = logging.getLogger(__name__)
 
 
 def train(config: TrainingConfig) -> Path:
-    """Train, and return the file of weights: float16 safetensors in the official key layout.
+    """Train, and return the file of the final weights: safetensors in the official key layout.
 
-    A run that was interrupted goes on from its last epoch. Raises RuntimeError when the loss stops being finite.
+    A run that was interrupted goes on from its last checkpoint, to the same end as without the interruption. Raises
+    ValueError, FileNotFoundError or ConnectionError that names the setting, or the samples, that it could not go on
+    with, and KeyboardInterrupt after a Ctrl-C, when the step is finished and saved.
     """
-    output = Path(config.output)
-    output.mkdir(parents=True, exist_ok=True)
+    warnings.filterwarnings("ignore", "Grad strides do not match")  # of tokens that are one wide: nothing is gained
     if config.threads:
         torch.set_num_threads(config.threads)
-    seed_everything(config.seed, verbose=False)
-    module = LSegTraining(_untrained(config), config)
-    trainer = Trainer(
-        default_root_dir=output,
-        devices=config.processes,
-        strategy="ddp" if config.processes > 1 else "auto",
-        use_distributed_sampler=False,  # batches and validation scenes are dealt out by process number
-        max_epochs=-1,  # steps decide
-        max_steps=config.steps,
-        reload_dataloaders_every_n_epochs=1,
-        gradient_clip_val=1.0,
-        precision=_precision(config.precision),
-        logger=CSVLogger(output, name="log"),
-        callbacks=[_last_checkpoint(output), LearningRateMonitor()],
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        log_every_n_steps=25,
+    torch.manual_seed(config.seed)
+    images = opened(config.data)
+    words = Words.of(classes_of(images, config), config.questions)
+    if not words.classes:
+        raise ValueError(f"{images.name(0)}: expected words to ask for, got an empty label set")
+    validation = None if config.validation_images < 0 else Validation(config)
+    model = starting_network(config.start)
+    fabric = _fabric(config)
+    fabric.launch()
+    module: WordPixelLoss = WordPixelLoss(model, words, config)
+    if config.batch_norm == "sync" and fabric.world_size > 1 and fabric.device.type == "cuda":
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    order = Order(
+        len(images), config.order, config.seed, fabric.world_size, shuffled=config.data.dataset != "synthetic"
     )
-    last = output / "last.ckpt"
-    resumed = last if config.resume and last.exists() else None
-    trainer.fit(module, ckpt_path=resumed, weights_only=True if resumed else None)
-    path = output / f"{config.preset}.safetensors"
-    if trainer.is_global_zero:
-        _save(module, trainer, path)
-    return path
+    fill = [round(255 * each) if config.augmentation.padding == "mean" else 0 for each in model.config.image_mean]
+    batches = Batches(config, images, words, order, fill, fabric.global_rank)
+    if validation and fabric.is_global_zero:
+        validation.warn_of_overlap(images)
+    try:
+        run = _Run(config, fabric, module, batches, validation)
+        run.to_the_end()
+        return run.finished()
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
-def _last_checkpoint(output: Path) -> ModelCheckpoint:
-    # at the epoch's very end, after validation: what is resumed is then a whole number of epochs
-    return ModelCheckpoint(output, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+class _Run:
+    """One process's part of a run."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        fabric: Fabric,
+        module: WordPixelLoss,
+        batches: Batches,
+        validation: Validation | None,
+    ) -> None:
+        self.config, self.fabric, self.batches, self.validation = config, fabric, batches, validation
+        self.order = batches.order
+        self.output = Path(config.output).expanduser()
+        self.output.mkdir(parents=True, exist_ok=True)
+        optimizer = optimizer_of(module.model, config.optimization, config.order.batch_size)
+        self.loss, self.optimizer = fabric.setup(module, optimizer)
+        self.model: LSeg = module.model
+        self.classifier = Classifier.of_model(self.model)
+        self.state = RunState(fabric, config, self.loss, self.optimizer)
+        self.figures: dict[str, float] = {}
+        self.every = config.validate_every or max(1, self.order.images // self.order.shown(1))
+        if config.resume and self.state.restore() and fabric.is_global_zero:
+            _LOG.info("going on after %d of %d steps", self.state.step, self.order.steps)
+
+    def to_the_end(self) -> None:
+        """Step by step, from where the last checkpoint was."""
+        steps, first = range(self.state.step, self.order.steps), self.fabric.is_global_zero
+        batches = self._batches()
+        with (
+            Interruption() as interruption,
+            tqdm(total=self.order.steps, initial=self.state.step, desc="train", unit="step", disable=not first) as bar,
+        ):
+            self.loss.train()
+            for step in steps:
+                loss = self._step(step, batches)
+                self.state.step = step + 1
+                bar.set_postfix({"loss": f"{loss:.3f}", **_shown(self.figures)}, refresh=False)
+                bar.update()
+                last = self.state.step == self.order.steps
+                if self.state.step % self.config.log_every == 0 or last:
+                    self.fabric.log_dict({"loss": loss, "rate": self._rate()}, self.state.step)
+                if self.state.step % self.every == 0 or last:
+                    self._validate()
+                    self.state.save()
+                if self._any(interruption.asked) and not last:
+                    self.state.save()
+                    _LOG.info("interrupted and saved after step %d: the same command goes on", self.state.step)
+                    raise KeyboardInterrupt
+
+    def finished(self) -> Path:
+        """Write the final weights; where the run was over before, score them again."""
+        if not self.figures:
+            self._validate()
+        path = self.output / "final.safetensors"
+        self._write(path)
+        for logger in self.fabric.loggers:
+            logger.finalize("success")
+        if self.fabric.is_global_zero:
+            _LOG.info("trained weights: %s", path)
+        self.fabric.barrier()
+        return path
+
+    def _step(self, step: int, batches: Iterator[Batch | Fault]) -> float:
+        """One optimiser step over the accumulated batches; returns the mean loss."""
+        set_rates(self.optimizer, rate_factor(step, self.order, self.config.optimization))
+        parts, total = self.config.order.accumulate, 0.0
+        for part in range(parts):
+            batch = next(batches)
+            self._stop_together(batch.sentence if isinstance(batch, Fault) else "")
+            assert isinstance(batch, Batch)  # a fault has ended the run
+            with self.fabric.no_backward_sync(self.loss, enabled=part < parts - 1):
+                loss = self.loss(batch)
+                self._stop_together(_fault_of(loss, step, batch))
+                self.fabric.backward(loss / parts)
+            total += loss.item() / parts
+        if self.config.optimization.gradient_clip:
+            self.fabric.clip_gradients(self.loss, self.optimizer, max_norm=self.config.optimization.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return total
+
+    def _batches(self) -> Iterator[Batch | Fault]:
+        start = self.state.step * self.config.order.accumulate
+        loader = DataLoader(
+            self.batches,
+            batch_size=None,
+            sampler=range(start, len(self.batches)),
+            num_workers=self.config.workers,
+            worker_init_fn=deaf_to_interrupts,
+            pin_memory=self.fabric.device.type == "cuda",
+        )
+        on_device: Any = self.fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+        return iter(on_device)
+
+    def _validate(self) -> None:
+        """Score the val split, draw some of it, and keep the weights where they are the best so far."""
+        if self.validation is None:
+            return
+        self.loss.eval()
+        self.figures = self.validation.figures(self.classifier, self.fabric.global_rank, self.fabric.world_size)
+        self.fabric.log_dict(self.figures, self.state.step)
+        if self.fabric.is_global_zero:
+            self._draw()
+        if self.figures["miou"] > self.state.best:
+            self.state.best = self.figures["miou"]
+            self._write(self.output / "best.safetensors")
+        self.loss.train()
+
+    def _draw(self) -> None:
+        assert self.validation is not None
+        for number, picture in enumerate(self.validation.pictures(self.classifier, self.config.pictures)):
+            path = self.output / "pictures" / f"{number}" / f"step_{self.state.step:07}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+            for logger in self.fabric.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_image(f"validation/{number}", picture, self.state.step, dataformats="HWC")
+
+    def _write(self, path: Path) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        provenance = {
+            "training": json.dumps(dataclasses.asdict(self.config)),
+            "classes": json.dumps(self.batches.words.classes),
+            "validation": json.dumps({name: round(value, 4) for name, value in self.figures.items()}),
+            "step": str(self.state.step),
+            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            "tool": f"lseg_ros {lseg_ros.__version__}",
+        }
+        save_lseg(self.model, path, half=self.config.half_weights, metadata=provenance)
+
+    def _rate(self) -> float:
+        return max(group["lr"] for group in self.optimizer.param_groups)
+
+    def _stop_together(self, fault: str) -> None:
+        """Raise ValueError where this process has a fault, and end quietly where only another has one."""
+        found = self._any(bool(fault))
+        if fault:
+            raise ValueError(fault)
+        if found:
+            raise SystemExit(2)
+
+    def _any(self, mine: bool) -> bool:
+        """Whether it is so in any process: what ends one ends all, at the same place, or they would wait for it."""
+        if self.fabric.world_size == 1:
+            return mine
+        share: Any = self.fabric.all_reduce(torch.tensor(float(mine), device=self.fabric.device), reduce_op="mean")
+        return bool(share > 0)
 
 
-def _untrained(config: TrainingConfig) -> LSeg:
-    """The preset's network with fresh image weights and the text tower that is to be kept."""
-    model = LSeg(PRESETS[config.preset])
-    tower = load_text_encoder(Path(config.text_tower)) if config.text_tower else load_lseg(config.preset).text_encoder
-    if tower.config != model.config.text:
-        raise ValueError(f"text_tower: expected {model.config.text}, got {tower.config}")
-    model.text_encoder.load_state_dict(tower.state_dict())
-    return model
+def _fabric(config: TrainingConfig) -> Fabric:
+    """Lightning's own launcher, or the processes that torchrun or SLURM started already."""
+    devices, nodes = config.devices, config.num_nodes
+    if "LOCAL_WORLD_SIZE" in os.environ:  # torchrun
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    on_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+    devices = devices or (torch.cuda.device_count() if on_gpu else 1)
+    return Fabric(
+        accelerator=config.accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if devices * nodes > 1 else "auto",
+        precision="bf16-mixed" if _in_bfloat16(config.precision, on_gpu) else "32-true",
+        loggers=[
+            CSVLogger(config.output, name="log", flush_logs_every_n_steps=1),
+            TensorBoardLogger(config.output, name="tensorboard"),
+        ],
+    )
 
 
-def _precision(wanted: str) -> Literal["bf16-mixed", "32-true"]:
-    """Lightning's name of the arithmetic: bfloat16 pays only where the device computes in it."""
-    if wanted == "auto":
-        on_gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        wanted = "bfloat16" if on_gpu or _cpu_has_bfloat16() else "float32"
-    return "bf16-mixed" if wanted == "bfloat16" else "32-true"
+def _in_bfloat16(wanted: str, on_gpu: bool) -> bool:
+    """Bfloat16 pays only where the device computes in it."""
+    if wanted != "auto":
+        return wanted == "bfloat16"
+    return torch.cuda.is_bf16_supported() if on_gpu else _cpu_has_bfloat16()
 
 
 def _cpu_has_bfloat16() -> bool:
@@ -89,13 +263,12 @@ def _cpu_has_bfloat16() -> bool:
     return facts.exists() and any(flag in facts.read_text() for flag in ("avx512_bf16", "amx_bf16"))
 
 
-def _save(module: LSegTraining, trainer: Trainer, path: Path) -> None:
-    figures = {name: round(float(value), 4) for name, value in trainer.callback_metrics.items()}
-    provenance = {
-        "training": json.dumps(asdict(module.config)),
-        "classes": json.dumps(module.classes),
-        "validation": json.dumps(figures),
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-    }
-    save_lseg(module.model, path, half=True, metadata=provenance)
-    _LOG.info("weights written to %s", path)
+def _fault_of(loss: torch.Tensor, step: int, batch: Batch) -> str:
+    """What is wrong with a loss, in a sentence that names the samples it is of; "" where nothing is."""
+    if torch.isfinite(loss):
+        return ""
+    return f"loss: expected a finite value, got {loss.item()} in step {step}, of the samples {', '.join(batch.names)}"
+
+
+def _shown(figures: dict[str, float]) -> dict[str, str]:
+    return {"mIoU": f"{figures['miou']:.3f}"} if "miou" in figures else {}

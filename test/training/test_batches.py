@@ -1,65 +1,148 @@
 """Training batches: reproducible, of the network's sizes, asked with words that make sense."""
 
-import dataclasses
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
 import torch
 
-from lseg_ros.datasets import IGNORE
+from lseg_ros.datasets import IGNORE, Sample, SyntheticScenes
 from lseg_ros.streams.synthetic import CLASSES
-from lseg_ros.training.batches import SceneBatches
+from lseg_ros.training.batches import Batch, Batches, Fault, classes_of
 from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.order import Order
+from lseg_ros.training.questions import Words
+from lseg_ros.training.recipes import RECIPES
+from lseg_ros.training.validation import opened
+from test.datasets.trees import write_image, write_mask, write_text
+from test.training.small_run import changed, small_run
 
-CONFIG = TrainingConfig(steps=8, steps_per_epoch=4, batch_size=2, widths=(64, 88), early_steps=0, processes=2)
-
-
-def test_widths_take_turns_and_are_filled_up_to_what_the_network_takes() -> None:
-    batches = SceneBatches(CONFIG, epoch=0)
-    assert [tuple(batches[index].image.shape) for index in (0, 1, 2)] == [
-        (2, 3, 64, 64),
-        (2, 3, 96, 96),
-        (2, 3, 64, 64),
-    ]
-    assert batches[1].target.shape == (2, 48, 48)
-    assert batches[1].asked.shape == (2, len(CLASSES))
+GREY = (127, 127, 127)
+SCENES = changed(
+    RECIPES["synthetic"], steps=8, batch_size=2, early_steps=0, early_batch_size=3, widths=(64, 88), early_widths=(32,)
+)
 
 
-def test_filling_has_no_word_and_no_colour() -> None:
-    batch = SceneBatches(CONFIG, epoch=0)[1]  # 88 x 66 in 96 x 96
-    below = batch.image[..., 66:, :]
-    assert (below == 127).all()
-    assert (batch.target[:, 34:] == IGNORE).all()
+def batches_of(config: TrainingConfig, images: Any = None, process: int = 0, processes: int = 1) -> Batches:
+    images = images if images is not None else opened(config.data)
+    words = Words.of(classes_of(images, config), config.questions)
+    shuffled = config.data.dataset != "synthetic"
+    order = Order(len(images), config.order, config.seed, processes, shuffled=shuffled)
+    return Batches(config, images, words, order, GREY, process)
 
 
-def test_a_batch_is_the_same_every_time_and_no_two_are_alike() -> None:
-    one, again, later = SceneBatches(CONFIG, 0)[0], SceneBatches(CONFIG, 0)[0], SceneBatches(CONFIG, 1)[0]
-    assert all(torch.equal(a, b) for a, b in zip(one, again))
-    assert not torch.equal(one.image, later.image)
+def batch(batches: Batches, number: int = 0) -> Batch:
+    made = batches[number]
+    assert isinstance(made, Batch)
+    return made
+
+
+def test_scenes_of_several_widths_take_turns_and_are_filled_up_to_what_the_network_takes() -> None:
+    batches = batches_of(SCENES)
+    sizes = [tuple(batch(batches, number).image.shape) for number in (0, 1, 2)]
+    assert sizes == [(2, 3, 64, 64), (2, 3, 96, 96), (2, 3, 64, 64)]
+    assert batch(batches, 1).target.shape == (2, 48, 48)
+
+
+def test_filling_has_no_word_and_the_mean_colour() -> None:
+    second = batch(batches_of(SCENES), 1)  # 88 x 66 in 96 x 96
+    assert (second.image[..., 66:, :] == 127).all()
+    assert (second.target[:, 34:] == IGNORE).all()
 
 
 def test_early_steps_have_their_own_sizes_and_no_scene_comes_twice() -> None:
-    config = dataclasses.replace(CONFIG, early_steps=2, early_batch_size=3, early_widths=(32,))
-    batches = [SceneBatches(config, 0, process)[step] for step in range(4) for process in range(2)]
-    assert [len(each.image) for each in batches] == [3, 3, 3, 3, 2, 2, 2, 2]
-    assert [each.image.shape[-1] for each in batches] == [32, 32, 32, 32, 64, 64, 96, 96]
-    plain = dataclasses.replace(config, widths=(32,), steps_per_epoch=10)
-    images = torch.cat([SceneBatches(plain, 0, process)[step].image for step in range(5) for process in range(2)])
-    either_way = torch.stack([images, images.flip(-1)], dim=1).flatten(2).float().mean(dim=2).amax(dim=1)
-    assert len(either_way.unique()) == len(images)
+    config = changed(SCENES, early_steps=2)
+    both = [batches_of(config, process=process, processes=2) for process in range(2)]
+    made = [batch(both[process], step) for step in range(4) for process in range(2)]
+    assert [len(each.image) for each in made] == [3, 3, 3, 3, 2, 2, 2, 2]
+    assert [each.image.shape[-1] for each in made] == [32, 32, 32, 32, 64, 64, 96, 96]
+    names = [name for each in made for name in each.names]
+    assert len(set(names)) == len(names)
 
 
-def test_processes_see_different_scenes_of_the_same_size() -> None:
-    one, other = SceneBatches(CONFIG, 0, process=0)[1], SceneBatches(CONFIG, 0, process=1)[1]
-    assert one.image.shape == other.image.shape
-    assert not torch.equal(one.image, other.image)
+def test_a_batch_is_the_same_every_time_and_no_two_are_alike(tmp_path: Path) -> None:
+    batches = batches_of(small_run(tmp_path, color_jitter=0.2, complete_share=0.5))
+    one, again, later = batch(batches), batch(batches), batch(batches, 1)
+    assert torch.equal(one.image, again.image)
+    assert torch.equal(one.target, again.target)
+    assert all(torch.equal(a, b) for a, b in zip(one.rows, again.rows))
+    assert not torch.equal(one.image, later.image)
 
 
-def test_a_target_is_always_among_the_words_its_image_is_asked_with() -> None:
-    for index in range(4):
-        batch = SceneBatches(dataclasses.replace(CONFIG, complete_share=0.0), 0)[index]
-        assert batch.asked.any(dim=1).all()
-        for target, asked in zip(batch.target, batch.asked):
-            assert asked[target[target != IGNORE]].all()
+def test_two_processes_have_the_halves_of_one_batch_twice_as_large(tmp_path: Path) -> None:
+    config = small_run(tmp_path)
+    halves = [batch(batches_of(config, process=process, processes=2)) for process in range(2)]
+    whole = batch(batches_of(changed(config, batch_size=4)))
+    assert torch.equal(torch.cat([each.image for each in halves]), whole.image)
+    assert torch.equal(torch.cat([each.target for each in halves]), whole.target)
+    assert halves[0].names + halves[1].names == whole.names
 
 
-def test_the_complete_set_can_be_asked_for_always() -> None:
-    assert SceneBatches(dataclasses.replace(CONFIG, complete_share=1.0), 0)[0].asked.all()
+@pytest.mark.parametrize("full", [False, True])
+def test_a_target_is_always_a_place_in_its_images_question(full: bool) -> None:
+    config = changed(SCENES, complete_share=0.0, full_resolution=full)
+    for number in range(4):
+        made = batch(batches_of(config), number)
+        height, width = made.image.shape[-2:]
+        assert made.target.shape[1:] == ((height, width) if full else (height // 2, width // 2))
+        for target, rows, classes in zip(made.target, made.rows, made.classes):
+            assert len(rows) == len(classes) > 0
+            assert int(target.max()) < len(rows)
+
+
+def test_targets_name_the_classes_of_the_mask(tmp_path: Path) -> None:
+    config = small_run(tmp_path, base_size=0, crop=0, flip=0.0, complete_share=0.0, full_resolution=True, batch_size=1)
+    images = opened(config.data)
+    made = batch(batches_of(config))
+    exact = next(images[i].target for i in range(len(images)) if images.name(i) == made.names[0])
+    asked = made.target[0, : exact.shape[0], : exact.shape[1]]
+    known = asked != IGNORE
+    assert known.any()
+    assert (made.classes[0][asked[known]] == torch.from_numpy(exact)[known]).all()
+
+
+def test_every_word_can_be_asked_for_always() -> None:
+    made = batch(batches_of(changed(SCENES, complete_share=1.0)))
+    assert all(rows.tolist() == list(range(len(CLASSES))) for rows in made.rows)
+
+
+def test_a_zero_shot_set_asks_each_image_for_one_class_and_others(tmp_path: Path) -> None:
+    for category in ("cat", "dog"):
+        write_image(tmp_path / "FSS-1000" / category / "1.jpg")
+        write_mask(tmp_path / "FSS-1000" / category / "1.png", [[255, 255, 0, 0]] * 3)
+    write_text(tmp_path / "splits" / "fss" / "trn.txt", "cat", "dog")
+    data = {"dataset": "fss_1000", "root": str(tmp_path), "complete_share": 0.0}
+    config = changed(TrainingConfig(), **data, batch_size=2, crop=0, base_size=0)
+    made = batch(batches_of(config))
+    assert classes_of(opened(config.data), config) == ("others", "cat", "dog")
+    for name, classes, target in zip(made.names, made.classes, made.target):
+        assert classes.tolist() == [0, 1 if "cat" in name else 2]
+        assert target.unique().tolist() == [0, 1]
+
+
+class Strange(SyntheticScenes):
+    """Scenes with an index that no word belongs to."""
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        return Sample(sample.image, np.full_like(sample.target, 99))
+
+
+def test_an_index_without_a_word_is_a_sentence_that_names_the_sample() -> None:
+    made = batches_of(SCENES, Strange(10, training=True))[0]
+    assert made == Fault(
+        "synthetic scene 0 of seed 0: expected indices of 40 words in the target, got 99, which has no word"
+    )
+
+
+def test_a_mask_id_without_a_word_and_a_broken_file_are_sentences_that_name_the_file(tmp_path: Path) -> None:
+    config = small_run(tmp_path, batch_size=8)
+    masks, images = tmp_path / "data" / "masks" / "train", tmp_path / "data" / "images" / "train"
+    write_mask(masks / "3.png", np.full((64, 80), 7, np.uint8))
+    made = batches_of(config)[0]
+    assert made == Fault(f"{masks / '3.png'}: expected the ids 0 to 2, 255, got 7")
+    (images / "3.png").write_text("no image")
+    made = batches_of(config)[0]
+    assert isinstance(made, Fault)
+    assert made.sentence.startswith(f"{images / '3.png'}: expected an image, got")

@@ -1,116 +1,217 @@
 """A training run from outside: it learns, it goes on where it was stopped, it leaves weights that load."""
 
+import csv
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from safetensors import safe_open
 
-from lseg_ros.model import PRESETS, LSeg, load_lseg
+from lseg_ros.cli.flags import parse
+from lseg_ros.cli.train import SETTINGS
+from lseg_ros.model import LSeg, load_lseg
+from lseg_ros.model.checkpoint import save_lseg
+from lseg_ros.model.official import entries
 from lseg_ros.training import train as train_module
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.module import LSegTraining
+from lseg_ros.training.recipes import RECIPES
 from lseg_ros.training.train import train
+from test.datasets.trees import write_image, write_mask, write_text
+from test.tiny_network import CONFIG
+from test.training.small_run import changed, small_run
 
-CONFIG = TrainingConfig(
-    steps=4,
-    steps_per_epoch=2,
-    batch_size=2,
-    widths=(64,),
-    early_steps=0,
-    validation_scenes=2,
-    processes=1,
-    precision="float32",
-)
+ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return dict(load_lseg(path).state_dict())
 
 
-def test_the_loss_on_one_batch_falls() -> None:
-    torch.manual_seed(0)
-    config = dataclasses.replace(CONFIG, complete_share=1.0)
-    module = LSegTraining(LSeg(PRESETS["demo"]), config)
-    batch = module.train_dataloader().dataset[0]
-    module.log = lambda *_args, **_kwargs: None  # type: ignore[method-assign]  # there is no trainer here
-    optimizer = torch.optim.AdamW([each for each in module.parameters() if each.requires_grad], lr=1e-3)
-    losses = []
-    for _ in range(8):
-        loss = module.training_step(batch, 0)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.8 * losses[0]
+def same(one: Path, other: Path) -> bool:
+    mine, others = weights(one), weights(other)
+    return all(torch.equal(value, others[name]) for name, value in mine.items())
 
 
-def test_a_run_leaves_weights_that_load_and_say_where_they_come_from(tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, output=str(tmp_path))
+def log_of(config: TrainingConfig) -> list[dict[str, str]]:
+    return list(csv.DictReader((Path(config.output) / "log" / "version_0" / "metrics.csv").open()))
+
+
+def test_it_learns_and_leaves_weights_pictures_and_a_log(tmp_path: Path) -> None:
+    config = small_run(tmp_path, steps=24, batch_size=4, validate_every=12, log_every=1, learning_rate=2e-3)
     path = train(config)
-    model = load_lseg(path)
-    assert model.config == PRESETS["demo"]
-    with safe_open(path, framework="pt") as file:
-        facts = file.metadata()
-    assert json.loads(facts["training"])["seed"] == 0
-    assert "miou" in json.loads(facts["validation"])
+    losses = [float(row["loss"]) for row in log_of(config) if row["loss"]]
+    assert len(losses) == 24
+    assert sum(losses[-4:]) < 0.5 * sum(losses[:4])
+    scores = [float(row["miou"]) for row in log_of(config) if row["miou"]]
+    assert len(scores) == 2
+    assert scores[-1] > 0.6
+    for name in (path, tmp_path / "run" / "best.safetensors"):
+        assert load_lseg(name).config == CONFIG
+        with safe_open(name, framework="pt") as file:
+            facts, keys = file.metadata(), set(file.keys())
+        assert keys == set(entries(CONFIG))
+        assert json.loads(facts["training"])["data"]["dataset"] == "folder"
+        assert json.loads(facts["classes"]) == ["ball|sphere", "lawn", "sea"]
+        assert json.loads(facts["validation"])["miou"] > 0.6
+    picture = cv2.imread(str(tmp_path / "run" / "pictures" / "0" / "step_0000024.png"))
+    assert picture.shape == (72 + 28, 3 * 64 + 2 * 8, 3)
+    assert list((tmp_path / "run" / "tensorboard" / "version_0").iterdir())
 
 
 def test_the_text_tower_stays_as_it_was(tmp_path: Path) -> None:
-    before = load_lseg("demo").text_encoder.state_dict()
-    after = load_lseg(train(dataclasses.replace(CONFIG, output=str(tmp_path)))).text_encoder.state_dict()
-    assert all(torch.allclose(before[name], after[name], atol=2e-3) for name in before)  # float16 in both files
+    config = small_run(tmp_path, steps=2)
+    before, after = load_lseg(config.start.init), load_lseg(train(config))
+    pairs = list(zip(before.text_encoder.state_dict().values(), after.text_encoder.state_dict().values()))
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert not torch.equal(before.head.weight, after.head.weight)
 
 
-def test_a_stopped_run_goes_on_from_its_last_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = dataclasses.replace(CONFIG, output=str(tmp_path))
-    seen: list[int] = []
-    original = LSegTraining.training_step
-
-    def stopped_at_step_3(self: LSegTraining, batch: object, index: int) -> torch.Tensor:
-        seen.append(self.global_step)
-        if len(seen) == 4:
-            raise KeyboardInterrupt
-        return original(self, batch, index)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(LSegTraining, "training_step", stopped_at_step_3)
-    with pytest.raises((KeyboardInterrupt, SystemExit)):
-        train(config)
-    train(config)
-    assert seen == [0, 1, 2, 3, 2, 3]
-
-
-def test_a_loss_that_is_not_finite_stops_the_run_with_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("recipe", ["modern", "lseg"])
+def test_an_interrupted_run_ends_as_one_that_was_not(
+    tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_config: TrainingConfig) -> LSeg:
-        model = LSeg(PRESETS["demo"])
-        torch.nn.init.constant_(model.head.weight, torch.nan)
-        return model
+    settings = {"steps": 6, "accumulate": 2, "validate_every": 4, "pictures": 0}
+    config = small_run(tmp_path, optimization=RECIPES[recipe].optimization, class_balance=0.5, **settings)
+    whole = train(changed(config, output=str(tmp_path / "whole")))
+    original, started = train_module.set_rates, []
 
-    monkeypatch.setattr(train_module, "_untrained", broken)
-    with pytest.raises(RuntimeError, match="loss: expected a finite value, got nan at step 0"):
-        train(dataclasses.replace(CONFIG, output=str(tmp_path)))
+    def interrupting(*arguments: object) -> None:
+        started.append(0)
+        if len(started) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        if len(started) == 6:  # in the sixth step; the last checkpoint is that of the fourth
+            raise RuntimeError("killed")
+        original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train_module, "set_rates", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    assert len(started) == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(RuntimeError, match="killed"):
+        train(config)
+    assert same(train(config), whole)
+    assert len(started) == 3 + 3 + 2
+
+
+def test_a_finished_run_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small_run(tmp_path, steps=2)
+    before = weights(train(config))
+    monkeypatch.setattr(train_module._Run, "_step", None)
+    after = weights(train(config))
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_a_run_goes_on_with_its_own_settings_only(tmp_path: Path) -> None:
+    config = small_run(tmp_path, steps=2, pictures=0)
+    train(config)
+    with pytest.raises(ValueError, match=r"resume: expected .*last\.ckpt \(learning_rate was 0\.0001, is 0\.5\)"):
+        train(changed(config, learning_rate=0.5))
+    train(changed(config, learning_rate=0.5, resume=False))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_the_names_of_the_samples(tmp_path: Path) -> None:
+    model = LSeg(CONFIG)
+    torch.nn.init.constant_(model.head.weight, torch.nan)
+    save_lseg(model, tmp_path / "nan.safetensors")
+    config = small_run(tmp_path, init=str(tmp_path / "nan.safetensors"))
+    with pytest.raises(ValueError, match=r"loss: expected .*, got nan in step 0, of the samples .*\d\.png, .*\d\.png"):
+        train(config)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_sample_stops_the_run_with_its_name(tmp_path: Path, workers: int) -> None:
+    config = small_run(tmp_path, workers=workers, batch_size=8)
+    (tmp_path / "data" / "images" / "train" / "5.png").write_text("no image")
+    with pytest.raises(ValueError, match=r"^/.*images/train/5\.png: expected an image, got"):
+        train(config)
+
+
+def test_an_empty_label_set_is_a_sentence_that_names_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small_run(tmp_path)
+
+    class Wordless:
+        classes = ()
+
+        def name(self, index: int) -> str:
+            return f"image {index}"
+
+    monkeypatch.setattr(train_module, "opened", lambda _: Wordless())
+    with pytest.raises(ValueError, match="image 0: expected words to ask for, got an empty label set"):
+        train(config)
+
+
+def test_a_zero_shot_fold_is_trained_and_scored_class_by_class(tmp_path: Path) -> None:
+    for number, category in enumerate(("cat", "dog", "cow")):
+        write_image(tmp_path / "FSS-1000" / category / "1.jpg", 48, 40)
+        write_mask(tmp_path / "FSS-1000" / category / "1.png", [[255] * 24 + [0] * 24] * 40)
+        write_text(
+            tmp_path / "splits" / "fss" / ("test.txt" if number == 2 else "trn.txt"), *["cat", "dog"][number:], "cow"
+        )
+    config = changed(small_run(tmp_path), dataset="fss_1000", root=str(tmp_path), steps=1, validate_every=0)
+    train(config)
+    assert 0 <= float(log_of(config)[-1]["fb_iou"]) <= 1
+
+
+def test_two_processes_do_what_one_does_with_batches_twice_as_large(tmp_path: Path) -> None:
+    """Where it must hold: every pixel known, every word asked, norms that do not look at the batch."""
+    settings = {"steps": 2, "batch_norm": "frozen", "complete_share": 1.0, "base_size": 0, "pictures": 0}
+    config = small_run(tmp_path, batch_size=4, **settings, optimization=RECIPES["lseg"].optimization)
+    alone = train(changed(config, learning_rate_batch=0, learning_rate=0.05))
+    flags = f"""--dataset folder --root {tmp_path}/data --init {config.start.init} --recipe lseg --preset= --text-tower=
+        --backbone-weights= --epochs 0 --steps 2 --batch-norm frozen --base-size 0 --crop 64 --pictures 0 --batch-size 2
+        --accumulate 1 --no-full-resolution --learning-rate 0.05 --learning-rate-batch 0 --workers 0 --threads 1
+        --color-jitter 0.2 --padding mean --validate-every 2 --devices 2 --accelerator cpu --output {tmp_path}/two"""
+    done = subprocess.run(
+        [sys.executable, "-m", "lseg_ros.cli", "train", *flags.split()], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    one, two, start = weights(alone), weights(tmp_path / "two" / "final.safetensors"), weights(Path(config.start.init))
+    moved = {
+        name: (one[name] - start[name]).abs().max().item() for name in one if "text" not in name and one[name].ndim
+    }
+    assert max(moved.values()) > 1e-2
+    for name in moved:
+        torch.testing.assert_close(one[name], two[name], atol=1e-5, rtol=1e-4)
+
+
+def test_a_recipe_sets_what_flags_leave_open() -> None:
+    config = parse(SETTINGS, ["--recipe", "lseg", "--batch-size", "4", "--root", "x"], "lseg train")
+    assert (config.recipe, config.order.batch_size, config.order.accumulate, config.order.epochs) == ("lseg", 4, 2, 240)
+    assert (config.augmentation.crop, config.optimization.optimizer, config.data.dataset) == (480, "sgd", "ade20k")
+    assert dataclasses.asdict(config) == dataclasses.asdict(changed(RECIPES["lseg"], batch_size=4, root="x"))
+
+
+@pytest.mark.parametrize(
+    ("words", "recipe"),
+    [
+        ([], "synthetic"),
+        (["--preset", "demo"], "synthetic"),
+        (["--dataset", "folder", "--root", "x"], "modern"),
+        (["--dataset=ade20k", "--recipe=lseg"], "lseg"),
+    ],
+)
+def test_the_recipe_follows_from_the_data_set_unless_it_is_named(words: list[str], recipe: str) -> None:
+    config = parse(SETTINGS, words, "lseg train")
+    assert config.recipe == recipe
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"widths": (50,)}, "widths: expected multiples of 4"),
-        ({"steps": 0}, "steps: expected"),
-        ({"preset": "x"}, "preset: expected one of demo"),
+        ({"split": "val"}, "split: expected train"),
+        ({"widths": (64,)}, "widths: expected none, images of folder have their size"),
+        ({"dataset": "synthetic", "widths": (50,)}, "widths: expected multiples of 4"),
+        ({"precision": "float8"}, "precision: expected one of"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(CONFIG, **change)
-
-
-def test_another_text_tower_than_the_preset_needs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = LSeg(dataclasses.replace(PRESETS["demo"], text=dataclasses.replace(PRESETS["demo"].text, layers=1)))
-    monkeypatch.setattr(train_module, "load_lseg", lambda _name: other)
-    with pytest.raises(ValueError, match="text_tower: expected"):
-        train(dataclasses.replace(CONFIG, output=str(tmp_path)))
+        changed(TrainingConfig(), **change)

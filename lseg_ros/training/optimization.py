@@ -1,0 +1,93 @@
+"""Optimiser, its groups of parameters, and how the rate goes over a run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from lseg_ros.model import LSeg
+from lseg_ros.settings import check, setting
+from lseg_ros.training.order import Order
+
+__all__ = ["OptimizationConfig", "optimizer_of", "rate_factor", "set_rates"]
+
+
+@dataclass(frozen=True)
+class OptimizationConfig:
+    """How the weights move."""
+
+    optimizer: str = setting("adamw", "adamw, or sgd with momentum 0.9", choices=("adamw", "sgd"))
+    learning_rate: float = setting(1e-4, "highest rate of the image backbone", minimum=0.0)
+    learning_rate_batch: int = setting(
+        0, "batch_size that learning_rate is for: it follows batch_size; 0: it stays as it is", minimum=0
+    )
+    decoder_rate: float = setting(10.0, "rate of decoder and head, in rates of the backbone", minimum=0.0)
+    weight_decay: float = setting(0.05, "decay of matrices and filters", minimum=0.0)
+    decay_everything: bool = setting(False, "decay of norms and biases as well")
+    schedule: str = setting(
+        "cosine",
+        "cosine: to nothing over the steps; poly: (1 - epoch / epochs) ^ 0.9, the same for all of an epoch",
+        choices=("cosine", "poly"),
+    )
+    warm_up: float = setting(0.05, "share of the steps in which the rate rises", minimum=0.0, maximum=1.0)
+    gradient_clip: float = setting(1.0, "longest gradient, 0 for any", minimum=0.0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def optimizer_of(model: LSeg, config: OptimizationConfig, batch_size: int) -> Optimizer:
+    """The optimiser of all that is trained; each group remembers its highest rate as ``highest``.
+
+    What was trained before is a group of its own: backbone with readout and reassemble (the authors' ``pretrained``),
+    and decoder, head and regularisation (``scratch``) at ``decoder_rate`` times its rate.
+    """
+    rate = config.learning_rate * (batch_size / config.learning_rate_batch if config.learning_rate_batch else 1.0)
+    scratch: list[nn.Module] = [model.decoder, model.head]
+    scratch += [model.regularization] if model.regularization is not None else []
+    parts: list[tuple[list[nn.Module], float]] = [([model.backbone], rate), (scratch, config.decoder_rate * rate)]
+    groups = [group for modules, highest in parts for group in _groups(modules, highest, config)]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+
+
+def rate_factor(step: int, order: Order, config: OptimizationConfig) -> float:
+    """What the highest rates are multiplied by in a step.
+
+    Where the batches of the later steps are smaller than the early ones, so is their rate, by the root of the ratio:
+    their gradients are noisier by as much.
+    """
+    warm = round(config.warm_up * order.steps)
+    if step < warm:
+        return (step + 1) / warm
+    early = order.config.early_steps
+    smaller = (order.config.batch_size / order.config.early_batch_size) ** 0.5 if 0 < early <= step else 1.0
+    if config.schedule == "poly":
+        return float(smaller * (1 - order.epoch(step) / order.epochs) ** 0.9)
+    return smaller * (0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, order.steps - warm)))
+
+
+def set_rates(optimizer: Optimizer, factor: float) -> None:
+    """Every group's rate: its highest times the factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = factor * group["highest"]
+
+
+def _groups(modules: list[nn.Module], highest: float, config: OptimizationConfig) -> list[dict[str, Any]]:
+    trained = [each for module in modules for each in module.parameters() if each.requires_grad]
+    decays = [config.decay_everything or each.ndim >= 2 for each in trained]
+    return [
+        {
+            "params": [each for each, decayed in zip(trained, decays) if decayed is wanted],
+            "weight_decay": config.weight_decay if wanted else 0.0,
+            "highest": highest,
+        }
+        for wanted in (True, False)
+        if wanted in decays
+    ]

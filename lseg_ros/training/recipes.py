@@ -1,0 +1,61 @@
+"""The recipes: settings to begin with, of which every one can be changed."""
+
+from __future__ import annotations
+
+from lseg_ros.datasets import DatasetConfig
+from lseg_ros.training.augmentation import AugmentationConfig
+from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.optimization import OptimizationConfig
+from lseg_ros.training.order import OrderConfig
+from lseg_ros.training.questions import QuestionConfig
+from lseg_ros.training.starting_weights import StartConfig
+
+__all__ = ["RECIPES"]
+
+_MODERN = TrainingConfig()
+
+# Section 4 of the paper and the authors' scripts (lseg.md 3), whose rates follow the batch: 0.004 / 16 per image.
+_LSEG = TrainingConfig(
+    recipe="lseg",
+    data=DatasetConfig(dataset="ade20k", split="train", seed=0),
+    start=StartConfig(preset="vitl16", backbone_weights="timm", text_tower="openai"),
+    order=OrderConfig(steps=0, epochs=240, batch_size=1, accumulate=2),
+    augmentation=AugmentationConfig(padding="black", color_jitter=0.0),
+    questions=QuestionConfig(complete_share=1.0),
+    optimization=OptimizationConfig(
+        optimizer="sgd",
+        learning_rate=0.004,
+        learning_rate_batch=16,
+        decoder_rate=10.0,
+        weight_decay=1e-4,
+        decay_everything=True,
+        schedule="poly",
+        warm_up=0.0,
+        gradient_clip=0.0,
+    ),
+    full_resolution=True,
+    precision="float32",
+    validate_every=0,
+)
+
+# The network in the package. Scenes are rendered in the processes that train, coarse and many first; none comes twice.
+_SYNTHETIC = TrainingConfig(
+    recipe="synthetic",
+    data=DatasetConfig(dataset="synthetic", split="train", seed=0, frames=10_000_000),
+    start=StartConfig(preset="demo"),
+    order=OrderConfig(steps=6250, batch_size=4, early_steps=1500, early_batch_size=8),
+    widths=(256, 320),
+    early_widths=(192, 256, 320),
+    augmentation=AugmentationConfig(base_size=0, crop=0, color_jitter=0.0),
+    optimization=OptimizationConfig(learning_rate=1.5e-3, decoder_rate=1.0),
+    class_balance=0.5,
+    batch_norm="batch",
+    devices=2,
+    workers=0,
+    threads=1,
+    validate_every=250,
+    validation_images=48,
+    half_weights=True,
+)
+
+RECIPES: dict[str, TrainingConfig] = {each.recipe: each for each in (_MODERN, _LSEG, _SYNTHETIC)}

@@ -1,0 +1,165 @@
+"""What a run starts from: random weights, an LSeg to go on with, a pretrained image backbone, a text tower."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import open_clip
+import timm
+import torch
+from torch import Tensor, nn
+
+from lseg_ros.model import PRESETS, LSeg, LSegConfig, load_lseg
+from lseg_ros.model.checkpoint import WEIGHTS, checkpoint_path, described
+from lseg_ros.model.files import open_weights
+from lseg_ros.settings import check, setting
+
+__all__ = ["StartConfig", "starting_network"]
+
+# of timm: what the authors' backbones were pretrained as (lseg.md 1.1)
+_TIMM = {"vitl16": "vit_large_patch16_384", "vitb32": "vit_base_patch32_384", "zs_resnet101": "resnet101.tv_in1k"}
+_CLIP = {512: "ViT-B-32", 768: "RN50x16"}  # by the width of the text tower
+_RESNET_STEM = {"conv1": "0.0", "bn1": "0.1", "layer1": "0.4", "layer2": "1", "layer3": "2", "layer4": "3"}
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """Architecture and first weights."""
+
+    preset: str = setting("", "architecture; empty: that of init, without init demo", choices=("", *PRESETS))
+    init: str = setting("", "LSeg to go on with (fine-tuning): a file or a name such as demo; empty: random weights")
+    backbone_weights: str = setting(
+        "", "of the image backbone: a state dict of timm's, or timm for its own download; empty: those of init"
+    )
+    text_tower: str = setting(
+        "",
+        "text tower: openai for CLIP's own download, a distilled tower, an LSeg checkpoint or a CLIP state dict; "
+        "empty: that of init, or of the preset's weights in the package",
+    )
+    arch_option: int = setting(
+        -1, "spatial regularisation: 0 none, 1 bottleneck, 2 depthwise; -1 as init or none", minimum=-1, maximum=2
+    )
+    block_depth: int = setting(-1, "rounds of the regularisation; -1 is that of init, or none", minimum=-1)
+    activation: str = setting(
+        "", "activation between the rounds; empty is that of init, or lrelu", choices=("", "lrelu", "tanh", "relu")
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def starting_network(config: StartConfig) -> LSeg:
+    """The network to train, its text tower frozen; random weights are torch's next ones.
+
+    Raises FileNotFoundError, ConnectionError or ValueError that names the setting and what was expected of it.
+    """
+    model = _init(config)
+    if config.backbone_weights:
+        _load_backbone(model, config.backbone_weights)
+    if not config.text_tower and not config.init and not (WEIGHTS / f"{config.preset or 'demo'}.safetensors").exists():
+        raise ValueError(f"text_tower: expected openai or a file, {config.preset} has none in the package, got none")
+    tower = config.text_tower or ("" if config.init else config.preset or "demo")
+    if tower:
+        _load_text_tower(model, tower)
+    model.text_encoder.requires_grad_(False)
+    return model
+
+
+def _init(config: StartConfig) -> LSeg:
+    asked = {"arch_option": config.arch_option, "block_depth": config.block_depth}
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value >= 0}
+    if config.activation:
+        changes["activation"] = config.activation
+    if not config.init:
+        return LSeg(dataclasses.replace(PRESETS[config.preset or "demo"], **changes))
+    found = described(open_weights(checkpoint_path(config.init)))
+    if config.preset and _plain(found) != PRESETS[config.preset]:
+        fits = [name for name, preset in PRESETS.items() if preset == _plain(found)]
+        expected = " = ".join(fits) or "none, leave it empty"
+        raise ValueError(f"preset: expected that of {config.init} ({expected}), got {config.preset}")
+    target = dataclasses.replace(found, **changes)
+    if bool(target.arch_option) == bool(found.arch_option):
+        return load_lseg(config.init, **changes)
+    model = LSeg(target)  # with a regularisation that starts at random, or without the one that was there
+    model.load_state_dict(load_lseg(config.init).state_dict(), strict=False)
+    return model
+
+
+def _plain(config: LSegConfig) -> LSegConfig:
+    return dataclasses.replace(config, arch_option=0, block_depth=0, activation="lrelu")
+
+
+def _load_backbone(model: LSeg, source: str) -> None:
+    """timm's weights into the image backbone; the stages that turn its tokens into maps are not timm's and stay."""
+    if source == "timm":
+        names = [_TIMM[name] for name, preset in PRESETS.items() if name in _TIMM and _backbone(preset, model.config)]
+        if not names:
+            raise ValueError("backbone_weights: expected a file, timm has no backbone of this architecture, got timm")
+        what = f"backbone_weights: timm's {names[0]}"
+        weights = _downloaded(what, lambda: timm.create_model(names[0], pretrained=True).state_dict())
+    else:
+        what, weights = f"backbone_weights: {source}", _state(source)
+    module: nn.Module = model.backbone
+    if model.config.resnet:
+        renamed = {_in_stages(name): value for name, value in weights.items()}
+    else:
+        module, renamed = model.backbone.get_submodule("vit"), dict(weights)
+    _load(module, renamed, what)
+
+
+def _backbone(preset: LSegConfig, config: LSegConfig) -> bool:
+    sizes = ("width", "depth", "heads", "patch_size", "pretrained_size", "stem", "resnet")
+    return all(getattr(preset, name) == getattr(config, name) for name in sizes)
+
+
+def _in_stages(name: str) -> str:
+    """A name of a ResNet's own -> the name in our four stages, of which the first has the stem."""
+    first, _, rest = name.partition(".")
+    return f"stages.{_RESNET_STEM[first]}.{rest}" if first in _RESNET_STEM else name
+
+
+def _load_text_tower(model: LSeg, source: str) -> None:
+    if source == "openai":
+        clip = _CLIP.get(model.config.text.width)
+        if clip is None:
+            raise ValueError("text_tower: expected a file, CLIP has no text tower of this architecture, got openai")
+        what = f"text_tower: CLIP's {clip}"
+        weights = _downloaded(what, lambda: open_clip.create_model(clip, pretrained="openai").state_dict())
+    else:
+        what, weights = f"text_tower: {source}", _state(source)
+    _load(model.text_encoder, {name.removeprefix("clip_pretrained."): value for name, value in weights.items()}, what)
+
+
+def _state(source: str) -> dict[str, Tensor]:
+    file = open_weights(checkpoint_path(source))
+    return {name: file.read(name, None) for name in file.entries}
+
+
+def _downloaded(what: str, download: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+    try:
+        return download()
+    except (OSError, RuntimeError) as error:  # what the libraries raise without a network
+        reason = " ".join(str(error).split())
+        raise ConnectionError(f"{what} could not be downloaded, give a file instead ({reason[:160]})") from error
+
+
+@torch.no_grad()
+def _load(module: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
+    """Copy what the module has from weights that may hold more; ValueError lists what does not fit."""
+    wanted = module.state_dict()
+    needed = [name for name in wanted if not re.search(r"^reassemble\.|num_batches_tracked$", name)]
+    faults = [f"{name} is missing" for name in needed if name not in weights]
+    faults += [
+        f"{name} has shape {tuple(weights[name].shape)}, not {tuple(wanted[name].shape)}"
+        for name in needed
+        if name in weights and weights[name].shape != wanted[name].shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ValueError(f"{what}: expected weights of this architecture, got others: {', '.join(faults[:3])}{more}")
+    for name in needed:
+        wanted[name].copy_(weights[name])

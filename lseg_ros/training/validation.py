@@ -1,0 +1,64 @@
+"""Validation: what `lseg evaluate` would say of the network as it is now, and pictures of what it sees."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lseg_ros.datasets import ZERO_SHOT, DatasetConfig, open_dataset, open_episodes
+from lseg_ros.evaluation.classifier import Classifier
+from lseg_ros.evaluation.tasks import OTHERS, EpisodeTask, ImageTask, Task
+from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.pictures import sample_picture
+
+__all__ = ["Validation", "opened"]
+
+_LOG = logging.getLogger(__name__)
+_SCENES_SEED = 900_000  # of the synthetic world: scenes that no evaluation of a small seed shows
+
+
+def opened(data: DatasetConfig) -> Any:
+    """LabeledImages or Episodes. Raises what ``open_dataset`` and ``open_episodes`` raise."""
+    return open_episodes(data) if data.dataset in ZERO_SHOT else open_dataset(data)
+
+
+class Validation:
+    """The val split of a run's data set, or part of it, shared by all processes."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        data = dataclasses.replace(config.data, split="val")
+        if data.dataset == "synthetic":
+            data = dataclasses.replace(data, seed=_SCENES_SEED, frames=config.validation_images or 200)
+        self.images = opened(data)
+        most = min(config.validation_images or len(self.images), len(self.images))
+        self.numbers = np.linspace(0, len(self.images) - 1, most).round().astype(int).tolist()
+        self._zero_shot = config.zero_shot
+
+    def warn_of_overlap(self, images: Any) -> None:
+        """Log where the val split is the training set: a folder without folders train and val."""
+        if images.name(0) == self.images.name(0):
+            _LOG.warning("%s: there is no val split, validation shows images that are trained on", images.name(0))
+
+    def figures(self, classifier: Classifier, process: int, processes: int) -> dict[str, float]:
+        """Scores of all processes' shares, mIoU first; ValueError names a sample that cannot be scored."""
+        task: Task[Any] = (EpisodeTask if self._zero_shot else ImageTask)(classifier, self.images)
+        for number in self.numbers[process::processes]:
+            try:
+                task.count(self.images[number])
+            except ValueError as error:
+                raise ValueError(f"{self.images.name(number)}: {error}") from error
+        scores = dataclasses.asdict(task.evaluation().model)
+        return {name: value for name, value in scores.items() if isinstance(value, float)}
+
+    def pictures(self, classifier: Classifier, count: int) -> Iterator[NDArray[np.uint8]]:
+        """Image, truth and answer of the first ``count`` samples."""
+        for number in self.numbers[:count]:
+            sample = self.images[number]
+            words = (OTHERS, self.images.classes[sample.class_index]) if self._zero_shot else self.images.classes
+            answer = classifier.classify(sample.image, classifier.question(words)).numpy()
+            yield sample_picture(sample.image, sample.target, answer, words)

@@ -1,0 +1,89 @@
+"""What an image is asked: words that make sense, each once, and never none."""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lseg_ros.datasets import IGNORE
+from lseg_ros.training.questions import Question, QuestionConfig, Words
+from test.datasets.trees import write_text
+
+CLASSES = ("wall", "sofa|couch|settee", "screen", "screen", "ball")
+
+
+def encode(texts: Sequence[str]) -> torch.Tensor:
+    """Each text its own direction."""
+    random = [torch.randn(16, generator=torch.Generator().manual_seed(zlib.crc32(text.encode()))) for text in texts]
+    return torch.nn.functional.normalize(torch.stack(random), dim=-1)
+
+
+def asked(words: Words, question: Question) -> list[str]:
+    """What the rows of a drawn question stand for."""
+    return [words.texts[row - len(words.classes)] for row in question.rows.tolist()]
+
+
+def test_a_class_has_the_mean_of_its_texts_and_each_text_has_its_own() -> None:
+    words = Words.of(CLASSES, QuestionConfig())
+    embeddings = words.embeddings(encode)
+    assert words.texts == ("wall", "sofa", "couch", "settee", "screen", "ball")
+    assert torch.equal(embeddings[5:], encode(list(words.texts)))
+    mean = encode(["sofa", "couch", "settee"]).mean(dim=0)
+    torch.testing.assert_close(embeddings[1], mean / mean.norm())
+    assert torch.allclose(embeddings.norm(dim=-1), torch.ones(11))
+
+
+def test_the_complete_question_is_every_class_as_it_is_listed_even_twice() -> None:
+    rows, classes, place_of = Words.of(CLASSES, QuestionConfig()).complete()
+    assert rows.tolist() == classes.tolist() == [0, 1, 2, 3, 4]
+    assert place_of.tolist() == [0, 1, 2, 3, 4, IGNORE]
+
+
+def test_a_zero_shot_question_is_others_and_one_class() -> None:
+    rows, classes, place_of = Words.of(CLASSES, QuestionConfig()).complete([0, 4])
+    assert (rows.tolist(), classes.tolist(), place_of.tolist()) == ([0, 4], [0, 4], [0, -1, -1, -1, 1, -1])
+
+
+@given(st.sets(st.integers(0, 4)), st.integers(0, 10_000))
+def test_a_drawn_question_asks_no_text_twice_and_places_fit(present: set[int], seed: int) -> None:
+    words = Words.of(CLASSES, QuestionConfig())
+    question = words.drawn(np.array(sorted(present), np.int16), QuestionConfig(), np.random.default_rng(seed))
+    texts = asked(words, question)
+    assert texts
+    assert len(set(texts)) == len(texts)
+    for index, place in enumerate(question.place_of[:-1]):
+        if place != IGNORE:
+            assert texts[place] in CLASSES[index].split("|")
+    assert question.place_of[-1] == IGNORE
+
+
+def test_every_synonym_gets_its_turn_and_most_of_what_is_in_view_is_asked() -> None:
+    words, random = Words.of(CLASSES, QuestionConfig()), np.random.default_rng(0)
+    drawn = [words.drawn(np.array([1], np.int16), QuestionConfig(), random) for _ in range(400)]
+    sofas = [asked(words, each)[each.place_of[1]] for each in drawn if each.place_of[1] != IGNORE]
+    assert 0.78 < len(sofas) / 400 < 0.92
+    assert all(100 < sofas.count(text) * 400 / len(sofas) < 170 for text in ("sofa", "couch", "settee"))
+
+
+def test_synonyms_and_distractors_come_from_files(tmp_path: Path) -> None:
+    synonyms = write_text(tmp_path / "synonyms.txt", "Ball|sphere", "cup|mug")
+    distractors = write_text(tmp_path / "distractors.txt", "cloud", "sphere", "wall", "cloud", "sea")
+    config = QuestionConfig(synonyms=str(synonyms), distractors=str(distractors), most_distractors=2)
+    words = Words.of(CLASSES, config)
+    assert [words.texts[number] for number in words.own[4]] == ["ball", "sphere"]
+    assert [words.texts[number] for number in words.strange] == ["cloud", "sea"]  # those that are no class's
+    random = np.random.default_rng(0)
+    drawn = [words.drawn(np.array([0], np.int16), config, random) for _ in range(50)]
+    strange = [[text for text, index in zip(asked(words, each), each.classes) if index < 0] for each in drawn]
+    assert {len(each) for each in strange} == {0, 1, 2}
+    assert {text for each in strange for text in each} == {"cloud", "sea"}
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.txt: expected a text file, it is not there"):
+        Words.of(CLASSES, QuestionConfig(synonyms=str(tmp_path / "none.txt")))

@@ -1,0 +1,136 @@
+"""What a run starts from: each kind of file, and a sentence where it does not fit or cannot be had."""
+
+import dataclasses
+from pathlib import Path
+
+import open_clip
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.models.resnet import Bottleneck, ResNet
+from timm.models.vision_transformer import VisionTransformer
+
+from lseg_ros.model import PRESETS, LSeg, load_lseg
+from lseg_ros.model.checkpoint import save_lseg
+from lseg_ros.model.config import IMAGENET_MEAN, IMAGENET_STD, RESNET_CHANNELS
+from lseg_ros.training.starting_weights import StartConfig, starting_network
+from test.tiny_network import CONFIG, write_tiny
+
+
+def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values())
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_without_anything_it_is_the_demo_at_random_with_the_words_of_the_package() -> None:
+    torch.manual_seed(0)
+    model, packaged = starting_network(StartConfig()), load_lseg("demo")
+    assert model.config == PRESETS["demo"]
+    assert same(model.text_encoder, packaged.text_encoder)
+    assert not same(model.decoder, packaged.decoder)
+    assert not any(each.requires_grad for each in model.text_encoder.parameters())
+    assert all(each.requires_grad for each in model.decoder.parameters())
+
+
+def test_an_lseg_is_gone_on_with(tmp_path: Path) -> None:
+    file = write_tiny(tmp_path)
+    model = starting_network(StartConfig(init=file))
+    assert model.config == CONFIG
+    assert same(model, load_lseg(file))
+
+
+def test_a_regularisation_can_be_added_to_it(tmp_path: Path) -> None:
+    file = write_tiny(tmp_path)
+    model = starting_network(StartConfig(init=file, arch_option=1, block_depth=2))
+    assert (model.config.arch_option, model.config.block_depth) == (1, 2)
+    assert model.regularization is not None
+    assert same(model.backbone, load_lseg(file).backbone)
+
+
+def test_another_preset_than_that_of_the_file_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"preset: expected that of demo \(demo\), got vitb32"):
+        starting_network(StartConfig(preset="vitb32", init="demo"))
+
+
+def test_a_preset_without_words_in_the_package_needs_a_text_tower(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "vitb32", CONFIG)  # small
+    with pytest.raises(ValueError, match="text_tower: expected openai or a file, vitb32 has none in the package"):
+        starting_network(StartConfig(preset="vitb32"))
+
+
+def test_a_state_dict_of_timm_becomes_the_image_backbone(tmp_path: Path) -> None:
+    vit = VisionTransformer(img_size=64, patch_size=16, embed_dim=32, depth=4, num_heads=2, num_classes=10)
+    torch.save(vit.state_dict(), tmp_path / "vit.pth")
+    init = write_tiny(tmp_path)
+    model = starting_network(StartConfig(init=init, backbone_weights=str(tmp_path / "vit.pth")))
+    loaded = model.backbone.get_submodule("vit").state_dict()
+    assert all(torch.equal(value, vit.state_dict()[name]) for name, value in loaded.items())
+    assert same(model.backbone.get_submodule("reassemble"), load_lseg(init).backbone.get_submodule("reassemble"))
+
+
+def test_a_resnet_of_timm_becomes_the_four_stages(tmp_path: Path) -> None:
+    net = ResNet(Bottleneck, (1, 1, 1, 1), num_classes=10).eval()
+    torch.save(net.state_dict(), tmp_path / "resnet.pth")
+    config = dataclasses.replace(
+        CONFIG, width=0, depth=0, heads=0, taps=(), resnet=(1, 1, 1, 1), reassemble=RESNET_CHANNELS,
+        image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD,
+    )  # fmt: skip
+    save_lseg(LSeg(config), tmp_path / "lseg.safetensors")
+    start = StartConfig(init=str(tmp_path / "lseg.safetensors"), backbone_weights=str(tmp_path / "resnet.pth"))
+    model = starting_network(start).eval()
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(model.backbone(image)[-1], net.forward_features(image))
+
+
+def test_a_text_tower_comes_from_another_lseg_or_from_a_bare_file(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    init, other = write_tiny(tmp_path), write_tiny(tmp_path / "other", seed=1)
+    wanted = load_lseg(other).text_encoder
+    save_file({name: value.half() for name, value in wanted.state_dict().items()}, tmp_path / "tower.safetensors")
+    model = starting_network(StartConfig(init=init, text_tower=other))
+    assert same(model.text_encoder, wanted)
+    assert same(model.backbone, load_lseg(init).backbone)
+    model = starting_network(StartConfig(init=init, text_tower=str(tmp_path / "tower.safetensors")))
+    assert torch.allclose(model.text_encoder.text_projection, wanted.text_projection, atol=1e-3)
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    init = write_tiny(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"text_tower: demo: expected weights of this architecture, got others: .* has"
+    ):
+        starting_network(StartConfig(init=init, text_tower="demo"))
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"backbone_weights: .*a\.pth: expected .*cls_token is missing, .* more"):
+        starting_network(StartConfig(init=init, backbone_weights=str(tmp_path / "a.pth")))
+
+
+def test_architectures_that_others_do_not_have_are_named(tmp_path: Path) -> None:
+    init = write_tiny(tmp_path)
+    with pytest.raises(ValueError, match="timm has no backbone of this architecture"):
+        starting_network(StartConfig(init=init, backbone_weights="timm"))
+    with pytest.raises(ValueError, match="CLIP has no text tower of this architecture"):
+        starting_network(StartConfig(init=init, text_tower="openai"))
+
+
+def test_without_a_network_a_download_ends_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("nobody\nanswers")
+
+    monkeypatch.setattr(timm, "create_model", no_network)
+    monkeypatch.setattr(open_clip, "create_model", no_network)
+    small = dataclasses.replace(PRESETS["vitb32"], features=8)
+    monkeypatch.setitem(PRESETS, "vitb32", small)
+    monkeypatch.setattr("lseg_ros.training.starting_weights.LSeg", lambda config: torch.nn.Module())
+    for setting in ("backbone_weights", "text_tower"):
+        with pytest.raises(ConnectionError, match="could not be downloaded, give a file instead"):
+            starting_network(_fetching(setting, monkeypatch, small))
+
+
+def _fetching(setting: str, monkeypatch: pytest.MonkeyPatch, config: object) -> StartConfig:
+    model = torch.nn.Module()
+    model.config = config  # type: ignore[assignment]
+    monkeypatch.setattr("lseg_ros.training.starting_weights._init", lambda _: model)
+    return StartConfig(preset="vitb32", **{setting: "timm" if setting == "backbone_weights" else "openai"})  # type: ignore[arg-type]
