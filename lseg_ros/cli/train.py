@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.recipes import RECIPES
-from lseg_ros.training.train import train
 
 __all__ = ["SETTINGS", "run"]
 
@@ -24,5 +23,11 @@ def SETTINGS(words: Sequence[str]) -> TrainingConfig:
 
 def run(settings: TrainingConfig) -> int:
     """Train to the end, or on from where an earlier run was stopped."""
+    try:
+        from lseg_ros.training.train import train
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"expected the packages for training, got none: {error}; pip install 'lseg_ros[train]'"
+        ) from error
     train(settings)
     return 0

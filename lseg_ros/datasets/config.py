@@ -31,7 +31,7 @@ class DatasetConfig:
     episodes: int = setting(1000, "episodes of pascal_5i and coco_20i", minimum=1)
     episode_seed: int = setting(0, "seed that draws the episodes of coco_20i", minimum=0)
     frames: int = setting(200, "scenes of the synthetic set", minimum=1)
-    seed: int = setting(7, "seed of the synthetic set, whose splits share no scene; in training of every draw", minimum=0)
+    seed: int = setting(7, "seed of the synthetic set, whose splits share no scene; in training, all draws", minimum=0)
     width: int = setting(320, "image width of the synthetic set", unit="px", minimum=32)
     height: int = setting(240, "image height of the synthetic set", unit="px", minimum=32)
 

@@ -179,7 +179,14 @@ class _Run:
         if self.validation is None:
             return
         self.loss.eval()
-        self.figures = self.validation.figures(self.classifier, self.fabric.global_rank, self.fabric.world_size)
+        fault = ""
+        try:
+            task = self.validation.counted(self.classifier, self.fabric.global_rank, self.fabric.world_size)
+        except (OSError, ValueError) as error:
+            fault = str(error)
+        self._stop_together(fault)
+        scores = dataclasses.asdict(task.evaluation().model)  # of all processes' shares
+        self.figures = {name: value for name, value in scores.items() if isinstance(value, float)}
         self.fabric.log_dict(self.figures, self.state.step)
         if self.fabric.is_global_zero:
             self._draw()

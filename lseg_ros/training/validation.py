@@ -44,16 +44,16 @@ class Validation:
         if images.name(0) == self.images.name(0):
             _LOG.warning("%s: there is no val split, validation shows images that are trained on", images.name(0))
 
-    def figures(self, classifier: Classifier, process: int, processes: int) -> dict[str, float]:
-        """Scores of all processes' shares, mIoU first; ValueError names a sample that cannot be scored."""
+    def counted(self, classifier: Classifier, process: int, processes: int) -> Task[Any]:
+        """One process's share, counted; OSError or ValueError names a sample that cannot be scored."""
         task: Task[Any] = (EpisodeTask if self._zero_shot else ImageTask)(classifier, self.images)
         for number in self.numbers[process::processes]:
+            sample = self.images[number]
             try:
-                task.count(self.images[number])
+                task.count(sample)
             except ValueError as error:
                 raise ValueError(f"{self.images.name(number)}: {error}") from error
-        scores = dataclasses.asdict(task.evaluation().model)
-        return {name: value for name, value in scores.items() if isinstance(value, float)}
+        return task
 
     def pictures(self, classifier: Classifier, count: int) -> Iterator[NDArray[np.uint8]]:
         """Image, truth and answer of the first ``count`` samples."""

@@ -215,3 +215,29 @@ def test_the_recipe_follows_from_the_data_set_unless_it_is_named(words: list[str
 def test_settings_that_cannot_be_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         changed(TrainingConfig(), **change)
+
+
+def test_a_broken_validation_image_stops_the_run_with_its_name(tmp_path: Path) -> None:
+    config = small_run(tmp_path)
+    (tmp_path / "data" / "images" / "val" / "1.png").write_text("no image")
+    with pytest.raises(ValueError, match=r"^/.*images/val/1\.png: expected an image, got"):
+        train(config)
+
+
+def test_a_folder_without_a_val_split_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = small_run(tmp_path, steps=1, pictures=0)
+    for kind in ("images", "masks"):
+        (tmp_path / "data" / kind / "train").rename(tmp_path / kind)
+        for each in (tmp_path / "data" / kind).rglob("*.png"):
+            each.unlink()
+        (tmp_path / "data" / kind / "val").rmdir()
+        (tmp_path / kind).rename(tmp_path / "data" / kind / "all")
+    train(config)
+    assert "there is no val split, validation shows images that are trained on" in caplog.text
+
+
+def test_a_run_without_validation_needs_no_val_split(tmp_path: Path) -> None:
+    config = small_run(tmp_path, steps=1, validation_images=-1, log_every=1)
+    (tmp_path / "data" / "images" / "val").rename(tmp_path / "elsewhere")
+    assert load_lseg(train(config)).config == CONFIG
+    assert "miou" not in log_of(config)[0]
