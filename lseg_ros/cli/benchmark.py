@@ -1,0 +1,23 @@
+"""``lseg benchmark``: how fast it is here, and how fast it could be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lseg_ros.benchmark import BenchmarkConfig, benchmark, table
+from lseg_ros.benchmark.report import to_json
+
+__all__ = ["SETTINGS", "run"]
+
+SETTINGS = BenchmarkConfig
+
+
+def run(settings: BenchmarkConfig) -> int:
+    """Measure and print; a target that is not met is said, and is no error."""
+    report = benchmark(settings)
+    print(table(report))
+    if settings.json:
+        path = Path(settings.json).expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(to_json(report), encoding="utf-8")
+    return 0
