@@ -33,7 +33,9 @@ _TEXTS_AT_ONCE = 128
 class SegmenterConfig:
     """How the network runs."""
 
-    checkpoint: str = setting("demo", "weights: a file, or a preset's name (demo, vitl16, vitb32)")
+    checkpoint: str = setting(
+        "demo", "weights: a file, a name of `lseg checkpoint fetch` (demo_e200), or a preset (demo, vitl16, ...)"
+    )
     device: str = setting("auto", "where the network runs: auto (a GPU if there is one), cpu, cuda or cuda:N")
     precision: str = setting(
         "auto",
@@ -90,9 +92,15 @@ class Segmenter:
             torch.set_num_threads(config.cpu_threads)
         self.device = _device(config.device)
         self.dtype = _dtype(config.precision, self.device)
-        self.model = (load_lseg(config.checkpoint) if model is None else model).to(self.device)
-        for part in (self.model.backbone, self.model.decoder, self.model.head):
+        # Entries of a float16 file go to the device as they are: a small host never holds them twice as large.
+        loaded = load_lseg(config.checkpoint, dtype=None) if model is None else model
+        self.model = loaded.to(self.device)
+        for part in (loaded.backbone, loaded.decoder, loaded.head):
             part.to(self.dtype)  # words are encoded once and logits are few: nothing to gain from half precision there
+        if model is None:
+            loaded.text_encoder.float()
+            if loaded.regularization is not None:
+                loaded.regularization.float()
         preferred = self.model.config.input_size_px
         self.input_size = preferred if config.input_size < 0 else config.input_size
         self._encode_image: Callable[[Tensor], Tensor] = (
