@@ -18,7 +18,7 @@ _MODERN = TrainingConfig()
 _LSEG = TrainingConfig(
     recipe="lseg",
     data=DatasetConfig(dataset="ade20k", split="train", seed=0),
-    start=StartConfig(preset="vitl16", backbone_weights="timm", text_tower="openai"),
+    start=StartConfig(preset="vitl16"),
     order=OrderConfig(steps=0, epochs=240, batch_size=1, accumulate=2),
     augmentation=AugmentationConfig(padding="black", color_jitter=0.0),
     questions=QuestionConfig(complete_share=1.0),

@@ -33,12 +33,14 @@ class StartConfig:
     preset: str = setting("", "architecture; empty: that of init, without init demo", choices=("", *PRESETS))
     init: str = setting("", "LSeg to go on with (fine-tuning): a file or a name such as demo; empty: random weights")
     backbone_weights: str = setting(
-        "", "of the image backbone: a state dict of timm's, or timm for its own download; empty: those of init"
+        "",
+        "of the image backbone: a state dict of timm's, timm for its own download, or random; empty: those of init, "
+        "without init timm's where it has the architecture",
     )
     text_tower: str = setting(
         "",
-        "text tower: openai for CLIP's own download, a distilled tower, an LSeg checkpoint or a CLIP state dict; "
-        "empty: that of init, or of the preset's weights in the package",
+        "text tower: a distilled tower, an LSeg checkpoint, a CLIP state dict, or openai for CLIP's own download; "
+        "empty: that of init, without init that of the preset in the package, else openai",
     )
     arch_option: int = setting(
         -1, "spatial regularisation: 0 none, 1 bottleneck, 2 depthwise; -1 as init or none", minimum=-1, maximum=2
@@ -58,11 +60,12 @@ def starting_network(config: StartConfig) -> LSeg:
     Raises FileNotFoundError, ConnectionError or ValueError that names the setting and what was expected of it.
     """
     model = _init(config)
-    if config.backbone_weights:
-        _load_backbone(model, config.backbone_weights)
-    if not config.text_tower and not config.init and not (WEIGHTS / f"{config.preset or 'demo'}.safetensors").exists():
-        raise ValueError(f"text_tower: expected openai or a file, {config.preset} has none in the package, got none")
-    tower = config.text_tower or ("" if config.init else config.preset or "demo")
+    preset = config.preset or "demo"
+    packaged = preset if (WEIGHTS / f"{preset}.safetensors").exists() else "openai"
+    backbone = config.backbone_weights or ("" if config.init else "timm" if _timm_name(model.config) else "random")
+    tower = config.text_tower or ("" if config.init else packaged)
+    if backbone not in ("", "random"):
+        _load_backbone(model, backbone)
     if tower:
         _load_text_tower(model, tower)
     model.text_encoder.requires_grad_(False)
@@ -96,11 +99,11 @@ def _plain(config: LSegConfig) -> LSegConfig:
 def _load_backbone(model: LSeg, source: str) -> None:
     """timm's weights into the image backbone; the stages that turn its tokens into maps are not timm's and stay."""
     if source == "timm":
-        names = [_TIMM[name] for name, preset in PRESETS.items() if name in _TIMM and _backbone(preset, model.config)]
-        if not names:
+        name = _timm_name(model.config)
+        if name is None:
             raise ValueError("backbone_weights: expected a file, timm has no backbone of this architecture, got timm")
-        what = f"backbone_weights: timm's {names[0]}"
-        weights = _downloaded(what, lambda: timm.create_model(names[0], pretrained=True).state_dict())
+        what = f"backbone_weights: timm's {name}"
+        weights = _downloaded(what, lambda: timm.create_model(name, pretrained=True).state_dict())
     else:
         what, weights = f"backbone_weights: {source}", _state(source)
     module: nn.Module = model.backbone
@@ -111,9 +114,11 @@ def _load_backbone(model: LSeg, source: str) -> None:
     _load(module, renamed, what)
 
 
-def _backbone(preset: LSegConfig, config: LSegConfig) -> bool:
+def _timm_name(config: LSegConfig) -> str | None:
+    """What timm calls the pretrained backbone of this architecture, None where it has none."""
     sizes = ("width", "depth", "heads", "patch_size", "pretrained_size", "stem", "resnet")
-    return all(getattr(preset, name) == getattr(config, name) for name in sizes)
+    alike = (name for name in _TIMM if all(getattr(PRESETS[name], size) == getattr(config, size) for size in sizes))
+    return _TIMM.get(next(alike, ""))
 
 
 def _in_stages(name: str) -> str:

@@ -53,10 +53,19 @@ def test_another_preset_than_that_of_the_file_is_refused() -> None:
         starting_network(StartConfig(preset="vitb32", init="demo"))
 
 
-def test_a_preset_without_words_in_the_package_needs_a_text_tower(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "vitb32", CONFIG)  # small
-    with pytest.raises(ValueError, match="text_tower: expected openai or a file, vitb32 has none in the package"):
-        starting_network(StartConfig(preset="vitb32"))
+def test_a_preset_without_weights_in_the_package_starts_as_the_authors_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, object]] = []
+
+    def create(name: str, pretrained: object) -> LSeg:
+        asked.append((name, pretrained))
+        raise OSError("no network")
+
+    monkeypatch.setattr(timm, "create_model", create)
+    monkeypatch.setattr(open_clip, "create_model", create)
+    for start in (StartConfig(preset="vitb32"), StartConfig(preset="vitb32", backbone_weights="random")):
+        with pytest.raises(ConnectionError, match=r"could not be downloaded, give a file instead \(no network\)"):
+            starting_network(start)
+    assert asked == [("vit_base_patch32_384", True), ("ViT-B-32", "openai")]
 
 
 def test_a_state_dict_of_timm_becomes_the_image_backbone(tmp_path: Path) -> None:
@@ -113,24 +122,3 @@ def test_architectures_that_others_do_not_have_are_named(tmp_path: Path) -> None
         starting_network(StartConfig(init=init, backbone_weights="timm"))
     with pytest.raises(ValueError, match="CLIP has no text tower of this architecture"):
         starting_network(StartConfig(init=init, text_tower="openai"))
-
-
-def test_without_a_network_a_download_ends_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_network(*_: object, **__: object) -> None:
-        raise OSError("nobody\nanswers")
-
-    monkeypatch.setattr(timm, "create_model", no_network)
-    monkeypatch.setattr(open_clip, "create_model", no_network)
-    small = dataclasses.replace(PRESETS["vitb32"], features=8)
-    monkeypatch.setitem(PRESETS, "vitb32", small)
-    monkeypatch.setattr("lseg_ros.training.starting_weights.LSeg", lambda config: torch.nn.Module())
-    for setting in ("backbone_weights", "text_tower"):
-        with pytest.raises(ConnectionError, match="could not be downloaded, give a file instead"):
-            starting_network(_fetching(setting, monkeypatch, small))
-
-
-def _fetching(setting: str, monkeypatch: pytest.MonkeyPatch, config: object) -> StartConfig:
-    model = torch.nn.Module()
-    model.config = config  # type: ignore[assignment]
-    monkeypatch.setattr("lseg_ros.training.starting_weights._init", lambda _: model)
-    return StartConfig(preset="vitb32", **{setting: "timm" if setting == "backbone_weights" else "openai"})  # type: ignore[arg-type]

@@ -165,10 +165,10 @@ def test_two_processes_do_what_one_does_with_batches_twice_as_large(tmp_path: Pa
     settings = {"steps": 2, "batch_norm": "frozen", "complete_share": 1.0, "base_size": 0, "pictures": 0}
     config = small_run(tmp_path, batch_size=4, **settings, optimization=RECIPES["lseg"].optimization)
     alone = train(changed(config, learning_rate_batch=0, learning_rate=0.05))
-    flags = f"""--dataset folder --root {tmp_path}/data --init {config.start.init} --recipe lseg --preset= --text-tower=
-        --backbone-weights= --epochs 0 --steps 2 --batch-norm frozen --base-size 0 --crop 64 --pictures 0 --batch-size 2
-        --accumulate 1 --no-full-resolution --learning-rate 0.05 --learning-rate-batch 0 --workers 0 --threads 1
-        --color-jitter 0.2 --padding mean --validate-every 2 --devices 2 --accelerator cpu --output {tmp_path}/two"""
+    flags = f"""--dataset folder --root {tmp_path}/data --init {config.start.init} --recipe lseg --preset= --epochs 0
+        --steps 2 --batch-size 2 --accumulate 1 --batch-norm frozen --base-size 0 --crop 64 --color-jitter 0.2
+        --padding mean --no-full-resolution --learning-rate 0.05 --learning-rate-batch 0 --pictures 0 --workers 0
+        --threads 1 --validate-every 2 --devices 2 --accelerator cpu --output {tmp_path}/two"""
     done = subprocess.run(
         [sys.executable, "-m", "lseg_ros.cli", "train", *flags.split()], cwd=ROOT, capture_output=True, text=True
     )
