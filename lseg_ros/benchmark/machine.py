@@ -17,8 +17,8 @@ __all__ = ["busy", "machine"]
 _LIBRARIES = ("torch", "timm", "open_clip_torch", "numpy")
 
 
-def machine(device: torch.device) -> dict[str, str]:
-    """Facts by name, for a table and for JSON alike."""
+def machine(device: torch.device | None = None) -> dict[str, str]:
+    """Facts by name, for a table and for JSON alike. device: the CPU where None."""
     facts = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "device": _device(device),
@@ -43,8 +43,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _device(device: torch.device) -> str:
-    if device.type == "cuda":
+def _device(device: torch.device | None) -> str:
+    if device is not None and device.type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.exists() else []

@@ -41,6 +41,10 @@ class ChildProcess:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def check(self) -> None:
         """Raise RuntimeError with the last thing it said where it has ended."""
         status = self._process.poll()
