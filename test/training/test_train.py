@@ -19,6 +19,7 @@ from lseg_ros.cli.train import SETTINGS
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.model.checkpoint import save_lseg
 from lseg_ros.model.official import entries
+from lseg_ros.training import run as run_module
 from lseg_ros.training import train as train_module
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.recipes import RECIPES
@@ -80,7 +81,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     settings = {"steps": 6, "accumulate": 2, "validate_every": 4, "pictures": 0}
     config = small_run(tmp_path, optimization=RECIPES[recipe].optimization, class_balance=0.5, **settings)
     whole = train(changed(config, output=str(tmp_path / "whole")))
-    original, started = train_module.set_rates, []
+    original, started = run_module.set_rates, []
 
     def interrupting(*arguments: object) -> None:
         started.append(0)
@@ -90,7 +91,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
             raise RuntimeError("killed")
         original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(train_module, "set_rates", interrupting)
+    monkeypatch.setattr(run_module, "set_rates", interrupting)
     with pytest.raises(KeyboardInterrupt):
         train(config)
     assert len(started) == 3
@@ -104,7 +105,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
 def test_a_finished_run_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small_run(tmp_path, steps=2)
     before = weights(train(config))
-    monkeypatch.setattr(train_module._Run, "_step", None)
+    monkeypatch.setattr(run_module.Run, "_step", None)
     after = weights(train(config))
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
