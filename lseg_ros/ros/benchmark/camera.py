@@ -39,16 +39,16 @@ class SteadyCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         declare(self, SteadyCameraConfig)
         config = read(self, SteadyCameraConfig)
         recorded = record(config.height, config.width)
-        self._publishers = [(self.create_publisher(Image, IMAGE.name, FRAME_QOS), recorded.image)]
+        self._outputs = [(self.create_publisher(Image, IMAGE.name, FRAME_QOS), recorded.image)]
         if config.with_depth:
             depth = (self.create_publisher(Image, DEPTH.name, FRAME_QOS), recorded.depth)
             info = (self.create_publisher(CameraInfo, INFO.name, FRAME_QOS), recorded.info)
-            self._publishers = [info, depth, *self._publishers]
+            self._outputs = [info, depth, *self._outputs]
         self.create_timer(1 / config.rate_hz, self._shoot)
 
     def _shoot(self) -> None:
         now_ns = self.get_clock().now().nanoseconds
-        for publisher, data in self._publishers:
+        for publisher, data in self._outputs:
             publisher.publish(stamped(data, now_ns))
 
 

@@ -1,0 +1,83 @@
+"""What the benchmark of ROS measures is what it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+
+from lseg_ros.geometry import label_clouds, organise, unproject
+from lseg_ros.messages import fill_cloud, fill_points, point_fields, stamp_ns
+from lseg_ros.ros.assembly import assemble
+from lseg_ros.ros.benchmark.latency import measure_latency
+from lseg_ros.ros.benchmark.obvious import ObviousWay
+from lseg_ros.ros.benchmark.ready import LABELS, ready_segmentation
+from lseg_ros.ros.benchmark.recording import record, stamped
+from lseg_ros.ros.benchmark.skipped import measure_skipped
+from lseg_ros.ros.subscriptions import stamp_of
+from lseg_ros.structures import POINT_DTYPE
+from test.ros.consumer import Consumer
+
+SIZE = (48, 64)
+
+
+def test_a_stamped_message_is_the_same_but_for_its_stamp() -> None:
+    recorded = record(*SIZE)
+    moment_ns = 1_700_000_000_123_456_789
+    data = stamped(recorded.image, moment_ns)
+    before, after = (deserialize_message(each, Image) for each in (recorded.image, data))
+    assert stamp_of(data) == stamp_ns(after.header) == moment_ns
+    assert (after.data, after.encoding, after.header.frame_id) == (before.data, "rgb8", before.header.frame_id)
+
+
+def test_the_obvious_way_makes_the_same_messages_as_ours(consumer: Consumer) -> None:
+    recorded = record(*SIZE)
+    segmentation = ready_segmentation(recorded)
+    mask, confidence, points, clouds = ObviousWay(consumer.node, recorded, segmentation, "/obvious").messages()
+    info = deserialize_message(recorded.info, CameraInfo)
+    image, depth = (deserialize_message(each, Image) for each in (recorded.image, recorded.depth))
+    frame = assemble(image, depth, info).frame
+    assert frame.depth_m is not None and frame.intrinsics is not None
+    xyz = unproject(frame.depth_m, frame.intrinsics)
+    ours = PointCloud2()
+    fill_points(ours, point_fields(PointField, POINT_DTYPE), organise(xyz, frame.image, segmentation))
+    for name in POINT_DTYPE.names or ():
+        theirs, mine = (np.frombuffer(each.data, POINT_DTYPE)[name] for each in (points, ours))
+        np.testing.assert_allclose(theirs, mine, rtol=1e-5, atol=1e-6)
+    labels = segmentation.vocabulary.labels
+    for cloud in label_clouds(xyz, frame.image, segmentation, labels):
+        message = PointCloud2()
+        fill_cloud(message, point_fields(PointField), cloud)
+        theirs = clouds[cloud.label.id]
+        assert (theirs.width, theirs.height, theirs.point_step) == (message.width, message.height, message.point_step)
+    assert len(clouds) == LABELS and any(each.width for each in clouds.values())
+    assert bytes(mask.data) == segmentation.label_map.tobytes()
+    assert bytes(confidence.data) == segmentation.confidence.tobytes()
+
+
+def test_all_but_the_network_is_measured_and_told(tmp_path: Path) -> None:
+    file = tmp_path / "ros.json"
+    command = [sys.executable, "-m", "lseg_ros.ros.benchmark", "frames", "--seconds", "0.1", "--json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(file.read_text())
+    assert 0 < told["frames"]["ours"]["median_ms"] < told["frames"]["obvious"]["median_ms"]
+    assert 0 < told["frames"]["heard"] <= told["frames"]["published"]
+    assert [check["target"]["limit"] for check in told["frames"]["checks"]] == [15.0, 10.0]
+    assert "at most 15 ms" in done.stdout
+
+
+@pytest.mark.slow
+def test_skipped_images_and_latency_are_measured_with_the_real_node(tmp_path: Path) -> None:
+    skipped = measure_skipped(3.0, tmp_path, 240, 320, 10.0)
+    assert skipped.fast.node_hz > skipped.slow.node_hz > 0
+    assert skipped.fast.bare > 0 and skipped.slow.node > 0
+    latency = measure_latency(3.0, tmp_path)
+    assert latency.rate_hz > 0 and 0 < latency.p50_ms <= latency.p95_ms
+    assert latency.ready_s > 0 and latency.pipeline_ms > 0
