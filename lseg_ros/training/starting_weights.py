@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from lseg_ros.model import PRESETS, LSeg, LSegConfig, load_lseg
 from lseg_ros.model.checkpoint import WEIGHTS, checkpoint_path, described
 from lseg_ros.model.files import open_weights
+from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.settings import check, setting
 
 __all__ = ["StartConfig", "starting_network"]
@@ -136,12 +138,23 @@ def _load_text_tower(model: LSeg, source: str) -> None:
         weights = _downloaded(what, lambda: open_clip.create_model(clip, pretrained="openai").state_dict())
     else:
         what, weights = f"text_tower: {source}", _state(source)
+        stated = _stated_text(source)
+        if stated not in (None, model.config.text):  # the number of heads shows in no shape
+            raise ValueError(f"{what}: expected {model.config.text}, got {stated}")
     _load(model.text_encoder, {name.removeprefix("clip_pretrained."): value for name, value in weights.items()}, what)
 
 
 def _state(source: str) -> dict[str, Tensor]:
     file = open_weights(checkpoint_path(source))
     return {name: file.read(name, None) for name in file.entries}
+
+
+def _stated_text(source: str) -> TextConfig | None:
+    """The architecture of a text tower as the metadata of a distilled one or of an LSeg say it, None where none do."""
+    facts = open_weights(checkpoint_path(source)).metadata
+    if "text_config" in facts:
+        return TextConfig(**json.loads(facts["text_config"]))
+    return TextConfig(**json.loads(facts["config"])["text"]) if "config" in facts else None
 
 
 def _downloaded(what: str, download: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
