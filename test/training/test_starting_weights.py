@@ -107,10 +107,11 @@ def test_a_text_tower_comes_from_another_lseg_or_from_a_bare_file(tmp_path: Path
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     init = write_tiny(tmp_path)
-    with pytest.raises(
-        ValueError, match=r"text_tower: demo: expected weights of this architecture, got others: .* has"
-    ):
+    with pytest.raises(ValueError, match=r"text_tower: demo: expected TextConfig\(width=32, .*, got .*width=128"):
         starting_network(StartConfig(init=init, text_tower="demo"))
+    torch.save(load_lseg("demo").text_encoder.state_dict(), tmp_path / "tower.pth")
+    with pytest.raises(ValueError, match=r"tower\.pth: expected weights of this architecture, .* has shape"):
+        starting_network(StartConfig(init=init, text_tower=str(tmp_path / "tower.pth")))
     torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match=r"backbone_weights: .*a\.pth: expected .*cls_token is missing, .* more"):
         starting_network(StartConfig(init=init, backbone_weights=str(tmp_path / "a.pth")))
