@@ -92,10 +92,11 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
         original(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(run_module, "set_rates", interrupting)
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         train(config)
     assert len(started) == 3
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     with pytest.raises(RuntimeError, match="killed"):
         train(config)
     assert same(train(config), whole)
