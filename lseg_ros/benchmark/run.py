@@ -118,8 +118,7 @@ def _comparison(
     config: BenchmarkConfig, segmenter: Segmenter, encoded: EncodedVocabulary, x: torch.Tensor
 ) -> Comparison:
     logger.info("measuring the official order")
-    exact = segmenter.dtype == torch.float32
-    model = segmenter.model if exact else load_lseg(config.network.checkpoint)  # the same weights, before rounding
+    model = load_lseg(config.network.checkpoint)  # the same weights, as they were before a segmenter had them
     return compare(segmenter, model, encoded, x, config.seconds)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from lseg_ros.benchmark import BenchmarkConfig, benchmark, table
-from lseg_ros.benchmark.report import to_json
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the node has it; PyTorch reads it when it is imported
+
+from lseg_ros.benchmark import BenchmarkConfig, benchmark, table  # noqa: E402
+from lseg_ros.benchmark.report import to_json  # noqa: E402
 
 __all__ = ["SETTINGS", "run"]
 
