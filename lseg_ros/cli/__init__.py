@@ -20,6 +20,7 @@ _COMMANDS = {
     "labels": "show the ids, colours and topics of a label list, or write it for Hydra and elevation mapping",
     "evaluate": "score a network",
     "benchmark": "measure every stage, beside what this device needs at least and beside the official way",
+    "export": "write the image encoder as ONNX or for torch.export, and check the file",
     "checkpoint inspect": "show what a file of weights holds",
     "checkpoint convert": "write a file of weights as safetensors, or as the authors' code wants it",
     "checkpoint fetch": "download one of the files that the authors of LSeg publish",
