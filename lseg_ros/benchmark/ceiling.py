@@ -13,7 +13,7 @@ __all__ = ["Ceiling"]
 
 _MATRIX = {"cpu": 1536, "cuda": 8192}  # side; large enough to be at the peak, small enough to be quick
 _COPIED_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30}  # beyond any cache
-_SECONDS = 0.5  # for each of the two
+_SECONDS = 1.0  # for each of the two
 
 
 class Ceiling:
