@@ -7,8 +7,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the node has it; PyTorch reads it when it is imported
 
-from lseg_ros.benchmark import BenchmarkConfig, benchmark, table  # noqa: E402
-from lseg_ros.benchmark.report import to_json  # noqa: E402
+from lseg_ros.benchmark import BenchmarkConfig, benchmark, table
+from lseg_ros.benchmark.report import to_json
 
 __all__ = ["SETTINGS", "run"]
 
