@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,8 @@ SETTINGS = ExportSettings
 
 def run(settings: ExportSettings) -> int:
     """Export, check, and say how far apart the two are."""
+    for exporter in ("onnxscript", "onnx_ir"):  # which tell of every node that they fold
+        logging.getLogger(exporter).setLevel(logging.WARNING)
     model = load_lseg(settings.checkpoint)
     path, size = Path(settings.out).expanduser(), (settings.height, settings.width)
     agreement = export_image_encoder(model, path, size, getattr(torch, settings.precision))
