@@ -82,7 +82,7 @@ def network_stages(segmenter: Segmenter, encoded: EncodedVocabulary, image: NDAr
     pixels = parts.head(features)  # (1, C, h'/2, w'/2)
     logits = segmenter.model.correlate(pixels.float(), encoded.embeddings)  # (1, K, h'/2, w'/2)
     both = postprocess(logits, filled, size, encoded.ids)  # (2, H, W)
-    correlation = _correlation(pixels, encoded)
+    pre, correlation = Work(bytes=image.nbytes + nbytes(pixels_in)), _correlation(pixels, encoded)
     post = Work(_POST_FLOP * len(encoded.ids) * size[0] * size[1], nbytes(logits, both))
 
     def correlate() -> Tensor:
@@ -92,7 +92,7 @@ def network_stages(segmenter: Segmenter, encoded: EncodedVocabulary, image: NDAr
         return postprocess(logits, filled, size, encoded.ids)
 
     stages = [
-        Stage("preprocess", lambda: network.input_of(image), dtype, Work(bytes=image.nbytes + nbytes(pixels_in))),
+        Stage("preprocess", lambda: network.input_of(image), torch.float32, pre),
         Stage("backbone", lambda: parts.backbone(x), dtype),
         Stage("reassemble", lambda: parts.reassemble(taps, (x.shape[2], x.shape[3])), dtype),
         Stage("fusion", lambda: parts.fusion(levels), dtype),
