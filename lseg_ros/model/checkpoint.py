@@ -85,7 +85,7 @@ def described(weights: WeightFile) -> LSegConfig:
         if "config" in weights.metadata:
             return _config_from_json(weights.metadata["config"])
         return official.config_from_keys(weights.entries)
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         check_entries(PRESETS[official.nearest_preset(weights.entries)[0]], weights)
         raise ValueError(f"checkpoint {weights.path}: expected the architecture of an LSeg, got {error}") from error
 
@@ -106,7 +106,7 @@ def check_entries(config: LSegConfig, weights: WeightFile) -> None:
     ]
     if any(faults):
         best, share = official.nearest_preset(found)
-        fit = f"the nearest preset is {best} ({share:.0%} of its entries fit)"
+        fit = f"the nearest preset is {best} ({share:.1%} of its entries fit)"
         raise ValueError(
             f"checkpoint {weights.path}: expected the {len(needed)} entries of an LSeg network, got "
             f"{'; '.join(filter(None, faults))}; {fit if share else 'it shares no entry with any LSeg network'}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import pickletools
 import re
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,6 +21,8 @@ __all__ = ["WeightFile", "open_weights"]
 
 # Lightning before 1.5 keeps the state of callbacks under their classes. Their names are all that is read of them.
 _LIGHTNING_CLASS = re.compile(r"(pytorch_lightning|lightning)\.[\w.]+")
+_OF_TENSORS = re.compile(r"collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.\w+Storage")
+_PREFIX = re.compile(r"^(module\.)?(net\.)?")  # of a network in DistributedDataParallel; of one in Lightning's module
 # What else a reader raises where bytes are missing or wrong; pickle's documentation promises no less.
 _DAMAGED = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
@@ -32,9 +35,10 @@ _SAFE_GLOBALS = getattr(torch.serialization, "safe_globals", None)  # PyTorch 2.
 class WeightFile:
     """An open file of weights.
 
-    kind: "safetensors", "Lightning checkpoint" or "state dict". entries: names (without ``net.``) -> shape and dtype,
-    as tensors without content. metadata: of safetensors their own, of a Lightning file the plain values beside the
-    tensors. read: name and dtype (None: the file's own) -> the tensor; one of the file's dtype is mapped, not copied.
+    kind: "safetensors", "Lightning checkpoint" or "state dict". entries: names, without ``net.`` or ``module.`` in
+    front -> shape and dtype, as tensors without content. metadata: of safetensors their own, of a Lightning file the
+    plain values beside the tensors. read: name and dtype (None: the file's own) -> the tensor; one of the file's dtype
+    is mapped, not copied.
     """
 
     path: Path
@@ -52,15 +56,16 @@ def open_weights(path: Path) -> WeightFile:
 def _open_safetensors(path: Path) -> WeightFile:
     try:
         shared = safe_open(path, framework="pt")
-        entries = {name: shared.get_tensor(name).to("meta") for name in shared.keys()}  # noqa: SIM118
+        names = {_PREFIX.sub("", name): name for name in shared.keys()}  # noqa: SIM118
+        entries = {name: shared.get_tensor(stored).to("meta") for name, stored in names.items()}
     except _DAMAGED as error:
         raise _damaged(path, error) from error
 
     def read(name: str, dtype: torch.dtype | None) -> Tensor:
         if not _converts(entries[name], dtype):
-            return shared.get_tensor(name)
+            return shared.get_tensor(names[name])
         with safe_open(path, framework="pt") as own:  # a mapping of its own, whose memory is free again afterwards
-            return own.get_tensor(name).to(dtype)
+            return own.get_tensor(names[name]).to(dtype)
 
     return WeightFile(path, "safetensors", entries, shared.metadata() or {}, read)
 
@@ -69,15 +74,20 @@ def _open_pickle(path: Path) -> WeightFile:
     content = _unpickled(path)
     wrapped = isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping)
     tensors = content["state_dict"] if wrapped else content if isinstance(content, Mapping) else {}
-    weights = {str(name).removeprefix("net."): value for name, value in tensors.items() if isinstance(value, Tensor)}
+    weights = {_PREFIX.sub("", str(name)): value for name, value in tensors.items() if isinstance(value, Tensor)}
     if not weights:
-        raise ValueError(f"checkpoint {path}: expected a state dict of tensors, got {type(content).__name__}")
+        raise ValueError(
+            f"checkpoint {path}: expected a state dict of tensors, got {type(content).__name__} without any"
+        )
 
     def read(name: str, dtype: torch.dtype | None) -> Tensor:
         return weights[name].to(dtype) if _converts(weights[name], dtype) else weights[name]
 
     plain = {str(name): str(value) for name, value in content.items() if isinstance(value, (int, float, str))}
-    entries = {name: value.to("meta") for name, value in weights.items()}
+    try:
+        entries = {name: value.to("meta") for name, value in weights.items()}
+    except RuntimeError as error:  # quantised tensors, for one, have no shape without content
+        raise _damaged(path, error) from error
     return WeightFile(path, "Lightning checkpoint" if wrapped else "state dict", entries, plain, read)
 
 
@@ -96,9 +106,11 @@ def _unpickled(path: Path) -> Any:
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         except pickle.UnpicklingError as error:
             wanted = re.search(r"(?:GLOBAL|class) (\S+)", str(error))
-            if not wanted:
-                raise ValueError(f"checkpoint {path}: expected a state dict of tensors, got another pickle") from error
-            name = wanted[1]
+            name = wanted[1] if wanted else _foreign_import(path)
+            if name is None:
+                raise ValueError(
+                    f"checkpoint {path}: expected a state dict of tensors as torch.save writes it, got {_other(path)}"
+                ) from error
             harmless = _LIGHTNING_CLASS.fullmatch(name) is not None and name not in inert
             if not harmless or _SAFE_GLOBALS is None:
                 hint = ": PyTorch 2.5 or newer can read past it" if harmless else ""
@@ -110,12 +122,58 @@ def _unpickled(path: Path) -> Any:
             raise _damaged(path, error) from error
 
 
+def _foreign_import(path: Path) -> str | None:
+    """What a pickle wants that tensors do not, where PyTorch's reader stumbled before it could say; nothing is run."""
+    with contextlib.ExitStack() as opened, contextlib.suppress(*_DAMAGED):
+        if zipfile.is_zipfile(path):
+            archive = opened.enter_context(zipfile.ZipFile(path))
+            inside = next(each for each in archive.namelist() if each.endswith("data.pkl"))
+            stream: IO[bytes] = opened.enter_context(archive.open(inside))
+        else:
+            stream = opened.enter_context(path.open("rb"))
+        while True:  # an old file is several pickles in a row; what follows the last is none, and ends this
+            for name in _imports(stream):
+                if not _OF_TENSORS.fullmatch(name):
+                    return name
+    return None
+
+
+def _imports(stream: IO[bytes]) -> Iterator[str]:
+    """The names that a pickle imports, such as ``posix.system``. ValueError where the stream is no pickle."""
+    pushed: list[str] = []  # what came to lie on the stack, as text
+    memo: dict[int, str] = {}
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in ("GLOBAL", "INST"):
+            yield str(argument).replace(" ", ".")
+        elif opcode.name == "STACK_GLOBAL":
+            yield ".".join(pushed[-2:])
+        if opcode.name == "MEMOIZE" or "PUT" in opcode.name:
+            memo[len(memo) if argument is None else argument] = pushed[-1] if pushed else ""
+        elif opcode.stack_after:
+            pushed.append(memo.get(cast(int, argument), "") if "GET" in opcode.name else str(argument))
+
+
+def _other(path: Path) -> str:
+    """What a file is that is no pickle of tensors, in a few words."""
+    with path.open("rb") as file:
+        start = file.read(24)
+    return "another pickle" if start[:1] == b"\x80" or start[:2] == b"PK" else f"a file that begins with {start!r}"
+
+
 def _damaged(path: Path, error: Exception) -> ValueError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    # the first sentence: PyTorch's further ones advise to read such files without its safety
+    reason = re.split(r"(?<=\S)\. ", str(error).splitlines()[0])[0] if str(error) else type(error).__name__
     return ValueError(f"checkpoint {path}: expected a whole safetensors or PyTorch file, got {reason}")
 
 
 def _stand_in(name: str) -> type:
-    """An empty class that passes for Lightning's of this name while a file is read: nothing of Lightning is run."""
+    """An empty class that passes for Lightning's of this name while a file is read: nothing of Lightning is run.
+
+    A pickle that calls it, as it would a function of such a name, is refused by the name.
+    """
+
+    def refuse(self: object, *arguments: object) -> None:
+        raise pickle.UnpicklingError(f"GLOBAL {name}")
+
     module, _, short = name.rpartition(".")
-    return type(short, (), {"__module__": module})
+    return type(short, (), {"__module__": module, "__init__": refuse})

@@ -103,7 +103,7 @@ def test_missing_and_unexpected_entries_are_named(model: LSeg, tmp_path: Path) -
     torch.save(tensors | {"net.foo": torch.zeros(1)}, tmp_path / "broken.pt")
     sentence = (
         r"broken\.pt: expected the \d+ entries of an LSeg network, got 1 missing \(scratch\.head1\.bias\); "
-        r"1 unexpected \(foo\); the nearest preset is \w+ \(\d+% of its entries fit\)"
+        r"1 unexpected \(foo\); the nearest preset is \w+ \([\d.]+% of its entries fit\)"
     )
     with pytest.raises(ValueError, match=sentence):
         load_lseg(tmp_path / "broken.pt")

@@ -1,8 +1,10 @@
 """Files of weights: three kinds are read, nothing in them is run, and what is wrong with one is said."""
 
 import functools
+import os
 import pickle
 import sys
+import tarfile
 import tempfile
 import types
 from pathlib import Path
@@ -74,7 +76,7 @@ def test_an_old_lightning_file_names_classes_that_are_never_run(
 
 class _Harmful:
     def __reduce__(self) -> tuple[object, ...]:
-        return (Path.touch, (Path("harm-was-done"),))
+        return (os.mkdir, ("harm-was-done",))
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +86,43 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: py
         open_weights(Path("harmful.ckpt"))
     assert "weights_only" not in str(refusal.value)  # no advice to switch the safety off
     assert not Path("harm-was-done").exists()
+
+
+@pytest.mark.parametrize("archive", [True, False])
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_what_a_pickle_wants_is_named_in_every_protocol(tmp_path: Path, protocol: int, archive: bool) -> None:
+    content = {"state_dict": TENSORS, "callbacks": {"x": _Harmful()}}
+    torch.save(content, tmp_path / "a.ckpt", pickle_protocol=protocol, _use_new_zipfile_serialization=archive)
+    with pytest.raises(ValueError, match=r"a\.ckpt: refused, .* could run code \(posix\.mkdir\)"):
+        open_weights(tmp_path / "a.ckpt")
+
+
+def test_a_function_under_a_name_of_lightning_is_refused(tmp_path: Path) -> None:
+    calls = b"\x80\x02cpytorch_lightning.utilities.os\nsystem\n(X\x02\x00\x00\x00lstR."
+    (tmp_path / "a.ckpt").write_bytes(calls)
+    with pytest.raises(ValueError, match=r"refused, .*\(pytorch_lightning\.utilities\.os\.system"):
+        open_weights(tmp_path / "a.ckpt")
+
+
+def test_an_archive_of_the_first_pytorch_is_refused_without_its_advice(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.pt", "w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            (tmp_path / name).write_bytes(pickle.dumps({}))
+            archive.add(tmp_path / name, name)
+    with pytest.raises(ValueError, match="expected a whole safetensors or PyTorch file, got") as refusal:
+        open_weights(tmp_path / "a.pt")
+    assert "trusted" not in str(refusal.value) and "execution" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("prefix", ["", "net.", "module.", "module.net."])
+def test_what_training_code_puts_before_the_names_is_taken_off(tmp_path: Path, prefix: str) -> None:
+    prefixed = {f"{prefix}{name}": value for name, value in TENSORS.items()}
+    torch.save(prefixed, tmp_path / "a.pt")
+    save_file(prefixed, tmp_path / "a.safetensors")
+    for file in (tmp_path / "a.pt", tmp_path / "a.safetensors"):
+        weights = open_weights(file)
+        assert weights.entries.keys() == TENSORS.keys()
+        assert torch.equal(weights.read("b", torch.float32), TENSORS["b"].float())
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps([1, 2])])
