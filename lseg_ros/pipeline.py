@@ -78,9 +78,13 @@ class PipelineConfig:
             )
 
     def labels_with_cloud(self, vocabulary: Vocabulary) -> tuple[Label, ...]:
-        """The labels of ``cloud_labels`` in the vocabulary's order."""
-        wanted = {name.strip().casefold() for name in self.cloud_labels}
-        return tuple(label for label in vocabulary.labels if not wanted or label.name.casefold() in wanted)
+        """The labels of ``cloud_labels``, by any of their synonyms, in the vocabulary's order."""
+        wanted = {text.strip().casefold() for entry in self.cloud_labels for text in entry.split("|")}
+        return tuple(
+            label
+            for label in vocabulary.labels
+            if not wanted or any(text.casefold() in wanted for text in label.synonyms)
+        )
 
 
 @dataclass(frozen=True, eq=False)

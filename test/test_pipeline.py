@@ -73,6 +73,11 @@ def test_only_what_is_wanted_is_made(
     assert (products.summary is not None) == bool(want & Want.SUMMARY)
 
 
+@pytest.mark.parametrize("named", [("sofa",), ("Couch ",), ("sofa|couch",)], ids=["name", "synonym", "entry"])
+def test_a_label_gets_its_cloud_by_any_of_its_texts(named: tuple[str, ...]) -> None:
+    assert PipelineConfig(cloud_labels=named).labels_with_cloud(WORDS) == (WORDS["sofa"],)
+
+
 @pytest.mark.parametrize("missing", ["depth_m", "intrinsics"])
 def test_without_depth_or_intrinsics_there_are_no_points(
     segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame, missing: str

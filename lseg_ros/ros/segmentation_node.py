@@ -7,6 +7,7 @@ from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
@@ -66,7 +67,9 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         )
         self.create_service(SetBool, ENABLE.name, self._enable)
         self._diagnostics = Diagnostics(self)
-        self.create_timer(1.0, self._every_second, callback_group=MutuallyExclusiveCallbackGroup())
+        # Not by the node's own clock: with use_sim_time and nobody who publishes /clock, that is what has to be told.
+        clock, group = Clock(clock_type=ClockType.STEADY_TIME), MutuallyExclusiveCallbackGroup()
+        self.create_timer(1.0, self._every_second, callback_group=group, clock=clock)
 
     def autostart(self) -> bool:
         """Configure and activate, if the parameters ask for it; False where that does not succeed."""
@@ -137,7 +140,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
                 changed(self._pipeline_config, parameters),
             )
             self._labels.prepare(self._pending[0].labels)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:  # RuntimeError: out of memory, for the words to encode
             self._pending = None
             return SetParametersResult(successful=False, reason=str(error))
         if not self._post_set:

@@ -29,6 +29,8 @@ except ImportError:  # Humble
 
 __all__ = ["CameraSubscriptions", "RawImage", "stamp_of"]
 
+_LARGEST_SLOP_S = 1.0  # that sync_slop_s can be
+
 
 @dataclass(frozen=True, eq=False)
 class RawImage:
@@ -159,13 +161,15 @@ class CameraSubscriptions:
         if match.item is not None:
             return match.item
         self._statistics.missed(topic.name)
-        if match.offset_ns is not None:
-            off_s = match.offset_ns / 1e9
+        off_s = None if match.offset_ns is None else match.offset_ns / 1e9
+        if off_s is not None and abs(off_s) <= _LARGEST_SLOP_S:
             problem = f"the nearest message is {off_s:+.3f} s from the image's stamp: raise sync_slop_s ({slop_s} s)?"
-        elif published:
+        elif not published:
+            problem = f"nothing publishes {name}: remap {topic.name} to the camera's topic"
+        elif off_s is None:
             problem = f"no message came on {name}, though it has a publisher"
         else:
-            problem = f"nothing publishes {name}: remap {topic.name} to the camera's topic"
+            problem = f"the nearest message is {off_s:+.3f} s from the image's stamp: did it stop, or do clocks differ?"
         self._statistics.problem(topic.name, problem)
         return None
 

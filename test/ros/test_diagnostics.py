@@ -7,20 +7,22 @@ from typing import Any
 
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from lseg_ros.ros.camera import Camera
 from lseg_ros.ros.diagnostics import Report, Statistics
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig
+from lseg_ros.ros.segmentation_node import SegmentationNode
 from lseg_ros.ros.subscriptions import RawImage
-from test.ros.bench import image
+from test.ros.bench import camera_info, image
 from test.ros.consumer import BEST_EFFORT, Consumer, until
 
 
@@ -127,11 +129,51 @@ def test_camera_info_that_nobody_publishes_is_named_with_the_topic_to_remap():
         assert not any("depth" in text for _, text in desk.report().problems)  # nobody wants points
 
 
+def test_camera_info_that_came_long_ago_is_no_matter_of_the_slop(consumer: Consumer):
+    publisher = consumer.node.create_publisher(CameraInfo, "/stopped/rgb/camera_info", 1)
+    with Desk("/stopped") as desk:
+        until(publisher.get_subscription_count, 5)
+        now_s = time.time()
+        message = camera_info(Header())
+        message.header.stamp.sec = int(now_s) - 20
+
+        def asked_again() -> bool:
+            publisher.publish(message)
+            desk.report()
+            assert desk.camera.shot(raw(int(now_s))) is not None
+            return any("-20.000 s from the image's stamp: did it stop" in text for _, text in desk.report().problems)
+
+        until(asked_again, 5)
+    consumer.node.destroy_publisher(publisher)
+
+
 @pytest.mark.parametrize(("off_s", "said"), [(-3600, "3600.0 s behind"), (3600, "3600.0 s ahead of")])
 def test_stamps_of_another_clock_are_named_with_what_to_set(off_s: float, said: str):
     with Desk("/late") as desk:
         assert desk.camera.shot(raw(time.time() + off_s)) is not None
         desk.complaint(f"stamps are {said} the system clock; for a recording or a simulation: set use_sim_time")
+
+
+def test_diagnostics_come_also_where_the_simulated_clock_does_not(consumer: Consumer):
+    listener = consumer.listen(DiagnosticArray, "/diagnostics")
+    context = Context()
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    simulated = [Parameter("use_sim_time", value=True)]
+    node = SegmentationNode(context=context, namespace="/timeless", parameter_overrides=simulated)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+
+    def told() -> bool:
+        executor.spin_once(timeout_sec=0.05)
+        names = [status.name for message in list(listener.messages) for status in message.status]
+        return "timeless/lseg: segmentation" in names
+
+    try:
+        until(told, 10)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
 
 
 def test_a_topic_of_another_type_is_named_with_its_type(consumer: Consumer):
