@@ -89,6 +89,16 @@ def test_convert_drops_what_is_unused_and_records_where_it_is_from(
     assert hashlib.sha256(destination.read_bytes()).hexdigest() in printed
 
 
+def test_a_file_that_is_converted_again_still_tells_its_first_source(lightning: Path, tmp_path: Path) -> None:
+    once, twice, thrice = (tmp_path / f"{name}.safetensors" for name in ("once", "twice", "thrice"))
+    for source, destination in ((lightning, once), (once, twice), (twice, thrice)):
+        assert main(["checkpoint", "convert", str(source), str(destination)]) == 0
+    metadata = open_weights(thrice).metadata
+    assert metadata["source"] == "twice.safetensors"
+    assert metadata["first_source"] == "demo_e200.ckpt"
+    assert metadata["first_source_sha256"] == hashlib.sha256(lightning.read_bytes()).hexdigest()
+
+
 def test_convert_to_half_halves_the_matrices(lightning: Path, tmp_path: Path) -> None:
     destination = tmp_path / "half.safetensors"
     assert main(["checkpoint", "convert", str(lightning), str(destination), "--half"]) == 0

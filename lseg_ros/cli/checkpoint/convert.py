@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -23,15 +24,16 @@ __all__ = ["SETTINGS", "ConvertSettings", "run"]
 class ConvertSettings:
     """Write a file of weights again as safetensors: without what no result depends on, quick and safe to load.
 
-    Its metadata say where it is from: name and sha256 of the source, date, version of this tool. The architecture is
+    Its metadata say where it is from: name and sha256 of the source (and of the first one, where the source was
+    converted itself), date, version of this tool. The architecture is
     read off the source; what it cannot tell of the spatial regularisation is recorded from the options. The file
     appears whole or not at all.
     """
 
-    source: tyro.conf.Positional[str] = setting(  # noqa: RUF009 - a string cannot change
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")] = setting(  # noqa: RUF009 - a string cannot change
         "", "the authors' file, a state dict, or safetensors"
     )
-    destination: tyro.conf.Positional[str] = setting(  # noqa: RUF009
+    destination: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DESTINATION")] = setting(  # noqa: RUF009
         "", "file to write: .safetensors, or .ckpt with --official"
     )
     half: bool = setting(False, "matrices and filters in float16: half the size")
@@ -63,12 +65,18 @@ def run(settings: ConvertSettings) -> int:
         activation=settings.activation if settings.activation != "file" else None,
         dtype=None,
     )
-    provenance = {name: value for name, value in weights.metadata.items() if name != "config"} | {
-        "source": source.name,
-        "source_sha256": sha256(source),
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "tool": f"lseg_ros {lseg_ros.__version__}",
-    }
+    known = weights.metadata
+    first = {f"first_{name}": known[name] for name in ("source", "source_sha256") if name in known}
+    provenance = (
+        first
+        | {name: value for name, value in known.items() if name != "config"}
+        | {
+            "source": source.name,
+            "source_sha256": sha256(source),
+            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            "tool": f"lseg_ros {lseg_ros.__version__}",
+        }
+    )
     save = save_official if settings.official else save_lseg
     save(model, destination, half=settings.half, metadata=provenance)
     dead = sum(value.numel() for name, value in weights.entries.items() if is_unused(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 
@@ -21,7 +22,7 @@ class FetchSettings:
     whenever it is used.
     """
 
-    name: tyro.conf.Positional[str] = setting(  # noqa: RUF009 - a string cannot change
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[NAME]")] = setting(  # noqa: RUF009 - a string cannot change
         "", "of the file, such as demo_e200"
     )
 

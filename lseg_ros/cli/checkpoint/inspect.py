@@ -6,6 +6,7 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 from torch import Tensor
@@ -35,7 +36,7 @@ class InspectSettings:
     For the authors' Lightning files, bare state dicts and safetensors. Nothing in a file is run.
     """
 
-    file: tyro.conf.Positional[str] = setting(  # noqa: RUF009 - a string cannot change
+    file: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")] = setting(  # noqa: RUF009 - a string cannot change
         "", "a file, or a name that stands for one (demo, demo_e200)"
     )
 
