@@ -247,4 +247,6 @@ def _checked_templates(templates: Sequence[str]) -> tuple[str, ...]:
     for template in templates:
         if template.count("{}") != 1:
             raise ValueError(f"prompt_templates: expected exactly one {{}} in each, got {template!r}")
+        if not template.isprintable():
+            raise ValueError(f"prompt_templates: expected printable characters, got {template!r}")
     return tuple(templates)

@@ -88,8 +88,8 @@ class TestPrompts:
             "a photo of a couch",
         }
 
-    @pytest.mark.parametrize("templates", [[], ["a photo"], ["{} and {}"]])
-    def test_a_template_without_its_place_is_refused(self, templates: list[str]) -> None:
+    @pytest.mark.parametrize("templates", [[], ["a photo"], ["{} and {}"], ["{}\n"]])
+    def test_a_template_without_its_place_or_with_control_characters_is_refused(self, templates: list[str]) -> None:
         with pytest.raises(ValueError, match="prompt_templates: expected"):
             Vocabulary.of(["floor"], prompt_templates=templates)
 

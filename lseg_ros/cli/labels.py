@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class LabelsSettings:
         "labels that are neither objects nor surfaces, likewise; all others are objects to Hydra",
     )
     node: str = setting("/lseg", "name of the node, which its topics begin with")
+    cameras: tuple[str, ...] = setting((), "names of its cameras, where it has several; a parameter file has them")
 
     def __post_init__(self) -> None:
         check(self)
@@ -58,7 +59,8 @@ SETTINGS = LabelsSettings
 
 def run(settings: LabelsSettings) -> int:
     """Print what was asked for."""
-    vocabulary = _vocabulary(settings.labels)
+    vocabulary, cameras = _vocabulary(settings.labels)
+    settings = replace(settings, cameras=settings.cameras or cameras)
     written: Callable[[Vocabulary, LabelsSettings], str] = _table
     if settings.hydra:
         written = label_space
@@ -78,7 +80,7 @@ def label_space(vocabulary: Vocabulary, settings: LabelsSettings) -> str:
         for each in vocabulary.labels
     )
     return (
-        f"# Hydra's label space of {settings.node}/mask, written by `lseg labels --hydra`.\n"
+        f"# Hydra's label space of {_prefix(settings)}/mask, written by `lseg labels --hydra`.\n"
         f"total_semantic_labels: {max(each.id for each in vocabulary.labels) + 1}\n"
         f"dynamic_labels: {ids['dynamic']}\n"
         f"invalid_labels: [{UNLABELED}]\n"
@@ -108,8 +110,10 @@ def color_table(vocabulary: Vocabulary, _: LabelsSettings) -> str:
 def elevation_mapping(vocabulary: Vocabulary, settings: LabelsSettings) -> str:
     """Parameters of elevation_mapping_cupy: terrain is what does not move about, each label's cloud a source."""
     left_out = [each.name for each in vocabulary.labels if _kind(each, settings) == "dynamic"]
+    prefixes = {f"{camera}_": f"{settings.node}/{camera}" for camera in settings.cameras} or {"": settings.node}
     sources = "".join(
-        f"      {each.slug}:\n        topic_name: '{settings.node}/points/{each.slug}'\n        data_type: pointcloud\n"
+        f"      {whose}{each.slug}:\n        topic_name: '{prefix}/points/{each.slug}'\n        data_type: pointcloud\n"
+        for whose, prefix in prefixes.items()
         for each in vocabulary.labels
         if each.name not in left_out
     )
@@ -140,7 +144,7 @@ def _kind(label: Label, settings: LabelsSettings) -> str:
 
 def _table(vocabulary: Vocabulary, settings: LabelsSettings) -> str:
     """A line for each label: id, colour, topic of its cloud, and its names."""
-    topics = [f"{settings.node}/points/{each.slug}" for each in vocabulary.labels]
+    topics = [f"{_prefix(settings)}/points/{each.slug}" for each in vocabulary.labels]
     width = max(map(len, topics))
     lines = (
         f"{each.id:>3}  #{bytes(each.color).hex()}  {topic:<{width}}  {each.entry}\n"
@@ -149,15 +153,21 @@ def _table(vocabulary: Vocabulary, settings: LabelsSettings) -> str:
     return "".join(lines)
 
 
-def _vocabulary(labels: tuple[str, ...]) -> Vocabulary:
-    """The vocabulary of words, or of a parameter file. Raises ValueError and OSError."""
+def _prefix(settings: LabelsSettings) -> str:
+    """What the topics of a frame begin with; of several cameras all at once, as a shell would expand it."""
+    names = settings.cameras
+    return "/".join([settings.node, *([f"{{{','.join(names)}}}"] if len(names) > 1 else names)])
+
+
+def _vocabulary(labels: tuple[str, ...]) -> tuple[Vocabulary, tuple[str, ...]]:
+    """The vocabulary of words, or of a parameter file, and the cameras' names. Raises ValueError and OSError."""
     path = Path(labels[0]).expanduser()
     if len(labels) == 1 and path.suffix in (".yaml", ".yml"):
         return _vocabulary_of(path)
-    return Vocabulary.of(labels)
+    return Vocabulary.of(labels), ()
 
 
-def _vocabulary_of(path: Path) -> Vocabulary:
+def _vocabulary_of(path: Path) -> tuple[Vocabulary, tuple[str, ...]]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -167,12 +177,13 @@ def _vocabulary_of(path: Path) -> Vocabulary:
         raise ValueError(f"{path}: expected one node with the parameter labels, got {len(found)}")
     # An empty list cannot be written in a parameter file: [0] and [''] stand for it.
     given = {name: value for name, value in found[0].items() if value not in ([], [0], [""])}
-    return Vocabulary.of(
+    vocabulary = Vocabulary.of(
         found[0]["labels"],
         ids=given.get("class_ids"),
         colors=given.get("colors"),
         prompt_templates=given.get("prompt_templates", ("{}",)),
     )
+    return vocabulary, tuple(given.get("cameras", ()))
 
 
 def _parameters(document: Any) -> Iterator[Mapping[str, Any]]:

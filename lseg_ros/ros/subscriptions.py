@@ -72,10 +72,11 @@ class CameraSubscriptions:
         self._depth_topic, self._info_topic = DEPTH.of(camera), INFO.of(camera)
         self._image_type = CompressedImage if compressed else Image
         self._group = MutuallyExclusiveCallbackGroup()  # apart from callbacks that take long
+        # In this order an executor that is behind looks at them: what belongs to an image comes before it.
         self._subscriptions = [
-            self._subscribe(self._image_type, self._image_topic, self._on_image, 2),
-            self._subscribe(Image, self._depth_topic, lambda data: self._depth.add(stamp_of(data), data), 5),
             self._subscribe(CameraInfo, self._info_topic, lambda data: self._info.add(stamp_of(data), data), 5),
+            self._subscribe(Image, self._depth_topic, lambda data: self._depth.add(stamp_of(data), data), 5),
+            self._subscribe(self._image_type, self._image_topic, self._on_image, 2),
         ]
 
     def depth_of(self, image: RawImage) -> Image | None:

@@ -51,6 +51,16 @@ def test_a_parameter_file_may_name_its_node_and_choose_ids_and_colours(
     assert door.split()[:2] == ["3", "#102030"]
 
 
+def test_of_several_cameras_every_topic_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text("/**: {ros__parameters: {labels: [floor], cameras: [front, rear]}}")
+    assert printed(capsys, str(file)).split()[2] == "/lseg/{front,rear}/points/floor"
+    assert printed(capsys, "floor", "--cameras", "front").split()[2] == "/lseg/front/points/floor"
+    sources = yaml.safe_load(printed(capsys, str(file), "--elevation-mapping"))["/elevation_mapping_node"]
+    topics = {name: each["topic_name"] for name, each in sources["ros__parameters"]["subscribers"].items()}
+    assert topics == {"front_floor": "/lseg/front/points/floor", "rear_floor": "/lseg/rear/points/floor"}
+
+
 @pytest.mark.parametrize(
     ("file", "flag"),
     [
