@@ -44,7 +44,9 @@ def _with_help(settings: type[T], defaults: T | None = None) -> type[T]:
             nested = _with_help(kind, field.default_factory() if defaults is None else default)  # type: ignore[operator,misc]
             fields.append((field.name, nested, dataclasses.field(default_factory=nested)))
         elif field.name in described:
-            fields.append((field.name, _annotated(kind, described[field.name]), dataclasses.field(default=default)))
+            # with its range, which the settings' own check looks up
+            flag = dataclasses.field(default=default, metadata=field.metadata)
+            fields.append((field.name, _annotated(kind, described[field.name]), flag))
     made = dataclasses.make_dataclass(settings.__name__, fields, bases=(settings,), frozen=True)
     made.__doc__ = settings.__doc__
     return made

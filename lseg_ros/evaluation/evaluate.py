@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +39,8 @@ def evaluate(config: EvaluationConfig) -> Evaluation:
     share and all return the same scores. An error in a sample, such as a mask of another size, names the sample; what
     was counted until then is kept for the next start.
     """
+    for name in ("json", "picture"):
+        _check_destination(name, getattr(config, name))
     with processes() as process:
         if config.zero_shot:
             episodes = open_episodes(config.data)
@@ -63,16 +66,39 @@ def _evaluated(task: Task[S], config: EvaluationConfig, process: Process) -> Eva
         _LOG.info("going on after %d of %d samples that are counted already", partial.already, len(task.samples))
     try:
         _count_all(task, partial, process)
+        result = _scored(task, partial, config)
+        if config.picture:
+            _draw(task, Path(config.picture), process)
+        if config.json and process.first:
+            _write(result, config)
     except BaseException:  # whatever the reason, Ctrl-C included: what is counted is kept
         partial.save()
         raise
-    result = task.evaluation()
-    if config.picture:
-        _draw(task, Path(config.picture), process)
-    if config.json and process.first:
-        _write(result, config)
     partial.remove()
     return result
+
+
+def _scored(task: Task[Any], partial: PartialCounts, config: EvaluationConfig) -> Evaluation:
+    try:
+        return task.evaluation()
+    except ValueError as error:
+        partial.forget()  # nothing was labelled: the next start shall look at the masks again
+        raise ValueError(f"{config.data.root or config.data.dataset}: {error}") from error
+
+
+def _check_destination(name: str, destination: str) -> None:
+    """Make its folder; the errors of a place that cannot be written to come now, not after hours of counting."""
+    if not destination:
+        return
+    path = Path(destination).expanduser()
+    if path.is_dir():
+        raise ValueError(f"{name}: expected a file to write, got the folder {path}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{name}: expected a place where {path} can be written, got {error}") from error
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{name}: expected a place where {path} can be written, got a folder that is read-only")
 
 
 def _count_all(task: Task[S], partial: PartialCounts, process: Process) -> None:
@@ -125,7 +151,8 @@ def _digest(config: EvaluationConfig, samples: Samples[Any]) -> str:
 def _flat(config: EvaluationConfig) -> dict[str, Any]:
     """Settings by the names that their flags have."""
     facts = dataclasses.asdict(config)
-    return {**facts, **facts.pop("data")}
+    data: dict[str, Any] = facts.pop("data")
+    return {**facts, **data}
 
 
 def _write(result: Evaluation, config: EvaluationConfig) -> None:
@@ -133,7 +160,6 @@ def _write(result: Evaluation, config: EvaluationConfig) -> None:
     if result.color_baseline is not None:
         content["color_baseline_miou"] = result.color_baseline.miou
     path = Path(config.json).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     _LOG.info("scores written to %s", path)
 
@@ -142,6 +168,5 @@ def _draw(task: Task[Any], path: Path, process: Process) -> None:
     picture = task.picture()  # of all processes' counts, so all have to ask for it
     if process.first:
         path = path.expanduser()
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
         _LOG.info("confusions drawn into %s", path)

@@ -77,6 +77,11 @@ class PartialCounts:
         writing.replace(file)
         self._saved_at = time.monotonic()
 
+    def forget(self) -> None:
+        """What was counted is of no use to another start."""
+        self._done[:] = False
+        self.remove()
+
     def remove(self) -> None:
         """Nothing is left to be done: the files go."""
         if self._process.first:

@@ -73,6 +73,16 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", [["--fold", "4"], ["--save-every-s", "-1"], ["--frames", "0"]])
+def test_a_value_out_of_its_range_is_refused_before_anything_starts(
+    flag: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", *flag])
+    assert end.value.code == 2
+    assert f"{flag[0][2:].replace('-', '_')}: expected a value" in capsys.readouterr().err
+
+
 def test_demo_scores_frames_and_draws_the_last(
     tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

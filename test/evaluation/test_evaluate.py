@@ -24,6 +24,7 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
     assert 0 <= scores["pixel_accuracy"] <= 1
     assert scores["samples"] == 2
     assert scores["settings"]["seed"] == 3
+    assert "data" not in scores["settings"]  # all are beside each other, by the names of their flags
     assert f"{scores['miou']:.3f}" in capsys.readouterr().out
     assert min(cv2.imread(str(picture)).shape[:2]) > 14 * len(CLASSES)
 

@@ -128,6 +128,30 @@ def test_what_is_wrong_with_the_files_is_named(
     assert f"root: expected a folder, got {folder / 'nowhere'}" in capsys.readouterr().err
 
 
+def test_masks_without_a_labelled_pixel_are_named_and_looked_at_again(
+    folder: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "scores.json"
+    good = {mask: mask.read_bytes() for mask in (folder / "masks").iterdir()}
+    for mask in good:
+        cv2.imwrite(str(mask), np.full((64, 96), 255, np.uint8))
+    assert _evaluate(checkpoint, "folder", folder, "--json", str(file)) == 2
+    assert f"{folder}: scores: expected at least one labelled pixel, got none" in capsys.readouterr().err
+    for mask, content in good.items():
+        mask.write_bytes(content)
+    assert _evaluate(checkpoint, "folder", folder, "--json", str(file)) == 0
+
+
+@pytest.mark.parametrize("flag", ["--json", "--picture"])
+def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_counted(
+    folder: Path, checkpoint: str, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _evaluate(checkpoint, "folder", folder, flag, str(folder)) == 2
+    assert f"{flag[2:]}: expected a file to write, got the folder {folder}" in capsys.readouterr().err
+    assert _evaluate(checkpoint, "folder", folder, flag, str(folder / "labels.txt" / "x")) == 2
+    assert f"{flag[2:]}: expected a place where {folder / 'labels.txt' / 'x'} can be" in capsys.readouterr().err
+
+
 def test_after_an_error_it_goes_on_where_it_was(
     folder: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
