@@ -77,7 +77,7 @@ class Publishers:
 
     def publish(self, products: Products, header: Header, camera_info: CameraInfo | None) -> None:
         """Send what was made of a frame. camera_info: of the image, or None where it is not known."""
-        if camera_info is not None:
+        if camera_info is not None and self._camera_info.get_subscription_count():
             camera_info.header = header
             self._camera_info.publish(camera_info)
         segmentation = products.segmentation

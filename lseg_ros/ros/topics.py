@@ -73,7 +73,9 @@ VOCABULARY = Topic(
 LABEL_INFO = Topic(
     "~/label_info", "vision_msgs/LabelInfo", "Ids and names, where vision_msgs is installed; like ~/vocabulary", True
 )
-CAMERA_INFO = Topic("~/camera_info", "sensor_msgs/CameraInfo", "The camera_info that belongs to the mask")
+CAMERA_INFO = Topic(
+    "~/camera_info", "sensor_msgs/CameraInfo", "The camera_info that belongs to the mask; only while subscribed"
+)
 OVERLAY = Topic("~/overlay", "sensor_msgs/Image", "rgb8, colours over the image and a legend; only while subscribed")
 POINTS = Topic(
     "~/points",
