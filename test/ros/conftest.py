@@ -19,13 +19,13 @@ from test.ros.consumer import Consumer, until
 from test.ros.processes import Process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def consumer() -> Iterator[Consumer]:
     with Consumer() as consumer:
         yield consumer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def robot(consumer: Consumer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consumer]:
     """A consumer where the synthetic camera and the node `/lseg` run; labels change from test to test."""
     logs = tmp_path_factory.mktemp("robot")
@@ -40,7 +40,7 @@ def robot(consumer: Consumer, tmp_path_factory: pytest.TempPathFactory) -> Itera
         assert "Traceback" not in node.output
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bench(consumer: Consumer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A node `/bench/lseg` that does not start by itself, and a camera in the test's hands."""
     log = tmp_path_factory.mktemp("bench") / "node.log"

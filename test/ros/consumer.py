@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,13 @@ class Consumer:
         finally:
             self.node.destroy_client(client)
 
+    def ask(self, service_type: type, name: str, request: Any) -> Any:
+        """``call`` for what changes nothing, and so may be asked twice: on a busy machine DDS may not know the way back
+        to a new client yet when the answer is ready, and drops it."""
+        with suppress(AssertionError):
+            return self.call(service_type, name, request, 10.0)
+        return self.call(service_type, name, request)
+
     def set_parameter(self, name: str, value: Any, node: str = LSEG) -> SetParametersResult:
         """Set one parameter as ``ros2 param set`` does; value: a Parameter.Type's Python value."""
         kind = Parameter.Type.STRING_ARRAY if isinstance(value, list) else None
@@ -117,7 +125,7 @@ class Consumer:
         return self.call(SetParametersAtomically, f"{node}/set_parameters_atomically", request).result
 
     def get_parameter(self, name: str, node: str = LSEG) -> Any:
-        value = self.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name])).values[0]
+        value = self.ask(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name])).values[0]
         return Parameter.from_parameter_msg(ParameterMessage(name=name, value=value)).value
 
     def set_labels(
@@ -132,7 +140,7 @@ class Consumer:
         return self.call(SetLabels, f"{node}/set_labels", request)
 
     def get_labels(self, node: str = LSEG) -> Any:
-        return self.call(GetLabels, f"{node}/get_labels", GetLabels.Request()).vocabulary
+        return self.ask(GetLabels, f"{node}/get_labels", GetLabels.Request()).vocabulary
 
     def transition(self, label: str, node: str = LSEG) -> bool:
         request = ChangeState.Request()
@@ -140,7 +148,7 @@ class Consumer:
         return self.call(ChangeState, f"{node}/change_state", request, 60.0).success
 
     def state(self, node: str = LSEG) -> str:
-        return self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label
+        return self.ask(GetState, f"{node}/get_state", GetState.Request()).current_state.label
 
     def live_vocabulary(self, node: str = LSEG) -> Any:
         """The lseg_ros/Vocabulary that someone who comes now is told."""

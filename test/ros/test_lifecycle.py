@@ -42,13 +42,11 @@ def test_topics_of_labels_that_go_with_cleanup_leave_an_empty_cloud(unconfigured
     consumer.set_labels(["floor", "wall"], node=NODE)
     unconfigured.activate()
     floor = consumer.listen(PointCloud2, f"{NODE}/points/floor")
-    until(lambda: consumer.node.count_subscribers(f"{NODE}/points/floor"), 5)
     header = unconfigured.header()
     messages = {"image": image(header), "depth": depth(header), "info": camera_info(header)}
-    unconfigured.mask_of(**messages)
-    until(lambda: floor.messages, 5, "no cloud of the floor")
-    count = len(floor.messages)
+    until(lambda: unconfigured.mask_of(**messages) and floor.messages, 10, "no cloud of the floor")
     assert consumer.transition("deactivate", NODE)
+    count = len(floor.messages)
     assert consumer.transition("cleanup", NODE)
     until(lambda: len(floor.messages) > count, 5, "no goodbye")
     assert floor.messages[-1].width == 0

@@ -46,10 +46,12 @@ def test_254_labels_give_masks_and_clouds(crowded: Bench, consumer: Consumer):
     heard = {topic: consumer.listen(PointCloud2, f"{NODE}/{topic}") for topic in ("points", "points/l1", "points/l254")}
     until(lambda: all(consumer.node.count_publishers(f"{NODE}/{topic}") for topic in heard), 10)
     assert not consumer.node.count_publishers(f"{NODE}/points/l2")
-    mask = crowded.mask_of(image=image(header), depth=depth(header), info=camera_info(header))
+    frame = {"image": image(header), "depth": depth(header), "info": camera_info(header)}
+    mask = crowded.mask_of(**frame)
     pixels = pixels_of(mask)
     assert 1 <= pixels.min() < pixels.max() <= 254
-    until(lambda: all(listener.messages for listener in heard.values()), 10, "a cloud is missing")
+    # sent again until the node knows of every listener
+    until(lambda: crowded.mask_of(**frame) and all(each.messages for each in heard.values()), 20, "a cloud is missing")
     clouds = {topic: listener.messages[-1] for topic, listener in heard.items()}
     assert all(cloud.header == mask.header for cloud in clouds.values())
     assert np.array_equal(points_of(clouds["points"])["label"], pixels)
