@@ -67,6 +67,7 @@ class Consumer:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._subscriptions: list[Any] = []
+        self._clients: dict[str, Any] = {}  # kept: a client that is new may miss its first answer
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
@@ -102,27 +103,26 @@ class Consumer:
         return count
 
     def call(self, service_type: type, name: str, request: Any, timeout_s: float = 30.0) -> Any:
-        client = self.node.create_client(service_type, name)
-        try:
-            assert client.wait_for_service(timeout_s), f"nobody serves {name}"
-            future = client.call_async(request)
-            until(future.done, timeout_s, f"no answer from {name}")
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(service_type, name)
+        assert self._clients[name].wait_for_service(timeout_s), f"nobody serves {name}"
+        future = self._clients[name].call_async(request)
+        until(future.done, timeout_s, f"no answer from {name}")
+        return future.result()
 
     def ask(self, service_type: type, name: str, request: Any) -> Any:
-        """``call`` for what changes nothing, and so may be asked twice: on a busy machine DDS may not know the way back
-        to a new client yet when the answer is ready, and drops it."""
-        with suppress(AssertionError):
-            return self.call(service_type, name, request, 10.0)
+        """``call`` for what may be asked twice: DDS may not know the way back to a new client yet when the answer is
+        ready, and drops it ("failed to send response")."""
+        for _ in range(2):
+            with suppress(AssertionError):
+                return self.call(service_type, name, request, 8.0)
         return self.call(service_type, name, request)
 
     def set_parameter(self, name: str, value: Any, node: str = LSEG) -> SetParametersResult:
         """Set one parameter as ``ros2 param set`` does; value: a Parameter.Type's Python value."""
         kind = Parameter.Type.STRING_ARRAY if isinstance(value, list) else None
         request = SetParametersAtomically.Request(parameters=[Parameter(name, kind, value).to_parameter_msg()])
-        return self.call(SetParametersAtomically, f"{node}/set_parameters_atomically", request).result
+        return self.ask(SetParametersAtomically, f"{node}/set_parameters_atomically", request).result
 
     def get_parameter(self, name: str, node: str = LSEG) -> Any:
         value = self.ask(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name])).values[0]
@@ -137,7 +137,8 @@ class Consumer:
         node: str = LSEG,
     ) -> Any:
         request = SetLabels.Request(labels=list(labels), ids=list(ids), colors=list(colors), mode=mode)
-        return self.call(SetLabels, f"{node}/set_labels", request)
+        way = self.ask if mode == REPLACE else self.call
+        return way(SetLabels, f"{node}/set_labels", request)
 
     def get_labels(self, node: str = LSEG) -> Any:
         return self.ask(GetLabels, f"{node}/get_labels", GetLabels.Request()).vocabulary

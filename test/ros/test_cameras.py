@@ -168,7 +168,7 @@ def test_a_change_of_words_reaches_every_camera_before_its_next_mask(rig: Rig, c
 
 def test_a_query_looks_at_the_frame_of_the_camera_asked_or_at_the_newest(rig: Rig, consumer: Consumer):
     def ask(camera: str) -> QueryLabel.Response:
-        return consumer.call(QueryLabel, f"{NODE}/query", QueryLabel.Request(text="wall", camera=camera))
+        return consumer.ask(QueryLabel, f"{NODE}/query", QueryLabel.Request(text="wall", camera=camera))
 
     headers = {name: bench.header(f"{name}_optical_frame") for name, bench in rig.items()}  # the rear one's is newer
     for name in ("rear", "front"):

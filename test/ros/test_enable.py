@@ -21,7 +21,7 @@ def active(bench: Bench) -> Bench:
 
 
 def enable(bench: Bench, data: bool) -> str:
-    answer = bench.consumer.call(SetBool, f"{NODE}/enable", SetBool.Request(data=data))
+    answer = bench.consumer.ask(SetBool, f"{NODE}/enable", SetBool.Request(data=data))
     assert answer.success
     return answer.message
 
@@ -61,7 +61,7 @@ def test_frames_while_paused_are_gone_and_the_first_after_it_is_masked(paused: B
 
 
 def test_the_last_frame_can_still_be_asked_with_its_depth(paused: Bench):
-    answer = paused.consumer.call(QueryLabel, f"{NODE}/query", QueryLabel.Request(text="wall"))
+    answer = paused.consumer.ask(QueryLabel, f"{NODE}/query", QueryLabel.Request(text="wall"))
     assert answer.success and answer.has_point and answer.point.z == pytest.approx(2.5)
 
 

@@ -15,7 +15,7 @@ from test.ros.consumer import LATCHED, LSEG, Consumer, pixels_of, stamp_of, unti
 
 
 def ask(consumer: Consumer, text: str, node: str = LSEG, **more: Any) -> Any:
-    return consumer.call(QueryLabel, f"{node}/query", QueryLabel.Request(text=text, **more))
+    return consumer.ask(QueryLabel, f"{node}/query", QueryLabel.Request(text=text, **more))
 
 
 def similarity_of(answer: Any) -> np.ndarray:
