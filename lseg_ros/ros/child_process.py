@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["ChildProcess"]
+__all__ = ["ChildProcess", "wait_for"]
 
 
 class ChildProcess:
@@ -51,6 +52,17 @@ class ChildProcess:
         if status is not None:
             lines = self._log.read_text(errors="replace").strip().splitlines()
             raise RuntimeError(f"{self.module} ended with status {status}: {lines[-1] if lines else 'it said nothing'}")
+
+
+def wait_for(done: Callable[[], bool], children: Iterable[ChildProcess], timeout_s: float, what: str) -> None:
+    """Raises RuntimeError where a child has ended meanwhile, ValueError where it takes too long."""
+    end_s = time.monotonic() + timeout_s
+    while not done():
+        for child in children:
+            child.check()
+        if time.monotonic() > end_s:
+            raise ValueError(f"expected {what} within {timeout_s:.0f} s, got none")
+        time.sleep(0.02)
 
 
 def _text(value: Any) -> str:

@@ -7,21 +7,17 @@ import importlib
 import os
 import random
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 
-from lseg_ros.ros.child_process import ChildProcess
+from lseg_ros.ros.child_process import ChildProcess, wait_for
 from lseg_ros.ros.scoreboard import Scoreboard
 from lseg_ros.ros.spectator import Spectator
-from lseg_ros.ros.transport import make_room
+from lseg_ros.ros.spun_node import spun_node
 from lseg_ros.streams.synthetic import CLASSES
 
 __all__ = ["main"]
@@ -63,16 +59,16 @@ def _scored(arguments: argparse.Namespace) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     domain = random.SystemRandom().randrange(1, 102)  # apart from every robot and demo that runs beside this one
     environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
-    with _processes(arguments, environment) as children, _spectator(domain) as spectator:
+    with _processes(arguments, environment) as children, spun_node(_spectator, domain) as spectator:
         importlib.import_module("lseg_ros.ros.snapshot")  # with PyTorch, which takes seconds: while the node loads it
-        _wait(lambda: spectator.last_mask is not None, children, _START_S, "a first mask")
+        wait_for(lambda: spectator.last_mask is not None, children, _START_S, "a first mask")
         _say(f"the node is up and the first mask is here; looking for {', '.join(BEFORE)}")
         before = _watch(spectator, children, arguments.seconds)
         started_s = time.monotonic()
         spectator.change_labels(AFTER)
         _say(f'ros2 param set {NODE} labels "{list(AFTER)}": taken after {time.monotonic() - started_s:.2f} s')
         names = AFTER  # the vocabulary comes with the first mask made with it
-        _wait(
+        wait_for(
             lambda: spectator.vocabulary is not None and spectator.vocabulary.names == names, children, 30, "new labels"
         )
         after = _watch(spectator, children, arguments.seconds)
@@ -107,28 +103,8 @@ def _processes(arguments: argparse.Namespace, environment: Mapping[str, str]) ->
         yield camera, node
 
 
-@contextmanager
-def _spectator(domain: int) -> Iterator[Spectator]:
-    make_room()
-    rclpy.init(domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
-    spectator = Spectator(NODE, {name: number for number, name in enumerate(CLASSES, start=1)})
-    executor = SingleThreadedExecutor()
-    executor.add_node(spectator)
-    over = threading.Event()
-
-    def spin() -> None:
-        while not over.is_set():
-            executor.spin_once(timeout_sec=0.1)
-
-    thread = threading.Thread(target=spin, daemon=True)
-    thread.start()
-    try:
-        yield spectator
-    finally:
-        over.set()
-        thread.join()
-        spectator.destroy_node()
-        rclpy.shutdown()
+def _spectator() -> Spectator:
+    return Spectator(NODE, {name: number for number, name in enumerate(CLASSES, start=1)})
 
 
 def _watch(spectator: Spectator, children: tuple[ChildProcess, ...], seconds: float) -> Scoreboard:
@@ -143,16 +119,6 @@ def _watch(spectator: Spectator, children: tuple[ChildProcess, ...], seconds: fl
         _say(f"{board.rate_hz:4.1f} masks a second, mean IoU {board.mean_iou():.2f}, in view: {view}")
     spectator.rest()
     return board
-
-
-def _wait(done: Callable[[], bool], children: tuple[ChildProcess, ...], timeout_s: float, what: str) -> None:
-    end_s = time.monotonic() + timeout_s
-    while not done():
-        for child in children:
-            child.check()
-        if time.monotonic() > end_s:
-            raise ValueError(f"expected {what} within {timeout_s:.0f} s, got none")
-        time.sleep(0.05)
 
 
 def _save_picture(spectator: Spectator, path: Path) -> None:

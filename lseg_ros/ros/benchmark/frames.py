@@ -17,9 +17,10 @@ from lseg_ros.benchmark import ROS_TARGETS, Check, Timing, measure_in_turn
 from lseg_ros.pipeline import Want
 from lseg_ros.ros.benchmark.listener import HEARD
 from lseg_ros.ros.benchmark.obvious import ObviousWay
-from lseg_ros.ros.benchmark.processes import environment, measuring_node, started, wait_for
+from lseg_ros.ros.benchmark.processes import environment, measuring_node, started
 from lseg_ros.ros.benchmark.ready import OurWay, ready_segmentation
 from lseg_ros.ros.benchmark.recording import record
+from lseg_ros.ros.child_process import wait_for
 
 __all__ = ["Frames", "measure_frames"]
 

@@ -13,8 +13,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, PointCloud2
 
 from lseg_ros.benchmark import ROS_TARGETS, Check
-from lseg_ros.ros.benchmark.processes import environment, measuring_node, started, wait_for
-from lseg_ros.ros.child_process import ChildProcess
+from lseg_ros.ros.benchmark.processes import environment, measuring_node, started
+from lseg_ros.ros.child_process import ChildProcess, wait_for
 from lseg_ros.ros.qos import FRAME_QOS
 from lseg_ros.ros.subscriptions import stamp_of
 from lseg_ros.ros.topics import DIAGNOSTICS

@@ -11,7 +11,8 @@ from std_msgs.msg import UInt64
 
 from lseg_ros.benchmark import ROS_TARGETS, Check
 from lseg_ros.ros.benchmark.listener import HEARD
-from lseg_ros.ros.benchmark.processes import cpu_s, environment, measuring_node, started, wait_for
+from lseg_ros.ros.benchmark.processes import cpu_s, environment, measuring_node, started
+from lseg_ros.ros.child_process import wait_for
 from lseg_ros.ros.topics import DIAGNOSTICS, IMAGE
 
 __all__ = ["Skipped", "measure_skipped"]

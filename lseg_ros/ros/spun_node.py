@@ -1,0 +1,44 @@
+"""A node in this process that lives and is spun while something else goes on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from lseg_ros.ros.transport import make_room
+
+__all__ = ["spun_node"]
+
+N = TypeVar("N", bound=Node)
+
+
+@contextmanager
+def spun_node(make: Callable[[], N], domain: int) -> Iterator[N]:
+    """What ``make`` makes in a ROS domain, spun by a thread; Ctrl-C stays Python's. One at a time in a process."""
+    make_room()
+    rclpy.init(domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+    node = make()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    over = threading.Event()
+
+    def spin() -> None:
+        while not over.is_set():
+            executor.spin_once(timeout_sec=0.1)
+
+    thread = threading.Thread(target=spin, daemon=True)
+    thread.start()
+    try:
+        yield node
+    finally:
+        over.set()
+        thread.join()
+        node.destroy_node()
+        rclpy.shutdown()
