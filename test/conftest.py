@@ -86,3 +86,11 @@ def shared_data_folder() -> Path:
 def shared_data() -> Path:
     """The folder of shared recordings; its tests are marked shared_data."""
     return shared_data_folder()
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The file of a whole LSeg with random weights, small enough to run in milliseconds."""
+    from test.tiny_network import write_tiny  # with PyTorch, which not every test needs
+
+    return write_tiny(tmp_path_factory.mktemp("weights"))

@@ -11,17 +11,11 @@ import torch
 from lseg_ros.cli import main
 from lseg_ros.export import export_image_encoder
 from lseg_ros.model import LSeg, load_lseg
-from test.tiny_network import write_tiny
 
 has_onnx = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime")),
     reason="needs pip install 'lseg_ros[export]'",
 )
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,8 @@ from lseg_ros.benchmark.growth import words
 from lseg_ros.benchmark.official import OfficialOrder
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.model import LSeg, load_lseg
-from test.tiny_network import write_tiny
 
 TEXTS = ["floor", "a potted plant in the corner", "person"]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,6 @@ import pytest
 
 from lseg_ros import __version__
 from lseg_ros.cli import main
-from test.tiny_network import write_tiny
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> str:
-    return write_tiny(tmp_path)
 
 
 def test_help_loads_no_network() -> None:

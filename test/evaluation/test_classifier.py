@@ -21,11 +21,6 @@ WORDS = ("wall", "screen", "dog", "screen", "floor|ground")
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_tiny(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture(scope="module")
 def segmenter(checkpoint: str) -> Segmenter:
     return Segmenter(SegmenterConfig(checkpoint=checkpoint, device="cpu"))
 

@@ -14,14 +14,8 @@ from numpy.typing import NDArray
 from lseg_ros.cli import main
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.vocabulary import Vocabulary
-from test.tiny_network import write_tiny
 
 WORDS = ["wall", "dog", "screen", "floor|ground"]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_tiny(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")

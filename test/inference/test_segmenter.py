@@ -16,14 +16,9 @@ from hypothesis import strategies as st
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.vocabulary import Vocabulary
-from test.tiny_network import CONFIG, write_tiny
+from test.tiny_network import CONFIG
 
 WORDS = Vocabulary.of(["floor", "sofa|couch", "person", "tree", "car", "sky"])
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
