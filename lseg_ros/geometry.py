@@ -7,23 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, Intrinsics, LabelCloud, Segmentation, pack_rgb
+from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, Frame, Intrinsics, LabelCloud, Segmentation, xyz_of
 from lseg_ros.vocabulary import Label
 
-__all__ = [
-    "CLOUD_DTYPE",
-    "POINT_DTYPE",
-    "label_clouds",
-    "organise",
-    "pack_rgb",
-    "project",
-    "sample_depth",
-    "thin",
-    "unproject",
-]
+__all__ = ["label_clouds", "organise", "pack_rgb", "project", "sample_depth", "thin", "unproject"]
+
+# A point of the organised cloud is one of a label's cloud and eight bytes more.
+_BEGIN_OF_POINT = np.dtype({"names": ["begin"], "formats": [CLOUD_DTYPE], "itemsize": POINT_DTYPE.itemsize})
 
 
 def sample_depth(depth_m: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -42,14 +36,21 @@ def sample_depth(depth_m: NDArray[np.float32], size: tuple[int, int]) -> NDArray
 
 
 def unproject(
-    depth_m: NDArray[np.float32], camera: Intrinsics, nearest_m: float = 0.0, farthest_m: float = np.inf
+    depth_m: NDArray[np.float32],
+    camera: Intrinsics,
+    nearest_m: float = 0.0,
+    farthest_m: float = np.inf,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Depth (H, W) -> points (H, W, 3) float32, NaN in all three where depth is unknown or out of range."""
+    """Depth (H, W) -> points (H, W, 3) float32, NaN in all three where depth is unknown or out of range.
+
+    out: where to write them, else they get memory of their own.
+    """
     height, width = depth_m.shape
     z = depth_m
     if nearest_m > 0 or farthest_m < np.inf:
         z = np.where((z >= nearest_m) & (z <= farthest_m), z, np.float32(np.nan))
-    points = np.empty((height, width, 3), np.float32)
+    points = np.empty((height, width, 3), np.float32) if out is None else out
     right = ((np.arange(width) - camera.cx) / camera.fx).astype(np.float32)
     down = ((np.arange(height) - camera.cy) / camera.fy).astype(np.float32)
     np.multiply(z, right, out=points[..., 0])
@@ -64,44 +65,49 @@ def project(xyz: NDArray[np.floating], camera: Intrinsics) -> NDArray[np.float64
     return np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy], axis=-1)
 
 
-def organise(xyz: NDArray[np.float32], image: NDArray[np.uint8], segmentation: Segmentation) -> NDArray[np.void]:
-    """The organised cloud: (H, W) of POINT_DTYPE, one point per mask pixel, confidence from 0 to 1.
+def pack_rgb(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(H, W, 3) uint8 RGB -> (H, W) float32 with the bits 0x00RRGGBB (an alpha byte could make it a NaN)."""
+    packed = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGRA)).view("<u4")[..., 0]
+    packed &= 0x00FFFFFF
+    return packed.view("<f4")
 
-    Pixels without a point (NaN in x, y and z) keep colour, label and confidence, so that the cloud says what the
-    mask says.
+
+def organise(
+    frame: Frame, segmentation: Segmentation, nearest_m: float = 0.0, farthest_m: float = np.inf
+) -> NDArray[np.void]:
+    """The organised cloud of a frame that has depth and intrinsics: (H, W) of POINT_DTYPE, one point per mask pixel.
+
+    Confidence is from 0 to 1. Pixels without a point (NaN in x, y and z: see ``unproject``) keep colour, label and
+    confidence, so that the cloud says what the mask says. Raises ValueError without depth or intrinsics.
     """
-    points = np.empty(xyz.shape[:2], POINT_DTYPE)
-    for axis, name in enumerate("xyz"):
-        points[name] = xyz[..., axis]
-    points["rgb"] = pack_rgb(image)
+    if frame.depth_m is None or frame.intrinsics is None:
+        raise ValueError("points: expected a frame with depth and intrinsics")
+    points = np.empty(frame.size, POINT_DTYPE)  # the message's own memory layout, written to once
+    unproject(frame.depth_m, frame.intrinsics, nearest_m, farthest_m, out=xyz_of(points))
+    points["rgb"] = pack_rgb(frame.image)
     points["label"] = segmentation.label_map
-    points["confidence"] = segmentation.confidence * np.float32(1 / 255)
+    np.multiply(segmentation.confidence, np.float32(1 / 255), out=points["confidence"])
     return points
 
 
 def label_clouds(
-    xyz: NDArray[np.float32],
-    image: NDArray[np.uint8],
-    segmentation: Segmentation,
-    labels: Sequence[Label],
-    voxel_m: float = 0.0,
+    points: NDArray[np.void], label_map: NDArray[np.uint8], labels: Sequence[Label], voxel_m: float = 0.0
 ) -> tuple[LabelCloud, ...]:
-    """One cloud for each of ``labels``, in their order, empty where a label is not in view.
+    """An organised cloud (H, W) -> one cloud for each of ``labels``, in their order, empty where one is not in view.
 
-    Points keep the row order of the image. voxel_m thins each cloud (see ``thin``); 0 keeps every point.
+    Points keep the row order of the image. label_map: of the same size. voxel_m thins each cloud (see ``thin``); 0
+    keeps every point.
     """
-    labelled = np.where(np.isfinite(xyz[..., 2]), segmentation.label_map, 0).reshape(-1)
+    labelled = (label_map * np.isfinite(points["z"])).reshape(-1)  # 0 where there is no point
     order = np.argsort(labelled, kind="stable")  # a radix sort for uint8: quicker than a mask per label
-    ends = np.cumsum(np.bincount(labelled, minlength=256))
-    flat_xyz, flat_rgb = xyz.reshape(-1, 3), image.reshape(-1, 3)
+    ends = np.searchsorted(labelled[order], np.arange(256, dtype=np.uint8), side="right")
+    flat = points.view(_BEGIN_OF_POINT)["begin"].reshape(-1)
     clouds = []
     for label in labels:
-        chosen = order[ends[label.id - 1] : ends[label.id]]
-        points = flat_xyz.take(chosen, axis=0)
+        chosen = flat[order[ends[label.id - 1] : ends[label.id]]]
         if voxel_m > 0:
-            kept = thin(points, voxel_m)
-            chosen, points = chosen[kept], points[kept]
-        clouds.append(LabelCloud(label, points, flat_rgb.take(chosen, axis=0)))
+            chosen = chosen[thin(xyz_of(chosen), voxel_m)]
+        clouds.append(LabelCloud(label, chosen))
     return tuple(clouds)
 
 

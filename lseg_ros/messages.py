@@ -1,7 +1,8 @@
 """sensor_msgs memory layout <-> numpy.
 
 Messages are duck-typed: rclpy's and rosbags' both work. To fill one, make it first and pass it in. No function keeps a
-message; arrays that come from one may be views of its data.
+message; arrays that come from one may be views of its data. What goes out in every frame is never made a message: see
+``serialization``.
 """
 
 from __future__ import annotations
@@ -19,19 +20,16 @@ import cv2
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lseg_ros.structures import CLOUD_DTYPE, Intrinsics, LabelCloud, pack_rgb
+from lseg_ros.structures import Intrinsics
 
 __all__ = [
     "compressed_to_rgb",
     "depth_to_metres",
-    "fill_cloud",
     "fill_image",
     "fill_png",
-    "fill_points",
     "image_to_rgb",
     "intrinsics_of",
     "is_distorted",
-    "point_fields",
     "stamp_ns",
 ]
 
@@ -63,7 +61,6 @@ _COMPRESSED_FORMAT = re.compile(r"(\w+); *\w+ compressed *(\w*)")
 _FILLED: dict[str, tuple[str, tuple[int, ...]]] = {
     "mono8": ("u1", ()), "rgb8": ("u1", (3,)), "16UC1": ("u2", ()), "32FC1": ("f4", ()),
 }  # fmt: skip
-_POINT_FIELD_TYPES = {"u4": 6, "f4": 7}  # sensor_msgs/PointField UINT32 and FLOAT32
 
 
 def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
@@ -192,49 +189,6 @@ def fill_png(msg: Any, pixels: NDArray[np.uint8]) -> None:
     _, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])  # quick; ids compress well all the same
     msg.format = "mono8; png compressed"  # as image_transport's readers want it
     _fill_data(msg, png)
-
-
-def point_fields(point_field: Callable[..., Any], dtype: np.dtype[Any] = CLOUD_DTYPE) -> list[Any]:
-    """The sensor_msgs/PointField list of a structured dtype; ``point_field`` is the message type to make them of."""
-    fields = []
-    for name in dtype.names or ():
-        kind, offset = dtype.fields[name][:2]  # type: ignore[index]
-        fields.append(point_field(name=name, offset=offset, datatype=_POINT_FIELD_TYPES[kind.str[1:]], count=1))
-    return fields
-
-
-def fill_points(msg: Any, fields: list[Any], points: NDArray[np.void]) -> None:
-    """Write an organised cloud into a sensor_msgs/PointCloud2; leaves the header.
-
-    points: (H, W) structured array of little-endian fields, NaN in x, y and z where invalid (so not dense). fields:
-    ``point_fields`` of its dtype.
-    """
-    msg.height, msg.width = points.shape
-    msg.is_dense = False
-    _fill_cloud(msg, fields, points)
-
-
-def fill_cloud(msg: Any, fields: list[Any], cloud: LabelCloud) -> None:
-    """Write a label's cloud into a sensor_msgs/PointCloud2 of height 1; leaves the header.
-
-    An empty one declares its fields too: readers look for x, y and z before they look at the size. fields:
-    ``point_fields`` of CLOUD_DTYPE.
-    """
-    points = np.empty(len(cloud.xyz), CLOUD_DTYPE)
-    for axis, name in enumerate("xyz"):
-        points[name] = cloud.xyz[:, axis]
-    points["rgb"] = pack_rgb(cloud.rgb)
-    msg.height, msg.width = 1, len(points)
-    msg.is_dense = True
-    _fill_cloud(msg, fields, points)
-
-
-def _fill_cloud(msg: Any, fields: list[Any], points: NDArray[np.void]) -> None:
-    msg.fields = fields
-    msg.is_bigendian = False
-    msg.point_step = points.dtype.itemsize
-    msg.row_step = msg.point_step * msg.width
-    _fill_data(msg, points)
 
 
 def _fill_data(msg: Any, values: NDArray[Any]) -> None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.geometry import label_clouds, organise, sample_depth, unproject
+from lseg_ros.geometry import label_clouds, organise, sample_depth
 from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter, SegmenterConfig, similarity
 from lseg_ros.query import Finding, find
 from lseg_ros.settings import check, setting
-from lseg_ros.structures import Frame, LabelCloud, Segmentation
+from lseg_ros.structures import Frame, LabelCloud, Segmentation, xyz_of
 from lseg_ros.summary import LabelSummary, Summary, summarise
 from lseg_ros.visualization import demo_picture, overlay
 from lseg_ros.vocabulary import Label, Vocabulary, synonyms_of
@@ -153,23 +153,22 @@ class Pipeline:
         stage_ms = {"network": embedded.network_ms}
         with _timed(stage_ms, "labels"):
             segmentation = self.segmenter.label(embedded.embeddings, encoded, unlabeled_threshold)
-        picture = points = clouds = summary = xyz = None
+        picture = points = clouds = summary = None
         if want & Want.OVERLAY:
             with _timed(stage_ms, "overlay"):
                 picture = overlay(frame.image, segmentation, config.overlay_alpha)
         if want & Want.ANY_POINTS and frame.depth_m is not None and frame.intrinsics is not None:
             with _timed(stage_ms, "points"):
-                xyz = unproject(frame.depth_m, frame.intrinsics, config.depth_min_m, config.depth_max_m or np.inf)
-                if want & Want.POINTS:
-                    points = organise(xyz, frame.image, segmentation)
+                points = organise(frame, segmentation, config.depth_min_m, config.depth_max_m or np.inf)
             if want & Want.LABEL_CLOUDS:
                 with _timed(stage_ms, "clouds"):
                     labels = config.labels_with_cloud(encoded.vocabulary)
-                    clouds = label_clouds(xyz, frame.image, segmentation, labels, config.voxel_size_m)
+                    clouds = label_clouds(points, segmentation.label_map, labels, config.voxel_size_m)
         if want & Want.SUMMARY:
             with _timed(stage_ms, "summary"):
-                summary = summarise(segmentation, xyz)
-        return Products(frame, segmentation, picture, points, clouds, summary, stage_ms)
+                summary = summarise(segmentation, None if points is None else xyz_of(points))
+        asked = points if want & Want.POINTS else None
+        return Products(frame, segmentation, picture, asked, clouds, summary, stage_ms)
 
     def query(self, embedded: EmbeddedFrame, text: str, prompt_templates: Sequence[str] = ("{}",)) -> Finding:
         """Where in a frame that the network has seen a text fits best; the network does not run again.

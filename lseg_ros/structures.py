@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lseg_ros.vocabulary import Label, Vocabulary
 
-__all__ = ["CLOUD_DTYPE", "POINT_DTYPE", "Frame", "Intrinsics", "LabelCloud", "Segmentation", "pack_rgb"]
+__all__ = ["CLOUD_DTYPE", "POINT_DTYPE", "Frame", "Intrinsics", "LabelCloud", "Segmentation", "xyz_of"]
 
 # One point of a label's cloud, and of the organised cloud, as they lie in a PointCloud2: little endian, no padding.
 # rgb is the bit pattern 0x00RRGGBB, which PCL and RViz want declared as a float.
@@ -90,20 +90,29 @@ class Segmentation:
 
 @dataclass(frozen=True, eq=False)
 class LabelCloud:
-    """The points of one label: xyz (N, 3) float32 metres in the optical frame, finite; rgb (N, 3) uint8."""
+    """The points of one label: (N,) of CLOUD_DTYPE in the optical frame, finite."""
 
     label: Label
-    xyz: NDArray[np.float32]
-    rgb: NDArray[np.uint8]
+    points: NDArray[np.void]
 
     def __post_init__(self) -> None:
-        count = len(self.xyz)
-        if self.xyz.shape != (count, 3) or self.rgb.shape != (count, 3):
-            raise ValueError(f"LabelCloud: expected (N, 3) points and colours, got {self.xyz.shape}, {self.rgb.shape}")
+        if self.points.ndim != 1 or self.points.dtype != CLOUD_DTYPE:
+            raise ValueError(
+                f"points: expected (N,) of {CLOUD_DTYPE.names}, got {self.points.shape} of {self.points.dtype}"
+            )
+
+    @property
+    def xyz(self) -> NDArray[np.float32]:
+        """(N, 3) metres, a view."""
+        return xyz_of(self.points)
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """(N, 3), a view."""
+        octets = self.points.view(np.uint8).reshape(-1, CLOUD_DTYPE.itemsize)
+        return octets[:, 14:11:-1]  # of 0x00RRGGBB, blue comes first
 
 
-def pack_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(..., 3) uint8 colours -> (...) float32 with the bits 0x00RRGGBB (an alpha byte could make it a NaN)."""
-    red, green, blue = (rgb[..., channel].astype("<u4") for channel in range(3))
-    packed: NDArray[np.float32] = (red << 16 | green << 8 | blue).view("<f4")
-    return packed
+def xyz_of(points: NDArray[np.void]) -> NDArray[np.float32]:
+    """(..., 3) metres of an array (...) of CLOUD_DTYPE or POINT_DTYPE, a view."""
+    return points.view("<f4").reshape(*points.shape, points.itemsize // 4)[..., :3]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lseg_ros.geometry import POINT_DTYPE, label_clouds, organise, pack_rgb, project, sample_depth, thin, unproject
-from lseg_ros.structures import Intrinsics, Segmentation
+from lseg_ros.geometry import label_clouds, organise, pack_rgb, project, sample_depth, thin, unproject
+from lseg_ros.structures import POINT_DTYPE, Frame, Intrinsics, Segmentation
 from lseg_ros.vocabulary import Vocabulary
 
 CAMERA = Intrinsics(fx=50.0, fy=60.0, cx=7.3, cy=4.1, width=16, height=10)
@@ -19,15 +19,15 @@ DEPTH = arrays.arrays(
 )
 
 
-def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray, Segmentation]:
-    """Points, image and segmentation (ids 0, 1 and 2) with holes in the depth."""
+def scene(seed: int = 0) -> tuple[Frame, Segmentation]:
+    """A frame with holes in its depth, and its segmentation (ids 0, 1 and 2)."""
     random = np.random.default_rng(seed)
     depth_m = random.uniform(0.5, 5, (10, 16)).astype(np.float32)
     depth_m[random.random((10, 16)) < 0.3] = np.nan
     image = random.integers(0, 256, (10, 16, 3), dtype=np.uint8)
     label_map = random.integers(0, 3, (10, 16), dtype=np.uint8)
     confidence = np.where(label_map > 0, random.integers(1, 256, (10, 16)), 0).astype(np.uint8)
-    return unproject(depth_m, CAMERA), image, Segmentation(label_map, confidence, VOCABULARY)
+    return Frame(image, depth_m, CAMERA), Segmentation(label_map, confidence, VOCABULARY)
 
 
 class TestUnproject:
@@ -84,40 +84,67 @@ class TestSampleDepth:
 
 class TestOrganise:
     def test_the_cloud_says_what_mask_and_image_say(self) -> None:
-        xyz, image, segmentation = scene()
-        points = organise(xyz, image, segmentation)
+        frame, segmentation = scene()
+        points = organise(frame, segmentation)
         assert points.dtype == POINT_DTYPE
         assert points.dtype.itemsize == 24
         assert points.shape == segmentation.label_map.shape
+        xyz = unproject(frame.depth_m, CAMERA)
         assert np.array_equal(np.stack([points[axis] for axis in "xyz"], axis=2), xyz, equal_nan=True)
         assert np.array_equal(points["label"], segmentation.label_map)
-        assert np.allclose(points["confidence"] * 255, segmentation.confidence)
-        assert np.array_equal(points["rgb"], pack_rgb(image))
+        assert np.array_equal(points["confidence"], segmentation.confidence * np.float32(1 / 255))
+        red, green, blue = np.moveaxis(frame.image.astype(np.uint32), 2, 0)
+        assert np.array_equal(points["rgb"].copy().view("<u4"), red << 16 | green << 8 | blue)
+
+    def test_limits_of_depth_are_kept(self) -> None:
+        frame, segmentation = scene()
+        points = organise(frame, segmentation, nearest_m=1, farthest_m=2)
+        inside = (frame.depth_m >= 1) & (frame.depth_m <= 2)
+        assert all(np.array_equal(np.isfinite(points[axis]), inside) for axis in "xyz")
+
+    def test_without_depth_or_intrinsics_there_is_none(self) -> None:
+        frame, segmentation = scene()
+        for part in (Frame(frame.image, frame.depth_m), Frame(frame.image, intrinsics=CAMERA)):
+            with pytest.raises(ValueError, match="expected a frame with depth and intrinsics"):
+                organise(part, segmentation)
 
     def test_colours_are_never_nan(self) -> None:
-        assert not np.isnan(pack_rgb(np.full((1, 3), 255, np.uint8))).any()
-        assert pack_rgb(np.array([[1, 2, 3]], np.uint8)).view("<u4")[0] == 0x00010203
+        assert not np.isnan(pack_rgb(np.full((1, 1, 3), 255, np.uint8))).any()
+        assert pack_rgb(np.array([[[1, 2, 3]]], np.uint8)).view("<u4")[0, 0] == 0x00010203
 
 
 class TestLabelClouds:
     def test_each_label_gets_exactly_its_finite_points_in_row_order(self) -> None:
-        xyz, image, segmentation = scene()
-        clouds = label_clouds(xyz, image, segmentation, VOCABULARY.labels)
+        frame, segmentation = scene()
+        label_map = segmentation.label_map
+        clouds = label_clouds(organise(frame, segmentation), label_map, VOCABULARY.labels)
         assert [cloud.label for cloud in clouds] == list(VOCABULARY.labels)
+        xyz = unproject(frame.depth_m, CAMERA)
         for cloud in clouds:
-            chosen = np.isfinite(xyz[..., 2]) & (segmentation.label_map == cloud.label.id)
+            chosen = np.isfinite(xyz[..., 2]) & (label_map == cloud.label.id)
             assert np.array_equal(cloud.xyz, xyz[chosen])
-            assert np.array_equal(cloud.rgb, image[chosen])
+            assert np.array_equal(cloud.rgb, frame.image[chosen])
+
+    def test_an_id_of_any_size_may_come_before_a_smaller_one(self) -> None:
+        frame, segmentation = scene()
+        label_map = np.where(segmentation.label_map == 1, np.uint8(254), np.uint8(3))
+        vocabulary = Vocabulary.of(["floor", "chair"], ids=[254, 3])
+        points = organise(frame, Segmentation(label_map, segmentation.confidence, vocabulary))
+        known = np.isfinite(frame.depth_m)
+        for cloud in label_clouds(points, label_map, vocabulary.labels):
+            assert len(cloud.points) == ((label_map == cloud.label.id) & known).sum() > 0
 
     def test_a_label_that_is_not_in_view_gets_an_empty_cloud(self) -> None:
-        clouds = label_clouds(*scene(), [VOCABULARY["person"]])
+        frame, segmentation = scene()
+        clouds = label_clouds(organise(frame, segmentation), segmentation.label_map, [VOCABULARY["person"]])
         assert len(clouds) == 1
-        assert clouds[0].xyz.shape == (0, 3)
+        assert clouds[0].xyz.shape == clouds[0].rgb.shape == (0, 3)
 
     def test_voxels_thin_each_label_on_its_own(self) -> None:
-        xyz, image, segmentation = scene()
-        whole = label_clouds(xyz, image, segmentation, VOCABULARY.labels)
-        thinned = label_clouds(xyz, image, segmentation, VOCABULARY.labels, voxel_m=1.0)
+        frame, segmentation = scene()
+        points, label_map = organise(frame, segmentation), segmentation.label_map
+        whole = label_clouds(points, label_map, VOCABULARY.labels)
+        thinned = label_clouds(points, label_map, VOCABULARY.labels, voxel_m=1.0)
         for before, after in zip(whole, thinned):
             assert np.array_equal(after.xyz, before.xyz[thin(before.xyz, 1.0)])
 

@@ -15,13 +15,9 @@ from hypothesis.extra import numpy as arrays
 from rosbags.typesys import Stores, get_typestore
 
 from lseg_ros import messages
-from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, LabelCloud
-from lseg_ros.vocabulary import Label
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 Image = STORE.types["sensor_msgs/msg/Image"]
-PointCloud2 = STORE.types["sensor_msgs/msg/PointCloud2"]
-PointField = STORE.types["sensor_msgs/msg/PointField"]
 
 IMAGES = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))
 
@@ -39,10 +35,6 @@ def image_message(
 def header(sec: int = 0, nanosec: int = 0) -> Any:
     time = STORE.types["builtin_interfaces/msg/Time"](sec=sec, nanosec=nanosec)
     return STORE.types["std_msgs/msg/Header"](stamp=time, frame_id="camera")
-
-
-def empty_cloud() -> Any:
-    return PointCloud2(header(), 0, 0, [], False, 0, 0, np.zeros(0, np.uint8), False)
 
 
 class TestColour:
@@ -327,50 +319,12 @@ class TestFilling:
         messages.fill_image(message, np.arange(6, dtype=np.uint8).reshape(2, 3), "mono8")
         assert message.data == array.array("B", range(6))
 
-    def test_an_organised_cloud_is_laid_out_as_consumers_read_it(self) -> None:
-        points = np.zeros((2, 3), POINT_DTYPE)
-        points["x"], points["label"] = np.arange(6, dtype=np.float32).reshape(2, 3), 7
-        message = empty_cloud()
-        messages.fill_points(message, messages.point_fields(PointField, POINT_DTYPE), points)
-        assert (message.height, message.width, message.point_step, message.row_step) == (2, 3, 24, 72)
-        assert not message.is_dense
-        assert not message.is_bigendian
-        layout = [(field.name, field.offset, field.datatype, field.count) for field in message.fields]
-        float32, uint32 = 7, 6
-        assert layout == [
-            ("x", 0, float32, 1), ("y", 4, float32, 1), ("z", 8, float32, 1), ("rgb", 12, float32, 1),
-            ("label", 16, uint32, 1), ("confidence", 20, float32, 1),
-        ]  # fmt: skip
-        assert message.data.tobytes() == points.tobytes()
-        STORE.serialize_cdr(message, "sensor_msgs/msg/PointCloud2")
-
-    @pytest.mark.parametrize("count", [0, 1, 5])
-    def test_a_label_cloud_is_one_dense_row_also_when_it_is_empty(self, count: int) -> None:
-        random = np.random.default_rng(count)
-        xyz = random.random((count, 3), dtype=np.float32)
-        rgb = random.integers(0, 256, (count, 3), dtype=np.uint8)
-        message = empty_cloud()
-        cloud = LabelCloud(Label(1, ("chair",), (1, 2, 3), "chair"), xyz, rgb)
-        messages.fill_cloud(message, messages.point_fields(PointField), cloud)
-        assert (message.height, message.width, message.is_dense, message.point_step) == (1, count, True, 16)
-        assert [field.name for field in message.fields] == ["x", "y", "z", "rgb"]
-        read = message.data.view(CLOUD_DTYPE)
-        assert np.array_equal(np.stack([read["x"], read["y"], read["z"]], axis=1), xyz)
-        bits = np.ascontiguousarray(read["rgb"]).view("<u4")
-        assert not (bits >> 24).any()
-        assert np.array_equal(np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1), rgb)
-
 
 @pytest.mark.ros
 def test_rclpys_messages_work_like_rosbags() -> None:
     from sensor_msgs.msg import Image as RosImage
-    from sensor_msgs.msg import PointCloud2 as RosCloud
-    from sensor_msgs.msg import PointField as RosField
 
     rgb = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     message = RosImage()
     messages.fill_image(message, rgb, "rgb8")
     assert np.array_equal(messages.image_to_rgb(message), rgb)
-    cloud = RosCloud()
-    messages.fill_points(cloud, messages.point_fields(RosField, POINT_DTYPE), np.zeros((4, 5), POINT_DTYPE))
-    assert len(cloud.data) == 4 * 5 * 24

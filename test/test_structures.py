@@ -53,11 +53,20 @@ def test_a_segmentation_has_one_size_and_bytes() -> None:
             Segmentation(label_map, confidence, VOCABULARY)
 
 
-def test_a_label_cloud_has_a_colour_for_each_point() -> None:
-    label = VOCABULARY["floor"]
-    LabelCloud(label, np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))
-    with pytest.raises(ValueError, match="LabelCloud: expected"):
-        LabelCloud(label, np.zeros((2, 3), np.float32), np.zeros((1, 3), np.uint8))
+def test_a_label_cloud_shows_its_points_and_colours() -> None:
+    points = np.array([(1, 2, 3, 0), (4, 5, 6, 0)], CLOUD_DTYPE)
+    points["rgb"] = np.array([0x00102030, 0x00FFFEFD], "<u4").view("<f4")
+    cloud = LabelCloud(VOCABULARY["floor"], points)
+    assert cloud.xyz.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert cloud.rgb.tolist() == [[0x10, 0x20, 0x30], [0xFF, 0xFE, 0xFD]]
+    empty = LabelCloud(VOCABULARY["floor"], points[:0])
+    assert empty.xyz.shape == empty.rgb.shape == (0, 3)
+
+
+@pytest.mark.parametrize("points", [np.zeros((2, 3), CLOUD_DTYPE), np.zeros(2, POINT_DTYPE), np.zeros((2, 3))])
+def test_a_label_cloud_is_a_row_of_points(points: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"points: expected \(N,\) of \('x', 'y', 'z', 'rgb'\), got"):
+        LabelCloud(VOCABULARY["floor"], points)
 
 
 def test_points_lie_without_gaps() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lseg_ros.geometry import label_clouds, unproject
-from lseg_ros.structures import Frame, Intrinsics, LabelCloud, Segmentation
+from lseg_ros.geometry import label_clouds, organise
+from lseg_ros.structures import CLOUD_DTYPE, Frame, Intrinsics, LabelCloud, Segmentation
 from lseg_ros.visualization import colourise, colourise_depth, demo_picture, draw_clouds, overlay, palette
 from lseg_ros.vocabulary import Vocabulary
 
@@ -80,11 +80,18 @@ class TestDepth:
         assert (colourise_depth(depth_m)[40:] < 40).all()
 
 
+def white_cloud(label: str, xyz: np.ndarray) -> LabelCloud:
+    """Points (N, 3)."""
+    points = np.empty(len(xyz), CLOUD_DTYPE)
+    points["x"], points["y"], points["z"] = xyz.T
+    points["rgb"] = np.uint32(0x00FFFFFF).view(np.float32)
+    return LabelCloud(WORDS[label], points)
+
+
 class TestClouds:
     def test_clouds_fill_the_picture_in_their_labels_colours(self) -> None:
         random = np.random.default_rng(0)
-        xyz = random.uniform((-1, -1, 2), (1, 1, 4), (20_000, 3)).astype(np.float32)
-        cloud = LabelCloud(WORDS["chair"], xyz, np.full((20_000, 3), 255, np.uint8))
+        cloud = white_cloud("chair", random.uniform((-1, -1, 2), (1, 1, 4), (20_000, 3)))
         picture = draw_clouds([cloud], (240, 320))
         painted = (picture == WORDS["chair"].color).all(axis=2)
         assert painted.mean() > 0.2
@@ -93,23 +100,19 @@ class TestClouds:
 
     def test_near_points_cover_far_ones(self) -> None:
         grid = np.stack(np.meshgrid(np.linspace(-1, 1, 200), np.linspace(-1, 1, 200), [0.0]), axis=-1).reshape(-1, 3)
-        light = np.full((len(grid), 3), 255, np.uint8)
-        near, far = (
-            LabelCloud(WORDS[name], (grid + np.array([0, 0, z])).astype(np.float32), light)
-            for name, z in (("chair", 2), ("floor", 2.05))
-        )
+        near, far = (white_cloud(name, grid + np.array([0, 0, z])) for name, z in (("chair", 2), ("floor", 2.05)))
         for clouds in ([near, far], [far, near]):
             picture = draw_clouds(clouds, (240, 320))
             painted = {name: (picture == WORDS[name].color).all(axis=2).sum() for name in ("chair", "floor")}
             assert painted["chair"] > 5 * painted["floor"]
 
     def test_without_points_there_is_only_background(self) -> None:
-        empty = LabelCloud(WORDS["chair"], np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))
+        empty = white_cloud("chair", np.zeros((0, 3)))
         assert draw_clouds([empty], (60, 80)).shape == (60, 80, 3)
         assert len(np.unique(draw_clouds([], (60, 80)).reshape(-1, 3), axis=0)) == 1
 
     def test_a_single_point_is_drawn(self) -> None:
-        point = LabelCloud(WORDS["chair"], np.ones((1, 3), np.float32), np.full((1, 3), 255, np.uint8))
+        point = white_cloud("chair", np.ones((1, 3)))
         assert (draw_clouds([point], (60, 80)) == WORDS["chair"].color).all(axis=2).any()
 
 
@@ -119,8 +122,10 @@ def test_the_demos_picture_has_four_panels(with_depth: bool) -> None:
     image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     segmentation = striped()
     depth_m = np.full((60, 80), 2, np.float32)
-    clouds = label_clouds(unproject(depth_m, camera), image, segmentation, WORDS.labels) if with_depth else ()
     frame = Frame(image, depth_m if with_depth else None, camera)
+    clouds = ()
+    if with_depth:
+        clouds = label_clouds(organise(frame, segmentation), segmentation.label_map, WORDS.labels)
     picture = demo_picture(frame, segmentation, clouds)
     assert picture.dtype == np.uint8
     assert picture.shape[1] > 2 * 640

@@ -14,6 +14,7 @@ from std_msgs.msg import Header
 from lseg_ros.messages import fill_image
 from lseg_ros.ros.qos import FRAME_QOS
 from lseg_ros.ros.topics import DEPTH, IMAGE, INFO
+from lseg_ros.serialization import image_bytes
 from lseg_ros.structures import Intrinsics
 
 __all__ = ["DEPTH_ENCODINGS", "CameraTopics", "camera_info_of", "header_of", "publish_image"]
@@ -55,9 +56,7 @@ def header_of(stamp_ns: int, frame_id: str) -> Header:
 
 def publish_image(publisher: Publisher, header: Header, pixels: NDArray[np.uint8], encoding: str) -> None:
     """Publish (H, W) mono8 or (H, W, 3) rgb8."""
-    message = Image(header=header)
-    fill_image(message, pixels, encoding)
-    publisher.publish(message)
+    publisher.publish(image_bytes(header, pixels, encoding))
 
 
 def camera_info_of(intrinsics: Intrinsics, model: str = "plumb_bob", distortion: tuple[float, ...] = ()) -> CameraInfo:

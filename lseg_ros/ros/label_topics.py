@@ -9,16 +9,17 @@ import numpy as np
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import PointCloud2, PointField
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
-from lseg_ros.messages import fill_cloud, point_fields
 from lseg_ros.ros.qos import FRAME_QOS
-from lseg_ros.structures import LabelCloud
+from lseg_ros.serialization import cloud_bytes
+from lseg_ros.structures import CLOUD_DTYPE, LabelCloud
 from lseg_ros.vocabulary import Label
 
 __all__ = ["LabelTopics"]
 
+_NOTHING = np.empty(0, CLOUD_DTYPE)
 _FAREWELL_S = 1.0  # what was published last still has to reach a subscriber that asks for it again
 
 
@@ -31,7 +32,6 @@ class LabelTopics:
     def __init__(self, node: Node, prefix: str) -> None:
         self._node = node
         self._prefix = prefix
-        self._fields = point_fields(PointField)
         self._publishers: dict[str, Publisher] = {}
         self._leaving: list[tuple[float, Publisher]] = []
         self._header = Header()  # of the last frame
@@ -44,7 +44,7 @@ class LabelTopics:
         slugs = [label.slug for label in labels]
         before = self._publishers
         for publisher in [before[slug] for slug in before if slug not in slugs]:
-            publisher.publish(self._message(_nothing(), self._header))
+            self._say_goodbye(publisher)
             self._leaving.append((time.monotonic(), publisher))
         self._publishers = {slug: before[slug] if slug in before else self._create(slug) for slug in slugs}
 
@@ -58,7 +58,7 @@ class LabelTopics:
         for cloud in clouds:
             publisher = self._publishers.get(cloud.label.slug)
             if publisher is not None and publisher.get_subscription_count():
-                publisher.publish(self._message(cloud, header))
+                publisher.publish(cloud_bytes(header, cloud.points, is_dense=True))
 
     def sweep(self) -> None:
         """Take away topics that said goodbye a while ago."""
@@ -72,7 +72,7 @@ class LabelTopics:
         going, self._publishers = list(self._publishers.values()), {}
         heard = [each for each in going if each.get_subscription_count()] if self._node.context.ok() else []
         for publisher in heard:
-            publisher.publish(self._message(_nothing(), self._header))
+            self._say_goodbye(publisher)
         deadline_s = time.monotonic() + _FAREWELL_S
         for publisher in heard:
             publisher.wait_for_all_acked(Duration(seconds=max(deadline_s - time.monotonic(), 0.0)))
@@ -83,12 +83,5 @@ class LabelTopics:
     def _create(self, slug: str) -> Publisher:
         return self._node.create_publisher(PointCloud2, self._prefix + slug, FRAME_QOS)
 
-    def _message(self, cloud: LabelCloud, header: Header) -> PointCloud2:
-        message = PointCloud2(header=header)
-        fill_cloud(message, self._fields, cloud)
-        return message
-
-
-def _nothing() -> LabelCloud:
-    label = Label(1, ("nothing",), (0, 0, 0), "nothing")
-    return LabelCloud(label, np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8))
+    def _say_goodbye(self, publisher: Publisher) -> None:
+        publisher.publish(cloud_bytes(self._header, _NOTHING, is_dense=True))

@@ -7,10 +7,10 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
-from lseg_ros.messages import fill_png, fill_points, point_fields
+from lseg_ros.messages import fill_png
 from lseg_ros.msg import SegmentationSummary
 from lseg_ros.pipeline import Products, Want
 from lseg_ros.ros.camera_topics import publish_image
@@ -18,7 +18,7 @@ from lseg_ros.ros.label_topics import LabelTopics
 from lseg_ros.ros.qos import FRAME_QOS
 from lseg_ros.ros.summary_message import summary_message
 from lseg_ros.ros.topics import CAMERA_INFO, CONFIDENCE, MASK, MASK_COMPRESSED, OVERLAY, POINTS, SUMMARY, Topic
-from lseg_ros.structures import POINT_DTYPE
+from lseg_ros.serialization import cloud_bytes
 from lseg_ros.vocabulary import Label
 
 try:
@@ -47,7 +47,6 @@ class Publishers:
         self._overlay = self._create(OVERLAY, Image)
         self._points = self._create(POINTS, PointCloud2)
         self._summary = self._create(SUMMARY, SegmentationSummary)
-        self._point_fields = point_fields(PointField, POINT_DTYPE)
         self._clouds = LabelTopics(node, f"{POINTS.of(camera).name}/")
 
     def wanted(self) -> Want:
@@ -90,9 +89,7 @@ class Publishers:
         if products.overlay is not None:
             publish_image(self._overlay, header, products.overlay, "rgb8")
         if products.points is not None:
-            message = PointCloud2(header=header)
-            fill_points(message, self._point_fields, products.points)
-            self._points.publish(message)
+            self._points.publish(cloud_bytes(header, products.points, is_dense=False))
         if products.clouds is not None:
             self._clouds.publish(products.clouds, header)
         if products.summary is not None:

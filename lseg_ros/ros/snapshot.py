@@ -53,13 +53,10 @@ class Snapshot:
         frame = assemble(messages[IMAGE.name], messages[DEPTH.name], messages[INFO.name]).frame
         mask, confidence = (_pixels(messages[topic.name]) for topic in (MASK, CONFIDENCE))
         segmentation = Segmentation(mask, confidence, self._vocabulary)
-        clouds = []
-        for topic, label in self._clouds.items():
-            points = np.frombuffer(messages[topic].data, CLOUD_DTYPE)
-            xyz = np.stack([points[axis] for axis in "xyz"], axis=-1)
-            packed = points["rgb"].view("<u4")
-            rgb = np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=-1).astype(np.uint8)
-            clouds.append(LabelCloud(label, xyz, rgb))
+        clouds = [
+            LabelCloud(label, np.frombuffer(messages[topic].data, CLOUD_DTYPE))
+            for topic, label in self._clouds.items()
+        ]
         return demo_picture(frame, segmentation, clouds)
 
     def _store(self, topic: str) -> Callable[[Any], None]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from lseg_ros.geometry import label_clouds, organise, unproject
-from lseg_ros.messages import fill_cloud, fill_points, point_fields, stamp_ns
+from lseg_ros.geometry import label_clouds, organise
+from lseg_ros.messages import stamp_ns
 from lseg_ros.ros.assembly import assemble
 from lseg_ros.ros.benchmark.latency import measure_latency
 from lseg_ros.ros.benchmark.obvious import ObviousWay
@@ -21,6 +21,7 @@ from lseg_ros.ros.benchmark.ready import LABELS, ready_segmentation
 from lseg_ros.ros.benchmark.recording import record, stamped
 from lseg_ros.ros.benchmark.skipped import measure_skipped
 from lseg_ros.ros.subscriptions import stamp_of
+from lseg_ros.serialization import cloud_bytes
 from lseg_ros.structures import POINT_DTYPE
 from test.ros.consumer import Consumer
 
@@ -36,6 +37,12 @@ def test_a_stamped_message_is_the_same_but_for_its_stamp() -> None:
     assert (after.data, after.encoding, after.header.frame_id) == (before.data, "rgb8", before.header.frame_id)
 
 
+def layout(cloud: PointCloud2) -> tuple[object, ...]:
+    """Everything but the points."""
+    each = cloud
+    return each.header, each.height, each.width, each.fields, each.point_step, each.row_step, each.is_dense
+
+
 def test_the_obvious_way_makes_the_same_messages_as_ours(consumer: Consumer) -> None:
     recorded = record(*SIZE)
     segmentation = ready_segmentation(recorded)
@@ -43,19 +50,15 @@ def test_the_obvious_way_makes_the_same_messages_as_ours(consumer: Consumer) -> 
     info = deserialize_message(recorded.info, CameraInfo)
     image, depth = (deserialize_message(each, Image) for each in (recorded.image, recorded.depth))
     frame = assemble(image, depth, info).frame
-    assert frame.depth_m is not None and frame.intrinsics is not None
-    xyz = unproject(frame.depth_m, frame.intrinsics)
-    ours = PointCloud2()
-    fill_points(ours, point_fields(PointField, POINT_DTYPE), organise(xyz, frame.image, segmentation))
+    organised = organise(frame, segmentation)
+    ours = deserialize_message(cloud_bytes(image.header, organised, is_dense=False), PointCloud2)
+    assert layout(points) == layout(ours)
     for name in POINT_DTYPE.names or ():
         theirs, mine = (np.frombuffer(each.data, POINT_DTYPE)[name] for each in (points, ours))
         np.testing.assert_allclose(theirs, mine, rtol=1e-5, atol=1e-6)
-    labels = segmentation.vocabulary.labels
-    for cloud in label_clouds(xyz, frame.image, segmentation, labels):
-        message = PointCloud2()
-        fill_cloud(message, point_fields(PointField), cloud)
-        theirs = clouds[cloud.label.id]
-        assert (theirs.width, theirs.height, theirs.point_step) == (message.width, message.height, message.point_step)
+    for cloud in label_clouds(organised, segmentation.label_map, segmentation.vocabulary.labels):
+        message = deserialize_message(cloud_bytes(image.header, cloud.points, is_dense=True), PointCloud2)
+        assert layout(clouds[cloud.label.id]) == layout(message)
     assert len(clouds) == LABELS and any(each.width for each in clouds.values())
     assert bytes(mask.data) == segmentation.label_map.tobytes()
     assert bytes(confidence.data) == segmentation.confidence.tobytes()

@@ -10,12 +10,13 @@ from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
-from lseg_ros.messages import point_fields
 from lseg_ros.ros.benchmark.recording import Recorded
 from lseg_ros.ros.qos import FRAME_QOS
 from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, Segmentation
 
 __all__ = ["ObviousWay"]
+
+_UINT32, _FLOAT32 = PointField.UINT32, PointField.FLOAT32
 
 
 class ObviousWay:
@@ -87,7 +88,10 @@ def _cloud(
 ) -> PointCloud2:
     data = np.array(points, dtype).tobytes()
     message = PointCloud2(header=header, height=height, width=width, is_dense=dense)
-    message.fields = point_fields(PointField, dtype)
+    message.fields = [
+        PointField(name=name, offset=4 * index, datatype=_UINT32 if name == "label" else _FLOAT32, count=1)
+        for index, name in enumerate(dtype.names or ())
+    ]
     message.point_step = dtype.itemsize
     message.row_step = dtype.itemsize * width
     message.data = data
