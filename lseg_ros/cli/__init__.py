@@ -15,6 +15,7 @@ __all__ = ["main"]
 # settings dataclass whose docstring is the command's help, and run(settings), which returns the exit status.
 _COMMANDS = {
     "segment": "label every pixel of image files or of an RGB-D recording, by words",
+    "words": "ask one picture with several vocabularies, and write a page that shows the answers",
     "demo": "segment a synthetic world with known labels and draw what happens",
     "train": "train a network",
     "labels": "show the ids, colours and topics of a label list, or write it for Hydra and elevation mapping",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from lseg_ros.evaluation import EvaluationConfig, evaluate
+from lseg_ros.evaluation.suites import run_suite
 
 __all__ = ["SETTINGS", "run"]
 
@@ -13,7 +14,7 @@ SETTINGS = EvaluationConfig
 
 def run(settings: EvaluationConfig) -> int:
     """Score and print the table, once where torchrun started several; the JSON file is for machines."""
-    result = evaluate(settings)
+    result = run_suite(settings) if settings.suite else evaluate(settings)
     if os.environ.get("RANK", "0") == "0":
         print(result.table())
     return 0

@@ -49,4 +49,7 @@ def open_episodes(config: DatasetConfig) -> Episodes:
 
 
 def _open_synthetic(config: DatasetConfig) -> SyntheticScenes:
-    return SyntheticScenes(config.frames, config.seed, config.split == "train", config.width, config.height)
+    training = config.split == "train"
+    return SyntheticScenes(
+        config.frames, config.seed, training, config.width, config.height, config.colors, config.left_out
+    )

@@ -14,7 +14,7 @@ from torch import Tensor
 from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.processes import Process
 from lseg_ros.evaluation.protocols import CITYSCAPES, OFFICIAL, OfficialProtocol, official_scores
-from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.inference import PixelEmbeddings, Segmenter, SegmenterConfig
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg, load_lseg
@@ -93,7 +93,11 @@ class Classifier:
         """(H, W, 3) uint8 RGB -> (H, W) int16 on the CPU, index of the best word; ValueError below 32 pixels a side."""
         if self.protocol is not None:
             return question.classes[self._official(image, question, self.protocol)].cpu()
-        embedded = self.segmenter.embed(image)
+        return self.answer(self.segmenter.embed(image), question)
+
+    @torch.inference_mode()
+    def answer(self, embedded: PixelEmbeddings, question: Question) -> Tensor:
+        """What ``classify`` gives, of an image that the network has seen: to ask it more than one question."""
         logits = self.segmenter.model.correlate(embedded.pixels.float(), question.embeddings)  # (1, K, h'/2, w'/2)
         return postprocess(logits, embedded.filled, embedded.size, question.classes)[0].cpu()
 

@@ -11,7 +11,9 @@ import tyro
 from lseg_ros.datasets import ZERO_SHOT, DatasetConfig
 from lseg_ros.settings import check, setting
 
-__all__ = ["EvaluationConfig"]
+__all__ = ["SUITES", "EvaluationConfig"]
+
+SUITES = ("fixed", "synonyms", "attributes", "zero-shot", "general", "head-baseline")
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,11 @@ class EvaluationConfig:
 
     checkpoint: Annotated[str, tyro.conf.arg(aliases=("--preset",))] = setting(
         "demo", "weights to score: a file, or the name of a preset or of a file that `lseg checkpoint fetch` brought"
+    )
+    suite: str = setting(
+        "",
+        "ask the synthetic world what tests understanding (docs/demo-model.md) instead of the words of a data set",
+        choices=("", *SUITES),
     )
     arch_option: int = setting(
         -1, "spatial regularisation: 0 none, 1 bottleneck, 2 depthwise; -1 is what the file says", minimum=-1, maximum=2
@@ -58,6 +65,10 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.suite and (self.data.dataset != "synthetic" or self.protocol != "single"):
+            raise ValueError(
+                f"suite: expected the synthetic set and protocol single, got {self.data.dataset} and {self.protocol}"
+            )
         if self.zero_shot and self.protocol != "single":
             raise ValueError(f"protocol: expected single for {self.data.dataset}, as in the paper, got {self.protocol}")
 

@@ -24,7 +24,7 @@ from lseg_ros.evaluation.partial_counts import PartialCounts
 from lseg_ros.evaluation.processes import Process, processes
 from lseg_ros.evaluation.tasks import EpisodeTask, Evaluation, ImageTask, Samples, Task
 
-__all__ = ["evaluate"]
+__all__ = ["check_destination", "evaluate", "settings_by_flag"]
 
 _LOG = logging.getLogger(__name__)
 _OUTSIDE = ("json", "picture", "resume", "save_every_s", "device", "cpu_threads")  # settings that change no count
@@ -40,7 +40,7 @@ def evaluate(config: EvaluationConfig) -> Evaluation:
     was counted until then is kept for the next start.
     """
     for name in ("json", "picture"):
-        _check_destination(name, getattr(config, name))
+        check_destination(name, getattr(config, name))
     with processes() as process:
         if config.zero_shot:
             episodes = open_episodes(config.data)
@@ -86,7 +86,7 @@ def _scored(task: Task[Any], partial: PartialCounts, config: EvaluationConfig) -
         raise ValueError(f"{config.data.root or config.data.dataset}: {error}") from error
 
 
-def _check_destination(name: str, destination: str) -> None:
+def check_destination(name: str, destination: str) -> None:
     """Make its folder; the errors of a place that cannot be written to come now, not after hours of counting."""
     if not destination:
         return
@@ -140,7 +140,7 @@ def _digest(config: EvaluationConfig, samples: Samples[Any]) -> str:
     file = Path(config.checkpoint).expanduser()
     facts = {
         "version": lseg_ros.__version__,
-        "settings": {name: value for name, value in _flat(config).items() if name not in _OUTSIDE},
+        "settings": {name: value for name, value in settings_by_flag(config).items() if name not in _OUTSIDE},
         "file": (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None,
         "classes": samples.classes,
         "samples": [samples.name(index) for index in range(len(samples))],
@@ -148,7 +148,7 @@ def _digest(config: EvaluationConfig, samples: Samples[Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _flat(config: EvaluationConfig) -> dict[str, Any]:
+def settings_by_flag(config: EvaluationConfig) -> dict[str, Any]:
     """Settings by the names that their flags have."""
     facts = dataclasses.asdict(config)
     data: dict[str, Any] = facts.pop("data")
@@ -156,7 +156,7 @@ def _flat(config: EvaluationConfig) -> dict[str, Any]:
 
 
 def _write(result: Evaluation, config: EvaluationConfig) -> None:
-    content = {**dataclasses.asdict(result.model), "samples": result.samples, "settings": _flat(config)}
+    content = {**dataclasses.asdict(result.model), "samples": result.samples, "settings": settings_by_flag(config)}
     if result.color_baseline is not None:
         content["color_baseline_miou"] = result.color_baseline.miou
     path = Path(config.json).expanduser()

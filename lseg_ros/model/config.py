@@ -81,6 +81,7 @@ class LSegConfig:
 
 _CLIP_VIT_B32_TEXT = TextConfig(width=512, heads=8, layers=12, embed_dim=512)
 _CLIP_RN50X16_TEXT = TextConfig(width=768, heads=12, layers=12, embed_dim=768)
+_DEMO_TEXT = TextConfig(width=128, heads=4, layers=3, context_length=16, embed_dim=128, token_rank=88)
 _VITL16 = LSegConfig(
     width=1024,
     depth=24,
@@ -123,6 +124,20 @@ PRESETS: dict[str, LSegConfig] = {
         stem=(24, 48, 96),
         pretrained_size=320,
         input_size_px=320,
-        text=TextConfig(width=128, heads=4, layers=3, context_length=16, embed_dim=128, token_rank=88),
+        text=_DEMO_TEXT,
+    ),
+    # a quarter of it, in which ways of training are compared
+    "demo_small": LSegConfig(
+        width=128,
+        depth=4,
+        heads=4,
+        taps=(1, 3),
+        reassemble=(32, 64, 96, 128),
+        features=48,
+        stem=(16, 32, 64),
+        stem_depth=1,
+        pretrained_size=320,
+        input_size_px=160,
+        text=_DEMO_TEXT,
     ),
 }

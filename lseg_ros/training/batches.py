@@ -108,9 +108,8 @@ class Batches(Dataset[Batch | Fault]):
         placement = Placement.draw(target.shape[0], target.shape[1], config, rng)
         image, target = place(Sample(image, target), placement, self.fill)
         image = jittered(image, config.color_jitter, rng)
-        complete = only is not None or rng.random() < self.config.questions.complete_share
         present = np.unique(target[target != IGNORE])
-        question = self.words.complete(only) if complete else self.words.drawn(present, self.config.questions, rng)
+        question = self.words.complete(only) if only else self.words.ask(present, self.config.questions, rng)
         return Sample(image, question.place_of[target]), question
 
     def _check(self, target: NDArray[np.int16]) -> None:

@@ -44,8 +44,19 @@ class TrainingConfig:
     augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
     questions: QuestionConfig = dataclasses.field(default_factory=QuestionConfig)
     optimization: OptimizationConfig = dataclasses.field(default_factory=OptimizationConfig)
+    head: str = setting(
+        "words",
+        "words: embeddings, as LSeg has it; classes: a conventional classifier of the set's classes, to compare with",
+        choices=("words", "classes"),
+    )
     full_resolution: bool = setting(
         False, "loss at every pixel, after the upsampling, as the authors; else at the positions of the embeddings"
+    )
+    pull: float = setting(
+        0.0,
+        "weight of the distance between a pixel's embedding and its word's beside the cross-entropy, which is content "
+        "with the order of the words that are asked: for words that training does not ask",
+        minimum=0.0,
     )
     class_balance: float = setting(
         0.0, "weight of a class is its pixel share to the power of minus this", minimum=0.0, maximum=1.0
@@ -78,6 +89,8 @@ class TrainingConfig:
         check(self)
         if self.data.split != "train":
             raise ValueError(f"split: expected train, the other part is for validation, got {self.data.split}")
+        if self.head == "classes" and (self.questions.complete_share < 1 or self.pull or self.validation_images >= 0):
+            raise ValueError("head: expected complete_share 1, pull 0, validation_images -1 with classes, got others")
         for name in ("widths", "early_widths"):
             widths = getattr(self, name)
             if any(width < 32 or width % 4 for width in widths):

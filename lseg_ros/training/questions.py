@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,14 @@ from torch import Tensor
 
 from lseg_ros.datasets import IGNORE
 from lseg_ros.datasets.files import lines_of
+from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.settings import check, setting
 from lseg_ros.vocabulary import synonyms_of
 
 __all__ = ["Question", "QuestionConfig", "Words"]
 
 _PRESENT = 0.85  # share of the words in view that a drawn set asks for; pixels of the others do not count
+_COLORED = 0.5  # share of the classes in view whose colours are asked for, where colours are
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,19 @@ class QuestionConfig:
     """Which words an image is asked with."""
 
     complete_share: float = setting(
-        0.5, "share of images asked with every word, the others with a set drawn for them", minimum=0.0, maximum=1.0
+        0.5,
+        "share of images asked with every word; those that no share is for are asked with a set drawn for them",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    color_share: float = setting(
+        0.0,
+        "share of images asked with words of colours ('red ball'), where the set has them",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    others_share: float = setting(
+        0.0, "share of images asked with one word and 'others', as zero-shot tests ask", minimum=0.0, maximum=1.0
     )
     synonyms: str = setting("", "file of synonyms, a line 'sofa|couch|settee' each, for drawn sets")
     distractors: str = setting("", "file of words that are nowhere in the data set, one per line, for drawn sets")
@@ -36,11 +51,17 @@ class QuestionConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.complete_share + self.color_share + self.others_share > 1.0 + 1e-9:
+            raise ValueError(
+                "complete_share, color_share, others_share: expected shares that are 1 together at most, got "
+                f"{self.complete_share}, {self.color_share} and {self.others_share}"
+            )
 
 
 class Question(NamedTuple):
-    """What one image is asked. rows: (K,) int64, of the words' embeddings. classes: (K,) int64, -1 for a distractor.
+    """What one image is asked. rows: (K,) int64, of the words' embeddings.
 
+    classes: (K,) int64, the class that a word is of, of "red ball" that of "ball"; -1 for a distractor and for others.
     place_of: (classes + 1,) int16, the place in the question of each class, IGNORE where it is not asked; IGNORE
     itself, -1, reads the last one.
     """
@@ -55,17 +76,23 @@ class Words:
     """The words of a data set. Their embeddings have a row for each class, the mean of its texts, then one per text.
 
     classes: label list entries. own: for each class the numbers of its texts in ``texts``. strange: those of the
-    distractors.
+    distractors. others: that of the word for whatever is not asked for. general: for each class the one that it is a
+    special case of, "red ball" of "ball", or itself.
     """
 
     classes: tuple[str, ...]
     texts: tuple[str, ...]
     own: tuple[tuple[int, ...], ...]
     strange: tuple[int, ...]
+    others: int
+    general: tuple[int, ...]
 
     @classmethod
-    def of(cls, classes: Sequence[str], config: QuestionConfig) -> Words:
-        """Raises FileNotFoundError or ValueError that names a file and its line."""
+    def of(cls, classes: Sequence[str], config: QuestionConfig, general: Sequence[int] = ()) -> Words:
+        """general: as of the words, empty where no class is a special case of another.
+
+        Raises FileNotFoundError or ValueError that names a file and its line.
+        """
         synonyms = [synonyms_of(entry, f"class {index}") for index, entry in enumerate(classes)]
         for line in lines_of(Path(config.synonyms).expanduser()) if config.synonyms else ():
             group = synonyms_of(line, config.synonyms)
@@ -73,12 +100,14 @@ class Words:
         known = {text.casefold() for texts in synonyms for text in texts}
         listed = lines_of(Path(config.distractors).expanduser()) if config.distractors else []
         strange = [word for word in dict.fromkeys(listed) if word.casefold() not in known]
-        number_of = {text: number for number, text in enumerate(dict.fromkeys(_all(synonyms, strange)))}
+        number_of = {text: number for number, text in enumerate(dict.fromkeys(_all(synonyms, [*strange, OTHERS])))}
         return cls(
             tuple(classes),
             tuple(number_of),
             tuple(tuple(number_of[text] for text in texts) for texts in synonyms),
             tuple(number_of[word] for word in strange),
+            number_of[OTHERS],
+            tuple(general) or tuple(range(len(classes))),
         )
 
     def embeddings(self, encode: Callable[[Sequence[str]], Tensor]) -> Tensor:
@@ -87,10 +116,40 @@ class Words:
         means = [texts[list(own)].mean(dim=0) if len(own) > 1 else texts[own[0]] for own in self.own]
         return torch.cat([F.normalize(torch.stack(means), dim=-1), texts])
 
+    def ask(self, present: NDArray[np.int16], config: QuestionConfig, rng: np.random.Generator) -> Question:
+        """One of the ways to ask, by their shares. present: the classes in view, special cases as such."""
+        way = rng.random()
+        if way < config.complete_share:
+            return self.complete()
+        if way < config.complete_share + config.color_share:
+            return self.colored(present, rng)
+        if way < config.complete_share + config.color_share + config.others_share:
+            return self.one_and_others(present, rng)
+        return self.drawn(present, config, rng)
+
     def complete(self, only: Sequence[int] | None = None) -> Question:
         """Every class, or ``only`` these, each by the mean of its texts: as an evaluation asks."""
-        asked = list(range(len(self.classes)) if only is None else only)
+        asked = self._plain if only is None else list(only)
         return self._question(asked, asked, {index: place for place, index in enumerate(asked)})
+
+    def colored(self, present: NDArray[np.int16], rng: np.random.Generator) -> Question:
+        """Every class, some of those in view by all of their special cases: "red ball", "blue ball", ... for "ball"."""
+        special = [index for index in present.tolist() if self.general[index] != index]
+        split = {self.general[index] for index in special if rng.random() < _COLORED}
+        asked = [
+            index
+            for index, general in enumerate(self.general)
+            if (index in self._plain and index not in split) or (index != general and general in split)
+        ]
+        classes = [self.general[index] for index in asked]
+        return self._question(asked, classes, {index: place for place, index in enumerate(asked)})
+
+    def one_and_others(self, present: NDArray[np.int16], rng: np.random.Generator) -> Question:
+        """One class, in four of five cases one in view, and ``others`` for all else."""
+        in_view = sorted({self.general[index] for index in present.tolist()})
+        index = int(rng.choice(in_view if in_view and rng.random() < 0.8 else self._plain))
+        place_of = {each: int(each == index) for each in self._plain}
+        return self._question([len(self.classes) + self.others, index], [-1, index], place_of)
 
     def drawn(self, present: NDArray[np.int16], config: QuestionConfig, rng: np.random.Generator) -> Question:
         """Most of the classes in view, some that are not, each by one of its texts, and some distractors.
@@ -98,10 +157,10 @@ class Words:
         No text is asked twice: a class that has no other shares the place of the one that took it.
         """
         count = len(self.classes)
-        chance = np.full(count, rng.random())
-        chance[present] = _PRESENT
+        chance = np.where(np.equal(self.general, range(count)), rng.random(), 0.0)
+        chance[[self.general[index] for index in present.tolist()]] = _PRESENT
         asked = rng.random(count) < chance
-        asked[rng.integers(count)] = True  # never an empty set
+        asked[rng.choice(self._plain)] = True  # never an empty set
         taken: dict[int, int] = {}  # number of a text -> its place
         classes, place_of = [], {}
         for index in np.flatnonzero(asked).tolist():
@@ -116,10 +175,15 @@ class Words:
         rows = [count + text for text in (*taken, *strange)]
         return self._question(rows, [*classes, *[-1] * len(strange)], place_of)
 
+    @functools.cached_property
+    def _plain(self) -> list[int]:
+        """The classes that are no special case of another."""
+        return [index for index, general in enumerate(self.general) if index == general]
+
     def _question(self, rows: Sequence[int], classes: Sequence[int], place_of: dict[int, int]) -> Question:
-        table = np.full(len(self.classes) + 1, IGNORE, np.int16)
-        table[list(place_of)] = list(place_of.values())
-        return Question(torch.tensor(rows), torch.tensor(classes), table)
+        """A special case that has no place of its own takes that of its class."""
+        places = [place_of.get(index, place_of.get(general, IGNORE)) for index, general in enumerate(self.general)]
+        return Question(torch.tensor(rows), torch.tensor(classes), np.array([*places, IGNORE], np.int16))
 
 
 def _merged(texts: tuple[str, ...], group: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from lseg_ros.datasets import SyntheticScenes
 from lseg_ros.training.batches import Batches, classes_of
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.launch import fabric_of
@@ -33,7 +34,8 @@ def train(config: TrainingConfig) -> Path:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     images = opened(config.data)
-    words = Words.of(classes_of(images, config), config.questions)
+    general = images.general if isinstance(images, SyntheticScenes) else ()
+    words = Words.of(classes_of(images, config), config.questions, general)
     if not words.classes:
         raise ValueError(f"{images.name(0)}: expected words to ask for, got an empty label set")
     validation = None if config.validation_images < 0 else Validation(config)

@@ -33,7 +33,7 @@ class Validation:
     def __init__(self, config: TrainingConfig) -> None:
         data = dataclasses.replace(config.data, split="val")
         if data.dataset == "synthetic":
-            data = dataclasses.replace(data, seed=_SCENES_SEED, frames=config.validation_images or 200)
+            data = dataclasses.replace(data, seed=_SCENES_SEED, frames=config.validation_images or 200, colors=False)
         self.images = opened(data)
         most = min(config.validation_images or len(self.images), len(self.images))
         self.numbers = np.linspace(0, len(self.images) - 1, most).round().astype(int).tolist()

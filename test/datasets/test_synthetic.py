@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lseg_ros.datasets import SyntheticScenes
-from lseg_ros.streams.synthetic import CLASSES
+from lseg_ros.datasets.synthetic_questions import COLORED, FOLDS, GENERAL, SYNONYMS, UNSEEN
+from lseg_ros.streams.synthetic import CLASSES, COLORS, SyntheticWorld
 
 
 def test_targets_index_the_words() -> None:
@@ -34,3 +35,52 @@ def test_training_and_evaluation_never_share_a_scene() -> None:
 def test_a_scene_that_is_not_there_is_an_index_error() -> None:
     with pytest.raises(IndexError, match="scene: expected 0 to 1, got 2"):
         SyntheticScenes(2)[2]
+
+
+def test_with_colours_a_word_says_the_colour_of_the_thing() -> None:
+    plain = SyntheticScenes(4, seed=1, width=96, height=72)
+    colored = SyntheticScenes(4, seed=1, width=96, height=72, colors=True)
+    assert colored.classes[: len(CLASSES)] == CLASSES
+    assert len(colored.classes) == len(CLASSES) + len(COLORED) * len(COLORS)
+    general = np.array(colored.general)
+    for index in range(4):
+        target, scene = colored[index].target, colored.world(index).frame(30.0 * (index * 0.618033988749895 % 1.0))
+        assert np.array_equal(general[target], plain[index].target)
+        for word in np.unique(target):
+            color, _, name = colored.classes[word].partition(" ")
+            if word >= len(CLASSES):
+                assert name in COLORED
+                assert {scene.colors[each] for each in np.unique(scene.instances[target == word])} == {color}
+
+
+def test_a_fold_that_is_left_out_has_no_words_and_no_pixels() -> None:
+    every, some = SyntheticScenes(6, 1, width=96, height=72), SyntheticScenes(6, 1, width=96, height=72, left_out=1)
+    assert set(every.classes) - set(some.classes) == set(FOLDS[1])
+    for index in range(6):
+        known = some[index].target != -1
+        assert np.array_equal(known, ~np.isin(np.array(CLASSES)[every[index].target], FOLDS[1]))
+        names = np.array(some.classes)[some[index].target[known]]
+        assert np.array_equal(names, np.array(CLASSES)[every[index].target[known]])
+
+
+def test_no_training_scene_has_a_combination_that_is_tested_unseen() -> None:
+    scenes = SyntheticScenes(40, seed=1, training=True, width=64, height=48, colors=True)
+    unseen = {f"{color} {name}" for name, color in UNSEEN}
+    seen = {scenes.classes[word] for index in range(40) for word in np.unique(scenes[index].target)}
+    assert not seen & unseen
+    things, fewer = (
+        sum(len(SyntheticWorld(seed, without=without).colors) for seed in range(1, 40, 2)) for without in ((), UNSEEN)
+    )
+    assert fewer < things
+
+
+def test_what_the_suites_ask_is_of_this_world() -> None:
+    assert len(SYNONYMS) >= 25
+    assert {name for name, _ in SYNONYMS} <= set(CLASSES)
+    assert not {other for _, other in SYNONYMS} & set(CLASSES)
+    assert {name for name, _ in UNSEEN} <= set(COLORED) <= set(CLASSES)
+    assert {color for _, color in UNSEEN} <= set(COLORS)
+    folded = [name for fold in FOLDS for name in fold]
+    assert len(folded) == len(set(folded)) == 32
+    assert set(folded) <= set(CLASSES)
+    assert all(set(members) <= set(CLASSES) for members in GENERAL.values())

@@ -73,3 +73,35 @@ def test_frozen_norms_keep_their_statistics(tmp_path: Path) -> None:
     loss(batch_of(32, (torch.arange(3), torch.arange(3))))
     assert before
     assert all(torch.equal(loss.state_dict()[name], value) for name, value in before.items())
+
+
+def test_pull_adds_the_distance_between_each_pixel_and_its_word() -> None:
+    plain, pulled, rows = loss_of(), loss_of(pull=2.0), torch.arange(3)
+    batch = batch_of(32, (rows, rows))
+    with torch.no_grad():
+        pixels = plain.model.encode_image((batch.image / 255 - 0.5) / 0.5)  # (2, C, 32, 32)
+        cosine = torch.einsum("bchw,kc->bkhw", pixels, plain.words[rows])
+        known = batch.target != IGNORE
+        right = cosine.gather(1, batch.target.clamp(min=0)[:, None])[:, 0][known]
+        assert (pulled(batch) - plain(batch)).item() == pytest.approx(2 * (1 - right).mean().item(), rel=1e-4)
+
+
+def test_others_pull_nothing_and_weigh_one() -> None:
+    loss, rows = loss_of(pull=1.0, class_balance=0.5), torch.tensor([0, 2])
+    batch = batch_of(32, (rows,))._replace(classes=(torch.tensor([-1, 2]),), names=("a",))
+    only_others = batch._replace(target=torch.zeros_like(batch.target))
+    with torch.no_grad():
+        plain = loss_of(class_balance=0.5)
+        assert loss(only_others).item() == pytest.approx(plain(only_others).item(), rel=1e-6)
+        assert loss(batch).item() > plain(batch).item()
+
+
+def test_a_head_of_classes_is_a_conventional_classifier() -> None:
+    settings = dict(head="classes", validation_images=-1, questions=QuestionConfig(complete_share=1.0))
+    loss, rows = loss_of(**settings), torch.arange(3)
+    batch = batch_of(32, (rows, rows))
+    with torch.no_grad():
+        features = loss.model.decoder(loss.model.backbone((batch.image / 255 - 0.5) / 0.5))
+        scores = F.conv2d(features, loss.model.head.weight, loss.model.head.bias)  # (2, 3, 32, 32)
+        expected = F.cross_entropy(scores, batch.target, ignore_index=IGNORE)
+        assert loss(batch).item() == pytest.approx(expected.item(), rel=1e-5)

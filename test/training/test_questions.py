@@ -31,11 +31,11 @@ def asked(words: Words, question: Question) -> list[str]:
 def test_a_class_has_the_mean_of_its_texts_and_each_text_has_its_own() -> None:
     words = Words.of(CLASSES, QuestionConfig())
     embeddings = words.embeddings(encode)
-    assert words.texts == ("wall", "sofa", "couch", "settee", "screen", "ball")
+    assert words.texts == ("wall", "sofa", "couch", "settee", "screen", "ball", "others")
     assert torch.equal(embeddings[5:], encode(list(words.texts)))
     mean = encode(["sofa", "couch", "settee"]).mean(dim=0)
     torch.testing.assert_close(embeddings[1], mean / mean.norm())
-    assert torch.allclose(embeddings.norm(dim=-1), torch.ones(11))
+    assert torch.allclose(embeddings.norm(dim=-1), torch.ones(12))
 
 
 def test_the_complete_question_is_every_class_as_it_is_listed_even_twice() -> None:
@@ -68,6 +68,52 @@ def test_every_synonym_gets_its_turn_and_most_of_what_is_in_view_is_asked() -> N
     sofas = [asked(words, each)[each.place_of[1]] for each in drawn if each.place_of[1] != IGNORE]
     assert 0.78 < len(sofas) / 400 < 0.92
     assert all(100 < sofas.count(text) * 400 / len(sofas) < 170 for text in ("sofa", "couch", "settee"))
+
+
+COLORED, GENERAL = ("wall", "ball", "cup", "red ball", "blue ball", "red cup"), (0, 1, 2, 1, 1, 2)
+
+
+def test_without_colours_a_red_ball_is_a_ball() -> None:
+    question = Words.of(COLORED, QuestionConfig(), GENERAL).complete()
+    assert question.rows.tolist() == [0, 1, 2]
+    assert question.place_of.tolist() == [0, 1, 2, 1, 1, 2, IGNORE]
+
+
+def test_a_class_is_asked_in_every_colour_or_in_none() -> None:
+    words, random = Words.of(COLORED, QuestionConfig(), GENERAL), np.random.default_rng(0)
+    drawn = [words.colored(np.array([0, 3], np.int16), random) for _ in range(40)]
+    assert {tuple(each.rows.tolist()) for each in drawn} == {(0, 1, 2), (0, 2, 3, 4)}
+    split = next(each for each in drawn if len(each.rows) == 4)
+    assert split.place_of.tolist() == [0, IGNORE, 1, 2, 3, 1, IGNORE]  # a ball of a colour without a name is not asked
+    assert split.classes.tolist() == [0, 2, 1, 1]  # a red ball weighs what a ball weighs
+
+
+def test_one_word_is_asked_beside_others_and_every_other_pixel_is_others() -> None:
+    words, random = Words.of(COLORED, QuestionConfig(), GENERAL), np.random.default_rng(0)
+    for _ in range(20):
+        rows, classes, place_of = words.one_and_others(np.array([3], np.int16), random)
+        asked = int(rows[1])
+        assert words.texts[int(rows[0]) - len(COLORED)] == "others"
+        assert classes.tolist() == [-1, asked]
+        assert place_of.tolist() == [*(int(general == asked) for general in GENERAL), IGNORE]
+
+
+def test_shares_decide_how_an_image_is_asked() -> None:
+    present = np.array([0, 3], np.int16)
+    ways = {"complete_share": {(0, 1, 2)}, "color_share": {(0, 1, 2), (0, 2, 3, 4)}}
+    for share, expected in ways.items():
+        shares = {"complete_share": 0.0, share: 1.0}
+        config, random = QuestionConfig(**shares), np.random.default_rng(0)  # type: ignore[arg-type]
+        words = Words.of(COLORED, config, GENERAL)
+        assert {tuple(words.ask(present, config, random).rows.tolist()) for _ in range(30)} == expected
+    config = QuestionConfig(complete_share=0.0, others_share=1.0)
+    words = Words.of(COLORED, config, GENERAL)
+    assert all(len(words.ask(present, config, np.random.default_rng(n)).rows) == 2 for n in range(5))
+
+
+def test_shares_of_more_than_everything_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected shares that are 1 together at most, got 0.5, 0.4 and 0.2"):
+        QuestionConfig(complete_share=0.5, color_share=0.4, others_share=0.2)
 
 
 def test_synonyms_and_distractors_come_from_files(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -41,11 +42,14 @@ class SyntheticFrame:
 class SyntheticWorld:
     """A room, a yard, a street ... that is the same for the same seed on every machine.
 
-    width and height in pixels: the same seed at another size is the same scene through the same camera. Raises
-    ValueError for a negative seed or an image smaller than 16 x 16.
+    width and height in pixels: the same seed at another size is the same scene through the same camera. without:
+    (class, colour) of things that are taken away before anybody looks; all else stays where it is. Raises ValueError
+    for a negative seed or an image smaller than 16 x 16.
     """
 
-    def __init__(self, seed: int, width: int = 320, height: int = 240):
+    def __init__(
+        self, seed: int, width: int = 320, height: int = 240, without: Collection[tuple[str, str | None]] = ()
+    ) -> None:
         if seed < 0:
             raise ValueError(f"seed: expected a value of at least 0, got {seed}")
         if min(width, height) < 16:
@@ -56,7 +60,7 @@ class SyntheticWorld:
         self.kind = place.kind
         self.path = place.path
         self.intrinsics = lens(width, height, place.focal)
-        self._scene = scene_of(place.things)
+        self._scene = scene_of([thing for thing in place.things if (thing.name, thing.color) not in without])
         self._light = light_of(rng, self._scene, place.bounds, place.ceiling)
 
     @property

@@ -1,0 +1,57 @@
+"""The small networks of ``demo_small`` that ways of training are compared with, and the scenes they are compared on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from lseg_ros.datasets import SyntheticScenes
+from lseg_ros.evaluation.config import EvaluationConfig
+from lseg_ros.model import PRESETS, LSeg, load_lseg
+from lseg_ros.model.official import official_name
+
+__all__ = ["COMPARISONS", "NETWORKS", "comparison_network", "comparison_scenes", "save_comparison"]
+
+NETWORKS = ("words", "classes", "all", "fold_0", "fold_1", "fold_2", "fold_3")
+COMPARISONS = Path(__file__).parent / "weights"
+_SIZE = (160, 120)  # pixels: these networks were trained at this size
+
+
+def comparison_scenes(config: EvaluationConfig) -> SyntheticScenes:
+    """The scenes that ``config`` names, at the size that the networks were trained at."""
+    return SyntheticScenes(config.data.frames, config.data.seed, width=_SIZE[0], height=_SIZE[1])
+
+
+def comparison_network(name: str, folder: Path = COMPARISONS) -> LSeg:
+    """One of ``NETWORKS`` in float32, on the CPU, with the text tower of the package.
+
+    The head of ``classes`` gives scores (classes, H/2, W/2) in the place of embeddings. Raises FileNotFoundError where
+    the file is not there.
+    """
+    path, config = folder / f"{name}.safetensors", PRESETS["demo_small"]
+    if not path.is_file():
+        raise FileNotFoundError(f"suite: expected {path} (python -m lseg_ros.training.comparisons makes it)")
+    weights, model = load_file(path), LSeg(config)
+    scores = weights[official_name("head.weight", config)].shape[0]
+    model.head = nn.Conv2d(config.features, scores, 1)
+    state = model.state_dict()
+    for ours in state:
+        if _is_image(theirs := official_name(ours, config)):
+            state[ours] = weights[theirs].float()
+    model.load_state_dict(state)
+    model.text_encoder = load_lseg("demo").text_encoder
+    return model.eval()
+
+
+def save_comparison(trained: Path, path: Path, facts: Mapping[str, str]) -> None:
+    """Write the image encoder of a file that training left, without the text tower, which all share."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({entry: value for entry, value in load_file(trained).items() if _is_image(entry)}, path, dict(facts))
+    path.chmod(0o644)  # safetensors writes for its owner alone
+
+
+def _is_image(entry: str) -> bool:
+    return not entry.startswith("clip_pretrained.") and not entry.endswith("num_batches_tracked")

@@ -1,0 +1,35 @@
+"""The networks that ways of training are compared with: trained alike, and read back as they were."""
+
+from pathlib import Path
+
+import torch
+
+from lseg_ros.evaluation.suites.networks import NETWORKS, comparison_network
+from lseg_ros.model.checkpoint import load_lseg
+from lseg_ros.training import comparisons
+from lseg_ros.training.comparisons import ComparisonConfig, recipe
+
+
+def test_they_differ_only_in_what_is_compared() -> None:
+    words, classes = (recipe(name, ComparisonConfig()) for name in ("words", "classes"))
+    assert (words.data, words.start, words.order, words.questions) == (
+        classes.data, classes.start, classes.order, classes.questions,
+    )  # fmt: skip
+    assert (words.head, classes.head) == ("words", "classes")
+    everything, *folds = (recipe(name, ComparisonConfig()) for name in NETWORKS if name not in ("words", "classes"))
+    assert everything.data.left_out == -1
+    assert [fold.data.left_out for fold in folds] == [0, 1, 2, 3]
+    assert all(
+        (fold.order, fold.questions, fold.pull) == (everything.order, everything.questions, 1.0) for fold in folds
+    )
+
+
+def test_a_trained_network_is_read_back_with_the_text_tower_of_the_package(tmp_path: Path) -> None:
+    for name in ("classes", "fold_2"):
+        comparisons.main(ComparisonConfig(output=str(tmp_path / "runs"), networks=str(tmp_path), only=name, steps=1))
+    left_out, classes = comparison_network("fold_2", tmp_path), comparison_network("classes", tmp_path)
+    trained = load_lseg(tmp_path / "runs" / "fold_2" / "final.safetensors")
+    assert classes.head.weight.shape[0] == 40
+    for name, value in left_out.state_dict().items():
+        if "num_batches" not in name:
+            assert torch.equal(value, trained.state_dict()[name])
