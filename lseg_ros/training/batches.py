@@ -20,7 +20,7 @@ from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.order import Order
 from lseg_ros.training.questions import Question, Words
 
-__all__ = ["Batch", "Batches", "Fault", "classes_of"]
+__all__ = ["Batch", "Batches", "Fault", "words_of"]
 
 _STRIDE = 32
 
@@ -45,9 +45,13 @@ class Fault(NamedTuple):
     sentence: str
 
 
-def classes_of(images: LabeledImages | Episodes, config: TrainingConfig) -> tuple[str, ...]:
-    """The words that the targets of a training set index; of a zero-shot set the first is ``others``."""
-    return (OTHERS, *images.classes) if config.zero_shot else images.classes
+def words_of(images: LabeledImages | Episodes, config: TrainingConfig) -> Words:
+    """The words that the targets of a training set index; of a zero-shot set the first is ``others``.
+
+    Raises FileNotFoundError or ValueError as ``Words.of`` does.
+    """
+    classes = (OTHERS, *images.classes) if config.zero_shot else images.classes
+    return Words.of(classes, config.questions, images.general if isinstance(images, SyntheticScenes) else ())
 
 
 @dataclass(frozen=True)

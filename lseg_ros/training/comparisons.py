@@ -26,7 +26,8 @@ class ComparisonConfig:
     output: str = setting("out/comparisons", "folder of the runs")
     networks: str = setting("", "folder of the networks that come of them; empty: the package's")
     only: str = setting("", "the one to train; empty: all", choices=("", *NETWORKS))
-    steps: int = setting(1800, "optimiser steps of each", unit="steps", minimum=1)
+    steps: int = setting(1800, "optimiser steps of the pair that differs in its head", unit="steps", minimum=1)
+    zero_shot_steps: int = setting(900, "optimiser steps of the other five", unit="steps", minimum=1)
     seed: int = setting(0, "seed of all of them", minimum=0)
 
     def __post_init__(self) -> None:
@@ -34,7 +35,7 @@ class ComparisonConfig:
 
 
 def recipe(name: str, config: ComparisonConfig) -> TrainingConfig:
-    """All have the same data, steps and seed.
+    """Those that are compared have the same data, steps and seed.
 
     words, classes: all words in every image, the second with a head of classes. all, fold_0 ...: also asked for one
     word beside 'others', embeddings pulled to their words, and the classes of the fold left out.
@@ -45,14 +46,17 @@ def recipe(name: str, config: ComparisonConfig) -> TrainingConfig:
         base,
         output=str(Path(config.output) / name),
         data=dataclasses.replace(
-            base.data, seed=config.seed, left_out=int(name[5:]) if name.startswith("fold") else -1
+            base.data, seed=config.seed, colors=False, left_out=int(name[5:]) if name.startswith("fold") else -1
         ),
         start=dataclasses.replace(base.start, preset="demo_small", text_tower="demo"),
-        order=dataclasses.replace(base.order, steps=config.steps, batch_size=8, early_steps=0),
+        order=dataclasses.replace(
+            base.order, steps=config.zero_shot_steps if zero_shot else config.steps, batch_size=8, early_steps=0
+        ),
         widths=(128, 160),
         questions=dataclasses.replace(
             base.questions,
             complete_share=0.5 if zero_shot else 1.0,
+            color_share=0.0,
             others_share=0.3 if zero_shot else 0.0,
         ),
         optimization=dataclasses.replace(base.optimization, learning_rate=2e-3),

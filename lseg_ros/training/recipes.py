@@ -41,13 +41,15 @@ _LSEG = TrainingConfig(
 # The network in the package. Scenes are rendered in the processes that train, coarse and many first; none comes twice.
 _SYNTHETIC = TrainingConfig(
     recipe="synthetic",
-    data=DatasetConfig(dataset="synthetic", split="train", seed=0, frames=10_000_000),
+    data=DatasetConfig(dataset="synthetic", split="train", seed=0, frames=10_000_000, colors=True),
     start=StartConfig(preset="demo"),
     order=OrderConfig(steps=6250, batch_size=4, early_steps=1500, early_batch_size=8),
     widths=(256, 320),
     early_widths=(192, 256, 320),
     augmentation=AugmentationConfig(base_size=0, crop=0, color_jitter=0.0),
+    questions=QuestionConfig(complete_share=0.35, color_share=0.25, others_share=0.05, most_distractors=48),
     optimization=OptimizationConfig(learning_rate=1.5e-3, decoder_rate=1.0),
+    pull=1.0,
     class_balance=0.5,
     batch_norm="batch",
     devices=2,

@@ -8,13 +8,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lseg_ros.datasets import SyntheticScenes
-from lseg_ros.training.batches import Batches, classes_of
+from lseg_ros.training.batches import Batches, words_of
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.launch import fabric_of
 from lseg_ros.training.module import WordPixelLoss
 from lseg_ros.training.order import Order
-from lseg_ros.training.questions import Words
 from lseg_ros.training.run import Run
 from lseg_ros.training.starting_weights import starting_network
 from lseg_ros.training.validation import Validation, opened
@@ -34,8 +32,7 @@ def train(config: TrainingConfig) -> Path:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     images = opened(config.data)
-    general = images.general if isinstance(images, SyntheticScenes) else ()
-    words = Words.of(classes_of(images, config), config.questions, general)
+    words = words_of(images, config)
     if not words.classes:
         raise ValueError(f"{images.name(0)}: expected words to ask for, got an empty label set")
     validation = None if config.validation_images < 0 else Validation(config)

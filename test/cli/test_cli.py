@@ -31,7 +31,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_unknown_command_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segmnt"]) == 2
-    assert "expected one of the commands segment, demo" in capsys.readouterr().err
+    assert "expected one of the commands segment, words, demo" in capsys.readouterr().err
 
 
 def test_segment_writes_masks_and_pictures(tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:

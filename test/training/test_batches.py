@@ -9,10 +9,9 @@ import torch
 
 from lseg_ros.datasets import IGNORE, Sample, SyntheticScenes
 from lseg_ros.streams.synthetic import CLASSES
-from lseg_ros.training.batches import Batch, Batches, Fault, classes_of
+from lseg_ros.training.batches import Batch, Batches, Fault, words_of
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.order import Order
-from lseg_ros.training.questions import Words
 from lseg_ros.training.recipes import RECIPES
 from lseg_ros.training.validation import opened
 from test.datasets.trees import write_image, write_mask, write_text
@@ -26,7 +25,7 @@ SCENES = changed(
 
 def batches_of(config: TrainingConfig, images: Any = None, process: int = 0, processes: int = 1) -> Batches:
     images = images if images is not None else opened(config.data)
-    words = Words.of(classes_of(images, config), config.questions)
+    words = words_of(images, config)
     shuffled = config.data.dataset != "synthetic"
     order = Order(len(images), config.order, config.seed, processes, shuffled=shuffled)
     return Batches(config, images, words, order, GREY, process)
@@ -91,7 +90,7 @@ def test_a_target_is_always_a_place_in_its_images_question(full: bool) -> None:
             assert int(target.max()) < len(rows)
 
 
-def test_targets_name_the_classes_of_the_mask(tmp_path: Path) -> None:
+def test_targets_name_the_words_of_the_mask(tmp_path: Path) -> None:
     config = small_run(tmp_path, base_size=0, crop=0, flip=0.0, complete_share=0.0, full_resolution=True, batch_size=1)
     images = opened(config.data)
     made = batch(batches_of(config))
@@ -103,7 +102,7 @@ def test_targets_name_the_classes_of_the_mask(tmp_path: Path) -> None:
 
 
 def test_every_word_can_be_asked_for_always() -> None:
-    made = batch(batches_of(changed(SCENES, complete_share=1.0)))
+    made = batch(batches_of(changed(SCENES, color_share=0.0, others_share=0.0, complete_share=1.0)))
     assert all(rows.tolist() == list(range(len(CLASSES))) for rows in made.rows)
 
 
@@ -115,7 +114,7 @@ def test_a_zero_shot_set_asks_each_image_for_one_class_and_others(tmp_path: Path
     data = {"dataset": "fss_1000", "root": str(tmp_path), "complete_share": 0.0}
     config = changed(TrainingConfig(), **data, batch_size=2, crop=0, base_size=0)
     made = batch(batches_of(config))
-    assert classes_of(opened(config.data), config) == ("others", "cat", "dog")
+    assert words_of(opened(config.data), config).classes == ("others", "cat", "dog")
     for name, classes, target in zip(made.names, made.classes, made.target):
         assert classes.tolist() == [0, 1 if "cat" in name else 2]
         assert target.unique().tolist() == [0, 1]

@@ -26,7 +26,11 @@ def test_they_differ_only_in_what_is_compared() -> None:
 
 def test_a_trained_network_is_read_back_with_the_text_tower_of_the_package(tmp_path: Path) -> None:
     for name in ("classes", "fold_2"):
-        comparisons.main(ComparisonConfig(output=str(tmp_path / "runs"), networks=str(tmp_path), only=name, steps=1))
+        comparisons.main(
+            ComparisonConfig(
+                output=str(tmp_path / "runs"), networks=str(tmp_path), only=name, steps=1, zero_shot_steps=1
+            )
+        )
     left_out, classes = comparison_network("fold_2", tmp_path), comparison_network("classes", tmp_path)
     trained = load_lseg(tmp_path / "runs" / "fold_2" / "final.safetensors")
     assert classes.head.weight.shape[0] == 40
