@@ -16,7 +16,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Parts:
-    """``head(fusion(reassemble(backbone(image), size)))`` is ``encode_image(image)``, by the same modules.
+    """``head(fusion(reassemble(backbone(image), size)))`` is ``encode_coarse(image)``, by the same modules.
 
     As the LSeg paper counts, reassembling includes the 3x3 convolutions that bring every level to the decoder's width.
     """
@@ -41,14 +41,13 @@ class Parts:
         return [lateral(level) for lateral, level in zip(model.decoder.lateral, maps)]
 
     def fusion(self, levels: list[Tensor]) -> Tensor:
-        """Levels -> (B, F, H/2, W/2)."""
-        features: Tensor = self._fusion(levels)
-        return features
+        """Levels -> (B, F, H/4, W/4)."""
+        return self._fusion.coarse(levels)
 
     def head(self, features: Tensor) -> Tensor:
-        """(B, F, h, w) -> (B, C, h, w) of unit norm."""
-        pixels: Tensor = self.model.head(features)
-        return pixels / pixels.norm(dim=1, keepdim=True)
+        """(B, F, h, w) -> (B, C, h, w), not normalised."""
+        coarse: Tensor = self.model.head(features.to(self.model.head.weight.dtype))
+        return coarse
 
 
 class _Tokens(nn.Module):

@@ -16,6 +16,7 @@ from torch import Tensor
 from lseg_ros.benchmark.parts import Parts
 from lseg_ros.benchmark.work import Work, nbytes, product
 from lseg_ros.inference import EncodedVocabulary, Segmenter
+from lseg_ros.inference.embeddings import doubled_norm
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.pipeline import Pipeline, Want
@@ -46,10 +47,7 @@ class Network:
     """A segmenter's network as a function of an image that is on the device already."""
 
     def __init__(self, segmenter: Segmenter) -> None:
-        self._segmenter, model = segmenter, segmenter.model
-        self._encode_image: Callable[[Tensor], Tensor] = (
-            torch.compile(model.encode_image) if segmenter.config.compile else model.encode_image
-        )
+        self._segmenter = segmenter
 
     def input_of(self, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
         """See ``preprocess``."""
@@ -60,13 +58,16 @@ class Network:
 
     @torch.inference_mode()
     def logits(self, x: Tensor, encoded: EncodedVocabulary) -> Tensor:
-        """(1, 3, h', w') in the encoder's dtype -> (1, K, h'/2, w'/2) float32."""
-        return self._segmenter.model.correlate(self._encode_image(x).float(), encoded.embeddings)
+        """(1, 3, h', w') in the encoder's dtype -> (1, K, h'/2, w'/2) float32, as nothing else needs them."""
+        size = (x.shape[2], x.shape[3])
+        pixels = self._segmenter.embed_input(x, [size], [size])[0].pixels
+        return self._segmenter.model.correlate(pixels, encoded.embeddings)
 
     @torch.inference_mode()
     def label(self, x: Tensor, encoded: EncodedVocabulary, filled: tuple[int, int], size: tuple[int, int]) -> Tensor:
         """-> (2, H, W) uint8 on the device: label map and confidence."""
-        return postprocess(self.logits(x, encoded), filled, size, encoded.ids)
+        (embedded,) = self._segmenter.embed_input(x, [filled], [size])
+        return self._segmenter.label_on_device(embedded, encoded)
 
 
 @torch.inference_mode()
@@ -78,25 +79,29 @@ def network_stages(segmenter: Segmenter, encoded: EncodedVocabulary, image: NDAr
     x = pixels_in.to(dtype)
     taps = parts.backbone(x)
     levels = parts.reassemble(taps, (x.shape[2], x.shape[3]))
-    features = parts.fusion(levels)  # (1, F, h'/2, w'/2)
-    pixels = parts.head(features)  # (1, C, h'/2, w'/2)
-    logits = segmenter.model.correlate(pixels.float(), encoded.embeddings)  # (1, K, h'/2, w'/2)
-    both = postprocess(logits, filled, size, encoded.ids)  # (2, H, W)
-    pre, correlation = Work(bytes=image.nbytes + nbytes(pixels_in)), _correlation(pixels, encoded)
+    features = parts.fusion(levels)  # (1, F, h'/4, w'/4)
+    coarse = parts.head(features)  # (1, C, h'/4, w'/4)
+    norm = doubled_norm(coarse)  # (1, 1, h'/2, w'/2)
+    logits = segmenter.model.correlate(coarse, encoded.embeddings)  # (1, K, h'/4, w'/4)
+    both = postprocess(logits, filled, size, encoded.ids, norm=norm)  # (2, H, W)
+    pre, correlation = Work(bytes=image.nbytes + nbytes(pixels_in)), _correlation(coarse, encoded)
     post = Work(_POST_FLOP * len(encoded.ids) * size[0] * size[1], nbytes(logits, both))
 
+    def head() -> Tensor:
+        return doubled_norm(parts.head(features))
+
     def correlate() -> Tensor:
-        return segmenter.model.correlate(pixels.float(), encoded.embeddings)
+        return segmenter.model.correlate(coarse, encoded.embeddings)
 
     def finish() -> Tensor:
-        return postprocess(logits, filled, size, encoded.ids)
+        return postprocess(logits, filled, size, encoded.ids, norm=norm)
 
     stages = [
         Stage("preprocess", lambda: network.input_of(image), torch.float32, pre),
         Stage("backbone", lambda: parts.backbone(x), dtype),
         Stage("reassemble", lambda: parts.reassemble(taps, (x.shape[2], x.shape[3])), dtype),
         Stage("fusion", lambda: parts.fusion(levels), dtype),
-        Stage("head", lambda: parts.head(features), dtype),
+        Stage("head", head, torch.float32),
         Stage("correlate", correlate, torch.float32, correlation),
         Stage("upsample, arg max, confidence", finish, torch.float32, post),
     ]
@@ -110,7 +115,7 @@ def pipeline_stage(pipeline: Pipeline, encoded: EncodedVocabulary, frame: Frame)
     """From a numpy RGB-D frame to everything that a planner asks for, in numpy; its work is the network's alone."""
     want = Want.POINTS | Want.LABEL_CLOUDS
     embedded = pipeline.segmenter.embed(frame.image)
-    correlation = _correlation(embedded.pixels, encoded)
+    correlation = _correlation(embedded.coarse, encoded)
     return Stage(PIPELINE, lambda: pipeline.process(frame, encoded, want), pipeline.segmenter.dtype, correlation)
 
 

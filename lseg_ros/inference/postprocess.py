@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lseg_ros.model.decoder import double
 from lseg_ros.vocabulary import UNLABELED
 
 __all__ = ["postprocess", "upsample"]
 
-# Logits at full size are made for a few labels at a time: all 254 at 1280x720 would be a gigabyte. A CPU's caches like
-# it smaller still; a GPU likes it larger.
-_MOST_VALUES = {"cpu": 1 << 22, "cuda": 1 << 26}
+# Logits at full size exist for a few rows at a time, in a CPU's cache: all 254 at 1280x720 would be a gigabyte.
+_MOST_VALUES = {"cpu": 1 << 20, "cuda": 1 << 26}
+_FAR = 1e30  # times any difference of two logits: more than any number of labels
 
 
 def postprocess(
-    logits: Tensor, filled: tuple[int, int], size: tuple[int, int], ids: Tensor, unlabeled_threshold: float = 0.0
+    logits: Tensor,
+    filled: tuple[int, int],
+    size: tuple[int, int],
+    ids: Tensor,
+    unlabeled_threshold: float = 0.0,
+    norm: Tensor | None = None,
 ) -> Tensor:
     """Logits (1, K, h'/2, w'/2) -> (2, H, W) uint8: the label map and, second, the confidence.
 
@@ -26,18 +35,19 @@ def postprocess(
 
     Upsampling is the official one, x2 bilinear with align_corners=True, and then the padding is cut off. Where the
     image had been resized, a second one (bilinear, pixel areas aligned, as the resizing was) leads to its size.
+
+    norm: (1, 1, h'/2, w'/2) where the logits are (1, K, h'/4, w'/4), of embeddings that are not normalised yet: they
+    are doubled and divided by it first.
     """
-    labels = logits.shape[1]
-    step = max(_MOST_VALUES.get(logits.device.type, 1 << 22) // (size[0] * size[1]), 1)
-    best, total, winner = _best(upsample(logits[:, :step], filled, size))
-    for first in range(step, labels, step):
-        other, other_total, other_winner = _best(upsample(logits[:, first : first + step], filled, size))
-        better = other > best  # of equals the first wins, as in argmax
-        highest = torch.maximum(best, other)
-        total = total * (best - highest).exp_() + other_total * (other - highest).exp_()
-        winner = torch.where(better, other_winner + first, winner)
-        best = highest
-    probability = 1 / total  # of the winner: exp(best - best) over the sum of exp(logit - best)
+    levels = _levels(logits, filled, size, norm)
+    # Powers of 2 are quicker than of e.
+    source = logits[0].permute(1, 0, 2).float() * math.log2(math.e)  # (h'/2, K, w'/2)
+    step = max(_MOST_VALUES.get(logits.device.type, 1 << 20) // (logits.shape[1] * size[1]), 1)
+    bands = [
+        _best(_rows(source, levels, row, min(row + step, size[0]))[..., : size[1]]) for row in range(0, size[0], step)
+    ]
+    winner, total = (torch.cat(parts) for parts in zip(*bands))  # (H, W) each
+    probability = 1 / total  # of the winner: 2^(best - best) over the sum of 2^(logit - best)
     confidence = (probability * 255).round_().clamp_(1, 255).to(torch.uint8)
     label_map = ids[winner]
     if unlabeled_threshold > 0:
@@ -48,15 +58,75 @@ def postprocess(
 
 
 def upsample(logits: Tensor, filled: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """(1, k, h'/2, w'/2) -> (k, H, W) float32."""
-    logits = F.interpolate(logits.float(), scale_factor=2, mode="bilinear", align_corners=True)  # (1, k, h', w')
-    logits = logits[..., : filled[0], : filled[1]]
+    """(1, k, h'/2, w'/2) -> (k, H, W) float32, all of it at once."""
+    logits = double(logits.float())[..., : filled[0], : filled[1]]  # (1, k, h, w)
     if filled != size:
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
     return logits[0]
 
 
-def _best(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(k, H, W) -> the highest logit, the sum of exp(logit - highest), the index of the highest; each (H, W)."""
-    best, winner = logits.max(dim=0)
-    return best, (logits - best).exp_().sum(dim=0), winner
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """One bilinear upsampling. rows: (H, 2) of the source between which each row lies, ``share``: of the second.
+
+    filled: columns of the source that count. norm: (H, W) to divide by afterwards.
+    """
+
+    rows: Tensor
+    share: Tensor
+    filled: int
+    width: int
+    align_corners: bool
+    norm: Tensor | None = None
+
+    def mixing(self, first: int, last: int) -> tuple[int, int, Tensor]:
+        """For rows first to last: the source's rows (from, to) that they are made of, and how: (last - first, n)."""
+        rows, share = self.rows[first:last], self.share[first:last, None]
+        start, end = int(rows[0, 0]), int(rows[-1, 1]) + 1
+        mix = torch.zeros(last - first, end - start)
+        mix.scatter_add_(1, rows[:, :1] - start, 1 - share).scatter_add_(1, rows[:, 1:] - start, share)
+        return start, end, mix
+
+
+def _levels(logits: Tensor, filled: tuple[int, int], size: tuple[int, int], norm: Tensor | None) -> list[_Level]:
+    height, width = logits.shape[2:]
+    levels = []
+    if norm is not None:
+        levels.append(_level((height, width), (2 * height, 2 * width), True, norm[0, 0]))
+        height, width = 2 * height, 2 * width
+    levels.append(_level((height, width), (2 * height, 2 * width), True))
+    return levels if filled == size else [*levels, _level(filled, size, False)]
+
+
+def _level(source: tuple[int, int], size: tuple[int, int], align_corners: bool, norm: Tensor | None = None) -> _Level:
+    """As ``F.interpolate`` places pixels."""
+    place = torch.arange(size[0], dtype=torch.float32)  # (H,)
+    if align_corners:
+        place *= (source[0] - 1) / (size[0] - 1)
+    else:
+        place = ((place + 0.5) * (source[0] / size[0]) - 0.5).clamp_(min=0)
+    first = place.long().clamp_(max=source[0] - 1)
+    rows = torch.stack([first, (first + 1).clamp_(max=source[0] - 1)], dim=1)
+    return _Level(rows, place - first, source[1], size[1], align_corners, norm)
+
+
+def _rows(source: Tensor, levels: list[_Level], first: int, last: int) -> Tensor:
+    """Rows first to last of the source (h, K, w), after all levels: (last - first, K, W)."""
+    if not levels:
+        return source[first:last]
+    level = levels[-1]
+    start, end, mix = level.mixing(first, last)
+    x = _rows(source, levels[:-1], start, end)[..., : level.filled]  # (n, K, w)
+    x = F.interpolate(x, size=level.width, mode="linear", align_corners=level.align_corners)  # (n, K, W)
+    x = (mix.to(x.device) @ x.flatten(1)).view(-1, *x.shape[1:])  # (last - first, K, W)
+    return x if level.norm is None else x.div_(level.norm[first:last, None])
+
+
+def _best(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, K, W), overwritten -> index of the highest and the sum of 2^(logit - highest); (n, W) each."""
+    labels = logits.shape[1]
+    behind = logits.sub_(logits.amax(dim=1, keepdim=True))  # 0 where highest
+    # Of equals the first wins, as in argmax, which would take several times as long.
+    order = torch.arange(labels, 0, -1, dtype=behind.dtype, device=behind.device)[:, None]  # (K, 1)
+    winner = labels - torch.add(order, behind, alpha=_FAR).amax(dim=1)
+    return winner.long(), behind.exp2_().sum(dim=1)

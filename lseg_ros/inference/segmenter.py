@@ -13,15 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lseg_ros.inference.embeddings import PixelEmbeddings, doubled_norm
 from lseg_ros.inference.memory import memory_mib
 from lseg_ros.inference.postprocess import postprocess
+from lseg_ros.inference.prepare import fold_batch_norms, has_native_bfloat16, pack_linears
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Segmentation
 from lseg_ros.vocabulary import Vocabulary
 
-__all__ = ["EncodedVocabulary", "PixelEmbeddings", "Segmenter", "SegmenterConfig"]
+__all__ = ["EncodedVocabulary", "Segmenter", "SegmenterConfig"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class SegmenterConfig:
     device: str = setting("auto", "where the network runs: auto (a GPU if there is one), cpu, cuda or cuda:N")
     precision: str = setting(
         "auto",
-        "of the image encoder; auto is float32 on a CPU and a half precision on a GPU",
+        "of the image encoder; auto is a half precision on a GPU, bfloat16 on a CPU that has it, else float32",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     compile: bool = setting(False, "optimise the image encoder with torch.compile (needs a C compiler, takes minutes)")
@@ -65,19 +67,6 @@ class EncodedVocabulary:
     ids: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class PixelEmbeddings:
-    """What the network makes of one image, before it hears any word.
-
-    pixels: (1, C, h'/2, w'/2) of unit norm. filled: the (h, w) of the network's input that the image fills. size:
-    (H, W) of the image.
-    """
-
-    pixels: Tensor
-    filled: tuple[int, int]
-    size: tuple[int, int]
-
-
 class Segmenter:
     """LSeg as a function of an image and a vocabulary.
 
@@ -94,17 +83,22 @@ class Segmenter:
         self.dtype = _dtype(config.precision, self.device)
         # Entries of a float16 file go to the device as they are: a small host never holds them twice as large.
         loaded = load_lseg(config.checkpoint, dtype=None) if model is None else model
+        if model is None:  # one that was handed in may be in training
+            fold_batch_norms(loaded.backbone)
+            fold_batch_norms(loaded.decoder)
         self.model = loaded.to(self.device)
-        for part in (loaded.backbone, loaded.decoder, loaded.head):
-            part.to(self.dtype)  # words are encoded once and logits are few: nothing to gain from half precision there
+        for part in (loaded.backbone, loaded.decoder):
+            part.to(self.dtype)
         if model is None:
-            loaded.text_encoder.float()
-            if loaded.regularization is not None:
-                loaded.regularization.float()
+            for rest in (loaded.head, loaded.regularization, loaded.text_encoder):
+                if rest is not None:
+                    rest.float()  # words are encoded once, head and logits are small: half precision only costs here
+            if self.device.type == "cpu" and not config.compile:
+                pack_linears(loaded.backbone)
         preferred = self.model.config.input_size_px
         self.input_size = preferred if config.input_size < 0 else config.input_size
         self._encode_image: Callable[[Tensor], Tensor] = (
-            torch.compile(self.model.encode_image) if config.compile else self.model.encode_image
+            torch.compile(self.model.encode_coarse) if config.compile else self.model.encode_coarse
         )
         self._known: OrderedDict[str, Tensor] = OrderedDict()  # text -> embedding, the last used last
         self._lock = threading.Lock()
@@ -143,12 +137,24 @@ class Segmenter:
             inputs[x.shape].append((index, x, filled))
         embedded: dict[int, PixelEmbeddings] = {}
         for batch in inputs.values():
-            pixels = self._encode_image(torch.cat([x for _, x, _ in batch]).to(self.dtype))  # (B, C, h'/2, w'/2)
-            for (index, _, filled), one in zip(batch, pixels.split(1)):
-                embedded[index] = PixelEmbeddings(one, filled, images[index].shape[:2])
+            numbers, xs, filled = zip(*batch)
+            sizes = [images[number].shape[:2] for number in numbers]
+            embedded.update(zip(numbers, self.embed_input(torch.cat(xs), filled, sizes)))
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return [embedded[index] for index in range(len(images))]
+
+    @torch.inference_mode()
+    def embed_input(
+        self, x: Tensor, filled: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]]
+    ) -> list[PixelEmbeddings]:
+        """The network's input (B, 3, h', w') on the device -> B embeddings, perhaps not done when it returns.
+
+        filled, sizes: see ``PixelEmbeddings``.
+        """
+        coarse = self._encode_image(x.to(self.dtype))  # (B, C, h'/4, w'/4)
+        norm = doubled_norm(coarse)  # (B, 1, h'/2, w'/2)
+        return [PixelEmbeddings(*each) for each in zip(coarse.split(1), norm.split(1), filled, sizes)]
 
     @torch.inference_mode()
     def label(
@@ -156,9 +162,17 @@ class Segmenter:
     ) -> Segmentation:
         """Pixel embeddings and words -> the label of every pixel; the threshold is the settings' where None."""
         threshold = self.config.unlabeled_threshold if unlabeled_threshold is None else unlabeled_threshold
-        logits = self.model.correlate(embedded.pixels.float(), encoded.embeddings)  # (1, K, h'/2, w'/2)
-        both = postprocess(logits, embedded.filled, embedded.size, encoded.ids, threshold).cpu().numpy()
+        both = self.label_on_device(embedded, encoded, threshold).cpu().numpy()
         return Segmentation(both[0], both[1], encoded.vocabulary)
+
+    @torch.inference_mode()
+    def label_on_device(self, embedded: PixelEmbeddings, encoded: EncodedVocabulary, threshold: float = 0.0) -> Tensor:
+        """``label`` before it leaves the device: (2, H, W) uint8, label map and confidence."""
+        where, model = (embedded.filled, embedded.size, encoded.ids, threshold), self.model
+        if model.regularization is not None or model.in_official_half:  # not linear in the embeddings
+            return postprocess(model.correlate(embedded.pixels, encoded.embeddings), *where)
+        logits = model.correlate(embedded.coarse.float(), encoded.embeddings)  # (1, K, h'/4, w'/4)
+        return postprocess(logits, *where, norm=embedded.norm)
 
     def segment(
         self, image: NDArray[np.uint8], encoded: EncodedVocabulary, unlabeled_threshold: float | None = None
@@ -224,6 +238,8 @@ def _dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision != "auto":
         dtype: torch.dtype = getattr(torch, precision)
         return dtype
+    if device.type == "cpu":
+        return torch.bfloat16 if has_native_bfloat16() else torch.float32
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16

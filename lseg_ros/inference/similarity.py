@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lseg_ros.inference.embeddings import PixelEmbeddings
 from lseg_ros.inference.postprocess import upsample
-from lseg_ros.inference.segmenter import PixelEmbeddings
+from lseg_ros.model.decoder import double
 
 __all__ = ["similarity"]
 
@@ -21,6 +22,7 @@ def similarity(embedded: PixelEmbeddings, word: Tensor) -> NDArray[np.float32]:
     It is what the logits are without their scale of 1/0.07, and without the optional blocks of the paper's section 3.4,
     which only mean something among several labels.
     """
-    cosine = F.conv2d(embedded.pixels.float(), word[None, :, None, None])  # (1, 1, h'/2, w'/2)
+    coarse = F.conv2d(embedded.coarse.float(), word[None, :, None, None])  # (1, 1, h'/4, w'/4)
+    cosine = double(coarse).div_(embedded.norm)  # (1, 1, h'/2, w'/2)
     pixels: NDArray[np.float32] = upsample(cosine, embedded.filled, embedded.size)[0].clamp(-1, 1).cpu().numpy()
     return pixels

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Decoder", "Fusion", "ResidualConvUnit"]
+__all__ = ["Decoder", "Fusion", "ResidualConvUnit", "double"]
 
 
 class Decoder(nn.Module):
@@ -22,11 +22,22 @@ class Decoder(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """[(B, C1, H/4, W/4), ..., (B, C4, H/32, W/32)] -> (B, features, H/2, W/2)."""
+        features: Tensor = self.fusion[0](*self._below_the_last(maps))
+        return features
+
+    def coarse(self, maps: Sequence[Tensor]) -> Tensor:
+        """The same before its last doubling: (B, features, H/4, W/4)."""
+        last = self.fusion[0]
+        assert isinstance(last, Fusion)
+        return last.coarse(*self._below_the_last(maps))
+
+    def _below_the_last(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """What the last fusion gets: its own level and the path from below, (B, F, H/4, W/4) both."""
+        levels = [lateral(level) for lateral, level in zip(self.lateral, maps)]
         path: Tensor | None = None
-        for fusion, lateral, level in zip(reversed(self.fusion), reversed(self.lateral), reversed(maps)):
-            path = fusion(lateral(level), path)  # (B, F, H/16, W/16), H/8, H/4, H/2
-        assert path is not None
-        return path
+        for fusion, level in zip(reversed(self.fusion[1:]), reversed(levels[1:])):
+            path = fusion(level, path)  # (B, F, H/16, W/16), H/8, H/4
+        return levels[0], path
 
 
 class Fusion(nn.Module):
@@ -40,11 +51,20 @@ class Fusion(nn.Module):
 
     def forward(self, lateral: Tensor, path: Tensor | None) -> Tensor:
         """(B, F, h, w) twice, or once at the deepest level -> (B, F, 2h, 2w)."""
-        fused = lateral if path is None or self.lateral_unit is None else path + self.lateral_unit(lateral)
         # The official code projects after upsampling. Bilinear weights sum to one, so a 1x1 convolution with its
         # bias commutes with them: before, it costs a quarter.
-        projected = self.project(self.refine_unit(fused))  # (B, F, h, w)
-        return F.interpolate(projected, scale_factor=2, mode="bilinear", align_corners=True)
+        return double(self.coarse(lateral, path))
+
+    def coarse(self, lateral: Tensor, path: Tensor | None) -> Tensor:
+        """The same before doubling: (B, F, h, w)."""
+        fused = lateral if path is None or self.lateral_unit is None else path + self.lateral_unit(lateral)
+        projected: Tensor = self.project(self.refine_unit(fused))  # (B, F, h, w)
+        return projected
+
+
+def double(x: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, C, 2h, 2w), as the official code upsamples everywhere."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 
 
 class ResidualConvUnit(nn.Module):

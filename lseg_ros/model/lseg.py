@@ -62,13 +62,27 @@ class LSeg(nn.Module):
 
         H and W must be multiples of ``stride``: ValueError otherwise.
         """
+        self._check_size(image)
+        features = self.decoder(self.backbone(image))  # (B, F, H/2, W/2)
+        pixels = self.head(features.to(self.head.weight.dtype))  # (B, C, H/2, W/2)
+        return pixels / pixels.norm(dim=1, keepdim=True)
+
+    def encode_coarse(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised RGB -> (B, C, H/4, W/4): ``encode_image`` before its last doubling and its norm.
+
+        The 1x1 head commutes with bilinear upsampling, so what ``encode_image`` makes is this, doubled and normalised.
+        Raises ValueError like ``encode_image``.
+        """
+        self._check_size(image)
+        features = self.decoder.coarse(self.backbone(image))  # (B, F, H/4, W/4)
+        coarse: Tensor = self.head(features.to(self.head.weight.dtype))  # (B, C, H/4, W/4)
+        return coarse
+
+    def _check_size(self, image: Tensor) -> None:
         if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % self.stride or image.shape[3] % self.stride:
             raise ValueError(
                 f"image: expected (B, 3, H, W) with H and W multiples of {self.stride}, got {tuple(image.shape)}"
             )
-        features = self.decoder(self.backbone(image))  # (B, F, H/2, W/2)
-        pixels = self.head(features)  # (B, C, H/2, W/2)
-        return pixels / pixels.norm(dim=1, keepdim=True)
 
     def correlate(self, pixels: Tensor, text: Tensor) -> Tensor:
         """Pixel embeddings (B, C, h, w) and text embeddings (K, C), both unit norm -> logits (B, K, h, w).

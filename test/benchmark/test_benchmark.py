@@ -12,6 +12,7 @@ from lseg_ros.cli import main
 from test.tiny_network import write_tiny
 
 QUICK = ["--size", "96x64", "--frame", "96x64", "--labels", "6", "--seconds", "0.01", "--device", "cpu"]
+EXACT = ["--precision", "float32"]
 STAGES = [
     "preprocess", "backbone", "reassemble", "fusion", "head", "correlate", "upsample, arg max, confidence",
     "network, image on the device", "text encoder, 20 labels", "20 new labels until usable", "pipeline, RGB-D frame",
@@ -21,7 +22,7 @@ STAGES = [
 def test_every_stage_is_told_to_people_and_to_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "new" / "speed.json"
     checkpoint = write_tiny(tmp_path)
-    assert main(["benchmark", *QUICK, "--checkpoint", checkpoint, "--sweep", "all", "--json", str(file)]) == 0
+    assert main(["benchmark", *QUICK, *EXACT, "--checkpoint", checkpoint, "--sweep", "all", "--json", str(file)]) == 0
     printed = capsys.readouterr().out
     told = json.loads(file.read_text())
     assert [row["name"] for row in told["rows"]] == STAGES

@@ -46,6 +46,17 @@ def test_labels_and_confidence_are_arg_max_and_softmax_however_many_at_a_time(la
         assert (confidence - expected).abs().max() <= 1
 
 
+@pytest.mark.parametrize("size", [(64, 96), (50, 90), (120, 180)])
+def test_coarse_logits_are_doubled_and_divided_by_the_norm_first(size: tuple[int, int]) -> None:
+    coarse, norm = logits_of(9, 32, 48), 0.5 + torch.rand(1, 1, 32, 48, generator=torch.Generator().manual_seed(1))
+    fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=True) / norm
+    filled = size if size[0] <= 64 else (60, 90)
+    expected = module.upsample(fine, filled, size)
+    label_map, confidence = postprocess(coarse, filled, size, ids_of(9), norm=norm)
+    assert torch.equal(label_map.long(), expected.argmax(dim=0) + 1)
+    assert (confidence - (expected.softmax(dim=0).amax(dim=0) * 255).round()).abs().max() <= 1
+
+
 def test_padding_is_cut_off() -> None:
     logits = logits_of(4, 64, 96)
     whole = postprocess(logits, (64, 96), (64, 96), ids_of(4))

@@ -1,0 +1,61 @@
+"""What is done to a network before it runs changes how fast it is, and the last digits."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.inference.prepare import PackedLinear, fold_batch_norms, has_native_bfloat16, pack_linears
+from lseg_ros.model import PRESETS, LSeg, LSegConfig
+from test.tiny_network import CONFIG
+
+
+def network(config: LSegConfig) -> LSeg:
+    """Random weights, and batch norms that do something."""
+    torch.manual_seed(0)
+    model = LSeg(config).eval()
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for values in (layer.running_mean, layer.bias, layer.weight):
+                assert values is not None
+                nn.init.normal_(values, 0.5, 0.2)
+            nn.init.uniform_(layer.running_var, 0.5, 1.5)  # type: ignore[arg-type]
+    return model
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("config", [CONFIG, PRESETS["demo"]])
+def test_folded_and_packed_it_makes_the_same_embeddings(config: LSegConfig) -> None:
+    model, image = network(config), torch.randn(1, 3, 64, 96)
+    ready = copy.deepcopy(model)
+    fold_batch_norms(ready)
+    pack_linears(ready.backbone)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in ready.modules())
+    expected = model.encode_coarse(image)
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(ready.encode_coarse(image), expected, rtol=0, atol=2e-5 * scale)
+
+
+@torch.inference_mode()
+def test_a_resnets_batch_norms_are_folded_too() -> None:
+    model, image = network(PRESETS["zs_resnet101"]).backbone, torch.randn(1, 3, 64, 64)
+    expected = model(image)[-1]
+    fold_batch_norms(model)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
+    torch.testing.assert_close(model(image)[-1], expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_a_network_that_is_handed_in_stays_as_it_is() -> None:
+    model = network(CONFIG)
+    Segmenter(SegmenterConfig(device="cpu", precision="float32"), model)
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
+    assert not any(isinstance(layer, PackedLinear) for layer in model.modules())
+
+
+def test_auto_is_bfloat16_where_the_processor_has_it(checkpoint: str) -> None:
+    expected = torch.bfloat16 if has_native_bfloat16() else torch.float32
+    assert Segmenter(SegmenterConfig(checkpoint=checkpoint, device="cpu")).dtype == expected
