@@ -1,23 +1,45 @@
-"""sensor_msgs -> the bytes that DDS carries for them, without a message in between.
+"""sensor_msgs <-> the bytes that DDS carries for them, without a message in between.
 
-rclpy publishes bytes as they are. A message would be copied three times on the way there: into its ``data``, into the
-C message, and into such bytes. The encoding is CDR, little endian (OMG DDSI-RTPS 2.5, 10.5): numbers lie at multiples
-of their size, strings and lists begin with their length. The type's definition says the rest.
+rclpy publishes bytes as they are, and hands them over as they came. A message would be copied three times on the way
+out: into its ``data``, into the C message, and into such bytes; and twice on the way in. The encoding is CDR (OMG
+DDSI-RTPS 2.5, 10.5): numbers lie at multiples of their size, strings and lists begin with their length. The type's
+definition says the rest. What is written is little endian.
 """
 
 from __future__ import annotations
 
 import functools
 import struct
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cloud_bytes", "image_bytes"]
+__all__ = ["cloud_bytes", "image_bytes", "image_of"]
 
 _POINT_FIELD_TYPES = {"u4": 6, "f4": 7}  # sensor_msgs/PointField UINT32 and FLOAT32
 _LITTLE_ENDIAN_CDR = bytes([0, 1, 0, 0])  # four bytes, so what is a multiple of 4 in the message is one here
+
+
+def image_of(message: bytes) -> Any:
+    """A serialised sensor_msgs/Image -> its fields under their names, ``data`` being a view of the bytes."""
+    order = "<" if message[1] & 1 else ">"
+    sec, nanosec = struct.unpack_from(order + "iI", message, 4)
+    frame_id, end = _read_string(message, 12, order)
+    height, width = struct.unpack_from(order + "II", message, _aligned(end))
+    encoding, end = _read_string(message, _aligned(end) + 8, order)
+    step, octets = struct.unpack_from(order + "II", message, _aligned(end + 1))
+    begin = _aligned(end + 1) + 8
+    return SimpleNamespace(
+        header=SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec), frame_id=frame_id),
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=message[end],
+        step=step,
+        data=memoryview(message)[begin : begin + octets],
+    )
 
 
 def image_bytes(header: Any, pixels: NDArray[np.uint8], encoding: str) -> bytes:
@@ -65,8 +87,19 @@ def _string(text: str) -> bytes:
     return struct.pack("<I", len(octets)) + octets
 
 
+def _read_string(message: bytes, begin: int, order: str) -> tuple[str, int]:
+    """The text that begins there, and where it ends."""
+    (length,) = struct.unpack_from(order + "I", message, begin)
+    end = begin + 4 + length
+    return message[begin + 4 : end - 1].decode(), end
+
+
 def _padded(octets: bytes) -> bytes:
-    return octets + bytes(-len(octets) % 4)
+    return octets + bytes(_aligned(len(octets)) - len(octets))
+
+
+def _aligned(place: int) -> int:
+    return (place + 3) // 4 * 4
 
 
 def _octets(values: NDArray[Any]) -> memoryview:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rosbags.typesys import Stores, get_typestore
 
-from lseg_ros.serialization import cloud_bytes, image_bytes
+from lseg_ros.serialization import cloud_bytes, image_bytes, image_of
 from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
@@ -81,6 +81,18 @@ def test_a_cloud_is_what_rosbags_makes_of_the_message(values: np.ndarray, is_den
     assert cloud_bytes(head, values, is_dense=is_dense) == expected
 
 
+@given(st.booleans(), HEADERS)
+@pytest.mark.parametrize(("values", "encoding"), [*IMAGES, (pixels(2, 6), "16UC1")])
+def test_an_image_that_rosbags_wrote_is_read(values: np.ndarray, encoding: str, little: bool, head: Any) -> None:
+    parts = {**image_parts(values, encoding), "is_bigendian": 1, "step": values.nbytes // len(values) + 2}
+    message = STORE.types["sensor_msgs/msg/Image"](header=head, **parts)
+    read = image_of(bytes(STORE.serialize_cdr(message, "sensor_msgs/msg/Image", little_endian=little)))
+    stamp = read.header.stamp
+    assert (stamp.sec, stamp.nanosec, read.header.frame_id) == (head.stamp.sec, head.stamp.nanosec, head.frame_id)
+    assert {name: getattr(read, name) for name in parts if name != "data"} | {"data": None} == {**parts, "data": None}
+    assert bytes(read.data) == values.tobytes()
+
+
 def test_pixels_that_do_not_lie_side_by_side_are_put_there() -> None:
     values = pixels(6, 8)[::2, ::2]
     assert image_bytes(header(), values, "mono8") == image_bytes(header(), values.copy(), "mono8")
@@ -105,3 +117,7 @@ def test_rclpy_reads_the_message_and_would_have_written_as_many_bytes(frame_id: 
         theirs = serialize_message(expected)  # whose gaps between numbers hold what was in memory before
         assert len(ours) == len(theirs)
         assert all(mine in (0, other) for mine, other in zip(ours, theirs))
+        if kind is Image:
+            read = image_of(theirs)
+            assert (read.header.frame_id, read.encoding, read.step) == (frame_id, expected.encoding, expected.step)
+            assert bytes(read.data) == bytes(expected.data)

@@ -14,6 +14,7 @@ from std_msgs.msg import Header
 from lseg_ros.messages import is_distorted
 from lseg_ros.pipeline import EmbeddedFrame, Products, Want
 from lseg_ros.ros.assembly import assemble, with_depth
+from lseg_ros.ros.camera_topics import header_of
 from lseg_ros.ros.diagnostics import Report, Statistics
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig
@@ -128,14 +129,14 @@ class Camera:
         camera_info = self._subscriptions.camera_info_of(image)
         depth = self._subscriptions.depth_of(image) if want & Want.ANY_POINTS else None
         matched_s = time.perf_counter()
-        message = image.message()
-        frame, problems = assemble(message, depth, camera_info)
+        frame, problems = assemble(image.message(), depth, camera_info)
         for topic, problem in problems.items():
             self.statistics.problem(topic.of(self.name).name, problem)
         if want & Want.ANY_POINTS and camera_info is not None:
             self._check_lens(camera_info)
         stage_ms = {"wait": (matched_s - start_s) * 1e3, "read": (time.perf_counter() - matched_s) * 1e3}
-        return Shot(frame, message.header, camera_info, want, image.arrived_s, stage_ms)
+        header = header_of(frame.stamp_ns, frame.frame_id)
+        return Shot(frame, header, camera_info, want, image.arrived_s, stage_ms)
 
     def publish(self, shot: Shot, products: Products) -> None:
         """Send what was made of a shot, while open."""

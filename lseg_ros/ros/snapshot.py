@@ -54,8 +54,7 @@ class Snapshot:
         mask, confidence = (_pixels(messages[topic.name]) for topic in (MASK, CONFIDENCE))
         segmentation = Segmentation(mask, confidence, self._vocabulary)
         clouds = [
-            LabelCloud(label, np.frombuffer(messages[topic].data, CLOUD_DTYPE))
-            for topic, label in self._clouds.items()
+            LabelCloud(label, np.frombuffer(messages[topic].data, CLOUD_DTYPE)) for topic, label in self._clouds.items()
         ]
         return demo_picture(frame, segmentation, clouds)
 

@@ -21,6 +21,7 @@ from lseg_ros.ros.diagnostics import Statistics
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.ros.topics import DEPTH, IMAGE, IMAGE_COMPRESSED, INFO, Topic
+from lseg_ros.serialization import image_of
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -42,7 +43,8 @@ class RawImage:
     arrived_s: float
 
     def message(self) -> Any:
-        return deserialize_message(self.data, self.type)
+        """Its fields; pixels that are not compressed stay where they are."""
+        return image_of(self.data) if self.type is Image else deserialize_message(self.data, self.type)
 
 
 class CameraSubscriptions:
@@ -79,15 +81,15 @@ class CameraSubscriptions:
             self._subscribe(self._image_type, self._image_topic, self._on_image, 2),
         ]
 
-    def depth_of(self, image: RawImage) -> Image | None:
-        """The depth that belongs to an image, waiting a little where it may still be on its way; None without one."""
+    def depth_of(self, image: RawImage) -> Any:
+        """The depth Image of an image, waiting a little where it may still be on its way; None without one."""
         data = self._match(self._depth, self._depth_topic, image)
-        return None if data is None else deserialize_message(data, Image)
+        return None if data is None else image_of(data)
 
-    def depth_at(self, stamp_ns: int) -> Image | None:
+    def depth_at(self, stamp_ns: int) -> Any:
         """The depth of a moment that has passed, if it is still here; it is not waited for, nor missed."""
         item = self._depth.match(stamp_ns, round(self._config().sync_slop_s * 1e9)).item
-        return None if item is None else deserialize_message(item, Image)
+        return None if item is None else image_of(item)
 
     def camera_info_of(self, image: RawImage) -> CameraInfo | None:
         """Like ``depth_of``."""

@@ -13,9 +13,11 @@ from sensor_msgs.msg import CameraInfo, Image
 from lseg_ros.pipeline import EmbeddedFrame, EncodedVocabulary, Pipeline, PixelEmbeddings, Segmenter, Want
 from lseg_ros.ros.assembly import assemble
 from lseg_ros.ros.benchmark.recording import Recorded
+from lseg_ros.ros.camera_topics import header_of
 from lseg_ros.ros.companion import Companion
 from lseg_ros.ros.publishers import Publishers
 from lseg_ros.ros.subscriptions import RawImage, stamp_of
+from lseg_ros.serialization import image_of
 from lseg_ros.structures import Segmentation
 from lseg_ros.vocabulary import Vocabulary
 
@@ -63,14 +65,14 @@ class OurWay:
         depth = self._depth.match(raw.stamp_ns, _SLOP_NS).item
         info = self._info.match(raw.stamp_ns, _SLOP_NS).item
         assert depth is not None and info is not None
-        message, camera_info = raw.message(), deserialize_message(info, CameraInfo)
-        frame, _ = assemble(message, deserialize_message(depth, Image), camera_info)
+        camera_info = deserialize_message(info, CameraInfo)
+        frame, _ = assemble(raw.message(), image_of(depth), camera_info)
         embedded = EmbeddedFrame(frame, cast(PixelEmbeddings, None), 0.0)
         encoded = cast(EncodedVocabulary, _Words(self._segmentation.vocabulary))
         read_s = time.perf_counter()
         products = self._pipeline.make(embedded, encoded, Want.POINTS | Want.LABEL_CLOUDS)
         made_s = time.perf_counter()
-        self._publishers.publish(products, message.header, camera_info)
+        self._publishers.publish(products, header_of(frame.stamp_ns, frame.frame_id), camera_info)
         publish_ms = (time.perf_counter() - made_s) * 1e3
         made_ms = {stage: products.stage_ms[stage] for stage in ("points", "clouds")}
         return {"match and read": (read_s - start_s) * 1e3, **made_ms, "publish": publish_ms}
