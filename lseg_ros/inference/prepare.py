@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["PackedLinear", "fold_batch_norms", "has_native_bfloat16", "pack_linears"]
+__all__ = ["PackedLinear", "fold_batch_norms", "pack_linears"]
 
 
 def fold_batch_norms(module: nn.Module) -> None:
@@ -53,9 +53,3 @@ class PackedLinear(nn.Linear):
         """(..., in) -> (..., out)."""
         output: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, self.activation, [], "none")
         return output
-
-
-def has_native_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 itself: with AVX512_BF16 or AMX."""
-    tells = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-    return torch.backends.mkldnn.is_available() and any(tell is not None and tell() for tell in tells)

@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lseg_ros.inference.device import chosen_device, chosen_dtype
 from lseg_ros.inference.embeddings import PixelEmbeddings, doubled_norm
 from lseg_ros.inference.memory import memory_mib
 from lseg_ros.inference.postprocess import postprocess
-from lseg_ros.inference.prepare import fold_batch_norms, has_native_bfloat16, pack_linears
+from lseg_ros.inference.prepare import fold_batch_norms, pack_linears
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.settings import check, setting
@@ -79,8 +80,8 @@ class Segmenter:
         self.config = config = config or SegmenterConfig()
         if config.cpu_threads:
             torch.set_num_threads(config.cpu_threads)
-        self.device = _device(config.device)
-        self.dtype = _dtype(config.precision, self.device)
+        self.device = chosen_device(config.device)
+        self.dtype = chosen_dtype(config.precision, self.device)
         # Entries of a float16 file go to the device as they are: a small host never holds them twice as large.
         loaded = load_lseg(config.checkpoint, dtype=None) if model is None else model
         if model is None:  # one that was handed in may be in training
@@ -137,9 +138,9 @@ class Segmenter:
             inputs[x.shape].append((index, x, filled))
         embedded: dict[int, PixelEmbeddings] = {}
         for batch in inputs.values():
-            numbers, xs, filled = zip(*batch)
+            numbers, pictures = [index for index, _, _ in batch], [picture for _, _, picture in batch]
             sizes = [images[number].shape[:2] for number in numbers]
-            embedded.update(zip(numbers, self.embed_input(torch.cat(xs), filled, sizes)))
+            embedded.update(zip(numbers, self.embed_input(torch.cat([x for _, x, _ in batch]), pictures, sizes)))
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return [embedded[index] for index in range(len(images))]
@@ -218,28 +219,3 @@ def _mean_direction(embeddings: Sequence[Tensor]) -> Tensor:
     if len(embeddings) == 1:
         return embeddings[0]
     return torch.nn.functional.normalize(torch.stack(list(embeddings)).mean(dim=0), dim=0)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch without CUDA
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"device: expected auto, cpu, cuda or cuda:N of a GPU that is there, got {name!r} ({reason})"
-        ) from error
-    return device
-
-
-def _dtype(precision: str, device: torch.device) -> torch.dtype:
-    if precision != "auto":
-        dtype: torch.dtype = getattr(torch, precision)
-        return dtype
-    if device.type == "cpu":
-        return torch.bfloat16 if has_native_bfloat16() else torch.float32
-    if device.type != "cuda":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16

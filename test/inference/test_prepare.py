@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from lseg_ros.inference import Segmenter, SegmenterConfig
-from lseg_ros.inference.prepare import PackedLinear, fold_batch_norms, has_native_bfloat16, pack_linears
+from lseg_ros.inference.device import has_native_bfloat16
+from lseg_ros.inference.prepare import PackedLinear, fold_batch_norms, pack_linears
 from lseg_ros.model import PRESETS, LSeg, LSegConfig
 from test.tiny_network import CONFIG
 
