@@ -30,18 +30,18 @@ class WordsSettings:
     """
 
     image: str = setting("", "picture to ask; empty: a scene of the synthetic world")
-    seed: int = setting(26, "the scene; even ones are never used in training", minimum=0)
+    seed: int = setting(44, "the scene; even ones are never used in training", minimum=0)
     time_s: float = setting(4.0, "the moment at which it is seen", unit="s", minimum=0.0)
     vocabularies: tuple[str, ...] = setting(
         (
             "everything: " + ", ".join(CLASSES),
             "other words for the same: " + "couch, carpet, desk, tv, flooring, cupboard, wall, ceiling, door, window, "
             "kitty, puppy, armchair, bookshelf, houseplant, human, floor lamp, mug, flask, carton",
-            "general words: furniture, animal, wall, floor, ceiling, window, door, person, potted plant",
-            "an adjective: furry, wall, floor, ceiling, door, window, sofa, table, chair, shelf, cabinet, lamp, rug, "
-            "television, person, potted plant",
-            "one word: sofa, others",
-            "colours: red sofa, blue sofa, green sofa, yellow sofa, brown sofa, white sofa, wall, floor, others",
+            "general words: furniture, animal, wall, floor, ceiling, window, door, person, potted plant, lamp, ball",
+            "synonyms in one label: sofa|couch|chair|bench, table|desk, shelf|cabinet|cupboard, floor|rug|carpet, "
+            "wall|ceiling|door|window, person|human, cat|dog|animal",
+            "what to drive on: floor, rug, furniture, wall, animal, person",
+            "one word and its opposite: furniture, wall|floor|ceiling",
         ),
         "what is asked, one text for each picture: a title, a colon, and words with commas between them",
     )
