@@ -142,7 +142,7 @@ def test_another_network_is_told_from_every_lseg(tmp_path: Path) -> None:
 def test_a_name_that_is_neither_file_nor_preset_says_what_would_be(tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError,
-        match="expected a file or one of the presets vitl16, clipRN50x16_vitl16, .*, demo, got 'nope'",
+        match="expected a file or one of the presets vitl16, clipRN50x16_vitl16, .*, demo, demo_small, got 'nope'",
     ):
         load_lseg("nope")
 
