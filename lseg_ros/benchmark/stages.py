@@ -67,7 +67,7 @@ class Network:
     def label(self, x: Tensor, encoded: EncodedVocabulary, filled: tuple[int, int], size: tuple[int, int]) -> Tensor:
         """-> (2, H, W) uint8 on the device: label map and confidence."""
         (embedded,) = self._segmenter.embed_input(x, [filled], [size])
-        return self._segmenter.label_on_device(embedded, encoded)
+        return self._segmenter.label_on_device(embedded, encoded.embeddings, encoded.ids)
 
 
 @torch.inference_mode()

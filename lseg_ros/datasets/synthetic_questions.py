@@ -1,6 +1,7 @@
 """What the synthetic world is asked beside its own words, and what is kept out of training so that asking means much.
 
-All of this was settled before the first training that it tests.
+The weights of ``demo`` are older than these lists, and were trained with the classes' own words alone; whatever was
+trained since was trained after them.
 """
 
 from __future__ import annotations

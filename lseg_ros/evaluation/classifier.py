@@ -15,7 +15,6 @@ from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.processes import Process
 from lseg_ros.evaluation.protocols import CITYSCAPES, OFFICIAL, OfficialProtocol, official_scores
 from lseg_ros.inference import PixelEmbeddings, Segmenter, SegmenterConfig
-from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.vocabulary import Vocabulary
@@ -95,11 +94,9 @@ class Classifier:
             return question.classes[self._official(image, question, self.protocol)].cpu()
         return self.answer(self.segmenter.embed(image), question)
 
-    @torch.inference_mode()
     def answer(self, embedded: PixelEmbeddings, question: Question) -> Tensor:
         """What ``classify`` gives, of an image that the network has seen: to ask it more than one question."""
-        logits = self.segmenter.model.correlate(embedded.pixels.float(), question.embeddings)  # (1, K, h'/2, w'/2)
-        return postprocess(logits, embedded.filled, embedded.size, question.classes)[0].cpu()
+        return self.segmenter.label_on_device(embedded, question.embeddings, question.classes)[0].cpu()
 
     def _official(self, image: NDArray[np.uint8], question: Question, protocol: OfficialProtocol) -> Tensor:
         """(H, W, 3) uint8 RGB -> (H, W), number of the best word."""

@@ -69,6 +69,10 @@ class EvaluationConfig:
             raise ValueError(
                 f"suite: expected the synthetic set and protocol single, got {self.data.dataset} and {self.protocol}"
             )
+        if self.suite in ("zero-shot", "head-baseline") and self.checkpoint != "demo":
+            raise ValueError(
+                f"checkpoint: expected demo with suite {self.suite}, which has its own networks, got {self.checkpoint}"
+            )
         if self.zero_shot and self.protocol != "single":
             raise ValueError(f"protocol: expected single for {self.data.dataset}, as in the paper, got {self.protocol}")
 

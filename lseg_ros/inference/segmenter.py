@@ -163,16 +163,19 @@ class Segmenter:
     ) -> Segmentation:
         """Pixel embeddings and words -> the label of every pixel; the threshold is the settings' where None."""
         threshold = self.config.unlabeled_threshold if unlabeled_threshold is None else unlabeled_threshold
-        both = self.label_on_device(embedded, encoded, threshold).cpu().numpy()
+        both = self.label_on_device(embedded, encoded.embeddings, encoded.ids, threshold).cpu().numpy()
         return Segmentation(both[0], both[1], encoded.vocabulary)
 
     @torch.inference_mode()
-    def label_on_device(self, embedded: PixelEmbeddings, encoded: EncodedVocabulary, threshold: float = 0.0) -> Tensor:
-        """``label`` before it leaves the device: (2, H, W) uint8, label map and confidence."""
-        where, model = (embedded.filled, embedded.size, encoded.ids, threshold), self.model
+    def label_on_device(self, embedded: PixelEmbeddings, words: Tensor, ids: Tensor, threshold: float = 0.0) -> Tensor:
+        """``label`` before it leaves the device: (2, H, W) of the type of ``ids``, label map and confidence.
+
+        words: (K, C) float32 of unit norm. ids: (K,), what the label map says for each, of any integer type.
+        """
+        where, model = (embedded.filled, embedded.size, ids, threshold), self.model
         if model.regularization is not None or model.in_official_half:  # not linear in the embeddings
-            return postprocess(model.correlate(embedded.pixels, encoded.embeddings), *where)
-        logits = model.correlate(embedded.coarse.float(), encoded.embeddings)  # (1, K, h'/4, w'/4)
+            return postprocess(model.correlate(embedded.pixels, words), *where)
+        logits = model.correlate(embedded.coarse.float(), words)  # (1, K, h'/4, w'/4)
         return postprocess(logits, *where, norm=embedded.norm)
 
     def segment(

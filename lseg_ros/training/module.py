@@ -30,6 +30,10 @@ class WordPixelLoss(nn.Module):
 
     def __init__(self, model: LSeg, words: Words, config: TrainingConfig) -> None:
         super().__init__()
+        if config.pull and model.regularization is not None:
+            raise ValueError(
+                f"pull: expected 0 with a spatial regularisation, after which no score is a cosine, got {config.pull}"
+            )
         if config.head == "classes":
             model.head = nn.Conv2d(model.config.features, len(words.classes), 1)
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -66,7 +70,10 @@ class WordPixelLoss(nn.Module):
         return total / share.clamp(min=1e-6)
 
     def _pixels(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> what ``LSeg.encode_image`` gives, in float32; with a head of classes their scores."""
+        """(B, 3, H, W) uint8 -> what ``LSeg.encode_image`` gives, in float32; with a head of classes their scores.
+
+        Not by calling it: under autocast its division mixes two dtypes, a tenth of a step on a CPU.
+        """
         pixels = self.model.head(self.model.decoder(self.model.backbone(self._normalised(image)))).float()
         return pixels if self.by_class else pixels / pixels.norm(dim=1, keepdim=True)
 

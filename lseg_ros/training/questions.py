@@ -136,11 +136,7 @@ class Words:
         """Every class, some of those in view by all of their special cases: "red ball", "blue ball", ... for "ball"."""
         special = [index for index in present.tolist() if self.general[index] != index]
         split = {self.general[index] for index in special if rng.random() < _COLORED}
-        asked = [
-            index
-            for index, general in enumerate(self.general)
-            if (index in self._plain and index not in split) or (index != general and general in split)
-        ]
+        asked = [index for index, general in enumerate(self.general) if (index != general) == (general in split)]
         classes = [self.general[index] for index in asked]
         return self._question(asked, classes, {index: place for place, index in enumerate(asked)})
 

@@ -92,6 +92,12 @@ def test_a_suite_is_about_the_synthetic_world() -> None:
         EvaluationConfig(suite="general", data=DatasetConfig(dataset="ade20k"))
 
 
+@pytest.mark.parametrize("suite", ["zero-shot", "head-baseline"])
+def test_a_suite_with_networks_of_its_own_takes_no_other(suite: str) -> None:
+    with pytest.raises(ValueError, match=f"checkpoint: expected demo with suite {suite}"):
+        EvaluationConfig("vitl16", suite=suite)
+
+
 def test_goals_are_said_to_be_reached_or_not() -> None:
     figures, goals = {"high": 0.9, "low": 0.1, "free": 0.5}, {"high": 0.85, "low": 0.2}
     lines = SuiteScores("fixed", 1, figures, {"cup": 0.25, "ball": None}, goals).table().splitlines()

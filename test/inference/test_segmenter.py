@@ -41,7 +41,7 @@ def is_arg_max(label_map: np.ndarray, logits: torch.Tensor) -> bool:
 
 
 class TestSegment:
-    def test_labels_are_exactly_the_models_arg_max(self, segmenter: Segmenter) -> None:
+    def test_labels_are_the_models_arg_max(self, segmenter: Segmenter) -> None:
         image, encoded = picture(), segmenter.encode(WORDS)
         x, _ = preprocess(image, 0, 32, CONFIG.image_mean, CONFIG.image_std)
         with torch.inference_mode():

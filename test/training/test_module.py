@@ -1,5 +1,6 @@
 """The loss against the paper's own definition of it."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,9 @@ def test_a_head_of_classes_is_a_conventional_classifier() -> None:
         scores = F.conv2d(features, loss.model.head.weight, loss.model.head.bias)  # (2, 3, 32, 32)
         expected = F.cross_entropy(scores, batch.target, ignore_index=IGNORE)
         assert loss(batch).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_scores_that_are_no_cosines_cannot_be_pulled() -> None:
+    model = LSeg(dataclasses.replace(CONFIG, arch_option=1))
+    with pytest.raises(ValueError, match="pull: expected 0 with a spatial regularisation"):
+        WordPixelLoss(model, WORDS, TrainingConfig(pull=1.0))
