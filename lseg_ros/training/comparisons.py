@@ -10,10 +10,11 @@ import json
 import logging
 from pathlib import Path
 
-from lseg_ros.evaluation.suites.networks import COMPARISONS, NETWORKS, save_comparison
+from lseg_ros.evaluation.suites.networks import COMPARISONS, NETWORKS, WORDS, save_comparison
 from lseg_ros.settings import check, setting
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.recipes import RECIPES
+from lseg_ros.training.starting_weights import starting_network
 from lseg_ros.training.train import train
 
 __all__ = ["ComparisonConfig", "main", "recipe"]
@@ -71,7 +72,8 @@ def main(config: ComparisonConfig) -> None:
     for name in [config.only] if config.only else NETWORKS:
         training = recipe(name, config)
         path = (Path(config.networks) if config.networks else COMPARISONS) / f"{name}.safetensors"
-        save_comparison(train(training), path, {"training": json.dumps(dataclasses.asdict(training))})
+        words = starting_network(training.start).encode_text(WORDS)
+        save_comparison(train(training), words, path, {"training": json.dumps(dataclasses.asdict(training))})
 
 
 if __name__ == "__main__":

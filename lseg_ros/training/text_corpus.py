@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from open_clip.tokenizer import SimpleTokenizer
 
-from lseg_ros.training.wordnet import Word, phrases
+from lseg_ros.training.wordnet import Relation, Word, phrases
 
-__all__ = ["Corpus", "whole_tokens"]
+__all__ = ["Corpus", "retrofitted", "whole_tokens"]
 
 _SHARES = (0.55, 0.15, 0.30)  # of WordNet's words, of the whole words of CLIP's vocabulary, of phrases
 
@@ -62,6 +63,39 @@ def whole_tokens() -> dict[str, int]:
     return {text: number for text, number in whole.items() if text.isascii() and text.isalpha() and len(text) > 1}
 
 
+def retrofitted(
+    targets: Mapping[str, NDArray[np.float32]], relations: Sequence[Relation]
+) -> dict[str, NDArray[np.float32]]:
+    """Targets (C,) of unit norm, each word's pulled to those of the words that it is related to.
+
+    One round of retrofitting (Faruqui et al., NAACL 2015): more would draw whole families to one point. A text that
+    has no relations of its own, such as "red ball", moves as the longest word in it does.
+    """
+    moved = {}
+    for word in relations:
+        known = [(pull, targets[other]) for other, pull in word.others.items() if other in targets]
+        if word.text in targets and known:
+            moved[word.text] = _unit(targets[word.text] + sum(pull * target for pull, target in known))
+    shift = {text: target - targets[text] for text, target in moved.items()}
+    rest = {text: target for text, target in targets.items() if text not in moved}
+    for text, target in rest.items():
+        longest = next((span for span in _spans(text) if span in shift), None)
+        moved[text] = target if longest is None else _unit(target + shift[longest])
+    return moved
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    return vector / np.linalg.norm(vector)
+
+
+def _spans(text: str) -> list[str]:
+    """The words of a text and what stands side by side in it, the longest first."""
+    parts = text.split()
+    return [
+        " ".join(parts[at : at + long]) for long in range(len(parts), 0, -1) for at in range(len(parts) - long, -1, -1)
+    ]
+
+
 def _drawn(texts: Mapping[str, float], count: int, random: np.random.Generator) -> tuple[str, ...]:
     return tuple(str(text) for text in random.choice(list(texts), size=count, replace=False))
 
@@ -71,9 +105,7 @@ def _without(texts: Mapping[str, float], excluded: Sequence[str]) -> dict[str, f
     out = {text.lower() for text in excluded}
 
     def clear(text: str) -> bool:
-        parts = text.lower().split()
-        spans = (" ".join(parts[i:j]) for i in range(len(parts)) for j in range(i + 1, len(parts) + 1))
-        return out.isdisjoint(spans)
+        return out.isdisjoint(_spans(text.lower()))
 
     return {text: weight for text, weight in texts.items() if clear(text)}
 

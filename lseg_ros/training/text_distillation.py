@@ -1,7 +1,8 @@
 """Distil sentence embeddings into a text encoder that is small enough to ship with the demo preset.
 
 The student sees WordNet's words, the whole words of CLIP's own vocabulary, and phrases with colours, materials, sizes
-and prompts. It learns each text's target and how similar the texts of a batch are to each other.
+and prompts. It learns each text's target and how similar the texts of a batch are to each other. A noun's target is
+the teacher's embedding, pulled to those of the words that WordNet relates it to.
 ``python -m lseg_ros.training.text_distillation --help`` lists the settings.
 """
 
@@ -26,7 +27,7 @@ from torch.nn import functional as F
 from lseg_ros.model.text_encoder import TextConfig, TextEncoder
 from lseg_ros.settings import check, setting
 from lseg_ros.training import text_teacher, wordnet
-from lseg_ros.training.text_corpus import Corpus, whole_tokens
+from lseg_ros.training.text_corpus import Corpus, retrofitted, whole_tokens
 
 __all__ = ["DistillationConfig", "agreement", "distil", "load_text_encoder", "main", "save_text_encoder"]
 
@@ -98,12 +99,14 @@ def main(config: DistillationConfig) -> dict[str, float]:
         held_out=config.held_out,
         random=random,
     )
-    targets = _targets(corpus, config)
+    plain = _targets(corpus, config)
+    targets = retrofitted(plain, wordnet.relations(Path(config.wordnet)))
     _start_from_teacher(encoder, {text: i for text, i in whole_tokens().items() if text in corpus.trained}, targets)
     lesson = Lesson.of(encoder, corpus.trained, targets)
     tests = {
-        "words": Lesson.of(encoder, dict.fromkeys(corpus.held_words, 1.0), targets),
-        "phrases": Lesson.of(encoder, dict.fromkeys(corpus.held_phrases, 1.0), targets),
+        f"held_out_{name}{suffix}": Lesson.of(encoder, dict.fromkeys(texts, 1.0), wanted)
+        for name, texts in (("words", corpus.held_words), ("phrases", corpus.held_phrases))
+        for suffix, wanted in (("", targets), ("_of_teacher", plain))
     }
     _LOG.info("%d texts, %d parameters", len(corpus.trained), sum(p.numel() for p in encoder.parameters()))
     best: dict[str, float] = {}
@@ -111,7 +114,7 @@ def main(config: DistillationConfig) -> dict[str, float]:
     for step, loss in enumerate(distil(encoder, lesson, config, random), start=1):
         if step % config.save_every and step != config.steps:
             continue
-        figures = {f"held_out_{name}": agreement(encoder, test) for name, test in tests.items()}
+        figures = {name: agreement(encoder, test) for name, test in tests.items()}
         _LOG.info("step %d, %.0f s: loss %.4f %s", step, time.monotonic() - started, loss, figures)
         if figures["held_out_words"] > best.get("held_out_words", -1.0):
             best = {**figures, "step": step}

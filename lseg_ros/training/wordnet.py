@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["TEMPLATES", "Word", "phrases", "words"]
+__all__ = ["TEMPLATES", "Relation", "Word", "phrases", "relations", "words"]
 
 # Lexicographer files (lexnames(5WN)) of what a camera can see, and how much more than other words they are trained.
 _VISIBLE = {5: 2.0, 6: 4.0, 8: 2.0, 13: 2.0, 17: 2.0, 18: 2.0, 20: 1.0, 27: 1.0}  # animal, artifact, body, food, ...
@@ -23,6 +24,9 @@ _KINDS = (
     "dirty clean wet dry dark light bright colorful striped spotted shiny soft furry fluffy smooth folding heavy"
 )
 TEMPLATES = ("{}", "a {}", "the {}", "a photo of a {}", "a picture of the {}", "an image of a {}", "{} in the room")
+
+
+_SYNONYM, _KIND_OF = 1.5, 0.5  # pull of a word's synonyms, and of the words for what it is a kind of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +53,47 @@ def words(folder: Path) -> tuple[Word, ...]:
             if any(c.isupper() for c in text) and not text.isupper():  # a name; but TV and CD are things
                 continue
             kind = _VISIBLE.get(lexicographer, 0.0)
-            weight = (0.3 + min(uses[text.lower()], 100) ** 0.5) * max(kind, 0.5)
+            weight = ((1.0 if kind else 0.3) + min(uses[text.lower()], 100) ** 0.5) * max(kind, 0.5)
             best, visible = found.get(text, (0.0, False))
             found[text] = max(best, weight), visible or kind > 0
     return tuple(Word(text, *facts) for text, facts in sorted(found.items()))
+
+
+class Relation(NamedTuple):
+    """Which words a word is pulled to, and how much beside its own weight of 1."""
+
+    text: str
+    others: Mapping[str, float]
+
+
+def relations(folder: Path) -> tuple[Relation, ...]:
+    """What WordNet says of nouns: synonyms, and the words for what each is a kind of (its first hypernym).
+
+    Senses count by the uses that WordNet's authors tagged, those that can be seen more; so do a synset's words.
+    """
+    counted = _sense_uses(folder / "cntlist.rev")
+    synsets = {synset.offset: synset for synset in _synsets(folder / "data.noun")}
+    senses: dict[str, list[tuple[float, _Synset]]] = collections.defaultdict(list)
+    for synset in synsets.values():
+        for text, number in zip(synset.texts, synset.numbers):
+            uses = counted[f"{text.lower().replace(' ', '_')}%1:{synset.lexicographer:02}:{number:02}"]
+            senses[text].append(((0.3 + uses**0.5) * max(_VISIBLE.get(synset.lexicographer, 0.0), 0.2), synset))
+    familiar = {text: sum(weight for weight, _ in found) for text, found in senses.items()}
+
+    def shared(texts: Iterable[str], pull: float) -> dict[str, float]:
+        weights = {text: familiar[text] for text in texts}
+        return {text: pull * weight / sum(weights.values()) for text, weight in weights.items()}
+
+    found = []
+    for text, meanings in senses.items():
+        others: collections.Counter[str] = collections.Counter()
+        for weight, synset in meanings:
+            share = weight / familiar[text]
+            others.update(shared([each for each in synset.texts if each != text], _SYNONYM * share))
+            if synset.hypernym in synsets:
+                others.update(shared(synsets[synset.hypernym].texts, _KIND_OF * share))
+        found.append(Relation(text, {other: pull for other, pull in others.items() if other != text}))
+    return tuple(found)
 
 
 def phrases(nouns: Mapping[str, float], count: int, generator: np.random.Generator) -> tuple[str, ...]:
@@ -74,14 +115,39 @@ def _pick(choices: Sequence[str], random: float) -> str:
     return choices[int(random * len(choices))]
 
 
-def _entries(file: Path) -> Iterator[tuple[str, int]]:
-    """(word as written, number of its lexicographer file) of every synset in a data file (wndb(5WN))."""
+class _Synset(NamedTuple):
+    offset: str
+    lexicographer: int  # number of its lexicographer file
+    texts: tuple[str, ...]  # words as written
+    numbers: tuple[int, ...]  # which of a word's senses in the lexicographer file
+    hypernym: str  # offset of the first one, or nothing
+
+
+def _synsets(file: Path) -> Iterator[_Synset]:
+    """Every synset in a data file (wndb(5WN))."""
     for line in file.read_text("latin-1").splitlines():
         if line.startswith("  "):  # the licence
             continue
-        _, lexicographer, _, count, *rest = line.split(" ")
-        for text in rest[: 2 * int(count, 16) : 2]:
-            yield text.partition("(")[0].replace("_", " "), int(lexicographer)
+        offset, lexicographer, _, count, *rest = line.partition(" | ")[0].split(" ")
+        words = 2 * int(count, 16)
+        texts = tuple(text.partition("(")[0].replace("_", " ") for text in rest[:words:2])
+        numbers = tuple(int(number, 16) for number in rest[1:words:2])
+        pointers = rest[words + 1 :]
+        hypernym = next((pointers[at + 1] for at, symbol in enumerate(pointers) if symbol == "@"), "")
+        yield _Synset(offset, int(lexicographer), texts, numbers, hypernym)
+
+
+def _entries(file: Path) -> Iterator[tuple[str, int]]:
+    """(word as written, number of its lexicographer file) of every synset in a data file."""
+    for synset in _synsets(file):
+        for text in synset.texts:
+            yield text, synset.lexicographer
+
+
+def _sense_uses(file: Path) -> dict[str, int]:
+    """How often each sense was met: {"dog%1:05:00": 42} (senseidx(5WN), without an adjective's head)."""
+    lines = (line.split(" ") for line in file.read_text("latin-1").splitlines())
+    return collections.Counter({":".join(key.split(":")[:3]): int(count) for key, _, count in lines})
 
 
 def _uses(file: Path) -> collections.Counter[str]:

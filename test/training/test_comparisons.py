@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from lseg_ros.evaluation.suites.networks import NETWORKS, comparison_network
@@ -24,7 +25,7 @@ def test_they_differ_only_in_what_is_compared() -> None:
     )
 
 
-def test_a_trained_network_is_read_back_with_the_text_tower_of_the_package(tmp_path: Path) -> None:
+def test_a_trained_network_is_read_back_with_the_words_it_was_trained_with(tmp_path: Path) -> None:
     for name in ("classes", "fold_2"):
         comparisons.main(
             ComparisonConfig(
@@ -35,5 +36,8 @@ def test_a_trained_network_is_read_back_with_the_text_tower_of_the_package(tmp_p
     trained = load_lseg(tmp_path / "runs" / "fold_2" / "final.safetensors")
     assert classes.head.weight.shape[0] == 40
     for name, value in left_out.state_dict().items():
-        if "num_batches" not in name:
+        if "num_batches" not in name and not name.startswith("text_encoder"):
             assert torch.equal(value, trained.state_dict()[name])
+    torch.testing.assert_close(left_out.encode_text(["cat", "others"]), trained.encode_text(["cat", "others"]))
+    with pytest.raises(ValueError, match="text 'zebra': expected one of others, wall, "):
+        left_out.encode_text(["zebra"])

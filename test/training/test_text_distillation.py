@@ -12,7 +12,7 @@ from safetensors import safe_open
 from lseg_ros.model import load_lseg
 from lseg_ros.model.text_encoder import TextEncoder
 from lseg_ros.training import wordnet
-from lseg_ros.training.text_corpus import Corpus
+from lseg_ros.training.text_corpus import Corpus, retrofitted
 from lseg_ros.training.text_distillation import (
     DistillationConfig,
     Lesson,
@@ -165,6 +165,40 @@ def test_words_come_from_wordnets_files_without_names(tmp_path: Path) -> None:
     assert words["couch"].weight > words["sofa"].weight > words["coffee table"].weight - 1e-9
     assert words["couch"].weight > words["idea"].weight
     assert words["cat"].visible and not words["idea"].visible
+
+
+def test_a_word_is_related_to_its_synonyms_and_to_what_it_is_a_kind_of_by_how_much_they_are_used(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "data.noun").write_text(
+        "  1 licence\n"
+        "04161981 06 n 01 seat 0 000 | furniture that is made for sitting on\n"
+        "04256520 06 n 03 sofa 0 couch 0 lounge 1 001 @ 04161981 n 0000 | a seat\n"
+        "09999999 18 n 01 couch 3 000 | somebody\n"
+    )
+    (tmp_path / "cntlist.rev").write_text("couch%1:06:00:: 1 9\nlounge%1:06:00:: 1 90\ncouch%1:18:03:: 2 1\n")
+    others = {word.text: dict(word.others) for word in wordnet.relations(tmp_path)}
+    assert set(others["sofa"]) == {"couch", "lounge", "seat"}
+    assert others["sofa"]["couch"] > 5 * others["sofa"]["lounge"]  # of whose uses none is of this sense
+    assert sum(others["sofa"].values()) == pytest.approx(2.0)
+    assert (
+        others["couch"]["sofa"] < others["lounge"]["sofa"] + others["lounge"]["couch"]
+    )  # it has another sense as well
+    assert others["seat"] == {}
+
+
+def test_a_target_is_pulled_to_related_words_and_takes_its_phrases_along() -> None:
+    x, y, z = np.eye(3, dtype=np.float32)
+    targets = {"sofa": x, "couch": y, "red sofa": x, "a photo of a sofa": z, "cup": z}
+    moved = retrofitted(
+        targets, [wordnet.Relation("sofa", {"couch": 1.0, "unheard of": 5.0}), wordnet.Relation("cup", {})]
+    )
+    half = np.float32(0.5**0.5)
+    np.testing.assert_allclose(moved["sofa"], [half, half, 0], rtol=1e-6)
+    np.testing.assert_allclose(moved["red sofa"], moved["sofa"], rtol=1e-6)
+    assert moved["a photo of a sofa"] @ y > 0.4
+    assert np.array_equal(moved["cup"], z) and np.array_equal(moved["couch"], y)
+    assert all(np.linalg.norm(target) == pytest.approx(1) for target in moved.values())
 
 
 def test_a_missing_wordnet_names_the_package(tmp_path: Path) -> None:

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from lseg_ros.datasets import SyntheticScenes
 from lseg_ros.evaluation.config import EvaluationConfig
-from lseg_ros.model import PRESETS, LSeg, load_lseg
+from lseg_ros.evaluation.tasks import OTHERS
+from lseg_ros.model import PRESETS, LSeg
 from lseg_ros.model.official import official_name
+from lseg_ros.streams.synthetic import CLASSES
 
-__all__ = ["COMPARISONS", "NETWORKS", "comparison_network", "comparison_scenes", "save_comparison"]
+__all__ = ["COMPARISONS", "NETWORKS", "WORDS", "comparison_network", "comparison_scenes", "save_comparison"]
 
 NETWORKS = ("words", "classes", "all", "fold_0", "fold_1", "fold_2", "fold_3")
 COMPARISONS = Path(__file__).parent / "weights"
 _SIZE = (160, 120)  # pixels: these networks were trained at this size
+WORDS = (OTHERS, *CLASSES)  # all that they are ever asked
+
+
+class KnownWords(nn.Module):
+    """In the place of a text tower: ``WORDS`` as that tower embedded them with which a network was trained.
+
+    So another tower in the package changes nothing about these networks. embeddings: (K, C) float32 of unit norm.
+    """
+
+    def __init__(self, embeddings: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("embeddings", embeddings)
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """K texts -> (K,) int64 rows. Raises ValueError that names the first text that is not among the words."""
+        for text in texts:
+            if text not in WORDS:
+                raise ValueError(f"text {text!r}: expected one of {', '.join(WORDS)}")
+        return torch.tensor([WORDS.index(text) for text in texts], dtype=torch.int64)
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """K texts -> (K, C) float32 of unit norm. Raises ValueError like ``tokenize``."""
+        return self.get_buffer("embeddings")[self.tokenize(texts)]
 
 
 def comparison_scenes(config: EvaluationConfig) -> SyntheticScenes:
@@ -26,7 +52,7 @@ def comparison_scenes(config: EvaluationConfig) -> SyntheticScenes:
 
 
 def comparison_network(name: str, folder: Path = COMPARISONS) -> LSeg:
-    """One of ``NETWORKS`` in float32, on the CPU, with the text tower of the package.
+    """One of ``NETWORKS`` in float32, on the CPU, with the words that it was trained with and no others.
 
     The head of ``classes`` gives scores (classes, H/2, W/2) in the place of embeddings. Raises FileNotFoundError where
     the file is not there.
@@ -42,14 +68,18 @@ def comparison_network(name: str, folder: Path = COMPARISONS) -> LSeg:
         if _is_image(theirs := official_name(ours, config)):
             state[ours] = weights[theirs].float()
     model.load_state_dict(state)
-    model.text_encoder = load_lseg("demo").text_encoder
+    model.text_encoder = KnownWords(weights["words"])  # type: ignore[assignment]
     return model.eval()
 
 
-def save_comparison(trained: Path, path: Path, facts: Mapping[str, str]) -> None:
-    """Write the image encoder of a file that training left, without the text tower, which all share."""
+def save_comparison(trained: Path, words: Tensor, path: Path, facts: Mapping[str, str]) -> None:
+    """Write the image encoder of a file that training left, and in the place of its text tower what that says.
+
+    words: (len(WORDS), C) float32 of unit norm.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({entry: value for entry, value in load_file(trained).items() if _is_image(entry)}, path, dict(facts))
+    image = {entry: value for entry, value in load_file(trained).items() if _is_image(entry)}
+    save_file({**image, "words": words}, path, dict(facts))
     path.chmod(0o644)  # safetensors writes for its owner alone
 
 
