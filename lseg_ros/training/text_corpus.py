@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from open_clip.tokenizer import SimpleTokenizer
 
-from lseg_ros.training.wordnet import Relation, Word, phrases
+from lseg_ros.training.wordnet import ADJECTIVES, Relation, Word, phrases
 
 __all__ = ["Corpus", "retrofitted", "whole_tokens"]
 
+_ADJECTIVE = 0.5  # of a phrase, beside the phrase's own weight of 1
 _SHARES = (0.55, 0.15, 0.30)  # of WordNet's words, of the whole words of CLIP's vocabulary, of phrases
 
 
@@ -69,7 +70,8 @@ def retrofitted(
     """Targets (C,) of unit norm, each word's pulled to those of the words that it is related to.
 
     One round of retrofitting (Faruqui et al., NAACL 2015): more would draw whole families to one point. A text that
-    has no relations of its own, such as "red ball", moves as the longest word in it does.
+    has no relations of its own, such as "red ball", moves as the longest word in it does, and is pulled to its
+    adjectives: a sentence encoder says much the same of a ball in all colours.
     """
     moved = {}
     for word in relations:
@@ -80,7 +82,9 @@ def retrofitted(
     rest = {text: target for text, target in targets.items() if text not in moved}
     for text, target in rest.items():
         longest = next((span for span in _spans(text) if span in shift), None)
-        moved[text] = target if longest is None else _unit(target + shift[longest])
+        adjectives = [part for part in text.split() if part in ADJECTIVES and part in targets and part != text]
+        pulled = target + sum(_ADJECTIVE * targets[adjective] for adjective in adjectives)
+        moved[text] = _unit(pulled if longest is None else pulled + shift[longest])
     return moved
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["TEMPLATES", "Relation", "Word", "phrases", "relations", "words"]
+__all__ = ["ADJECTIVES", "TEMPLATES", "Relation", "Word", "phrases", "relations", "words"]
 
 # Lexicographer files (lexnames(5WN)) of what a camera can see, and how much more than other words they are trained.
 _VISIBLE = {5: 2.0, 6: 4.0, 8: 2.0, 13: 2.0, 17: 2.0, 18: 2.0, 20: 1.0, 27: 1.0}  # animal, artifact, body, food, ...
@@ -23,6 +23,7 @@ _KINDS = (
     "big small large tiny little long short tall round square thin thick old new young empty full open closed broken "
     "dirty clean wet dry dark light bright colorful striped spotted shiny soft furry fluffy smooth folding heavy"
 )
+ADJECTIVES = frozenset(f"{_COLORS} {_KINDS}".split())
 TEMPLATES = ("{}", "a {}", "the {}", "a photo of a {}", "a picture of the {}", "an image of a {}", "{} in the room")
 
 

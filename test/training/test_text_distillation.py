@@ -189,13 +189,13 @@ def test_a_word_is_related_to_its_synonyms_and_to_what_it_is_a_kind_of_by_how_mu
 
 def test_a_target_is_pulled_to_related_words_and_takes_its_phrases_along() -> None:
     x, y, z = np.eye(3, dtype=np.float32)
-    targets = {"sofa": x, "couch": y, "red sofa": x, "a photo of a sofa": z, "cup": z}
+    targets = {"sofa": x, "couch": y, "red": z, "red sofa": x, "a photo of a sofa": z, "cup": z}
     moved = retrofitted(
         targets, [wordnet.Relation("sofa", {"couch": 1.0, "unheard of": 5.0}), wordnet.Relation("cup", {})]
     )
     half = np.float32(0.5**0.5)
     np.testing.assert_allclose(moved["sofa"], [half, half, 0], rtol=1e-6)
-    np.testing.assert_allclose(moved["red sofa"], moved["sofa"], rtol=1e-6)
+    assert moved["red sofa"] @ moved["sofa"] > 0.8 and moved["red sofa"] @ moved["red"] > 0.3
     assert moved["a photo of a sofa"] @ y > 0.4
     assert np.array_equal(moved["cup"], z) and np.array_equal(moved["couch"], y)
     assert all(np.linalg.norm(target) == pytest.approx(1) for target in moved.values())
