@@ -45,7 +45,7 @@ class DistillationConfig:
     wordnet: str = setting("/usr/share/wordnet", "folder of WordNet 3.0 (Debian package wordnet-base)")
     cache: str = setting("", "file (.npz) that keeps the teacher's embeddings for the next run; empty: none")
     seed: int = setting(0, "seed of texts, weights and batches", minimum=0)
-    steps: int = setting(2200, "optimiser steps", minimum=1)
+    steps: int = setting(1800, "optimiser steps", minimum=1)
     batch_size: int = setting(1024, "texts per step", minimum=2)
     learning_rate: float = setting(3e-3, "highest rate of the warm-up and cosine schedule", minimum=0.0)
     phrases: int = setting(50000, "phrases of adjectives and nouns", minimum=0)
