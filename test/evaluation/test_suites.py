@@ -82,7 +82,7 @@ def test_the_compared_networks_differ_in_their_weights_alone(name: str) -> None:
 
 def test_a_network_that_is_not_there_says_how_it_is_made(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"python -m lseg_ros\.training\.comparisons makes it"):
-        comparison_network("all", tmp_path)
+        comparison_network("all", folder=tmp_path)
 
 
 def test_a_suite_is_about_the_synthetic_world() -> None:

@@ -32,7 +32,7 @@ def test_a_trained_network_is_read_back_with_the_words_it_was_trained_with(tmp_p
                 output=str(tmp_path / "runs"), networks=str(tmp_path), only=name, steps=1, zero_shot_steps=1
             )
         )
-    left_out, classes = comparison_network("fold_2", tmp_path), comparison_network("classes", tmp_path)
+    left_out, classes = (comparison_network(name, folder=tmp_path) for name in ("fold_2", "classes"))
     trained = load_lseg(tmp_path / "runs" / "fold_2" / "final.safetensors")
     assert classes.head.weight.shape[0] == 40
     for name, value in left_out.state_dict().items():

@@ -24,7 +24,8 @@ __all__ = ["head_baseline"]
 def head_baseline(config: EvaluationConfig) -> SuiteScores:
     """mIoU of two networks that were trained with the same data, steps and seed and differ in the head alone."""
     given = comparison_scenes(config)
-    words, classes = Classifier.of_model(comparison_network("words")), comparison_network("classes")
+    words = Classifier.of_model(comparison_network("words", config.device))
+    classes = comparison_network("classes", config.device)
     question = words.question(CLASSES)
     by_words, by_classes = Confusion(CLASSES), Confusion(CLASSES)
     for image, target in samples(given, "head-baseline"):
@@ -47,6 +48,6 @@ def _classified(model: LSeg, image: NDArray[np.uint8]) -> Tensor:
     """(H, W, 3) uint8 RGB -> (H, W) int16, the class of the highest score."""
     config = model.config
     x, filled = preprocess(image, config.input_size_px, model.stride, config.image_mean, config.image_std)
-    scores = model.head(model.decoder(model.backbone(x)))  # (1, classes, h'/2, w'/2)
-    ids = torch.arange(scores.shape[1], dtype=torch.int16)
-    return postprocess(scores, filled, image.shape[:2], ids)[0]
+    scores = model.head(model.decoder(model.backbone(x.to(model.device))))  # (1, classes, h'/2, w'/2)
+    ids = torch.arange(scores.shape[1], dtype=torch.int16, device=model.device)
+    return postprocess(scores, filled, image.shape[:2], ids)[0].cpu()

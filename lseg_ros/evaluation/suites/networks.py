@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lseg_ros.datasets import SyntheticScenes
 from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.tasks import OTHERS
+from lseg_ros.inference.device import chosen_device
 from lseg_ros.model import PRESETS, LSeg
 from lseg_ros.model.official import official_name
 from lseg_ros.streams.synthetic import CLASSES
@@ -51,11 +52,13 @@ def comparison_scenes(config: EvaluationConfig) -> SyntheticScenes:
     return SyntheticScenes(config.data.frames, config.data.seed, width=_SIZE[0], height=_SIZE[1])
 
 
-def comparison_network(name: str, folder: Path = COMPARISONS) -> LSeg:
-    """One of ``NETWORKS`` in float32, on the CPU, with the words that it was trained with and no others.
+def comparison_network(name: str, device: str = "cpu", folder: Path = COMPARISONS) -> LSeg:
+    """One of ``NETWORKS`` in float32, with the words that it was trained with and no others.
+
+    device: as of ``SegmenterConfig``.
 
     The head of ``classes`` gives scores (classes, H/2, W/2) in the place of embeddings. Raises FileNotFoundError where
-    the file is not there.
+    the file is not there, and ValueError for a device that is not.
     """
     path, config = folder / f"{name}.safetensors", PRESETS["demo_small"]
     if not path.is_file():
@@ -69,7 +72,7 @@ def comparison_network(name: str, folder: Path = COMPARISONS) -> LSeg:
             state[ours] = weights[theirs].float()
     model.load_state_dict(state)
     model.text_encoder = KnownWords(weights["words"])  # type: ignore[assignment]
-    return model.eval()
+    return model.to(chosen_device(device)).eval()
 
 
 def save_comparison(trained: Path, words: Tensor, path: Path, facts: Mapping[str, str]) -> None:

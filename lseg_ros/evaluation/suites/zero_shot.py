@@ -28,11 +28,11 @@ def zero_shot(config: EvaluationConfig) -> SuiteScores:
     Chance is a coin for each pixel.
     """
     given = comparison_scenes(config)
-    saw = Classifier.of_model(comparison_network("all"))
+    saw = Classifier.of_model(comparison_network("all", config.device))
     per_word: dict[str, float | None] = {}
     columns: dict[str, list[EpisodeScores]] = {"left out": [], "seen": [], "chance": []}
     for number, fold in enumerate(FOLDS):
-        blind = Classifier.of_model(comparison_network(f"fold_{number}"))
+        blind = Classifier.of_model(comparison_network(f"fold_{number}", config.device))
         counts = _asked({"left out": blind, "seen": saw}, given, fold, f"fold {number}")
         for name, confusion in counts.items():
             columns[name].append(confusion.scores())
