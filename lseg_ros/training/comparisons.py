@@ -62,7 +62,6 @@ def recipe(name: str, config: ComparisonConfig) -> TrainingConfig:
         ),
         optimization=dataclasses.replace(base.optimization, learning_rate=2e-3),
         pull=1.0 if zero_shot else 0.0,
-        class_balance=0.5,
         head="classes" if name == "classes" else "words",
         devices=1,
         validation_images=-1,

@@ -50,7 +50,7 @@ _SYNTHETIC = TrainingConfig(
     questions=QuestionConfig(complete_share=0.4, color_share=0.4, others_share=0.05, most_distractors=48),
     optimization=OptimizationConfig(learning_rate=1.5e-3, decoder_rate=1.0),
     pull=0.7,
-    class_balance=0.25,
+    class_balance=0.5,
     batch_norm="batch",
     devices=2,
     workers=0,
