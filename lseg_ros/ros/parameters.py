@@ -46,7 +46,7 @@ class NodeConfig:
         ("{}",), "sentences that every text is put into, at the {}; their embeddings are averaged"
     )
     query_threshold: float = setting(
-        0.45,
+        0.55,
         "cosine of the best pixel from which ~/query says that a text was found; a network of yours may want another",
         minimum=-1.0,
         maximum=1.0,

@@ -56,7 +56,7 @@ def answer(robot: Consumer) -> tuple[Any, np.ndarray]:
 
 def test_what_is_in_view_is_found_with_pixel_and_point(answer: tuple[Any, np.ndarray]):
     found, _ = answer
-    assert found.found and found.score >= found.threshold == pytest.approx(0.45)
+    assert found.found and found.score >= found.threshold == pytest.approx(0.55)
     assert found.has_point and 0.3 < np.linalg.norm([found.point.x, found.point.y, found.point.z]) < 30
     assert "'floor' is at column" in found.message and "m away" in found.message
     assert found.camera == ""
@@ -92,7 +92,7 @@ def test_the_threshold_is_that_of_the_request_or_the_parameter(robot: Consumer):
         answer = ask(robot, "floor")
         assert not answer.found and answer.threshold == pytest.approx(0.99)
     finally:
-        assert robot.set_parameter("query_threshold", 0.45).successful
+        assert robot.set_parameter("query_threshold", 0.55).successful
 
 
 def test_the_image_can_be_left_out(robot: Consumer):
