@@ -55,8 +55,8 @@ def comparison_scenes(config: EvaluationConfig) -> SyntheticScenes:
 def comparison_network(name: str, device: str = "cpu", folder: Path = COMPARISONS) -> LSeg:
     """One of ``NETWORKS`` in float32, with the words that it was trained with and no others.
 
-    device: as of ``SegmenterConfig``. The head of ``classes`` gives scores (classes, H/2, W/2) in the place of embeddings. Raises FileNotFoundError where
-    the file is not there, and ValueError for a device that is not.
+    device: as of ``SegmenterConfig``. The head of ``classes`` gives scores (classes, H/2, W/2) in the place of
+    embeddings. Raises FileNotFoundError where the file is not there, and ValueError for a device that is not.
     """
     path, config = folder / f"{name}.safetensors", PRESETS["demo_small"]
     if not path.is_file():
