@@ -8,7 +8,7 @@ its pool has begun with a message, ``MultiThreadedExecutor`` goes round and roun
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.guard_condition import GuardCondition
@@ -20,10 +20,13 @@ __all__ = ["NotByExecutor", "Reception"]
 
 
 class NotByExecutor(ReentrantCallbackGroup):  # type: ignore[misc]  # rclpy is Any to mypy
-    """A group of subscriptions that no executor takes from; their events (QoS) are its business as ever."""
+    """A group of subscriptions that no executor waits for.
+
+    Nor for their events (QoS): Fast DDS would wake it for every message there is, and for nothing.
+    """
 
     def can_execute(self, entity: object) -> bool:
-        return not isinstance(entity, Subscription)
+        return False
 
 
 class Reception:
@@ -36,6 +39,7 @@ class Reception:
     def __init__(self, node: Node, subscriptions: Sequence[Subscription]) -> None:
         self._node = node
         self._subscriptions = subscriptions
+        self._events = [event for each in subscriptions for event in each.event_handlers]
         self._over = GuardCondition(None, None, context=node.context)
         self._open = True
         self._thread = threading.Thread(target=self._run, name="lseg reception", daemon=True)
@@ -50,27 +54,28 @@ class Reception:
 
     def _run(self) -> None:
         context = self._node.context
-        wait_set = rclpy_implementation.WaitSet(len(self._subscriptions), 1, 0, 0, 0, 0, context.handle)
+        sizes = (len(self._subscriptions), 1, 0, 0, 0, len(self._events))  # second, a guard condition
+        wait_set = rclpy_implementation.WaitSet(*sizes, context.handle)
         while self._open and context.ok():
             try:
-                for subscription in self._ready(wait_set):
-                    _take(subscription, subscription.callback)
+                self._receive(wait_set)
             except RuntimeError as error:  # rclpy's, such as no memory for a message
                 if context.ok():
                     self._node.get_logger().error(f"a message was lost: {error}", throttle_duration_sec=5.0)
 
-    def _ready(self, wait_set: rclpy_implementation.WaitSet) -> list[Subscription]:
-        """Wait; those that something came for."""
+    def _receive(self, wait_set: rclpy_implementation.WaitSet) -> None:
+        """Wait, and take everything that came."""
         wait_set.clear_entities()
+        wait_set.add_guard_condition(self._over.handle)
         for each in self._subscriptions:
             wait_set.add_subscription(each.handle)
-        wait_set.add_guard_condition(self._over.handle)
+        for each in self._events:
+            each.add_to_wait_set(wait_set)
         wait_set.wait(1_000_000_000)  # not for ever: nothing tells when the context ends
         ready = wait_set.get_ready_entities("subscription")
-        return [each for each in self._subscriptions if each.handle.pointer in ready]
-
-
-def _take(subscription: Subscription, callback: Callable[[bytes], None]) -> None:
-    """Everything that is there."""
-    while (taken := subscription.handle.take_message(subscription.msg_type, True)) is not None:
-        callback(taken[0])
+        for each in self._subscriptions:
+            while each.handle.pointer in ready and (taken := each.handle.take_message(each.msg_type, True)) is not None:
+                each.callback(taken[0])
+        for each in self._events:
+            if each.is_ready(wait_set) and (told := each.take_data()):
+                each.callback(told)
