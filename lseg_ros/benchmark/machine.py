@@ -25,7 +25,7 @@ def machine(device: torch.device | None = None) -> dict[str, str]:
         "cores": str(_cores()),
         "threads": str(torch.get_num_threads()),
         "load average": ", ".join(f"{each:.1f}" for each in os.getloadavg()),
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "not set"),
+        **{name: os.environ.get(name, "not set") for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")},
         "system": platform.platform(),
         "lseg_ros": lseg_ros.__version__,
         "python": platform.python_version(),

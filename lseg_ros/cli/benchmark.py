@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the node has it; PyTorch reads it when it is imported
+from lseg_ros.openmp import polite_waiting
+
+os.environ.update(polite_waiting())  # as the node does
 
 from lseg_ros.benchmark import BenchmarkConfig, benchmark, table
 from lseg_ros.benchmark.report import to_json

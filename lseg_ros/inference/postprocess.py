@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,8 @@ __all__ = ["postprocess", "upsample"]
 # Logits at full size exist for a few rows at a time, in a CPU's cache: all 254 at 1280x720 would be a gigabyte.
 _MOST_VALUES = {"cpu": 1 << 20, "cuda": 1 << 26}
 _FAR = 1e30  # times any difference of two logits: more than any number of labels
+
+_Take = Callable[[int, int], Tensor]  # rows first to last, as (last - first, K, W)
 
 
 def postprocess(
@@ -39,13 +42,13 @@ def postprocess(
     norm: (1, 1, h'/2, w'/2) where the logits are (1, K, h'/4, w'/4), of embeddings that are not normalised yet: they
     are doubled and divided by it first.
     """
-    levels = _levels(logits, filled, size, norm)
     # Powers of 2 are quicker than of e.
     source = logits[0].permute(1, 0, 2).float() * math.log2(math.e)  # (h'/2, K, w'/2)
-    step = max(_MOST_VALUES.get(logits.device.type, 1 << 20) // (logits.shape[1] * size[1]), 1)
-    bands = [
-        _best(_rows(source, levels, row, min(row + step, size[0]))[..., : size[1]]) for row in range(0, size[0], step)
-    ]
+    take = _stream(source, _levels(logits, filled, size, norm))
+    step = min(max(_MOST_VALUES.get(logits.device.type, 1 << 20) // (logits.shape[1] * size[1]), 1), size[0])
+    ends = [*range(step, size[0], step), size[0]]
+    spare = source.new_empty(step, logits.shape[1], size[1])
+    bands = [_best(take(first, last)[..., : size[1]], spare) for first, last in zip([0, *ends], ends)]
     winner, total = (torch.cat(parts) for parts in zip(*bands))  # (H, W) each
     probability = 1 / total  # of the winner: 2^(best - best) over the sum of 2^(logit - best)
     confidence = (probability * 255).round_().clamp_(1, 255).to(torch.uint8)
@@ -110,23 +113,67 @@ def _level(source: tuple[int, int], size: tuple[int, int], align_corners: bool, 
     return _Level(rows, place - first, source[1], size[1], align_corners, norm)
 
 
-def _rows(source: Tensor, levels: list[_Level], first: int, last: int) -> Tensor:
-    """Rows first to last of the source (h, K, w), after all levels: (last - first, K, W)."""
-    if not levels:
+def _stream(source: Tensor, levels: list[_Level]) -> _Take:
+    """What gives rows of the source (h, K, w) after all levels."""
+
+    def take(first: int, last: int) -> Tensor:
         return source[first:last]
-    level = levels[-1]
-    start, end, mix = level.mixing(first, last)
-    x = _rows(source, levels[:-1], start, end)[..., : level.filled]  # (n, K, w)
-    x = F.interpolate(x, size=level.width, mode="linear", align_corners=level.align_corners)  # (n, K, W)
-    x = (mix.to(x.device) @ x.flatten(1)).view(-1, *x.shape[1:])  # (last - first, K, W)
-    return x if level.norm is None else x.div_(level.norm[first:last, None])
+
+    for level in levels:
+        take = _Stream(level, take, source.new_empty(0, source.shape[1], level.width))
+    return take
 
 
-def _best(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, K, W), overwritten -> index of the highest and the sum of 2^(logit - highest); (n, W) each."""
+class _Stream:
+    """Rows of a level, asked for from top to bottom: (last - first, K, W), which the next call overwrites.
+
+    No row is made twice: those of the source that the next ones need again are kept. And memory is asked for once: to
+    touch new memory, with its page faults, takes as long as all that is done here.
+    """
+
+    def __init__(self, level: _Level, take: _Take, nothing: Tensor) -> None:
+        self._level = level
+        self._take = take
+        self._start = self._end = 0  # of the source's rows that are at hand
+        self._wide = self._made = nothing  # these, at the level's width; what is made of them; (n, K, W)
+
+    def __call__(self, first: int, last: int) -> Tensor:
+        start, end, mix = self._level.mixing(first, last)
+        if end > self._end:
+            self._advance(start, end)
+        wide = self._wide[start - self._start : end - self._start]
+        self._made = _at_least(self._made, last - first)
+        made = self._made[: last - first]
+        torch.mm(mix.to(made.device), wide.flatten(1), out=made.flatten(1))
+        norm = self._level.norm
+        return made if norm is None else made.div_(norm[first:last, None])
+
+    def _advance(self, start: int, end: int) -> None:
+        level = self._level
+        fresh = self._take(max(start, self._end), end)[..., : level.filled]  # (n, K, w)
+        kept = self._wide[start - self._start : self._end - self._start]  # one or two, if any
+        if start - self._start < len(kept):  # they would overlap the place they go to
+            kept = kept.clone()
+        self._wide = _at_least(self._wide, end - start)
+        self._wide[: len(kept)] = kept
+        new = self._wide[len(kept) : end - start]
+        torch.ops.aten.upsample_linear1d.out(fresh, [level.width], level.align_corners, None, out=new)
+        self._start, self._end = start, end
+
+
+def _at_least(memory: Tensor, rows: int) -> Tensor:
+    """The same memory, or new where it has fewer rows."""
+    return memory if len(memory) >= rows else memory.new_empty(rows, *memory.shape[1:])
+
+
+def _best(logits: Tensor, spare: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, K, W), overwritten -> index of the highest and the sum of 2^(logit - highest); (n, W) each.
+
+    spare: (n or more, K, W) to write to. New memory in its place costs more than all the arithmetic: its page faults.
+    """
     labels = logits.shape[1]
     behind = logits.sub_(logits.amax(dim=1, keepdim=True))  # 0 where highest
     # Of equals the first wins, as in argmax, which would take several times as long.
     order = torch.arange(labels, 0, -1, dtype=behind.dtype, device=behind.device)[:, None]  # (K, 1)
-    winner = labels - torch.add(order, behind, alpha=_FAR).amax(dim=1)
+    winner = labels - torch.add(order, behind, alpha=_FAR, out=spare[: len(behind)]).amax(dim=1)
     return winner.long(), behind.exp2_().sum(dim=1)

@@ -17,7 +17,7 @@ from lseg_ros.inference.device import chosen_device, chosen_dtype
 from lseg_ros.inference.embeddings import PixelEmbeddings, doubled_norm
 from lseg_ros.inference.memory import memory_mib
 from lseg_ros.inference.postprocess import postprocess
-from lseg_ros.inference.prepare import fold_batch_norms, pack_linears
+from lseg_ros.inference.prepare import fold_batch_norms, pack
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.settings import check, setting
@@ -95,7 +95,8 @@ class Segmenter:
                 if rest is not None:
                     rest.float()  # words are encoded once, head and logits are small: half precision only costs here
             if self.device.type == "cpu" and not config.compile:
-                pack_linears(loaded.backbone)
+                pack(loaded.backbone)
+                pack(loaded.decoder)
         preferred = self.model.config.input_size_px
         self.input_size = preferred if config.input_size < 0 else config.input_size
         self._encode_image: Callable[[Tensor], Tensor] = (
@@ -153,7 +154,8 @@ class Segmenter:
 
         filled, sizes: see ``PixelEmbeddings``.
         """
-        coarse = self._encode_image(x.to(self.dtype))  # (B, C, h'/4, w'/4)
+        order = torch.channels_last if self.device.type == "cpu" else torch.preserve_format  # oneDNN would reorder
+        coarse = self._encode_image(x.to(self.dtype, memory_format=order))  # (B, C, h'/4, w'/4)
         norm = doubled_norm(coarse)  # (B, 1, h'/2, w'/2)
         return [PixelEmbeddings(*each) for each in zip(coarse.split(1), norm.split(1), filled, sizes)]
 

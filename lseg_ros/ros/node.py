@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from lseg_ros.openmp import polite_waiting
 from lseg_ros.ros.process import leave, run
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ def main() -> None:
 
 
 def _make() -> SegmentationNode:
-    # Threads of the network that wait for one another sleep instead of spinning: a robot's cores have other work too.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.update(polite_waiting())
     # Imported only now that an interrupt ends the process without a traceback: PyTorch takes seconds.
     from lseg_ros.ros.segmentation_node import SegmentationNode
 

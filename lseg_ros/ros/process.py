@@ -6,7 +6,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TypeVar
@@ -22,7 +24,7 @@ from lseg_ros.ros.transport import make_room
 
 __all__ = ["leave", "run"]
 
-# Callbacks that may take long (labels to encode, a model to load), images, and diagnostics each need one.
+# Callbacks that may take long (labels to encode, a model to load), diagnostics, and events each need one.
 _THREADS = 3
 
 
@@ -87,18 +89,26 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _spin(node: N, until: Callable[[N], bool]) -> None:
+    """Until the context ends or ``until`` says so; what is raised meanwhile, also by a signal, ends it."""
     executor = MultiThreadedExecutor(_THREADS)
     executor.add_node(node)
-    try:
-        while rclpy.ok() and not until(node):
+    over = threading.Event()
+
+    def spin() -> None:
+        while rclpy.ok() and not over.is_set() and not until(node):
             try:
-                # Waiting is not interrupted by a signal, so it must end by itself now and then.
-                executor.spin_once(timeout_sec=0.2)
+                executor.spin_once()
             except rclpy_implementation.InvalidHandle:
                 pass  # a topic, taken away between being waited for and being looked at
             except RuntimeError as error:
                 # rclpy raises here what a caller of a service did wrong, such as a lifecycle transition that does not
                 # exist in this state. It is the caller's mistake, and the node lives on.
                 node.get_logger().error(f"a request could not be served: {error}")
-    finally:
-        executor.shutdown(timeout_sec=2.0)
+
+    with ThreadPoolExecutor(1, "spin") as thread:
+        try:
+            thread.submit(spin).result()  # a signal interrupts this at once, and would not interrupt rclpy's waiting
+        finally:
+            over.set()
+            executor.wake()
+    executor.shutdown(timeout_sec=2.0)

@@ -11,6 +11,7 @@ from lseg_ros.messages import fill_image
 from lseg_ros.pipeline import Finding, Pipeline
 from lseg_ros.ros.camera import Camera, Seen
 from lseg_ros.ros.parameters import NodeConfig
+from lseg_ros.ros.passing import in_passing
 from lseg_ros.ros.summary_message import point_message
 from lseg_ros.ros.topics import QUERY
 from lseg_ros.srv import QueryLabel
@@ -43,7 +44,7 @@ class QueryService:
         try:
             threshold = _threshold(request.threshold, config.query_threshold)
             name, pipeline, seen = self._last(request.camera)
-            finding = pipeline.query(seen.embedded, request.text, config.prompt_templates)
+            finding = in_passing(pipeline.query, seen.embedded, request.text, config.prompt_templates)
         except (ValueError, RuntimeError) as error:  # RuntimeError: also out of memory
             response.success, response.message = False, str(error)
             response.score = response.threshold = math.nan

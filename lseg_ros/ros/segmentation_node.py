@@ -21,6 +21,7 @@ from lseg_ros.ros.label_set import LabelSet, first_vocabulary
 from lseg_ros.ros.log_forwarding import LogForwarding
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig, changed, declare, read
+from lseg_ros.ros.passing import in_passing
 from lseg_ros.ros.query_service import QueryService
 from lseg_ros.ros.subscriptions import RawImage
 from lseg_ros.ros.topics import ENABLE
@@ -81,9 +82,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network, warm it up, encode the labels, open the topics."""
         try:
-            segmenter = Segmenter(self._segmenter_config)
-            self._labels.encode_with(segmenter)
-            segmenter.warm_up(*_WARM_UP_SIZE, most=len(self._cameras))
+            segmenter = in_passing(self._load)
         except (ValueError, OSError, RuntimeError, ImportError) as error:  # RuntimeError: also out of memory
             self.get_logger().error(f"cannot configure: {error}")
             self._labels.encode_with(None)
@@ -95,6 +94,13 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             self._announcement = Announcement(self, self._segmenter_config.checkpoint, self._config.cameras)
         self._go_live()
         return super().on_configure(state)
+
+    def _load(self) -> Segmenter:
+        """The network, with its words encoded, having seen an image."""
+        segmenter = Segmenter(self._segmenter_config)
+        self._labels.encode_with(segmenter)
+        segmenter.warm_up(*_WARM_UP_SIZE, most=len(self._cameras))
+        return segmenter
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the cameras and start the worker."""
@@ -139,7 +145,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
                 changed(self._segmenter_config, parameters),
                 changed(self._pipeline_config, parameters),
             )
-            self._labels.prepare(self._pending[0].labels)
+            in_passing(self._labels.prepare, self._pending[0].labels)
         except (ValueError, RuntimeError) as error:  # RuntimeError: out of memory, for the words to encode
             self._pending = None
             return SetParametersResult(successful=False, reason=str(error))

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -20,6 +19,7 @@ from lseg_ros.ros.companion import Companion
 from lseg_ros.ros.diagnostics import Statistics
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig
+from lseg_ros.ros.reception import NotByExecutor, Reception
 from lseg_ros.ros.topics import DEPTH, IMAGE, IMAGE_COMPRESSED, INFO, Topic
 from lseg_ros.serialization import image_of
 
@@ -73,13 +73,14 @@ class CameraSubscriptions:
         self._image_topic = (IMAGE_COMPRESSED if compressed else IMAGE).of(camera)
         self._depth_topic, self._info_topic = DEPTH.of(camera), INFO.of(camera)
         self._image_type = CompressedImage if compressed else Image
-        self._group = MutuallyExclusiveCallbackGroup()  # apart from callbacks that take long
-        # In this order an executor that is behind looks at them: what belongs to an image comes before it.
+        self._group = NotByExecutor()
+        # In this order they are looked at by a thread that is behind: what belongs to an image comes before it.
         self._subscriptions = [
             self._subscribe(CameraInfo, self._info_topic, lambda data: self._info.add(stamp_of(data), data), 5),
             self._subscribe(Image, self._depth_topic, lambda data: self._depth.add(stamp_of(data), data), 5),
             self._subscribe(self._image_type, self._image_topic, self._on_image, 2),
         ]
+        self._reception = Reception(node, self._subscriptions)
 
     def depth_of(self, image: RawImage) -> Any:
         """The depth Image of an image, waiting a little where it may still be on its way; None without one."""
@@ -97,6 +98,7 @@ class CameraSubscriptions:
         return None if data is None else deserialize_message(data, CameraInfo)
 
     def destroy(self) -> None:
+        self._reception.close()
         for each in self._subscriptions:
             self._node.destroy_subscription(each)
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.inference import Segmenter, SegmenterConfig, prepare
 from lseg_ros.inference.device import has_native_bfloat16
-from lseg_ros.inference.prepare import PackedLinear, fold_batch_norms, pack_linears
+from lseg_ros.inference.prepare import PackedLinear, PackedResidualUnit, fold_batch_norms, pack
 from lseg_ros.model import PRESETS, LSeg, LSegConfig
+from lseg_ros.model.decoder import ResidualConvUnit
 from test.tiny_network import CONFIG
 
 
@@ -28,17 +29,48 @@ def network(config: LSegConfig) -> LSeg:
     return model
 
 
-@torch.inference_mode()
-@pytest.mark.parametrize("config", [CONFIG, PRESETS["demo"]])
-def test_folded_and_packed_it_makes_the_same_embeddings(config: LSegConfig) -> None:
-    model, image = network(config), torch.randn(1, 3, 64, 96)
+def packed(model: LSeg) -> LSeg:
+    """A copy as a Segmenter on a CPU makes it."""
     ready = copy.deepcopy(model)
-    fold_batch_norms(ready)
-    pack_linears(ready.backbone)
-    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in ready.modules())
+    for part in (ready.backbone, ready.decoder):
+        fold_batch_norms(part)
+        part.to(next(model.backbone.parameters()).dtype)
+        pack(part)
+    return ready
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("config", [CONFIG, PRESETS["demo"]])
+def test_folded_and_packed_it_makes_the_same_embeddings(config: LSegConfig, order: torch.memory_format) -> None:
+    model, image = network(config), torch.randn(2, 3, 64, 96)
+    ready = packed(model)
+    kinds = {type(layer) for layer in ready.modules()}
+    assert nn.BatchNorm2d not in kinds
+    assert not {PackedLinear, PackedResidualUnit} - kinds
+    assert ResidualConvUnit not in kinds
     expected = model.encode_coarse(image)
     scale = float(expected.abs().max())
-    torch.testing.assert_close(ready.encode_coarse(image), expected, rtol=0, atol=2e-5 * scale)
+    found = ready.encode_coarse(image.to(memory_format=order))
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5 * scale)
+
+
+@torch.inference_mode()
+@pytest.mark.skipif(not has_native_bfloat16(), reason="this processor has no bfloat16")
+def test_packed_in_bfloat16_it_is_as_near_to_float32_as_before() -> None:
+    model, image = network(PRESETS["demo"]), torch.randn(1, 3, 64, 96)
+    expected = model.encode_coarse(image)
+    for part in (model.backbone, model.decoder):
+        fold_batch_norms(part)
+        part.bfloat16()
+    plain, ready = (each.encode_coarse(image.bfloat16()) for each in (model, packed(model)))
+    assert (ready - expected).norm() <= 1.1 * (plain - expected).norm()
+
+
+def test_without_onednns_operations_everything_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "_OPERATIONS", ("of_another_pytorch",))
+    kinds = {type(layer) for layer in packed(network(CONFIG)).modules()}
+    assert not kinds & {PackedLinear, PackedResidualUnit}
 
 
 @torch.inference_mode()
