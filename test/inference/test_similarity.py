@@ -12,7 +12,7 @@ from lseg_ros.streams.synthetic import CLASSES
 from lseg_ros.vocabulary import Vocabulary
 from test.tiny_network import write_tiny
 
-THRESHOLD = 0.45  # the node's query_threshold
+THRESHOLD = 0.55  # the node's query_threshold
 WORDS = Vocabulary.of(["floor", "sofa|couch", "person"])
 
 
