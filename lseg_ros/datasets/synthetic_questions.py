@@ -1,7 +1,7 @@
 """What the synthetic world is asked beside its own words, and what is kept out of training so that asking means much.
 
-The weights of ``demo`` are older than these lists, and were trained with the classes' own words alone; whatever was
-trained since was trained after them.
+The first part of ``demo``'s training (docs/demo-model.md) is older than these lists and was asked with the classes' own
+words alone; whatever was trained since was trained after them.
 """
 
 from __future__ import annotations

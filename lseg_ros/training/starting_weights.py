@@ -19,12 +19,14 @@ from lseg_ros.model.checkpoint import WEIGHTS, checkpoint_path, described
 from lseg_ros.model.files import open_weights
 from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.settings import check, setting
+from lseg_ros.training.text_corpus import whole_tokens
 
 __all__ = ["StartConfig", "starting_network"]
 
 # of timm: what the authors' backbones were pretrained as (lseg.md 1.1)
 _TIMM = {"vitl16": "vit_large_patch16_384", "vitb32": "vit_base_patch32_384", "zs_resnet101": "resnet101.tv_in1k"}
 _CLIP = {512: "ViT-B-32", 768: "RN50x16"}  # by the width of the text tower
+_VOCABULARY = 2000  # words that stand for all, where one text tower takes another's place
 _RESNET_STEM = {"conv1": "0.0", "bn1": "0.1", "layer1": "0.4", "layer2": "1", "layer3": "2", "layer4": "3"}
 
 
@@ -59,6 +61,9 @@ class StartConfig:
 def starting_network(config: StartConfig) -> LSeg:
     """The network to train, its text tower frozen; random weights are torch's next ones.
 
+    Another text tower than that of ``init`` says everything in a space of its own: the head is turned to it, so that
+    what the network knows is not lost.
+
     Raises FileNotFoundError, ConnectionError or ValueError that names the setting and what was expected of it.
     """
     model = _init(config)
@@ -69,7 +74,10 @@ def starting_network(config: StartConfig) -> LSeg:
     if backbone not in ("", "random"):
         _load_backbone(model, backbone)
     if tower:
+        before = _said(model) if config.init else None
         _load_text_tower(model, tower)
+        if before is not None:
+            _turn(model.head, before, _said(model))
     model.text_encoder.requires_grad_(False)
     return model
 
@@ -92,6 +100,30 @@ def _init(config: StartConfig) -> LSeg:
     model = LSeg(target)  # with a regularisation that starts at random, or without the one that was there
     model.load_state_dict(load_lseg(config.init).state_dict(), strict=False)
     return model
+
+
+def _said(model: LSeg) -> Tensor:
+    """What the text tower says of words spread over CLIP's vocabulary: (texts, C) float64 of unit norm."""
+    whole = list(whole_tokens())
+    chosen = whole[:: len(whole) // _VOCABULARY]
+    parts = [model.encode_text(chosen[first : first + 128]) for first in range(0, len(chosen), 128)]
+    return torch.cat(parts).double()
+
+
+@torch.no_grad()
+def _turn(head: nn.Conv2d, before: Tensor, after: Tensor) -> None:
+    """Turn what a head gives by the rotation that takes the texts' embeddings before nearest to those after.
+
+    Orthogonal Procrustes (Schoenemann, Psychometrika 1966): a matrix of least squares would stretch directions in
+    which texts hardly differ, and pixels do.
+    """
+    if torch.equal(before, after):
+        return
+    left, _, right = torch.linalg.svd(before.T @ after)
+    rotation = (left @ right).to(head.weight)  # (C, C), behind an embedding
+    head.weight.copy_(torch.einsum("ofhw,oc->cfhw", head.weight, rotation))
+    assert head.bias is not None
+    head.bias.copy_(head.bias @ rotation)
 
 
 def _plain(config: LSegConfig) -> LSegConfig:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from open_clip.tokenizer import SimpleTokenizer
 
-from lseg_ros.training.wordnet import ADJECTIVES, Relation, Word, phrases
+from lseg_ros.training.wordnet import ADJECTIVES, Word, phrases
 
 __all__ = ["Corpus", "retrofitted", "whole_tokens"]
 
@@ -65,19 +65,19 @@ def whole_tokens() -> dict[str, int]:
 
 
 def retrofitted(
-    targets: Mapping[str, NDArray[np.float32]], relations: Sequence[Relation]
+    targets: Mapping[str, NDArray[np.float32]], relations: Mapping[str, Mapping[str, float]]
 ) -> dict[str, NDArray[np.float32]]:
-    """Targets (C,) of unit norm, each word's pulled to those of the words that it is related to.
+    """Targets (C,) of unit norm, each word's pulled to those of its relations, by as much as they say.
 
     One round of retrofitting (Faruqui et al., NAACL 2015): more would draw whole families to one point. A text that
     has no relations of its own, such as "red ball", moves as the longest word in it does, and is pulled to its
     adjectives: a sentence encoder says much the same of a ball in all colours.
     """
     moved = {}
-    for word in relations:
-        known = [(pull, targets[other]) for other, pull in word.others.items() if other in targets]
-        if word.text in targets and known:
-            moved[word.text] = _unit(targets[word.text] + sum(pull * target for pull, target in known))
+    for text, others in relations.items():
+        known = [pull * targets[other] for other, pull in others.items() if other in targets]
+        if text in targets and known:
+            moved[text] = _unit(targets[text] + sum(known))
     shift = {text: target - targets[text] for text, target in moved.items()}
     rest = {text: target for text, target in targets.items() if text not in moved}
     for text, target in rest.items():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["ADJECTIVES", "TEMPLATES", "Relation", "Word", "phrases", "relations", "words"]
+__all__ = ["ADJECTIVES", "TEMPLATES", "Word", "phrases", "relations", "words"]
 
 # Lexicographer files (lexnames(5WN)) of what a camera can see, and how much more than other words they are trained.
 _VISIBLE = {5: 2.0, 6: 4.0, 8: 2.0, 13: 2.0, 17: 2.0, 18: 2.0, 20: 1.0, 27: 1.0}  # animal, artifact, body, food, ...
@@ -25,8 +25,6 @@ _KINDS = (
 )
 ADJECTIVES = frozenset(f"{_COLORS} {_KINDS}".split())
 TEMPLATES = ("{}", "a {}", "the {}", "a photo of a {}", "a picture of the {}", "an image of a {}", "{} in the room")
-
-
 _SYNONYM, _KIND_OF = 1.5, 0.5  # pull of a word's synonyms, and of the words for what it is a kind of
 
 
@@ -47,37 +45,34 @@ def words(folder: Path) -> tuple[Word, ...]:
     """
     if not (folder / "data.noun").is_file():
         raise FileNotFoundError(f"wordnet: expected {folder}/data.noun (Debian package wordnet-base), found none")
-    uses = _uses(folder / "cntlist.rev")
+    uses: collections.Counter[str] = collections.Counter()
+    for key, count in _uses(folder / "cntlist.rev").items():
+        uses[key.partition("%")[0].replace("_", " ")] += count
     found: dict[str, tuple[float, bool]] = {}
-    for part in ("noun", "adj", "verb"):
-        for text, lexicographer in _entries(folder / f"data.{part}"):
+    synsets = (synset for part in ("noun", "adj", "verb") for synset in _synsets(folder / f"data.{part}"))
+    for synset in synsets:
+        kind = _VISIBLE.get(synset.lexicographer, 0.0)
+        for text in synset.texts:
             if any(c.isupper() for c in text) and not text.isupper():  # a name; but TV and CD are things
                 continue
-            kind = _VISIBLE.get(lexicographer, 0.0)
             weight = ((1.0 if kind else 0.3) + min(uses[text.lower()], 100) ** 0.5) * max(kind, 0.5)
             best, visible = found.get(text, (0.0, False))
             found[text] = max(best, weight), visible or kind > 0
     return tuple(Word(text, *facts) for text, facts in sorted(found.items()))
 
 
-class Relation(NamedTuple):
-    """Which words a word is pulled to, and how much beside its own weight of 1."""
+def relations(folder: Path) -> dict[str, dict[str, float]]:
+    """For each noun the words that it is pulled to, and how much beside its own weight of 1.
 
-    text: str
-    others: Mapping[str, float]
-
-
-def relations(folder: Path) -> tuple[Relation, ...]:
-    """What WordNet says of nouns: synonyms, and the words for what each is a kind of (its first hypernym).
-
-    Senses count by the uses that WordNet's authors tagged, those that can be seen more; so do a synset's words.
+    These are its synonyms and the words for what it is a kind of (first hypernym). Senses count by the uses that
+    WordNet's authors tagged, those that can be seen more; so do a synset's words.
     """
-    counted = _sense_uses(folder / "cntlist.rev")
+    counted = _uses(folder / "cntlist.rev")
     synsets = {synset.offset: synset for synset in _synsets(folder / "data.noun")}
     senses: dict[str, list[tuple[float, _Synset]]] = collections.defaultdict(list)
     for synset in synsets.values():
         for text, number in zip(synset.texts, synset.numbers):
-            uses = counted[f"{text.lower().replace(' ', '_')}%1:{synset.lexicographer:02}:{number:02}"]
+            uses = counted[f"{text.lower().replace(' ', '_')}%1:{synset.lexicographer:02}:{number:02}::"]
             senses[text].append(((0.3 + uses**0.5) * max(_VISIBLE.get(synset.lexicographer, 0.0), 0.2), synset))
     familiar = {text: sum(weight for weight, _ in found) for text, found in senses.items()}
 
@@ -85,16 +80,18 @@ def relations(folder: Path) -> tuple[Relation, ...]:
         weights = {text: familiar[text] for text in texts}
         return {text: pull * weight / sum(weights.values()) for text, weight in weights.items()}
 
-    found = []
+    found = {}
     for text, meanings in senses.items():
-        others: collections.Counter[str] = collections.Counter()
+        others: dict[str, float] = collections.defaultdict(float)
         for weight, synset in meanings:
             share = weight / familiar[text]
-            others.update(shared([each for each in synset.texts if each != text], _SYNONYM * share))
-            if synset.hypernym in synsets:
-                others.update(shared(synsets[synset.hypernym].texts, _KIND_OF * share))
-        found.append(Relation(text, {other: pull for other, pull in others.items() if other != text}))
-    return tuple(found)
+            synonyms = shared([each for each in synset.texts if each != text], _SYNONYM * share)
+            above = shared(synsets[synset.hypernym].texts if synset.hypernym in synsets else (), _KIND_OF * share)
+            for other, pull in (*synonyms.items(), *above.items()):
+                others[other] += pull
+        others.pop(text, None)
+        found[text] = dict(others)
+    return found
 
 
 def phrases(nouns: Mapping[str, float], count: int, generator: np.random.Generator) -> tuple[str, ...]:
@@ -138,23 +135,7 @@ def _synsets(file: Path) -> Iterator[_Synset]:
         yield _Synset(offset, int(lexicographer), texts, numbers, hypernym)
 
 
-def _entries(file: Path) -> Iterator[tuple[str, int]]:
-    """(word as written, number of its lexicographer file) of every synset in a data file."""
-    for synset in _synsets(file):
-        for text in synset.texts:
-            yield text, synset.lexicographer
-
-
-def _sense_uses(file: Path) -> dict[str, int]:
-    """How often each sense was met: {"dog%1:05:00": 42} (senseidx(5WN), without an adjective's head)."""
-    lines = (line.split(" ") for line in file.read_text("latin-1").splitlines())
-    return collections.Counter({":".join(key.split(":")[:3]): int(count) for key, _, count in lines})
-
-
 def _uses(file: Path) -> collections.Counter[str]:
-    """How often each word, in lower case, was met in the texts that WordNet's authors tagged."""
-    uses: collections.Counter[str] = collections.Counter()
-    for line in file.read_text("latin-1").splitlines():
-        key, _, count = line.split(" ")
-        uses[key.partition("%")[0].replace("_", " ")] += int(count)
-    return uses
+    """How often each sense was met in the texts that WordNet's authors tagged: {"dog%1:05:00::": 42}."""
+    lines = (line.split(" ") for line in file.read_text("latin-1").splitlines())
+    return collections.Counter({key: int(count) for key, _, count in lines})

@@ -105,6 +105,24 @@ def test_a_text_tower_comes_from_another_lseg_or_from_a_bare_file(tmp_path: Path
     assert torch.allclose(model.text_encoder.text_projection, wanted.text_projection, atol=1e-3)
 
 
+def test_what_a_network_knows_survives_another_text_tower(tmp_path: Path) -> None:
+    """A tower that says the same in another space: everything turned by one matrix."""
+    model = load_lseg("demo")
+    turn = torch.linalg.qr(torch.randn(128, 128, generator=torch.Generator().manual_seed(0)))[0]
+    tower = {**model.text_encoder.state_dict(), "text_projection": model.text_encoder.text_projection.detach() @ turn}
+    torch.save(tower, tmp_path / "tower.pth")
+    words, image = ["floor", "red ball", "cat"], torch.rand(1, 3, 64, 64)
+    turned = starting_network(StartConfig(init="demo", text_tower=str(tmp_path / "tower.pth"))).eval()
+    assert not torch.allclose(turned.encode_text(words), model.encode_text(words), atol=0.1)
+    with torch.no_grad():
+        found, expected = (each(image, each.encode_text(words)) for each in (turned, model))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
+
+
+def test_the_same_text_tower_changes_nothing(tmp_path: Path) -> None:
+    assert same(starting_network(StartConfig(init="demo", text_tower="demo")), load_lseg("demo"))
+
+
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     init = write_tiny(tmp_path)
     with pytest.raises(ValueError, match=r"text_tower: demo: expected TextConfig\(width=32, .*, got .*width=128"):

@@ -177,7 +177,7 @@ def test_a_word_is_related_to_its_synonyms_and_to_what_it_is_a_kind_of_by_how_mu
         "09999999 18 n 01 couch 3 000 | somebody\n"
     )
     (tmp_path / "cntlist.rev").write_text("couch%1:06:00:: 1 9\nlounge%1:06:00:: 1 90\ncouch%1:18:03:: 2 1\n")
-    others = {word.text: dict(word.others) for word in wordnet.relations(tmp_path)}
+    others = wordnet.relations(tmp_path)
     assert set(others["sofa"]) == {"couch", "lounge", "seat"}
     assert others["sofa"]["couch"] > 5 * others["sofa"]["lounge"]  # of whose uses none is of this sense
     assert sum(others["sofa"].values()) == pytest.approx(2.0)
@@ -190,9 +190,7 @@ def test_a_word_is_related_to_its_synonyms_and_to_what_it_is_a_kind_of_by_how_mu
 def test_a_target_is_pulled_to_related_words_and_takes_its_phrases_along() -> None:
     x, y, z = np.eye(3, dtype=np.float32)
     targets = {"sofa": x, "couch": y, "red": z, "red sofa": x, "a photo of a sofa": z, "cup": z}
-    moved = retrofitted(
-        targets, [wordnet.Relation("sofa", {"couch": 1.0, "unheard of": 5.0}), wordnet.Relation("cup", {})]
-    )
+    moved = retrofitted(targets, {"sofa": {"couch": 1.0, "unheard of": 5.0}, "cup": {}})
     half = np.float32(0.5**0.5)
     np.testing.assert_allclose(moved["sofa"], [half, half, 0], rtol=1e-6)
     assert moved["red sofa"] @ moved["sofa"] > 0.8 and moved["red sofa"] @ moved["red"] > 0.3
