@@ -18,16 +18,16 @@ from test.ros.consumers.readers import CONSUMERS
 from test.ros.consumers.received import Received, receive
 
 ROOT = Path(__file__).resolve().parents[3]
-FULL, EMPTY = "points/wall", "points/airplane"
-THRESHOLD = 0.9
+FULL, EMPTY = "points/wall", "points/street"
+THRESHOLD = 0.6
 
 
 @pytest.fixture(scope="module")
 def received(robot: Consumer) -> Iterator[Received]:
-    """What the node says of the synthetic kitchen, in which it is not sure enough of any airplane."""
+    """What the node says of the synthetic kitchen, in which it is not sure enough of any street."""
     kept = robot.forget(10**6)
     assert robot.set_parameter("unlabeled_threshold", THRESHOLD).successful
-    vocabulary = robot.set_labels(["floor", "wall", "sofa|couch", "airplane"]).vocabulary
+    vocabulary = robot.set_labels(["floor", "wall", "sofa|couch", "street"]).vocabulary
     everything = receive(robot, [label.slug for label in vocabulary.labels])
     robot.forget(kept)
     yield everything
