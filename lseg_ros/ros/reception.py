@@ -59,7 +59,7 @@ class Reception:
         while self._open and context.ok():
             try:
                 self._receive(wait_set)
-            except RuntimeError as error:  # rclpy's, such as no memory for a message
+            except Exception as error:  # rclpy's or a callback's: a bad message must not make the node deaf
                 if context.ok():
                     self._node.get_logger().error(f"a message was lost: {error}", throttle_duration_sec=5.0)
 

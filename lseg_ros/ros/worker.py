@@ -97,5 +97,5 @@ def _surviving(failed: Callable[[Exception], None]) -> Iterator[None]:
     """Tell ``failed`` what goes wrong within, and go on."""
     try:
         yield
-    except Exception as error:  # the one broad except of the house: a bad frame must not end the node
+    except Exception as error:  # as broad as in reception: a bad frame must not end the node
         failed(error)

@@ -1,0 +1,22 @@
+"""How the network's threads wait is the user's to say, and else ours."""
+
+import pytest
+
+from lseg_ros.openmp import polite_waiting
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_threads_spin_briefly_and_go_to_sleep() -> None:
+    assert polite_waiting() == {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}
+
+
+def test_what_the_environment_says_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert polite_waiting()["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert polite_waiting() == {}
