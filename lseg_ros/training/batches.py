@@ -28,14 +28,15 @@ _STRIDE = 32
 class Batch(NamedTuple):
     """image: (B, 3, H, W) uint8, H and W multiples of 32. names: what the samples are called.
 
-    target: (B, h, w) int64, place in the image's own question or IGNORE; at the positions of the pixel embeddings,
-    h = H/2, or of the pixels, h = H. rows, classes: for each image the (K,) int64 of its question.
+    target: (B, h, w) int64, class or IGNORE; at the positions of the pixel embeddings, h = H/2, or of the pixels,
+    h = H. questions: those of each image. draws: (B, N) float32 in [0, 1), by which N pixels of each image are
+    chosen; N = 0 is for all.
     """
 
     image: Tensor
     target: Tensor
-    rows: tuple[Tensor, ...]
-    classes: tuple[Tensor, ...]
+    questions: tuple[tuple[Question, ...], ...]
+    draws: Tensor
     names: tuple[str, ...]
 
 
@@ -74,7 +75,7 @@ class Batches(Dataset[Batch | Fault]):
     def __getitem__(self, number: int) -> Batch | Fault:
         step, part = divmod(number, self.config.order.accumulate)
         images, names = self._images_of(step), []
-        samples, questions = [], []
+        samples, questions, draws = [], [], []
         for position in self.order.positions(step, part, self.process):
             index = self.order.image(position)
             names.append(images.name(index))
@@ -82,15 +83,16 @@ class Batches(Dataset[Batch | Fault]):
                 given = images[index]
             except (OSError, ValueError) as error:  # which name the file
                 return Fault(str(error))
+            rng = np.random.default_rng((self.config.seed, position))
             try:
-                sample, question = self._lesson(given, np.random.default_rng((self.config.seed, position)))
+                sample, asked = self._lesson(given, rng)
             except ValueError as error:
                 return Fault(f"{names[-1]}: {error}")
             samples.append(sample)
-            questions.append(question)
+            questions.append(asked)
+            draws.append(rng.random(self.config.pixels, np.float32))
         image, target = self._stacked(samples)
-        rows, classes, _ = zip(*questions)
-        return Batch(image, target, rows, classes, tuple(names))
+        return Batch(image, target, tuple(questions), torch.from_numpy(np.stack(draws)), tuple(names))
 
     def _images_of(self, step: int) -> LabeledImages | Episodes:
         """The set of the step: the synthetic one is rendered in the width whose turn it is."""
@@ -101,8 +103,8 @@ class Batches(Dataset[Batch | Fault]):
         width = widths[step % len(widths)]
         return dataclasses.replace(self.images, width=width, height=width * 3 // 4)
 
-    def _lesson(self, given: Sample | Episode, rng: np.random.Generator) -> tuple[Sample, Question]:
-        """An image as it is shown, what it is asked, and its target in places of the question."""
+    def _lesson(self, given: Sample | Episode, rng: np.random.Generator) -> tuple[Sample, tuple[Question, ...]]:
+        """An image as it is shown, and what it is asked."""
         image, target, only = given.image, given.target, None
         if isinstance(given, Episode):
             only = (0, given.class_index + 1)
@@ -113,8 +115,8 @@ class Batches(Dataset[Batch | Fault]):
         image, target = place(Sample(image, target), placement, self.fill)
         image = jittered(image, config.color_jitter, rng)
         present = np.unique(target[target != IGNORE])
-        question = self.words.complete(only) if only else self.words.ask(present, self.config.questions, rng)
-        return Sample(image, question.place_of[target]), question
+        asked = (self.words.complete(only),) if only else self.words.ask(present, self.config.questions, rng)
+        return Sample(image, target), asked
 
     def _check(self, target: NDArray[np.int16]) -> None:
         count = len(self.words.classes)

@@ -59,6 +59,7 @@ def recipe(name: str, config: ComparisonConfig) -> TrainingConfig:
             complete_share=0.5 if zero_shot else 1.0,
             color_share=0.0,
             others_share=0.3 if zero_shot else 0.0,
+            questions_per_image=2 if zero_shot else 1,
         ),
         optimization=dataclasses.replace(base.optimization, learning_rate=2e-3),
         pull=1.0 if zero_shot else 0.0,

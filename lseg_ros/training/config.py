@@ -52,6 +52,9 @@ class TrainingConfig:
     full_resolution: bool = setting(
         False, "loss at every pixel, after the upsampling, as the authors; else at the positions of the embeddings"
     )
+    pixels: int = setting(
+        0, "drawn from each image for the loss, rare classes more often (class_balance); 0: all of them", minimum=0
+    )
     pull: float = setting(
         0.0,
         "weight of the distance between a pixel's embedding and its word's beside the cross-entropy, which is content "
@@ -89,6 +92,8 @@ class TrainingConfig:
         check(self)
         if self.data.split != "train":
             raise ValueError(f"split: expected train, the other part is for validation, got {self.data.split}")
+        if self.pixels and self.full_resolution:
+            raise ValueError(f"pixels: expected 0, all of them, with full_resolution, got {self.pixels}")
         if self.head == "classes" and (self.questions.complete_share < 1 or self.pull or self.validation_images >= 0):
             raise ValueError("head: expected complete_share 1, pull 0, validation_images -1 with classes, got others")
         for name in ("widths", "early_widths"):

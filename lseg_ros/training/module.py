@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +11,7 @@ from lseg_ros.model import LSeg
 from lseg_ros.model.lseg import LOGIT_SCALE
 from lseg_ros.training.batches import Batch
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.questions import Words
+from lseg_ros.training.questions import Question, Words
 
 __all__ = ["WordPixelLoss"]
 
@@ -21,25 +19,30 @@ __all__ = ["WordPixelLoss"]
 class WordPixelLoss(nn.Module):
     """The objective of the paper (section 3.3): cross-entropy of the word-pixel correlation, per pixel.
 
-    words: (rows, C), their embeddings, made once for the whole run. pixel_count: (classes,) seen so far. With
-    ``head: classes`` the head of the network gives scores of the classes instead of an embedding, and no word is used.
+    words: (rows, C), their embeddings, made once for the whole run. general: (classes,) what each is a special case of,
+    or itself. pixel_count: (classes,) seen so far, special cases with what they are of. With ``head: classes`` the head
+    of the network gives scores of the classes instead of an embedding, and no word is used.
     """
 
     words: Tensor
+    general: Tensor
     pixel_count: Tensor
 
     def __init__(self, model: LSeg, words: Words, config: TrainingConfig) -> None:
         super().__init__()
-        if config.pull and model.regularization is not None:
-            raise ValueError(
-                f"pull: expected 0 with a spatial regularisation, after which no score is a cosine, got {config.pull}"
-            )
+        for name in ("pull", "pixels"):
+            if getattr(config, name) and model.regularization is not None:
+                raise ValueError(
+                    f"{name}: expected 0 with a spatial regularisation, after which no score is of one pixel and one "
+                    f"word alone, got {getattr(config, name)}"
+                )
         if config.head == "classes":
             model.head = nn.Conv2d(model.config.features, len(words.classes), 1)
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = config
         self.by_class = config.head == "classes"
         self.register_buffer("words", words.embeddings(model.encode_text), persistent=False)
+        self.register_buffer("general", torch.tensor(words.general), persistent=False)
         self.register_buffer("pixel_count", torch.ones(len(words.classes)))
 
     def train(self, mode: bool = True) -> WordPixelLoss:
@@ -52,30 +55,50 @@ class WordPixelLoss(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The mean loss () over the pixels that have a word, 0 where none has; NaN or infinite if it comes to that."""
-        pixels = self._pixels(batch.image)  # (B, C, H/2, W/2), or scores (B, classes, H/2, W/2)
-        weights = self._class_weights(batch)  # (classes,)
-        total, share = pixels.new_zeros((), dtype=torch.float32), pixels.new_zeros((), dtype=torch.float32)
-        for image, target, rows, classes in zip(pixels.split(1), batch.target, batch.rows, batch.classes):
-            logits = image[:, rows] if self.by_class else self.model.correlate(image, self.words[rows])  # (1, K, h, w)
-            if self.config.full_resolution:
-                logits = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)  # (1, K, H, W)
-            weight = weights[classes]  # (K,)
-            known = target != IGNORE
-            total = total + F.cross_entropy(
-                logits.float(), target[None], weight=weight, ignore_index=IGNORE, reduction="sum"
-            )
-            share = share + weight[target[known]].sum()
-            if self.config.pull:
-                total = total + self.config.pull * _distance(logits[0], target, torch.where(classes < 0, 0.0, weight))
+        target, weight = batch.target, self._weights(batch.target)  # (B, h, w)
+        if self.config.pixels:
+            positions = _drawn(weight, batch.draws)  # (B, N)
+            grid = _normalized(positions, target.shape[1:])  # (B, 1, N, 2)
+            target = target.flatten(1).gather(1, positions)[:, None]  # (B, 1, N)
+            weight = torch.ones_like(target, dtype=torch.float32)
+            pixels = F.grid_sample(self._encoded(batch.image, coarse=True), grid, align_corners=True)  # (B, C, 1, N)
+        else:
+            pixels = self._encoded(batch.image)  # (B, C, H/2, W/2)
+        # with a head of classes, C are their scores; from here on h, w are whatever pixels there are
+        total, share = pixels.new_zeros(()), pixels.new_zeros(())
+        with torch.autocast(pixels.device.type, enabled=False):
+            if not self.by_class:
+                pixels = pixels * pixels.square().sum(dim=1, keepdim=True).rsqrt()
+            for each in zip(pixels.split(1), target, weight, batch.questions):
+                image, classes, weights, questions = each
+                for question in questions:
+                    place = question.place_of[classes]  # (h, w)
+                    total = total + (weights * self._losses(image, place, question)).sum()
+                    share = share + weights[place != IGNORE].sum()
         return total / share.clamp(min=1e-6)
 
-    def _pixels(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> what ``LSeg.encode_image`` gives, in float32; with a head of classes their scores.
+    def _losses(self, image: Tensor, place: Tensor, question: Question) -> Tensor:
+        """(1, C, h', w'), (h, w) places in the question -> (h, w), 0 where there is no place."""
+        rows = question.rows
+        logits = image[:, rows] if self.by_class else self.model.correlate(image, self.words[rows])  # (1, K, h', w')
+        if self.config.full_resolution:
+            logits = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)  # (1, K, h, w)
+        losses = F.cross_entropy(logits, place[None], ignore_index=IGNORE, reduction="none")[0]  # (h, w)
+        if self.config.pull:
+            pulled = (place != IGNORE) & (question.classes[place] >= 0)
+            cosine = logits[0].gather(0, place.clamp(min=0)[None])[0] / LOGIT_SCALE  # (h, w)
+            losses = losses + self.config.pull * torch.where(pulled, 1 - cosine, 0.0)
+        return losses
 
-        Not by calling it: under autocast its division mixes two dtypes, and divisions were 15 % of a step.
+    def _encoded(self, image: Tensor, *, coarse: bool = False) -> Tensor:
+        """(B, 3, H, W) uint8 -> (B, C, H/2, W/2) of the head, coarse (B, C, H/4, W/4), float32 of any norm.
+
+        Not by ``LSeg.encode_image``: under autocast its division mixes two dtypes, and divisions were 15 % of a step.
         """
-        pixels = self.model.head(self.model.decoder(self.model.backbone(self._normalised(image)))).float()
-        return pixels if self.by_class else pixels / pixels.norm(dim=1, keepdim=True)
+        maps = self.model.backbone(self._normalised(image))
+        features = self.model.decoder.coarse(maps) if coarse else self.model.decoder(maps)
+        encoded: Tensor = self.model.head(features).float()
+        return encoded
 
     def _normalised(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 -> float32."""
@@ -85,28 +108,29 @@ class WordPixelLoss(nn.Module):
         )
         return ((image / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
-    def _class_weights(self, batch: Batch) -> Tensor:
-        """(classes + 1,) weights from the pixels counted so far: rare words weigh more, on average one per pixel.
+    def _weights(self, target: Tensor) -> Tensor:
+        """(B, h, w) classes -> (B, h, w) weights, by the pixels counted so far: those of rare classes weigh more.
 
-        The last, 1, is what -1 reads: that of others, and of distractors, which are no pixel's target.
+        On average 1 per pixel that has a class, and 0 where it has none.
         """
+        known = target != IGNORE
         if not self.config.class_balance:
-            return self.pixel_count.new_ones(len(self.pixel_count) + 1)
-        self.pixel_count += _counted(batch.target, batch.classes, len(self.pixel_count))
+            return known.float()
+        classes = self.general[target]  # (B, h, w), of IGNORE anything
+        self.pixel_count += torch.bincount(classes[known], minlength=len(self.pixel_count))
         share = self.pixel_count / self.pixel_count.sum()
-        weight = share.clamp(min=1e-4) ** -self.config.class_balance
-        return F.pad(weight / (share * weight).sum(), (0, 1), value=1.0)
+        weight = share.clamp(min=1e-4) ** -self.config.class_balance  # (classes,)
+        return known * (weight / (share * weight).sum())[classes]
 
 
-def _distance(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Logits (K, h, w), places (h, w), weights (K,) -> the weighted sum of 1 - cosine of each pixel and its word."""
-    known = target != IGNORE
-    place = target[known]
-    cosine = logits[:, known].gather(0, place[None])[0].float() / LOGIT_SCALE
-    return (weight[place] * (1 - cosine)).sum()
+def _drawn(weight: Tensor, draws: Tensor) -> Tensor:
+    """Weights (B, h, w), draws (B, N) in [0, 1) -> (B, N) positions in h w, each as likely as its weight says."""
+    up_to = weight.flatten(1).double().cumsum(1)  # (B, h w)
+    return torch.searchsorted(up_to, draws * up_to[:, -1:], right=True).clamp(max=up_to.shape[1] - 1)
 
 
-def _counted(target: Tensor, classes: Sequence[Tensor], count: int) -> Tensor:
-    """(B, h, w) places in the questions -> (count,) pixels of each class."""
-    found = torch.cat([asked[each[each != IGNORE]] for each, asked in zip(target, classes)])
-    return torch.bincount(found[found >= 0], minlength=count)
+def _normalized(positions: Tensor, size: torch.Size) -> Tensor:
+    """Positions (B, N) in h w -> (B, 1, N, 2) x and y as ``grid_sample`` takes them, the corner pixels at -1 and 1."""
+    height, width = size
+    x, y = positions % width, positions // width
+    return torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)[:, None]

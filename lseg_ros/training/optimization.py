@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from lseg_ros.model import LSeg
 from lseg_ros.settings import check, setting
+from lseg_ros.training.muon import Muon
 from lseg_ros.training.order import Order
 
 __all__ = ["OptimizationConfig", "optimizer_of", "rate_factor", "set_rates"]
@@ -21,7 +22,12 @@ __all__ = ["OptimizationConfig", "optimizer_of", "rate_factor", "set_rates"]
 class OptimizationConfig:
     """How the weights move."""
 
-    optimizer: str = setting("adamw", "adamw, or sgd with momentum 0.9", choices=("adamw", "sgd"))
+    optimizer: str = setting(
+        "adamw",
+        "adamw; sgd with momentum 0.9; muon for matrices and filters and adamw for the rest, which comes as far with "
+        "fewer images from random weights",
+        choices=("adamw", "sgd", "muon"),
+    )
     learning_rate: float = setting(1e-4, "highest rate of the image backbone", minimum=0.0)
     learning_rate_batch: int = setting(
         0, "batch_size that learning_rate is for: it follows batch_size; 0: it stays as it is", minimum=0
@@ -31,9 +37,11 @@ class OptimizationConfig:
     decay_everything: bool = setting(False, "decay of norms and biases as well")
     schedule: str = setting(
         "cosine",
-        "cosine: to nothing over the steps; poly: (1 - epoch / epochs) ^ 0.9, the same for all of an epoch",
-        choices=("cosine", "poly"),
+        "cosine: to nothing over the steps; poly: (1 - epoch / epochs) ^ 0.9, the same for all of an epoch; trapezoid: "
+        "as it is, and in a straight line to nothing in the last steps",
+        choices=("cosine", "poly", "trapezoid"),
     )
+    cool_down: float = setting(0.25, "share of the last steps of a trapezoid", minimum=0.0, maximum=1.0)
     warm_up: float = setting(0.05, "share of the steps in which the rate rises", minimum=0.0, maximum=1.0)
     gradient_clip: float = setting(1.0, "longest gradient, 0 for any", minimum=0.0)
 
@@ -54,6 +62,8 @@ def optimizer_of(model: LSeg, config: OptimizationConfig, batch_size: int) -> Op
     groups = [group for modules, highest in parts for group in _groups(modules, highest, config)]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=0.9)
+    if config.optimizer == "muon":
+        return Muon([part for group in groups for part in _by_optimizer(group, model)], lr=rate)
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
 
 
@@ -70,6 +80,8 @@ def rate_factor(step: int, order: Order, config: OptimizationConfig) -> float:
     smaller = (order.config.batch_size / order.config.early_batch_size) ** 0.5 if 0 < early <= step else 1.0
     if config.schedule == "poly":
         return float(smaller * (1 - order.epoch(step) / order.epochs) ** 0.9)
+    if config.schedule == "trapezoid":
+        return smaller * min(1.0, (order.steps - step) / max(1.0, config.cool_down * order.steps))
     return smaller * (0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, order.steps - warm)))
 
 
@@ -77,6 +89,19 @@ def set_rates(optimizer: Optimizer, factor: float) -> None:
     """Every group's rate: its highest times the factor."""
     for group in optimizer.param_groups:
         group["lr"] = factor * group["highest"]
+
+
+def _by_optimizer(group: dict[str, Any], model: LSeg) -> list[dict[str, Any]]:
+    """The group in two: what Muon moves, and what AdamW does.
+
+    AdamW has vectors, the head, whose outputs are compared with words, and the ViT's tables and class token.
+    """
+    apart = {id(each) for each in model.head.parameters()}
+    apart |= {id(each) for name, each in model.named_parameters() if name.endswith(("pos_embed", "cls_token"))}
+    parts = {False: [], True: []}  # type: dict[bool, list[nn.Parameter]]
+    for each in group["params"]:
+        parts[each.ndim >= 2 and id(each) not in apart].append(each)
+    return [{**group, "params": part, "orthogonal": wanted} for wanted, part in parts.items() if part]
 
 
 def _groups(modules: list[nn.Module], highest: float, config: OptimizationConfig) -> list[dict[str, Any]]:

@@ -48,6 +48,7 @@ class QuestionConfig:
     synonyms: str = setting("", "file of synonyms, a line 'sofa|couch|settee' each, for drawn sets")
     distractors: str = setting("", "file of words that are nowhere in the data set, one per line, for drawn sets")
     most_distractors: int = setting(16, "of them in one set, at most", minimum=0)
+    questions_per_image: int = setting(1, "each image is asked at once, no two in the same way", minimum=1, maximum=4)
 
     def __post_init__(self) -> None:
         check(self)
@@ -56,19 +57,31 @@ class QuestionConfig:
                 "complete_share, color_share, others_share: expected shares that are 1 together at most, got "
                 f"{self.complete_share}, {self.color_share} and {self.others_share}"
             )
+        if self.questions_per_image > (ways := np.count_nonzero(self.shares)):
+            raise ValueError(
+                f"questions_per_image: expected at most as many as there are ways with a share, {ways}, got "
+                f"{self.questions_per_image}"
+            )
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Of the ways to ask: every word, by colours, one word and others, a set drawn for the image."""
+        shares = np.array([self.complete_share, self.color_share, self.others_share, 0.0])
+        shares[3] = round(1.0 - shares.sum(), 9)
+        return shares / shares.sum()
 
 
 class Question(NamedTuple):
     """What one image is asked. rows: (K,) int64, of the words' embeddings.
 
     classes: (K,) int64, the class that a word is of, of "red ball" that of "ball"; -1 for a distractor and for others.
-    place_of: (classes + 1,) int16, the place in the question of each class, IGNORE where it is not asked; IGNORE
+    place_of: (classes + 1,) int64, the place in the question of each class, IGNORE where it is not asked; IGNORE
     itself, -1, reads the last one.
     """
 
     rows: Tensor
     classes: Tensor
-    place_of: NDArray[np.int16]
+    place_of: Tensor
 
 
 @dataclass(frozen=True)
@@ -116,16 +129,19 @@ class Words:
         means = [texts[list(own)].mean(dim=0) if len(own) > 1 else texts[own[0]] for own in self.own]
         return torch.cat([F.normalize(torch.stack(means), dim=-1), texts])
 
-    def ask(self, present: NDArray[np.int16], config: QuestionConfig, rng: np.random.Generator) -> Question:
-        """One of the ways to ask, by their shares. present: the classes in view, special cases as such."""
-        way = rng.random()
-        if way < config.complete_share:
-            return self.complete()
-        if way < config.complete_share + config.color_share:
-            return self.colored(present, rng)
-        if way < config.complete_share + config.color_share + config.others_share:
-            return self.one_and_others(present, rng)
-        return self.drawn(present, config, rng)
+    def ask(self, present: NDArray[np.int16], config: QuestionConfig, rng: np.random.Generator) -> tuple[Question, ...]:
+        """As many of the ways as ``config`` has questions, by their shares.
+
+        present: the classes in view, special cases as such.
+        """
+        ways = (
+            self.complete,
+            lambda: self.colored(present, rng),
+            lambda: self.one_and_others(present, rng),
+            lambda: self.drawn(present, config, rng),
+        )
+        chosen = rng.choice(len(ways), config.questions_per_image, replace=False, p=config.shares)
+        return tuple(ways[way]() for way in chosen.tolist())
 
     def complete(self, only: Sequence[int] | None = None) -> Question:
         """Every class, or ``only`` these, each by the mean of its texts: as an evaluation asks."""
@@ -179,7 +195,7 @@ class Words:
     def _question(self, rows: Sequence[int], classes: Sequence[int], place_of: dict[int, int]) -> Question:
         """A special case that has no place of its own takes that of its class."""
         places = [place_of.get(index, place_of.get(general, IGNORE)) for index, general in enumerate(self.general)]
-        return Question(torch.tensor(rows), torch.tensor(classes), np.array([*places, IGNORE], np.int16))
+        return Question(torch.tensor(rows), torch.tensor(classes), torch.tensor([*places, IGNORE]))
 
 
 def _merged(texts: tuple[str, ...], group: tuple[str, ...]) -> tuple[str, ...]:

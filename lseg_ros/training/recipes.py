@@ -43,19 +43,22 @@ _SYNTHETIC = TrainingConfig(
     recipe="synthetic",
     data=DatasetConfig(dataset="synthetic", split="train", seed=0, frames=10_000_000, colors=True),
     start=StartConfig(preset="demo"),
-    order=OrderConfig(steps=6250, batch_size=4, early_steps=1500, early_batch_size=8),
+    order=OrderConfig(steps=8000, batch_size=8, early_steps=3000, early_batch_size=8),
     widths=(256, 320),
-    early_widths=(192, 256, 320),
+    early_widths=(192, 256),
     augmentation=AugmentationConfig(base_size=0, crop=0, color_jitter=0.0),
-    questions=QuestionConfig(complete_share=0.4, color_share=0.4, others_share=0.05, most_distractors=48),
-    optimization=OptimizationConfig(learning_rate=1.5e-3, decoder_rate=1.0),
+    questions=QuestionConfig(
+        complete_share=0.4, color_share=0.4, others_share=0.05, most_distractors=48, questions_per_image=2
+    ),
+    optimization=OptimizationConfig(
+        optimizer="muon", learning_rate=2.5e-3, decoder_rate=1.0, schedule="trapezoid", warm_up=0.01
+    ),
+    pixels=4096,
     pull=0.7,
     class_balance=0.5,
     batch_norm="batch",
-    devices=2,
-    workers=0,
-    threads=1,
-    validate_every=250,
+    workers=1,
+    validate_every=500,
     validation_images=48,
     half_weights=True,
 )

@@ -12,6 +12,7 @@ from lseg_ros.streams.synthetic import CLASSES
 from lseg_ros.training.batches import Batch, Batches, Fault, words_of
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.order import Order
+from lseg_ros.training.questions import QuestionConfig
 from lseg_ros.training.recipes import RECIPES
 from lseg_ros.training.validation import opened
 from test.datasets.trees import write_image, write_mask, write_text
@@ -61,11 +62,13 @@ def test_early_steps_have_their_own_sizes_and_no_scene_comes_twice() -> None:
 
 
 def test_a_batch_is_the_same_every_time_and_no_two_are_alike(tmp_path: Path) -> None:
-    batches = batches_of(small_run(tmp_path, color_jitter=0.2, complete_share=0.5))
+    batches = batches_of(small_run(tmp_path, color_jitter=0.2, complete_share=0.5, pixels=7))
     one, again, later = batch(batches), batch(batches), batch(batches, 1)
     assert torch.equal(one.image, again.image)
     assert torch.equal(one.target, again.target)
-    assert all(torch.equal(a, b) for a, b in zip(one.rows, again.rows))
+    assert torch.equal(one.draws, again.draws)
+    assert one.draws.shape == (2, 7)
+    assert all(torch.equal(a[0].rows, b[0].rows) for a, b in zip(one.questions, again.questions))
     assert not torch.equal(one.image, later.image)
 
 
@@ -79,15 +82,18 @@ def test_two_processes_have_the_halves_of_one_batch_twice_as_large(tmp_path: Pat
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_a_target_is_always_a_place_in_its_images_question(full: bool) -> None:
-    config = changed(SCENES, complete_share=0.0, full_resolution=full)
+def test_a_target_is_always_a_class_and_has_a_place_in_its_images_questions_or_none(full: bool) -> None:
+    config = changed(SCENES, pixels=0, full_resolution=full)
     for number in range(4):
         made = batch(batches_of(config), number)
         height, width = made.image.shape[-2:]
         assert made.target.shape[1:] == ((height, width) if full else (height // 2, width // 2))
-        for target, rows, classes in zip(made.target, made.rows, made.classes):
+        assert [len(each) for each in made.questions] == [2, 2]
+        for target, (rows, classes, place_of) in (
+            (target, question) for target, questions in zip(made.target, made.questions) for question in questions
+        ):
             assert len(rows) == len(classes) > 0
-            assert int(target.max()) < len(rows)
+            assert int(place_of[target].max()) < len(rows)
 
 
 def test_targets_name_the_words_of_the_mask(tmp_path: Path) -> None:
@@ -98,12 +104,17 @@ def test_targets_name_the_words_of_the_mask(tmp_path: Path) -> None:
     asked = made.target[0, : exact.shape[0], : exact.shape[1]]
     known = asked != IGNORE
     assert known.any()
-    assert (made.classes[0][asked[known]] == torch.from_numpy(exact)[known]).all()
+    assert (asked[known] == torch.from_numpy(exact)[known]).all()
+    question = made.questions[0][0]
+    found = (place := question.place_of[asked]) != IGNORE
+    assert found.any()
+    assert (question.classes[place[found]] == asked[found]).all()
 
 
 def test_every_word_can_be_asked_for_always() -> None:
-    made = batch(batches_of(changed(SCENES, color_share=0.0, others_share=0.0, complete_share=1.0)))
-    assert all(rows.tolist() == list(range(len(CLASSES))) for rows in made.rows)
+    complete = QuestionConfig(complete_share=1.0)
+    made = batch(batches_of(changed(SCENES, questions=complete)))
+    assert all(question.rows.tolist() == list(range(len(CLASSES))) for (question,) in made.questions)
 
 
 def test_a_zero_shot_set_asks_each_image_for_one_class_and_others(tmp_path: Path) -> None:
@@ -115,9 +126,9 @@ def test_a_zero_shot_set_asks_each_image_for_one_class_and_others(tmp_path: Path
     config = changed(TrainingConfig(), **data, batch_size=2, crop=0, base_size=0)
     made = batch(batches_of(config))
     assert words_of(opened(config.data), config).classes == ("others", "cat", "dog")
-    for name, classes, target in zip(made.names, made.classes, made.target):
-        assert classes.tolist() == [0, 1 if "cat" in name else 2]
-        assert target.unique().tolist() == [0, 1]
+    for name, (question,), target in zip(made.names, made.questions, made.target):
+        assert question.classes.tolist() == [0, 1 if "cat" in name else 2]
+        assert question.place_of[target].unique().tolist() == [0, 1]
 
 
 class Strange(SyntheticScenes):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lseg_ros.model import LSeg
+from lseg_ros.training.muon import Muon
 from lseg_ros.training.optimization import OptimizationConfig, optimizer_of, rate_factor, set_rates
 from lseg_ros.training.order import Order, OrderConfig
 from lseg_ros.training.recipes import RECIPES
@@ -52,6 +53,13 @@ def test_the_modern_rate_rises_and_falls_to_nothing() -> None:
     assert factors[-1] < 0.001
 
 
+def test_a_trapezoid_stays_at_its_height_until_it_falls_in_a_straight_line() -> None:
+    order, config = Order(100, OrderConfig(steps=100)), OptimizationConfig(schedule="trapezoid", cool_down=0.2)
+    factors = [rate_factor(step, order, config) for step in range(100)]
+    assert factors[4:81] == [1.0] * 77
+    assert factors[80:] == pytest.approx([1 - each / 20 for each in range(20)])
+
+
 def test_smaller_batches_after_early_steps_have_smaller_rates() -> None:
     config = OrderConfig(steps=100, batch_size=4, early_steps=50, early_batch_size=8)
     plain = OrderConfig(steps=100, batch_size=4)
@@ -69,3 +77,20 @@ def test_modern_decay_is_of_matrices_only_and_everything_has_a_group(model: LSeg
     trained = {id(each) for each in model.parameters() if each.requires_grad}
     assert {id(each) for group in optimizer.param_groups for each in group["params"]} == trained
     assert sorted(group["highest"] for group in optimizer.param_groups) == pytest.approx([1e-4, 1e-4, 1e-3, 1e-3])
+
+
+def test_muon_moves_matrices_and_filters_and_adamw_what_is_neither_or_is_compared_with_words(model: LSeg) -> None:
+    optimizer = optimizer_of(model, OptimizationConfig(optimizer="muon"), 8)
+    assert isinstance(optimizer, Muon)
+    orthogonal = {id(each) for group in optimizer.param_groups if group["orthogonal"] for each in group["params"]}
+    trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
+    adaptive = {name for name, each in trained.items() if id(each) not in orthogonal}
+    assert {"head.weight", "backbone.vit.pos_embed", "backbone.vit.cls_token"} <= adaptive
+    assert all(
+        trained[name].ndim == 1
+        for name in adaptive
+        if not name.startswith(("head", "backbone.vit.pos", "backbone.vit.cls"))
+    )
+    assert {id(each) for group in optimizer.param_groups for each in group["params"]} == {
+        id(each) for each in trained.values()
+    }

@@ -105,10 +105,24 @@ def test_shares_decide_how_an_image_is_asked() -> None:
         shares = {"complete_share": 0.0, share: 1.0}
         config, random = QuestionConfig(**shares), np.random.default_rng(0)  # type: ignore[arg-type]
         words = Words.of(COLORED, config, GENERAL)
-        assert {tuple(words.ask(present, config, random).rows.tolist()) for _ in range(30)} == expected
+        assert {tuple(words.ask(present, config, random)[0].rows.tolist()) for _ in range(30)} == expected
     config = QuestionConfig(complete_share=0.0, others_share=1.0)
     words = Words.of(COLORED, config, GENERAL)
-    assert all(len(words.ask(present, config, np.random.default_rng(n)).rows) == 2 for n in range(5))
+    assert all(len(words.ask(present, config, np.random.default_rng(n))[0].rows) == 2 for n in range(5))
+
+
+def test_an_image_is_asked_several_questions_each_in_a_way_of_its_own() -> None:
+    config, random = (
+        QuestionConfig(complete_share=0.6, others_share=0.4, questions_per_image=2),
+        np.random.default_rng(0),
+    )
+    for _ in range(20):
+        both = Words.of(COLORED, config, GENERAL).ask(np.array([0, 3], np.int16), config, random)
+        assert sorted(len(each.rows) for each in both) == [2, 3]  # one and others, everything
+    with pytest.raises(
+        ValueError, match="questions_per_image: expected at most as many as there are ways with a share, 2, got"
+    ):
+        QuestionConfig(complete_share=0.6, others_share=0.4, questions_per_image=3)
 
 
 def test_shares_of_more_than_everything_are_refused() -> None:
