@@ -176,7 +176,7 @@ def install(ros: Ros) -> None:
         return
     if not step.stamp.exists():
         check_disk(shutil.disk_usage(ROOT).free)
-    wanted: list[str | Path] = ["-e", ".[train,test,lint]"]
+    wanted: list[str | Path] = ["-e", ".[fast,train,test,lint]"]
     if not ros.sourced:
         wanted += ["-r", wheels]
     else:

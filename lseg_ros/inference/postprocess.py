@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lseg_ros.inference import fused
 from lseg_ros.model.decoder import double
 from lseg_ros.vocabulary import UNLABELED
 
 __all__ = ["postprocess", "upsample"]
 
-# Logits at full size exist for a few rows at a time, in a CPU's cache: all 254 at 1280x720 would be a gigabyte.
+# Logits at full size exist for a few rows at a time: all 254 at 1280x720 would be a gigabyte.
 _MOST_VALUES = {"cpu": 1 << 20, "cuda": 1 << 26}
 _FAR = 1e30  # times any difference of two logits: more than any number of labels
 
@@ -42,17 +43,16 @@ def postprocess(
     norm: (1, 1, h'/2, w'/2) where the logits are (1, K, h'/4, w'/4), of embeddings that are not normalised yet: they
     are doubled and divided by it first.
     """
-    # Powers of 2 are quicker than of e.
-    source = logits[0].permute(1, 0, 2).float() * math.log2(math.e)  # (h'/2, K, w'/2)
-    take = _stream(source, _levels(logits, filled, size, norm))
-    step = min(max(_MOST_VALUES.get(logits.device.type, 1 << 20) // (logits.shape[1] * size[1]), 1), size[0])
-    ends = [*range(step, size[0], step), size[0]]
-    spare = source.new_empty(step, logits.shape[1], size[1])
-    bands = [_best(take(first, last)[..., : size[1]], spare) for first, last in zip([0, *ends], ends)]
-    winner, total = (torch.cat(parts) for parts in zip(*bands))  # (H, W) each
-    probability = 1 / total  # of the winner: 2^(best - best) over the sum of 2^(logit - best)
+    source = logits[0].float()  # (K, h'/2, w'/2)
+    levels = _levels(logits, filled, size, norm)
+    if fused.AVAILABLE and logits.device.type == "cpu":
+        if norm is None:  # any height may come: those of pixel embeddings and words are bounded
+            source = source - source.amax(dim=0)
+        winner, probability = fused.best(source, [level.fused() for level in levels], size)  # (H, W) each
+    else:
+        winner, probability = _streamed(source, levels, size)  # (H, W) each
     confidence = (probability * 255).round_().clamp_(1, 255).to(torch.uint8)
-    label_map = ids[winner]
+    label_map = ids[winner.long()]
     if unlabeled_threshold > 0:
         unsure = probability < unlabeled_threshold
         label_map.masked_fill_(unsure, UNLABELED)
@@ -70,21 +70,43 @@ def upsample(logits: Tensor, filled: tuple[int, int], size: tuple[int, int]) -> 
 
 @dataclass(frozen=True, eq=False)
 class _Level:
-    """One bilinear upsampling. rows: (H, 2) of the source between which each row lies, ``share``: of the second.
+    """One bilinear upsampling. rows, columns: see ``_between``.
 
     filled: columns of the source that count. norm: (H, W) to divide by afterwards.
     """
 
-    rows: Tensor
-    share: Tensor
+    rows: tuple[Tensor, Tensor]
+    columns: tuple[Tensor, Tensor]
     filled: int
-    width: int
     align_corners: bool
     norm: Tensor | None = None
 
+    @property
+    def width(self) -> int:
+        return len(self.columns[0])
+
+    def fused(self) -> fused.Level:
+        """The same for ``fused.best``."""
+        (rows, row_share), (columns, column_share) = self.rows, self.columns
+        even = odd = torch.empty(0)
+        if self.width == 2 * self.filled:  # even columns lie before the source's of half their number, odd ones after
+            place = (columns[:, 0] + column_share).view(-1, 2) - torch.arange(self.filled)[:, None]
+            even, odd = place[:, 0] + 1, place[:, 1].contiguous()
+        scale = torch.empty(0, 0) if self.norm is None else 1 / self.norm.contiguous()
+        return fused.Level(
+            rows=rows.int().numpy(),
+            row_share=row_share.numpy(),
+            columns=columns.int().numpy(),
+            column_share=column_share.numpy(),
+            even=even.numpy(),
+            odd=odd.numpy(),
+            scale=scale.numpy(),
+            filled=self.filled,
+        )
+
     def mixing(self, first: int, last: int) -> tuple[int, int, Tensor]:
         """For rows first to last: the source's rows (from, to) that they are made of, and how: (last - first, n)."""
-        rows, share = self.rows[first:last], self.share[first:last, None]
+        rows, share = self.rows[0][first:last], self.rows[1][first:last, None]
         start, end = int(rows[0, 0]), int(rows[-1, 1]) + 1
         mix = torch.zeros(last - first, end - start)
         mix.scatter_add_(1, rows[:, :1] - start, 1 - share).scatter_add_(1, rows[:, 1:] - start, share)
@@ -102,15 +124,32 @@ def _levels(logits: Tensor, filled: tuple[int, int], size: tuple[int, int], norm
 
 
 def _level(source: tuple[int, int], size: tuple[int, int], align_corners: bool, norm: Tensor | None = None) -> _Level:
-    """As ``F.interpolate`` places pixels."""
-    place = torch.arange(size[0], dtype=torch.float32)  # (H,)
+    rows, columns = (_between(old, new, align_corners) for old, new in zip(source, size))
+    return _Level(rows, columns, source[1], align_corners, norm)
+
+
+def _between(source: int, size: int, align_corners: bool) -> tuple[Tensor, Tensor]:
+    """As ``F.interpolate`` places ``size`` points: the two (size, 2) of the source that each is between, and the share
+    (size,) of the second."""
+    place = torch.arange(size, dtype=torch.float32)  # (size,)
     if align_corners:
-        place *= (source[0] - 1) / (size[0] - 1)
+        place *= (source - 1) / (size - 1)
     else:
-        place = ((place + 0.5) * (source[0] / size[0]) - 0.5).clamp_(min=0)
-    first = place.long().clamp_(max=source[0] - 1)
-    rows = torch.stack([first, (first + 1).clamp_(max=source[0] - 1)], dim=1)
-    return _Level(rows, place - first, source[1], size[1], align_corners, norm)
+        place = ((place + 0.5) * (source / size) - 0.5).clamp_(min=0)
+    first = place.long().clamp_(max=source - 1)
+    return torch.stack([first, (first + 1).clamp_(max=source - 1)], dim=1), place - first
+
+
+def _streamed(source: Tensor, levels: list[_Level], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Logits (K, h, w) -> winner and its softmax, (H, W) each, by PyTorch's operations on bands of rows."""
+    labels = len(source)
+    take = _stream(source.permute(1, 0, 2) * math.log2(math.e), levels)  # powers of 2 are quicker than of e
+    step = min(max(_MOST_VALUES.get(source.device.type, 1 << 20) // (labels * size[1]), 1), size[0])
+    ends = [*range(step, size[0], step), size[0]]
+    spare = source.new_empty(step, labels, size[1])
+    bands = [_best(take(first, last)[..., : size[1]], spare) for first, last in zip([0, *ends], ends)]
+    winner, total = (torch.cat(parts) for parts in zip(*bands))  # (H, W) each
+    return winner, 1 / total  # of the winner: 2^(best - best) over the sum of 2^(logit - best)
 
 
 def _stream(source: Tensor, levels: list[_Level]) -> _Take:

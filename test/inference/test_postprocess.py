@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lseg_ros.inference import fused
 from lseg_ros.inference import postprocess as module
 from lseg_ros.inference.postprocess import postprocess
 
@@ -24,6 +25,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True, params=["fused", "torch"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of computing: the compiled pass of CPUs, and PyTorch's operations of all other devices."""
+    if request.param == "fused" and not fused.AVAILABLE:
+        pytest.skip("needs numba (the extra fast)")
+    monkeypatch.setattr(fused, "AVAILABLE", request.param == "fused")
+    return str(request.param)
+
+
 def logits_of(labels: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
     return 6 * torch.randn(1, labels, height // 2, width // 2, generator=torch.Generator().manual_seed(seed))
 
@@ -32,15 +42,16 @@ def ids_of(labels: int) -> torch.Tensor:
     return torch.arange(1, labels + 1, dtype=torch.uint8)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 254), st.integers(0, 99))
 def test_labels_and_confidence_are_arg_max_and_softmax_however_many_at_a_time(labels: int, seed: int) -> None:
     logits = logits_of(labels, 32, 64, seed)
     whole = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)[0]
     expected = (whole.softmax(dim=0).amax(dim=0) * 255).round().clamp(1, 255)
-    for most_values in (1, 32 * 64 * 7, 1 << 22):
+    for most_values, band in ((1, 1), (32 * 64 * 7, 64 * 5), (1 << 22, 1 << 22)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(module._MOST_VALUES, "cpu", most_values)
+            patch.setattr(fused, "_BAND", band)
             label_map, confidence = postprocess(logits, (32, 64), (32, 64), ids_of(labels))
         assert torch.equal(label_map.long(), whole.argmax(dim=0) + 1)
         assert (confidence - expected).abs().max() <= 1
@@ -55,6 +66,30 @@ def test_coarse_logits_are_doubled_and_divided_by_the_norm_first(size: tuple[int
     label_map, confidence = postprocess(coarse, filled, size, ids_of(9), norm=norm)
     assert torch.equal(label_map.long(), expected.argmax(dim=0) + 1)
     assert (confidence - (expected.softmax(dim=0).amax(dim=0) * 255).round()).abs().max() <= 1
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 9), st.integers(2, 90), st.integers(2, 90), st.integers(1, 3), st.booleans())
+def test_any_size_comes_out_as_pytorch_upsamples(
+    labels: int, height: int, width: int, threads: int, normed: bool
+) -> None:
+    torch.set_num_threads(threads)
+    logits, norm = logits_of(labels, 32, 64), 1 + torch.rand(1, 1, 32, 64)
+    fine = logits if not normed else F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True) / norm
+    filled = (30, 50)
+    expected = module.upsample(fine, filled, (height, width))
+    label_map, confidence = postprocess(logits, filled, (height, width), ids_of(labels), norm=norm if normed else None)
+    reached = expected.gather(0, label_map.long()[None] - 1)[0]
+    assert (expected.amax(dim=0) - reached).max() < 1e-4
+    assert (confidence - (expected.softmax(dim=0).amax(dim=0) * 255).round().clamp(1)).abs().max() <= 1
+
+
+def test_a_label_far_behind_counts_for_nothing_and_one_far_ahead_for_all() -> None:
+    logits = torch.zeros(1, 3, 16, 16)
+    logits[:, 1], logits[:, 2, :8] = 50.0, -300.0
+    label_map, confidence = postprocess(logits, (32, 32), (32, 32), ids_of(3))
+    assert (label_map == 2).all()
+    assert (confidence == 255).all()
 
 
 def test_padding_is_cut_off() -> None:
