@@ -32,11 +32,18 @@ except ImportError:  # an extra: without it PyTorch computes the same
 else:
     AVAILABLE = True
 
-_compiled = njit(nogil=True, cache=True, fastmath={"contract", "nsz"})  # no reordering: nothing depends on the vectors
+
+def _compiled(function: Any) -> Any:
+    """Compiled at its first call and kept on disk, where there is a place to keep it, for the next process."""
+    options: Any = {"nogil": True, "fastmath": {"contract", "nsz"}}  # no reordering: nothing depends on vector length
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # a package and a home that cannot be written to
+        return njit(**options)(function)
+
+
 _memory = threading.local()
-_BAND = (
-    16_000  # pixels: what is known of them, and the logits of as many labels as meet them at once, stay in the cache
-)
+_BAND = 16_000  # pixels: what is known of them, and the logits of the labels that meet them at once, stay in the cache
 _AT_ONCE = 4  # labels
 _ROUNDER = np.float32(1.5 * 2**23)  # added to a float32 and subtracted again, it leaves the nearest whole number
 _LEAST = np.float32(-120)  # 2^-120 is a normal number, and nothing beside what may win
