@@ -38,12 +38,12 @@ _LSEG = TrainingConfig(
     validate_every=0,
 )
 
-# The network in the package. Scenes are rendered in the processes that train, coarse and many first; none comes twice.
+# The network in the package. Scenes are rendered while it trains, coarse ones first, and none comes twice.
 _SYNTHETIC = TrainingConfig(
     recipe="synthetic",
     data=DatasetConfig(dataset="synthetic", split="train", seed=0, frames=10_000_000, colors=True),
     start=StartConfig(preset="demo"),
-    order=OrderConfig(steps=8000, batch_size=8, early_steps=3000, early_batch_size=8),
+    order=OrderConfig(steps=5600, batch_size=8, early_steps=2100, early_batch_size=8),
     widths=(256, 320),
     early_widths=(192, 256),
     augmentation=AugmentationConfig(base_size=0, crop=0, color_jitter=0.0),
@@ -51,7 +51,7 @@ _SYNTHETIC = TrainingConfig(
         complete_share=0.4, color_share=0.4, others_share=0.05, most_distractors=48, questions_per_image=2
     ),
     optimization=OptimizationConfig(
-        optimizer="muon", learning_rate=2.5e-3, decoder_rate=1.0, schedule="trapezoid", warm_up=0.01
+        optimizer="muon", learning_rate=2.5e-3, decoder_rate=1.0, schedule="trapezoid", warm_up=0.01, cool_down=0.6
     ),
     pixels=4096,
     pull=0.7,

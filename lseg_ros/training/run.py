@@ -78,9 +78,9 @@ class Run:
                     self.fabric.log_dict({"loss": loss, "rate": self._rate()}, self.state.step)
                 if self.state.step % self.every == 0 or last:
                     self._validate()
-                    self.state.save()
+                    self._save()
                 if self._any(interruption.asked) and not last:
-                    self.state.save()
+                    self._save()
                     if first:
                         _LOG.info("interrupted and saved after step %d: the same command goes on", self.state.step)
                     raise KeyboardInterrupt
@@ -150,6 +150,11 @@ class Run:
             self.state.best = self.figures["miou"]
             self._write(self.output / "best.safetensors")
         self.loss.train()
+
+    def _save(self) -> None:
+        """All that the run needs to go on, and the weights alone, for a run with other settings to begin with."""
+        self.state.save()
+        self._write(self.output / "last.safetensors")
 
     def _draw(self) -> None:
         assert self.validation is not None

@@ -74,11 +74,11 @@ def test_the_text_tower_stays_as_it_was(tmp_path: Path) -> None:
     assert not torch.equal(before.head.weight, after.head.weight)
 
 
-@pytest.mark.parametrize("recipe", ["modern", "lseg"])
+@pytest.mark.parametrize("recipe", ["modern", "lseg", "synthetic"])
 def test_an_interrupted_run_ends_as_one_that_was_not(
     tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"steps": 6, "accumulate": 2, "validate_every": 4, "pictures": 0}
+    settings = {"steps": 6, "accumulate": 2, "validate_every": 4, "pictures": 0, "pixels": RECIPES[recipe].pixels}
     config = small_run(tmp_path, optimization=RECIPES[recipe].optimization, class_balance=0.5, **settings)
     whole = train(changed(config, output=str(tmp_path / "whole")))
     original, started = run_module.set_rates, []
@@ -96,6 +96,9 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     with pytest.raises(KeyboardInterrupt):
         train(config)
     assert len(started) == 3
+    kept = load_lseg(tmp_path / "run" / "last.safetensors")
+    assert not torch.equal(kept.head.weight, load_lseg(config.start.init).head.weight)
+    assert not torch.equal(kept.head.weight, load_lseg(whole).head.weight)
     assert signal.getsignal(signal.SIGINT) is before
     with pytest.raises(RuntimeError, match="killed"):
         train(config)
