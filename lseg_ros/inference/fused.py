@@ -45,6 +45,7 @@ def _compiled(function: Any) -> Any:
 _memory = threading.local()
 _BAND = 16_000  # pixels: what is known of them, and the logits of the labels that meet them at once, stay in the cache
 _AT_ONCE = 4  # labels
+_NOBODYS = -1e6  # logit of a label that there is not: far behind, and still a number whatever it is scaled by
 _ROUNDER = np.float32(1.5 * 2**23)  # added to a float32 and subtracted again, it leaves the nearest whole number
 _LEAST = np.float32(-120)  # 2^-120 is a normal number, and nothing beside what may win
 _C0, _C1, _C2, _C3, _C4, _C5 = (  # 2^x on [-0.5, 0.5] to 8e-8 of itself, fitted with Chebyshev's nodes
@@ -79,7 +80,7 @@ def best(logits: Tensor, levels: Sequence[Level], size: tuple[int, int]) -> tupl
     groups = -(-labels // _AT_ONCE)
     shape = (groups, rows, _AT_ONCE, columns)
     grouped = torch.from_numpy(_kept("logits", math.prod(shape))[: math.prod(shape)]).view(shape)
-    grouped[-1] = -1e30  # the last few may be nothing's
+    grouped[-1] = _NOBODYS  # the last few may be nobody's
     for each in range(min(_AT_ONCE, labels)):
         some = logits[each::_AT_ONCE]
         torch.mul(some, math.log2(math.e), out=grouped[: len(some), :, each])  # powers of 2 are quicker than of e
@@ -90,7 +91,6 @@ def best(logits: Tensor, levels: Sequence[Level], size: tuple[int, int]) -> tupl
     bands = -(-height * width // _BAND)
     bands = min(-(-bands // threads) * threads, height)  # as many for every thread
     ends = [height * number // bands for number in range(bands + 1)]
-
     most = _AT_ONCE * _most_rows(levels, ends) * max(columns, *(len(level.columns) for level in levels))
     left = iter(range(bands))  # whoever is free takes the next
 
