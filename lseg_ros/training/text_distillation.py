@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from lseg_ros.model.text_encoder import TextConfig, TextEncoder
 from lseg_ros.settings import check, setting
 from lseg_ros.training import text_teacher, wordnet
+from lseg_ros.training.muon import Muon
 from lseg_ros.training.text_corpus import Corpus, retrofitted, whole_tokens
 
 __all__ = ["DistillationConfig", "agreement", "distil", "load_text_encoder", "main", "save_text_encoder"]
@@ -47,6 +48,9 @@ class DistillationConfig:
     seed: int = setting(0, "seed of texts, weights and batches", minimum=0)
     steps: int = setting(1800, "optimiser steps", minimum=1)
     batch_size: int = setting(1024, "texts per step", minimum=2)
+    optimizer: str = setting(
+        "adamw", "adamw, or muon for all matrices but the tables and adamw for the rest", choices=("adamw", "muon")
+    )
     learning_rate: float = setting(3e-3, "highest rate of the warm-up and cosine schedule", minimum=0.0)
     phrases: int = setting(50000, "phrases of adjectives and nouns", minimum=0)
     held_out: int = setting(1000, "words, and as many phrases, that are never trained on", minimum=1)
@@ -129,7 +133,7 @@ def distil(
 
     Raises RuntimeError when the loss is no longer a number.
     """
-    optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    optimizer = _optimizer(encoder, config)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=config.steps + 1, pct_start=0.08, cycle_momentum=False
     )
@@ -146,6 +150,16 @@ def distil(
         optimizer.step()
         schedule.step()
         yield loss.item()
+
+
+def _optimizer(encoder: TextEncoder, config: DistillationConfig) -> torch.optim.Optimizer:
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    parts: dict[bool, list[Tensor]] = {True: [], False: []}
+    for name, parameter in encoder.named_parameters():
+        is_table = name in ("positional_embedding", "token_embedding.weight", "token_embedding.0.weight")
+        parts[parameter.ndim >= 2 and not is_table].append(parameter)
+    return Muon([{"params": part, "orthogonal": wanted} for wanted, part in parts.items()], lr=config.learning_rate)
 
 
 @torch.inference_mode()

@@ -88,10 +88,11 @@ def test_colour_and_thing_both_count_in_a_phrase(shipped: TextEncoder) -> None:
     assert max(other_colour, other_thing) < 0.9
 
 
-def test_the_loss_falls_and_the_encoder_comes_to_agree(small: tuple[TextEncoder, Lesson]) -> None:
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_loss_falls_and_the_encoder_comes_to_agree(small: tuple[TextEncoder, Lesson], optimizer: str) -> None:
     encoder, lesson = small
     before = agreement(encoder, lesson)
-    losses = list(distil(encoder, lesson, SMALL, np.random.default_rng(0)))
+    losses = list(distil(encoder, lesson, dataclasses.replace(SMALL, optimizer=optimizer), np.random.default_rng(0)))
     assert len(losses) == SMALL.steps
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
     assert agreement(encoder, lesson) > before + 0.4
