@@ -22,7 +22,7 @@ __all__ = ["ComparisonConfig", "main", "recipe"]
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonConfig:
-    """The defaults make the networks of the package."""
+    """Those in the package are of as many steps, by the synthetic recipe of 2026-11-25 (docs/demo-model.md)."""
 
     output: str = setting("out/comparisons", "folder of the runs")
     networks: str = setting("", "folder of the networks that come of them; empty: the package's")
