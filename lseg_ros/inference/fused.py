@@ -1,7 +1,7 @@
 """Upsampling, softmax and arg max in one pass over what is in a CPU's cache, compiled by Numba where it is installed.
 
 PyTorch makes a pass of each operation, six for every logit at full size, and with many labels these are the frame's
-time. Here a label's rows are upsampled into a few kilobytes and met by the pixels' bests and sums at once.
+time. Here the rows of four labels are upsampled into the cache, and the pixels' bests and sums meet them at once.
 """
 
 from __future__ import annotations
@@ -90,15 +90,16 @@ def best(logits: Tensor, levels: Sequence[Level], size: tuple[int, int]) -> tupl
     threads = torch.get_num_threads()
     bands = -(-height * width // _BAND)
     bands = min(-(-bands // threads) * threads, height)  # as many for every thread
-    ends = [height * number // bands for number in range(bands + 1)]
-    most = _AT_ONCE * _most_rows(levels, ends) * max(columns, *(len(level.columns) for level in levels))
+    needed = _needed(levels, [height * number // bands for number in range(bands + 1)])
+    widest = max(columns, *(len(level.columns) for level in levels))
+    most = int((needed[..., 1] - needed[..., 0]).max()) * _AT_ONCE * widest
     left = iter(range(bands))  # whoever is free takes the next
 
     def work() -> None:
         parts = 4 + 2 * len(levels)
         spare = _kept("spare", parts * most)[: parts * most].reshape(parts, most)
         for number in left:
-            _band(grouped.numpy(), tuple(levels), ends[number], ends[number + 1], spare, highest, winner, total)
+            _band(grouped.numpy(), tuple(levels), needed[number], spare, highest, winner, total)
 
     helpers = [_pool(threads).submit(work) for _ in range(min(threads, bands) - 1)]
     work()
@@ -112,14 +113,14 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(threads - 1, 1), "fused")
 
 
-def _most_rows(levels: Sequence[Level], ends: Sequence[int]) -> int:
-    """Rows that any level, or the source, has in hand for a band."""
-    firsts, lasts = np.array(ends[:-1]), np.array(ends[1:])
-    most = int((lasts - firsts).max())
-    for level in reversed(levels):
-        firsts, lasts = level.rows[firsts, 0].astype(int), level.rows[lasts - 1, 1].astype(int) + 1
-        most = max(most, int((lasts - firsts).max()))
-    return most
+def _needed(levels: Sequence[Level], ends: Sequence[int]) -> NDArray[np.int64]:
+    """(bands, levels + 1, 2): which rows, from and to, each band needs of the source and of every level's result."""
+    needed = np.empty((len(ends) - 1, len(levels) + 1, 2), np.int64)
+    needed[:, -1, 0], needed[:, -1, 1] = ends[:-1], ends[1:]
+    for number in reversed(range(len(levels))):
+        rows, after = levels[number].rows, needed[:, number + 1]
+        needed[:, number, 0], needed[:, number, 1] = rows[after[:, 0], 0], rows[after[:, 1] - 1, 1] + 1
+    return needed
 
 
 def _kept(name: str, size: int) -> NDArray[np.float32]:
@@ -136,14 +137,9 @@ def _kept(name: str, size: int) -> NDArray[np.float32]:
 
 
 @_compiled
-def _band(source, levels, first, last, spare, highest, winner, total):  # type: ignore[no-untyped-def]
-    """Rows first to last of highest, winner and total. source: (groups, h, 4, w). spare: memory to write to."""
-    count = len(levels)
-    starts, ends = np.empty(count + 1, np.int64), np.empty(count + 1, np.int64)  # of the rows that each level needs
-    starts[count], ends[count] = first, last
-    for number in range(count - 1, -1, -1):
-        rows = levels[number].rows
-        starts[number], ends[number] = rows[starts[number + 1], 0], rows[ends[number + 1] - 1, 1] + 1
+def _band(source, levels, needed, spare, highest, winner, total):  # type: ignore[no-untyped-def]
+    """A band of highest, winner and total. source: (groups, h, 4, w). spare: memory to write to."""
+    count, starts, ends = len(levels), needed[:, 0], needed[:, 1]
     wide, made, halves, shares = spare[0], spare[1], spare[2:4], spare[4:]
     for number in range(count):
         half = len(levels[number].even)
@@ -165,7 +161,7 @@ def _band(source, levels, first, last, spare, highest, winner, total):  # type: 
                 _mix(wide, starts[number], level, starts[number + 1], ends[number + 1], made)
                 size = (ends[number + 1] - starts[number + 1]) * _AT_ONCE * columns
         level, row_size = levels[count - 1], _AT_ONCE * columns
-        for y in range(first, last):
+        for y in range(starts[count], ends[count]):
             upper = (level.rows[y, 0] - starts[count - 1]) * row_size
             lower = (level.rows[y, 1] - starts[count - 1]) * row_size
             above = wide[upper : upper + row_size].reshape((_AT_ONCE, columns))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -128,6 +129,7 @@ def _level(source: tuple[int, int], size: tuple[int, int], align_corners: bool, 
     return _Level(rows, columns, source[1], align_corners, norm)
 
 
+@lru_cache(maxsize=64)  # every frame of a camera asks for the same
 def _between(source: int, size: int, align_corners: bool) -> tuple[Tensor, Tensor]:
     """As ``F.interpolate`` places ``size`` points: the two (size, 2) of the source that each is between, and the share
     (size,) of the second."""

@@ -58,7 +58,7 @@ class WordPixelLoss(nn.Module):
         target, weight = batch.target, self._weights(batch.target)  # (B, h, w)
         if self.config.pixels:
             positions = _drawn(weight, batch.draws)  # (B, N)
-            grid = _normalized(positions, target.shape[1:])  # (B, 1, N, 2)
+            grid = _on_grid(positions, target.shape[1:])  # (B, 1, N, 2)
             target = target.flatten(1).gather(1, positions)[:, None]  # (B, 1, N)
             weight = torch.ones_like(target, dtype=torch.float32)
             pixels = F.grid_sample(self._encoded(batch.image, coarse=True), grid, align_corners=True)  # (B, C, 1, N)
@@ -129,7 +129,7 @@ def _drawn(weight: Tensor, draws: Tensor) -> Tensor:
     return torch.searchsorted(up_to, draws * up_to[:, -1:], right=True).clamp(max=up_to.shape[1] - 1)
 
 
-def _normalized(positions: Tensor, size: torch.Size) -> Tensor:
+def _on_grid(positions: Tensor, size: torch.Size) -> Tensor:
     """Positions (B, N) in h w -> (B, 1, N, 2) x and y as ``grid_sample`` takes them, the corner pixels at -1 and 1."""
     height, width = size
     x, y = positions % width, positions // width

@@ -1,6 +1,5 @@
 """The compiled pass where the world is not as it should be; what it computes is test_postprocess.py's matter."""
 
-import os
 import subprocess
 import sys
 
@@ -28,4 +27,4 @@ logits = torch.zeros(1, 2, 16, 16)
 logits[:, 1] = 1.0
 assert (postprocess(logits, (32, 32), (50, 40), torch.tensor([7, 9], dtype=torch.uint8))[0] == 9).all()
 """
-    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ})
+    subprocess.run([sys.executable, "-c", program], check=True)

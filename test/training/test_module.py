@@ -12,7 +12,7 @@ from lseg_ros.datasets import IGNORE
 from lseg_ros.model import LSeg
 from lseg_ros.training.batches import Batch
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.module import WordPixelLoss, _drawn, _normalized
+from lseg_ros.training.module import WordPixelLoss, _drawn, _on_grid
 from lseg_ros.training.questions import Question, QuestionConfig, Words
 from test.tiny_network import CONFIG
 
@@ -92,7 +92,7 @@ def test_a_drawn_pixels_embedding_is_that_of_its_place() -> None:
     with torch.no_grad():
         normalised = (image / 255 - 0.5) / 0.5
         expected = loss.model.encode_image(normalised).flatten(2)[..., positions[0]]  # (1, C, 4)
-        grid = _normalized(positions, torch.Size((32, 32)))
+        grid = _on_grid(positions, torch.Size((32, 32)))
         found = F.grid_sample(loss.model.encode_coarse(normalised), grid, align_corners=True)[:, :, 0]
         torch.testing.assert_close(F.normalize(found, dim=1), expected, rtol=1e-4, atol=1e-5)
 
