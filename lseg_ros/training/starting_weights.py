@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lseg_ros.model import PRESETS, LSeg, LSegConfig, load_lseg
 from lseg_ros.model.checkpoint import WEIGHTS, checkpoint_path, described
 from lseg_ros.model.files import open_weights
-from lseg_ros.model.text_encoder import TextConfig
+from lseg_ros.model.text_encoder import TextConfig, TextEncoder
 from lseg_ros.settings import check, setting
 from lseg_ros.training.text_corpus import whole_tokens
 
@@ -170,9 +170,13 @@ def _load_text_tower(model: LSeg, source: str) -> None:
         weights = _downloaded(what, lambda: open_clip.create_model(clip, pretrained="openai").state_dict())
     else:
         what, weights = f"text_tower: {source}", _state(source)
-        stated = _stated_text(source)
-        if stated not in (None, model.config.text):  # the number of heads shows in no shape
-            raise ValueError(f"{what}: expected {model.config.text}, got {stated}")
+        stated = _stated_text(source) or model.config.text
+        wanted = model.config.text.embed_dim
+        if stated.embed_dim != wanted:
+            raise ValueError(f"{what}: expected embeddings of {wanted} dimensions, got {stated.embed_dim}")
+        if stated != model.config.text:  # a tower of another form takes the place of the preset's
+            model.config = dataclasses.replace(model.config, text=stated)
+            model.text_encoder = TextEncoder(stated)
     _load(model.text_encoder, {name.removeprefix("clip_pretrained."): value for name, value in weights.items()}, what)
 
 

@@ -39,15 +39,17 @@ def active(bench: Bench) -> Bench:
 
 @pytest.fixture(scope="module")
 def answer(robot: Consumer) -> tuple[Any, np.ndarray]:
-    """Where the floor is, with the exact labels of that frame: True where it is."""
+    """Where the floor is, with the exact labels of that frame: True where it is.
+
+    Of a frame with depth: on a busy machine DDS loses some, and a frame whose depth was lost has no points.
+    """
     kept = robot.forget(10**6)
     exact = robot.listen(Image, "/ground_truth/labels")
     named = robot.listen(Vocabulary, "/ground_truth/vocabulary", LATCHED)
     masks = robot.listen(Image, "/lseg/mask")
     until(lambda: named.messages and masks.messages and len(exact.messages) > 1, 20)
     floor = next(label.id for label in named.messages[0].labels if label.name == "floor")
-    answer = ask(robot, "floor")
-    assert answer.success, answer.message
+    answer = until(lambda: found if (found := ask(robot, "floor")).has_point else None, 20, "no frame had depth")
     stamp = stamp_of(answer)
     until(lambda: stamp in exact.by_stamp(), 10, "no frame of that stamp")
     robot.forget(kept)
