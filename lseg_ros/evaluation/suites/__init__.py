@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.evaluate import check_destination, settings_by_flag
+from lseg_ros.evaluation.processes import processes
 from lseg_ros.evaluation.suites.attributes import attributes
 from lseg_ros.evaluation.suites.fixed import fixed
 from lseg_ros.evaluation.suites.general import general
@@ -32,11 +33,13 @@ _SUITES: dict[str, Callable[[EvaluationConfig], SuiteScores]] = {
 def run_suite(config: EvaluationConfig) -> SuiteScores:
     """Ask the suite that ``config`` names of its scenes, and write ``config.json`` where it is named.
 
-    Raises what ``load_lseg`` and ``Segmenter`` raise, and ValueError for a place that cannot be written to.
+    Started by torchrun, each process takes its share of the scenes and all return the same scores. Raises what
+    ``load_lseg`` and ``Segmenter`` raise, and ValueError for a place that cannot be written to.
     """
     check_destination("json", config.json)
-    scores = _SUITES[config.suite](config)
-    if config.json:
-        content = {**dataclasses.asdict(scores), "settings": settings_by_flag(config)}
-        Path(config.json).expanduser().write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with processes() as process:
+        scores = _SUITES[config.suite](config)
+        if config.json and process.first:
+            content = {**dataclasses.asdict(scores), "settings": settings_by_flag(config)}
+            Path(config.json).expanduser().write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return scores

@@ -11,7 +11,7 @@ from lseg_ros.evaluation.classifier import Classifier
 from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.processes import processes
 
-__all__ = ["mean", "network", "ratio", "samples", "scenes"]
+__all__ = ["mean", "network", "own_device", "ratio", "samples", "scenes"]
 
 
 def scenes(config: EvaluationConfig, *, colors: bool = False) -> SyntheticScenes:
@@ -26,10 +26,18 @@ def network(config: EvaluationConfig) -> Classifier:
         return Classifier.of(config, process)
 
 
+def own_device(config: EvaluationConfig) -> str:
+    """The device that ``config`` names, this process's own where there are several."""
+    with processes() as process:
+        return process.device(config.device)
+
+
 def samples(given: SyntheticScenes, suite: str) -> Iterator[Sample]:
-    """One scene after the other, with a bar."""
-    for index in tqdm(range(len(given)), desc=suite, unit="image"):
-        yield given[index]
+    """One scene after the other of this process's share, with a bar."""
+    with processes() as process:
+        share = range(process.number, len(given), process.count)
+        for index in tqdm(share, desc=suite, unit="image", disable=not process.first):
+            yield given[index]
 
 
 def ratio(part: float, whole: float) -> float:

@@ -8,7 +8,8 @@ import torch
 from lseg_ros.datasets import IGNORE
 from lseg_ros.datasets.synthetic_questions import UNSEEN
 from lseg_ros.evaluation.config import EvaluationConfig
-from lseg_ros.evaluation.scores import Confusion
+from lseg_ros.evaluation.processes import summed_over_processes
+from lseg_ros.evaluation.scores import Confusion, Scores
 from lseg_ros.evaluation.suites.asking import mean, network, ratio, samples, scenes
 from lseg_ros.evaluation.suites.scores import SuiteScores
 from lseg_ros.streams.synthetic import CLASSES
@@ -37,11 +38,12 @@ def attributes(config: EvaluationConfig) -> SuiteScores:
             if (known == kind).any():
                 places = _places(asked[kind], general)
                 split[kind].add(classifier.answer(embedded, questions[kind]), torch.from_numpy(places[target]))
+    counted = {kind: summed_over_processes(confusion.counts) for kind, confusion in split.items()}
     per_word = {
         word: iou
-        for kind, confusion in split.items()
-        if confusion.counts.any()
-        for word, iou in confusion.scores().per_class.items()
+        for kind, counts in counted.items()
+        if counts.any()
+        for word, iou in Scores.of(counts, split[kind].classes).per_class.items()
         if word not in CLASSES
     }
     unseen = {f"{color} {name}" for name, color in UNSEEN}

@@ -10,7 +10,7 @@ from torch import Tensor
 from lseg_ros.evaluation.classifier import Classifier
 from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.scores import Confusion
-from lseg_ros.evaluation.suites.asking import ratio, samples
+from lseg_ros.evaluation.suites.asking import own_device, ratio, samples
 from lseg_ros.evaluation.suites.networks import comparison_network, comparison_scenes
 from lseg_ros.evaluation.suites.scores import SuiteScores
 from lseg_ros.inference.postprocess import postprocess
@@ -23,9 +23,9 @@ __all__ = ["head_baseline"]
 
 def head_baseline(config: EvaluationConfig) -> SuiteScores:
     """mIoU of two networks that were trained with the same data, steps and seed and differ in the head alone."""
-    given = comparison_scenes(config)
-    words = Classifier.of_model(comparison_network("words", config.device))
-    classes = comparison_network("classes", config.device)
+    given, device = comparison_scenes(config), own_device(config)
+    words = Classifier.of_model(comparison_network("words", device))
+    classes = comparison_network("classes", device)
     question = words.question(CLASSES)
     by_words, by_classes = Confusion(CLASSES), Confusion(CLASSES)
     for image, target in samples(given, "head-baseline"):

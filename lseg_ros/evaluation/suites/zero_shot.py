@@ -10,8 +10,9 @@ from lseg_ros.datasets import SyntheticScenes
 from lseg_ros.datasets.synthetic_questions import FOLDS
 from lseg_ros.evaluation.classifier import Classifier
 from lseg_ros.evaluation.config import EvaluationConfig
+from lseg_ros.evaluation.processes import summed_over_processes
 from lseg_ros.evaluation.scores import EpisodeConfusion, EpisodeScores
-from lseg_ros.evaluation.suites.asking import mean, samples
+from lseg_ros.evaluation.suites.asking import mean, own_device, samples
 from lseg_ros.evaluation.suites.networks import comparison_network, comparison_scenes
 from lseg_ros.evaluation.suites.scores import SuiteScores
 from lseg_ros.evaluation.tasks import OTHERS
@@ -27,12 +28,12 @@ def zero_shot(config: EvaluationConfig) -> SuiteScores:
 
     Chance is a coin for each pixel.
     """
-    given = comparison_scenes(config)
-    saw = Classifier.of_model(comparison_network("all", config.device))
+    given, device = comparison_scenes(config), own_device(config)
+    saw = Classifier.of_model(comparison_network("all", device))
     per_word: dict[str, float | None] = {}
     columns: dict[str, list[EpisodeScores]] = {"left out": [], "seen": [], "chance": []}
     for number, fold in enumerate(FOLDS):
-        blind = Classifier.of_model(comparison_network(f"fold_{number}", config.device))
+        blind = Classifier.of_model(comparison_network(f"fold_{number}", device))
         counts = _asked({"left out": blind, "seen": saw}, given, fold, f"fold {number}")
         for name, confusion in counts.items():
             columns[name].append(confusion.scores())
@@ -65,5 +66,5 @@ def _asked(
 
 def _coin(confusion: EpisodeConfusion) -> Tensor:
     """(K, 2, 2) what a coin for each pixel would count on average."""
-    truth = confusion.by_class(confusion.counts).sum(2, keepdim=True)
+    truth = confusion.by_class(summed_over_processes(confusion.counts)).sum(2, keepdim=True)
     return (truth / 2).expand(-1, -1, 2)
