@@ -79,12 +79,16 @@ def _rule(layer: nn.Module) -> Any:
 
 
 def _layer(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Work:
-    """Each number of the output (of the input, where convolution is transposed) meets one filter."""
+    """Each number of a convolution's output, of the others' inputs, meets one filter; a readout has two inputs."""
     assert isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))
     weight = layer.weight
-    meets = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
-    flop = 2 * meets.numel() * math.prod(weight.shape[1:])
-    return Work(flop, nbytes(inputs[0], weight, layer.bias, output))
+    if isinstance(layer, nn.Conv2d):
+        met = output.numel() * math.prod(weight.shape[1:])
+    elif isinstance(layer, nn.ConvTranspose2d):
+        met = inputs[0].numel() * math.prod(weight.shape[1:])
+    else:
+        met = sum(each.numel() for each in inputs) * layer.out_features
+    return Work(2 * met, nbytes(*inputs, weight, layer.bias, output))
 
 
 def _attention_core(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Work:

@@ -13,7 +13,7 @@ from torchvision.models.resnet import Bottleneck, ResNet
 from lseg_ros.model.config import LSegConfig
 from lseg_ros.model.decoder import ResidualConvUnit
 
-__all__ = ["ConvStem", "Reassemble", "ResNetBackbone", "ViTBackbone", "image_backbone"]
+__all__ = ["ConvStem", "Readout", "Reassemble", "ResNetBackbone", "ViTBackbone", "image_backbone"]
 
 
 def image_backbone(config: LSegConfig) -> ResNetBackbone | ViTBackbone:
@@ -95,7 +95,7 @@ class Reassemble(nn.Module):
 
     def __init__(self, width: int, channels: int, scale: float) -> None:
         super().__init__()
-        self.readout = nn.Linear(2 * width, width)
+        self.readout = Readout(2 * width, width)
         self.project = nn.Conv2d(width, channels, 1)
         self.resample: nn.Module = nn.Identity()
         if scale > 1:
@@ -106,9 +106,21 @@ class Reassemble(nn.Module):
     def forward(self, tokens: Tensor, grid: torch.Size) -> Tensor:
         """(B, 1 + gh gw, D) -> (B, channels, scale gh, scale gw)."""
         patches, cls = tokens[:, 1:], tokens[:, :1]
-        both = torch.cat([patches, cls.expand_as(patches)], dim=-1)  # (B, gh gw, 2 D): patch first, then class
-        read = F.gelu(self.readout(both))  # (B, gh gw, D)
+        read = F.gelu(self.readout(patches, cls))  # (B, gh gw, D)
         return self.resample(self.project(read.mT.reshape(*read.mT.shape[:2], *grid)))
+
+
+class Readout(nn.Linear):
+    """A linear layer of every patch with the class token behind it.
+
+    The official code puts the two beside each other. The class token's half of the product is the same for all patches:
+    by itself it is made once.
+    """
+
+    def forward(self, patches: Tensor, cls: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, N, D), (B, 1, D) -> (B, N, out)."""
+        of_patch, of_cls = self.weight.chunk(2, dim=1)  # (out, D)
+        return F.linear(patches, of_patch) + F.linear(cls, of_cls, self.bias)
 
 
 class ConvStem(nn.Module):

@@ -75,7 +75,10 @@ def test_nothing_is_counted_afterwards() -> None:
 
 @torch.no_grad()
 def test_the_published_network_costs_what_its_shapes_say() -> None:
-    """480x480 and 150 labels: 625, 59, 100 and 24, together 808 GFLOP in the authors' order; ours saves 25 of them."""
+    """480x480 and 150 labels: 625, 59, 100 and 24, together 808 GFLOP in the authors' order; ours saves 33 of them.
+
+    Of those 8 are the readout's, and as it is shared by both here, they are missing from the authors' too.
+    """
     model = on_meta(PRESETS["vitl16"])
     parts, official = Parts(model), OfficialOrder(model)
     image = torch.zeros(1, 3, 480, 480, device="meta")
@@ -97,11 +100,11 @@ def test_the_published_network_costs_what_its_shapes_say() -> None:
             pixels = parts.head(read)
         flop[name] = tally.work.flop + product(pixels[0, 0].numel(), pixels.shape[1], 150, 4).flop
     rounded = {name: round(each / GIGA) for name, each in flop.items()}
-    shared = {"backbone": 625, "reassemble": 59}
+    shared = {"backbone": 625, "reassemble": 52}
     assert rounded == {**shared, "fusion": 92, "official fusion": 100, "head": 6, "official head": 24}
     ours = sum(flop[name] for name in (*shared, "fusion", "head"))
     theirs = sum(flop[name] for name in (*shared, "official fusion", "official head"))
-    assert (round(ours / GIGA), round(theirs / GIGA)) == (783, 808)
+    assert (round(ours / GIGA), round(theirs / GIGA)) == (775, 801)
 
 
 @torch.no_grad()

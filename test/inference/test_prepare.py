@@ -10,8 +10,16 @@ from torch import nn
 
 from lseg_ros.inference import Segmenter, SegmenterConfig, prepare
 from lseg_ros.inference.device import has_native_bfloat16
-from lseg_ros.inference.prepare import PackedLinear, PackedResidualUnit, fold_batch_norms, pack
+from lseg_ros.inference.prepare import (
+    PackedAttention,
+    PackedLinear,
+    PackedReadout,
+    PackedResidualUnit,
+    fold_batch_norms,
+    pack,
+)
 from lseg_ros.model import PRESETS, LSeg, LSegConfig
+from lseg_ros.model.backbone import Readout
 from lseg_ros.model.decoder import ResidualConvUnit
 from test.tiny_network import CONFIG
 
@@ -46,9 +54,8 @@ def test_folded_and_packed_it_makes_the_same_embeddings(config: LSegConfig, orde
     model, image = network(config), torch.randn(2, 3, 64, 96)
     ready = packed(model)
     kinds = {type(layer) for layer in ready.modules()}
-    assert nn.BatchNorm2d not in kinds
-    assert not {PackedLinear, PackedResidualUnit} - kinds
-    assert ResidualConvUnit not in kinds
+    assert {PackedLinear, PackedReadout, PackedResidualUnit} <= kinds
+    assert not {nn.BatchNorm2d, Readout, ResidualConvUnit} & kinds
     expected = model.encode_coarse(image)
     scale = float(expected.abs().max())
     found = ready.encode_coarse(image.to(memory_format=order))
@@ -63,8 +70,10 @@ def test_packed_in_bfloat16_it_is_as_near_to_float32_as_before() -> None:
     for part in (model.backbone, model.decoder):
         fold_batch_norms(part)
         part.bfloat16()
-    plain, ready = (each.encode_coarse(image.bfloat16()) for each in (model, packed(model)))
-    assert (ready - expected).norm() <= 1.1 * (plain - expected).norm()
+    ready = packed(model)
+    assert PackedAttention in {type(layer) for layer in ready.modules()}
+    before, after = (each.encode_coarse(image.bfloat16()) for each in (model, ready))
+    assert (after - expected).norm() <= 1.1 * (before - expected).norm()
 
 
 def test_without_onednns_operations_everything_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
