@@ -81,7 +81,7 @@ class LSegConfig:
 
 _CLIP_VIT_B32_TEXT = TextConfig(width=512, heads=8, layers=12, embed_dim=512)
 _CLIP_RN50X16_TEXT = TextConfig(width=768, heads=12, layers=12, embed_dim=768)
-_DEMO_TEXT = TextConfig(width=128, heads=4, layers=3, context_length=16, embed_dim=128, token_rank=88)
+_DEMO_TEXT = TextConfig(width=192, heads=4, layers=3, context_length=16, embed_dim=128, token_rank=88)
 _VITL16 = LSegConfig(
     width=1024,
     depth=24,

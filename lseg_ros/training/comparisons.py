@@ -22,7 +22,7 @@ __all__ = ["ComparisonConfig", "main", "recipe"]
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonConfig:
-    """Those in the package are of as many steps, by the synthetic recipe of 2026-11-25 (docs/demo-model.md)."""
+    """Those in the package are of as many steps (docs/demo-model.md)."""
 
     output: str = setting("out/comparisons", "folder of the runs")
     networks: str = setting("", "folder of the networks that come of them; empty: the package's")
@@ -58,11 +58,11 @@ def recipe(name: str, config: ComparisonConfig) -> TrainingConfig:
             base.questions,
             complete_share=0.5 if zero_shot else 1.0,
             color_share=0.0,
-            others_share=0.3 if zero_shot else 0.0,
+            others_share=0.05 if zero_shot else 0.0,
             questions_per_image=2 if zero_shot else 1,
         ),
         optimization=dataclasses.replace(base.optimization, learning_rate=2e-3),
-        pull=1.0 if zero_shot else 0.0,
+        pull=base.pull if zero_shot else 0.0,
         head="classes" if name == "classes" else "words",
         devices=1,
         validation_images=-1,

@@ -49,7 +49,7 @@ class DistillationConfig:
     steps: int = setting(1800, "optimiser steps", minimum=1)
     batch_size: int = setting(1024, "texts per step", minimum=2)
     optimizer: str = setting(
-        "adamw", "adamw, or muon for all matrices but the tables and adamw for the rest", choices=("adamw", "muon")
+        "muon", "muon for all matrices but the tables and adamw for the rest, or adamw", choices=("adamw", "muon")
     )
     learning_rate: float = setting(3e-3, "highest rate of the warm-up and cosine schedule", minimum=0.0)
     phrases: int = setting(50000, "phrases of adjectives and nouns", minimum=0)
@@ -58,7 +58,7 @@ class DistillationConfig:
     save_every: int = setting(150, "steps between two tests on held-out words; a better encoder is saved", minimum=1)
     threads: int = setting(1, "CPU threads of torch", minimum=1)
     precision: str = setting("bfloat16", "arithmetic of the student's layers", choices=("bfloat16", "float32"))
-    width: int = setting(128, "width of the encoder", minimum=1)
+    width: int = setting(192, "width of the encoder", minimum=1)
     heads: int = setting(4, "attention heads", minimum=1)
     layers: int = setting(3, "layers", minimum=1)
     token_rank: int = setting(88, "numbers per token in the factored token table", minimum=1)

@@ -21,7 +21,8 @@ def test_they_differ_only_in_what_is_compared() -> None:
     assert everything.data.left_out == -1
     assert [fold.data.left_out for fold in folds] == [0, 1, 2, 3]
     assert all(
-        (fold.order, fold.questions, fold.pull) == (everything.order, everything.questions, 1.0) for fold in folds
+        (fold.order, fold.questions, fold.pull) == (everything.order, everything.questions, everything.pull)
+        for fold in folds
     )
 
 
