@@ -27,7 +27,7 @@ class ComparisonConfig:
     output: str = setting("out/comparisons", "folder of the runs")
     networks: str = setting("", "folder of the networks that come of them; empty: the package's")
     only: str = setting("", "the one to train; empty: all", choices=("", *NETWORKS))
-    steps: int = setting(1800, "optimiser steps of the pair that differs in its head", unit="steps", minimum=1)
+    steps: int = setting(1200, "optimiser steps of the pair that differs in its head", unit="steps", minimum=1)
     zero_shot_steps: int = setting(900, "optimiser steps of the other five", unit="steps", minimum=1)
     seed: int = setting(0, "seed of all of them", minimum=0)
 
