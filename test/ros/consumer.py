@@ -98,9 +98,15 @@ class Consumer:
     def forget(self, kept: int = 0) -> int:
         """Listen no more, but to the first so many topics; returns how many there were."""
         count = len(self._subscriptions)
-        while len(self._subscriptions) > kept:
-            self.node.destroy_subscription(self._subscriptions.pop())
+        going, self._subscriptions = self._subscriptions[kept:], self._subscriptions[:kept]
+        self.between_waits(lambda: [self.node.destroy_subscription(each) for each in going])
         return count
+
+    def between_waits(self, action: Callable[[], Any]) -> None:
+        """Have the spinning thread do it. Whatever goes away must go so: gone between being listed and being waited
+        for, it makes rclpy raise there, and the consumer would be deaf from then on."""
+        assert self._thread.is_alive(), "the consumer's thread died of what a warning tells below"
+        until(self._executor.create_task(action).done, 20, "the consumer does not spin")
 
     def call(self, service_type: type, name: str, request: Any, timeout_s: float = 30.0) -> Any:
         if name not in self._clients:
