@@ -23,7 +23,8 @@ class SyntheticScenes:
     """``count`` scenes of the synthetic world, each seen once.
 
     Scenes of the training split and of the evaluation split never have a world seed in common, whatever ``seed``, and
-    in the training split there is no thing of the combinations of class and colour that ``UNSEEN`` lists.
+    in the training split the pixels of things of the combinations of class and colour that ``UNSEEN`` lists do not
+    count, whether colours are asked for or not.
 
     colors: things of the classes in ``COLORED`` have words such as "red ball", which follow those of the classes.
     left_out: the fold of ``FOLDS`` whose classes have no word and whose pixels do not count, -1 for none.
@@ -62,9 +63,7 @@ class SyntheticScenes:
         if not 0 <= index < self.count:
             raise IndexError(f"scene: expected 0 to {self.count - 1}, got {index}")
         number = self.seed * _SCENES_PER_SEED + index
-        return SyntheticWorld(
-            2 * number + self.training, self.width, self.height, UNSEEN if self.training else ()
-        )  # odd seeds train, even seeds test
+        return SyntheticWorld(2 * number + self.training, self.width, self.height)  # odd seeds train, even seeds test
 
     def name(self, index: int) -> str:
         return f"synthetic scene {index} of seed {self.seed}"
@@ -83,6 +82,8 @@ class SyntheticScenes:
             table[label] = number.get(name, -1)
             for column, color in enumerate(COLORS, start=1):
                 table[label, column] = number.get(f"{color} {name}", table[label, 0])
+                if self.training and (name, color) in UNSEEN:
+                    table[label, column] = -1
         return table
 
 

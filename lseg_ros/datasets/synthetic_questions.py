@@ -35,7 +35,7 @@ UNSEEN: tuple[tuple[str, str], ...] = (
     ("truck", "yellow"), ("barrel", "pink"), ("person", "orange"), ("person", "white"), ("traffic cone", "purple"),
     ("bicycle", "red"), ("lamp", "gray"), ("bench", "blue"), ("potted plant", "black"), ("ladder", "pink"),
 )  # fmt: skip
-"""(class, colour) of things that are in no training scene; each colour and each class is, in other company."""
+"""(class, colour) of things of which no pixel counts in training; each colour and each class does, in other company."""
 
 FOLDS: tuple[tuple[str, ...], ...] = (
     ("door", "table", "lamp", "box", "person", "house", "car", "dog"),

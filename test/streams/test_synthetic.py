@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from lseg_ros.streams.synthetic import CLASSES, COLORS, SyntheticWorld
 from lseg_ros.streams.synthetic.camera import lens
 from lseg_ros.streams.synthetic.classes import BACKGROUND, class_id
+from lseg_ros.streams.synthetic.materials import named_paint, plain
 from lseg_ros.streams.synthetic.primitives import Kind, Solids
-from lseg_ros.streams.synthetic.scene import look
+from lseg_ros.streams.synthetic.scene import colors_in_view, look, scene_of
+from lseg_ros.streams.synthetic.things import Thing
 from lseg_ros.structures import Intrinsics
 
 Array = NDArray[Any]
@@ -75,10 +77,32 @@ def test_no_instance_mixes_classes_and_each_has_a_colour_entry() -> None:
         assert seen.colors[0] is None
 
 
+def test_a_thing_is_called_by_the_colour_that_most_of_it_is_seen_in() -> None:
+    rng, camera = np.random.default_rng(0), lens(64, 48, 0.8)
+    red, blue, nameless = named_paint(rng, "red"), named_paint(rng, "blue"), plain((120, 160, 200))
+    cabinet, cloth = Thing("cabinet", rng), Thing("floor", rng)
+    cabinet.box((0, -0.2, 0), (1.0, 0.1, 1.0), red)  # small, and what is seen from the front
+    cabinet.box((0, -0.1, 0), (0.8, 0.1, 0.8), blue)
+    cabinet.box((0, 0.2, 0), (2.0, 0.1, 2.0), blue.shade(0.5))
+    cabinet.box((0, 0.0, 0), (1.2, 0.1, 3.0), nameless)  # the largest, of a colour that has no name
+    cloth.rectangle((0, 0, 0), 9.0, 9.0, red)
+    scene = scene_of([cloth, cabinet])
+
+    def called(at: tuple[float, float, float], forward: float) -> tuple[str | None, ...]:
+        rotation = np.array([[forward, 0.0, 0.0], [0.0, 0.0, forward], [0.0, -1.0, 0.0]])
+        return colors_in_view(scene, look(scene.solids, np.array(at), rotation, camera))
+
+    assert called((0.0, -0.9, 0.5), 1.0) == (None, "red")
+    assert called((0.0, -5.0, 0.5), 1.0) == (None, "blue")
+    assert called((0.0, 5.0, 0.5), -1.0) == (None, "blue")
+    assert called((0.0, -0.9, 2.9), 1.0) == (None, None)
+    assert called((0.0, 5.0, 0.5), 1.0) == (None, None)
+
+
 def test_made_things_have_colours_of_every_name() -> None:
     counted = dict.fromkeys(COLORS, 0)
     for seed in range(40):
-        for color in SyntheticWorld(seed, 16, 16).colors:
+        for color in SyntheticWorld(seed, 160, 120).frame(0.0).colors:
             if color is not None:
                 counted[color] += 1
     assert min(counted.values()) > 0.03 * sum(counted.values())

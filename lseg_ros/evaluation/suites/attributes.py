@@ -1,4 +1,4 @@
-"""Colours: "red ball" against "blue ball", in combinations of colour and class that no training scene held."""
+"""Colours: "red ball" against "blue ball", in combinations of colour and class that training never named."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from lseg_ros.streams.synthetic.materials import Paint, Texture, other_paint, plain
+from lseg_ros.streams.synthetic.materials import Paint, Texture, any_paint, plain
 from lseg_ros.streams.synthetic.things import Thing, lean, roll
 
 __all__ = ["ball", "barrel", "bottle", "box", "cup", "hammer", "ladder", "leaf_paint", "potted_plant", "television"]
@@ -62,7 +62,7 @@ def television(rng: Rng) -> Thing:
     high = wide * 0.58
     frame = t.paint
     if rng.random() < 0.5:
-        shown = other_paint(rng, (Texture.NOISE, Texture.STRIPES, Texture.CHECKS))
+        shown = any_paint(rng, (Texture.NOISE, Texture.STRIPES, Texture.CHECKS))
         screen = shown._replace(texture=Texture.GLOW) if rng.random() < 0.5 else shown.shade(0.8)
     else:
         screen = _DARK
@@ -79,7 +79,7 @@ def box(rng: Rng) -> Thing:
     t = Thing("box", rng)
     wide, deep, high = t.size(0.3, 0.6), t.size(0.28, 0.5), t.size(0.22, 0.5)
     t.box((0, 0, 0), (wide, deep, high))
-    tape = other_paint(rng)
+    tape = any_paint(rng)
     if rng.random() < 0.5:
         t.box((0, 0, 0.0), (wide * 0.16, deep + 0.006, high + 0.004), tape)
     else:
@@ -106,8 +106,8 @@ def bottle(rng: Rng) -> Thing:
     t.cylinder((0, 0, 0), radius, high)
     t.cylinder((0, 0, high), radius, 0.07, taper=0.38)
     t.cylinder((0, 0, high + 0.07), radius * 0.38, 0.08)
-    t.cylinder((0, 0, high + 0.14), radius * 0.46, 0.035, other_paint(rng))
-    t.cylinder((0, 0, high * 0.25), radius * 1.02, high * 0.4, other_paint(rng))
+    t.cylinder((0, 0, high + 0.14), radius * 0.46, 0.035, any_paint(rng))
+    t.cylinder((0, 0, high * 0.25), radius * 1.02, high * 0.4, any_paint(rng))
     t.reach, t.scale = 0.12, t.size(1.0, 1.35)
     return t
 
@@ -127,7 +127,7 @@ def cup(rng: Rng) -> Thing:
 def hammer(rng: Rng) -> Thing:
     """A heavy head across the end of a handle, lying, or standing on its head."""
     t = Thing("hammer", rng)
-    head = _METAL.shade(t.size(0.3, 1.3)) if rng.random() < 0.6 else other_paint(rng)
+    head = _METAL.shade(t.size(0.3, 1.3)) if rng.random() < 0.6 else any_paint(rng)
     long, fat = t.size(0.42, 0.6), t.size(0.05, 0.07)
     if rng.random() < 0.35:
         t.box((0, 0, 0), (0.24, 2 * fat, 2 * fat), head)
@@ -161,7 +161,7 @@ def barrel(rng: Rng) -> Thing:
     """A drum with hoops, wider at its middle."""
     t = Thing("barrel", rng, textures=(Texture.PLAIN, Texture.WOOD))
     radius, high = t.size(0.27, 0.34), t.size(0.75, 0.95)
-    hoop = other_paint(rng).shade(0.7)
+    hoop = any_paint(rng).shade(0.7)
     t.cylinder((0, 0, 0), radius * 0.88, high / 2, taper=1 / 0.88)
     t.cylinder((0, 0, high / 2), radius, high / 2, taper=0.88)
     for z, size in ((0.12, 0.94), (0.42, 1.01), (0.58, 1.01), (0.84, 0.95)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lseg_ros.streams.synthetic.materials import Paint, Texture, other_paint, plain
+from lseg_ros.streams.synthetic.materials import Paint, Texture, any_paint, plain
 from lseg_ros.streams.synthetic.things import Thing, lean
 
 __all__ = ["bird", "cat", "dog", "horse", "person"]
@@ -16,17 +16,18 @@ _EYE = plain((12, 12, 12))
 
 def _animal(name: str, rng: Rng) -> Thing:
     t = Thing(name, rng, colored=False)
-    t.color = tuple(_FUR)[rng.integers(len(_FUR))]
-    t.paint = plain(tuple(np.asarray(_FUR[t.color]) * rng.uniform(0.85, 1.12)), Texture.NOISE, 9.0)
+    color = tuple(_FUR)[rng.integers(len(_FUR))]
+    rgb = np.asarray(_FUR[color]) * rng.uniform(0.85, 1.12)
+    t.paint = plain(tuple(rgb), Texture.NOISE, 9.0)._replace(name=color)
     return t
 
 
 def person(rng: Rng) -> Thing:
-    """Standing or walking, in trousers or a skirt, a coat or a shirt. Its colour is that of the shirt."""
+    """Standing or walking, in trousers or a skirt, a coat or a shirt."""
     t = Thing("person", rng, textures=(Texture.PLAIN, Texture.STRIPES, Texture.CHECKS))
     skin = plain(tuple(np.array([232, 188, 158]) * (1 - (k := rng.random())) + np.array([92, 58, 42]) * k))
     hair = plain(((26, 22, 20), (92, 58, 30), (206, 168, 92), (170, 168, 164))[rng.integers(4)], Texture.NOISE, 20.0)
-    legs, shoes = other_paint(rng), other_paint(rng).shade(0.6)
+    legs, shoes = any_paint(rng), any_paint(rng).shade(0.6)
     step, lift = t.size(0.0, 0.22), t.size(0.02, 0.2)
     for side in (-1, 1):
         x, foot = side * 0.1, side * step
@@ -69,7 +70,7 @@ def dog(rng: Rng) -> Thing:
         t.ball((side * 0.06, -0.61, 0.76), 0.02, _EYE)
     t.rod((0, 0.38, 0.5), (0, 0.6, 0.76), 0.04, taper=0.35)
     if rng.random() < 0.5:
-        t.cylinder((0, -0.4, 0.53), 0.105, 0.05, other_paint(rng), turn=lean(0.7))
+        t.cylinder((0, -0.4, 0.53), 0.105, 0.05, any_paint(rng), turn=lean(0.7))
     t.reach, t.scale = 0.6, t.size(0.75, 1.15)
     return t
 

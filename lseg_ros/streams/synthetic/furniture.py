@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lseg_ros.streams.synthetic.materials import Paint, Texture, main_paint, other_paint
+from lseg_ros.streams.synthetic.materials import Paint, Texture, any_paint, named_paint
 from lseg_ros.streams.synthetic.things import Thing, lean
 
 __all__ = ["bed", "bench", "cabinet", "chair", "lamp", "rug", "shelf", "sofa", "table"]
@@ -70,7 +70,7 @@ def sofa(rng: Rng) -> Thing:
         t.box((side * (wide - arm) / 2, 0, 0.06), (arm, deep, seat + 0.1), t.paint.shade(0.9))
     if rng.random() < 0.5:
         side = -1 if rng.random() < 0.5 else 1
-        cloth = other_paint(rng, _CLOTH)
+        cloth = any_paint(rng, _CLOTH)
         t.ball((side * (wide / 2 - arm - 0.22), 0.05, seat + 0.22), (0.22, 0.1, 0.2), cloth, lean(0.3))
     t.reach, t.tops = wide * 0.46, [(0, -0.1, seat + 0.04, wide / 2 - arm - 0.2, 0.15)]
     return t
@@ -80,7 +80,7 @@ def bed(rng: Rng) -> Thing:
     """A mattress on a frame with a board at its head, pillows and a blanket."""
     t = Thing("bed", rng, textures=_CLOTH)
     wide, long = t.size(1.1, 1.8), 2.0
-    frame, linen = other_paint(rng, _SOLID), main_paint(rng, "white")
+    frame, linen = any_paint(rng, _SOLID), named_paint(rng, "white")
     t.legs(wide, long, 0.2, 0.04, frame)
     t.box((0, 0, 0.16), (wide, long, 0.14), frame)
     t.box((0, 0, 0.3), (wide - 0.06, long - 0.08, 0.2), linen)
@@ -109,7 +109,7 @@ def shelf(rng: Rng) -> Thing:
         while x < wide / 2 - 0.25:
             run = t.size(0.1, 0.3)
             if rng.random() < 0.7:
-                books = other_paint(rng, (Texture.STRIPES,))._replace(per_m=t.size(10.0, 16.0))
+                books = any_paint(rng, (Texture.STRIPES,))._replace(per_m=t.size(10.0, 16.0))
                 t.box((x + run / 2, 0.02, 0.065 + step * i), (run, deep * 0.7, step * t.size(0.5, 0.8)), books)
             x += run + 0.04
     t.reach, t.tops = wide * 0.5, [(0, 0, high, wide * 0.35, 0.06)] if high < 1.4 else []
@@ -143,7 +143,7 @@ def cabinet(rng: Rng) -> Thing:
 def lamp(rng: Rng) -> Thing:
     """A shade on a pole on a foot, as high as a person."""
     t = Thing("lamp", rng)
-    metal = other_paint(rng)
+    metal = any_paint(rng)
     high, radius = t.size(1.25, 1.7), t.size(0.2, 0.28)
     glow = t.paint._replace(texture=Texture.GLOW) if rng.random() < 0.5 else t.paint
     t.cylinder((0, 0, 0), radius * 0.75, 0.04, metal)
@@ -156,8 +156,8 @@ def lamp(rng: Rng) -> Thing:
 def rug(rng: Rng) -> Thing:
     """A cloth on the floor, round or not, with a border."""
     t = Thing("rug", rng, textures=(Texture.CHECKS, Texture.STRIPES, Texture.NOISE))
-    t.paint = t.paint._replace(b=other_paint(rng).a) if rng.random() < 0.5 else t.paint
-    border = other_paint(rng)
+    t.paint = t.paint._replace(b=any_paint(rng).a) if rng.random() < 0.5 else t.paint
+    border = any_paint(rng)
     if rng.random() < 0.35:
         radius = t.size(0.8, 1.3)
         t.cylinder((0, 0, 0), radius, 0.012, border)
@@ -174,7 +174,7 @@ def bench(rng: Rng) -> Thing:
     """Slats for a seat and a back on two feet."""
     t = Thing("bench", rng, textures=(Texture.WOOD, Texture.PLAIN))
     wide = t.size(1.3, 1.8)
-    metal = other_paint(rng).shade(0.7)
+    metal = any_paint(rng).shade(0.7)
     for y in (-0.2, -0.02, 0.16):
         t.box((0, y, 0.43), (wide, 0.13, 0.04))
     for z in (0.56, 0.76):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lseg_ros.streams.synthetic.classes import COLORS
 
-__all__ = ["Paint", "Texture", "linear", "main_paint", "mixture", "other_paint", "plain", "smooth_noise"]
+__all__ = ["Paint", "Texture", "any_paint", "linear", "mixture", "named_paint", "plain", "smooth_noise"]
 
 Array = NDArray[Any]
 RGB = tuple[float, float, float]
@@ -30,12 +30,16 @@ class Texture(IntEnum):
 
 
 class Paint(NamedTuple):
-    """Linear RGB colours ``a`` and ``b`` and how they mix; ``per_m``: repetitions of the texture per metre."""
+    """Linear RGB colours ``a`` and ``b`` and how they mix; ``per_m``: repetitions of the texture per metre.
+
+    name: what people call it, one of ``COLORS``, or None where there is no name for it.
+    """
 
     texture: Texture
     a: RGB
     b: RGB
     per_m: float = 4.0
+    name: str | None = None
 
     def pale(self, share: float) -> Paint:
         """The same paint with a share of white in it."""
@@ -68,19 +72,19 @@ def plain(rgb: tuple[float, float, float], texture: Texture = Texture.PLAIN, per
     return Paint(texture, a, (a[0] * 0.6, a[1] * 0.6, a[2] * 0.6), per_m)
 
 
-def main_paint(rng: np.random.Generator, color: str, textures: tuple[Texture, ...] = ()) -> Paint:
-    """Paint of a nameable colour: near its centre, textured with a neighbour of itself, so that the name stays true."""
-    base = np.asarray(COLORS[color], np.float64)
+def named_paint(rng: np.random.Generator, name: str, textures: tuple[Texture, ...] = ()) -> Paint:
+    """Paint of one of ``COLORS``: near its centre, textured with a neighbour of itself, so that the name stays true."""
+    base = np.asarray(COLORS[name], np.float64)
     base = np.clip(base * rng.uniform(0.86, 1.1) + rng.normal(0.0, 6.0, 3), 6, 250)
     other = base * rng.uniform(0.62, 0.9) if base.mean() > 70 else base * rng.uniform(1.3, 1.9)
     texture = textures[rng.integers(len(textures))] if textures else Texture.PLAIN
-    return Paint(texture, linear(tuple(base)), linear(tuple(other)), float(rng.uniform(3.0, 9.0)))
+    return Paint(texture, linear(tuple(base)), linear(tuple(other)), float(rng.uniform(3.0, 9.0)), name)
 
 
-def other_paint(rng: np.random.Generator, textures: tuple[Texture, ...] = ()) -> Paint:
-    """Paint of any nameable colour, for a part that is not the main one."""
+def any_paint(rng: np.random.Generator, textures: tuple[Texture, ...] = ()) -> Paint:
+    """Paint of any colour that has a name."""
     names = tuple(COLORS)
-    return main_paint(rng, names[rng.integers(len(names))], textures)
+    return named_paint(rng, names[rng.integers(len(names))], textures)
 
 
 @lru_cache(maxsize=1)

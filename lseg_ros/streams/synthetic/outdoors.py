@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.streams.synthetic.belongings import leaf_paint
-from lseg_ros.streams.synthetic.materials import Paint, Texture, linear, main_paint, other_paint, plain
+from lseg_ros.streams.synthetic.materials import Paint, Texture, any_paint, linear, named_paint, plain
 from lseg_ros.streams.synthetic.things import Thing, lean
 
 __all__ = ["door", "fence", "ground", "house", "room_shell", "street_lamp", "traffic_cone", "tree", "window"]
@@ -66,7 +66,7 @@ def door(rng: Rng) -> Thing:
     """A leaf with panels and a handle, in a frame; hangs on a wall at its back."""
     t = Thing("door", rng, textures=(Texture.PLAIN, Texture.WOOD))
     wide, high = t.size(0.85, 1.0), t.size(1.95, 2.1)
-    frame = t.paint.shade(0.6) if rng.random() < 0.5 else other_paint(rng)
+    frame = t.paint.shade(0.6) if rng.random() < 0.5 else any_paint(rng)
     t.box((0, -0.02, 0), (wide, 0.05, high))
     for side in (-1, 1):
         t.box((side * (wide / 2 + 0.04), -0.03, 0), (0.09, 0.09, high + 0.05), frame)
@@ -87,7 +87,7 @@ def house(rng: Rng) -> tuple[Thing, float, float]:
     t = Thing("house", rng, textures=(Texture.PLAIN, Texture.BRICKS, Texture.WOOD))
     t.paint = t.paint._replace(per_m=t.size(1.5, 3.0))
     wide, deep, high = t.size(4.5, 7.5), t.size(4.0, 5.0), t.size(2.6, 3.4)
-    roof = other_paint(rng, (Texture.TILES, Texture.STRIPES, Texture.BRICKS))._replace(per_m=2.5)
+    roof = any_paint(rng, (Texture.TILES, Texture.STRIPES, Texture.BRICKS))._replace(per_m=2.5)
     t.box((0, 0, 0), (wide, deep, high))
     if rng.random() < 0.7:
         pitch = t.size(0.55, 0.75)
@@ -98,7 +98,7 @@ def house(rng: Rng) -> tuple[Thing, float, float]:
             t.box(at, (wide + 0.5, long, 0.1), roof, lean(-side * pitch))
         for x in (-wide / 2 + 0.05, wide / 2 - 0.05):
             t.box((x, 0, high), (0.08, deep * 0.62, rise * 0.4), t.paint)
-        t.box((wide * 0.28, 0.4, high + rise * 0.3), (0.5, 0.5, rise * 0.7 + 0.6), other_paint(rng, (Texture.BRICKS,)))
+        t.box((wide * 0.28, 0.4, high + rise * 0.3), (0.5, 0.5, rise * 0.7 + 0.6), any_paint(rng, (Texture.BRICKS,)))
     else:
         t.box((0, 0, high), (wide + 0.3, deep + 0.3, 0.25), roof)
     t.reach = max(wide, deep) / 2
@@ -149,7 +149,7 @@ def traffic_cone(rng: Rng) -> Thing:
     high, radius = t.size(0.5, 0.8), 0.17
     t.box((0, 0, 0), (0.46, 0.46, 0.04), t.paint.shade(0.6))
     t.cylinder((0, 0, 0.04), radius, high, taper=0.22)
-    band = other_paint(rng)
+    band = any_paint(rng)
     for z in (0.35, 0.65) if rng.random() < 0.5 else (0.45,):
         bottom, top = 1 - 0.78 * z, 1 - 0.78 * (z + 0.16)
         t.cylinder((0, 0, 0.04 + high * z), radius * bottom + 0.004, high * 0.16, band, taper=top / bottom)
@@ -165,12 +165,12 @@ def room_shell(rng: Rng, left: float, right: float, front: float, back: float, h
     floor.rectangle((x, y, 0), wide + more, deep + more)
     ceiling = Thing("ceiling", rng, textures=(Texture.PLAIN, Texture.PLAIN, Texture.TILES, Texture.WOOD))
     if rng.random() < 0.5:
-        ceiling.paint = main_paint(rng, "white", (Texture.PLAIN, Texture.TILES))._replace(per_m=1.6)
+        ceiling.paint = named_paint(rng, "white", (Texture.PLAIN, Texture.TILES))._replace(per_m=1.6)
     ceiling.rectangle((x, y, high), wide + more, deep + more, turn=lean(math.pi))
     wall = Thing("wall", rng, textures=_WALLS)
     paint = wall.paint.pale(wall.size(0.0, 0.6))._replace(per_m=wall.size(1.5, 4.0))
-    accent = other_paint(rng, _WALLS).pale(wall.size(0.0, 0.5)) if rng.random() < 0.3 else paint
-    skirting = other_paint(rng)
+    accent = any_paint(rng, _WALLS).pale(wall.size(0.0, 0.5)) if rng.random() < 0.3 else paint
+    skirting = any_paint(rng)
     half = math.pi / 2
     for at, run, turn, coat in (
         ((x, back, high / 2), wide, 0.0, accent),
@@ -182,7 +182,7 @@ def room_shell(rng: Rng, left: float, right: float, front: float, back: float, h
         c, s = math.cos(turn), math.sin(turn)
         wall.box((at[0] + 0.015 * s, at[1] - 0.015 * c, 0), (run, 0.03, 0.1), skirting, _turn(turn))
     for thing in (floor, ceiling, wall):
-        thing.color, thing.shadow = None, False
+        thing.shadow = False
     return [floor, ceiling, wall]
 
 

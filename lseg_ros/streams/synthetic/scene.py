@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.streams.synthetic.classes import BACKGROUND
+from lseg_ros.streams.synthetic.classes import BACKGROUND, COLORS
 from lseg_ros.streams.synthetic.primitives import Kind, Solids, hit
 from lseg_ros.streams.synthetic.things import Thing
 from lseg_ros.structures import Intrinsics
 
-__all__ = ["NEAR_M", "Scene", "Sight", "look", "scene_of"]
+__all__ = ["NEAR_M", "Scene", "Sight", "colors_in_view", "look", "scene_of"]
 
 NEAR_M = 0.05
 Array = NDArray[Any]
+_COLORS = {name: index for index, name in enumerate(COLORS)}
 _CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
 
 
@@ -26,7 +27,7 @@ class Scene:
     """P solids and what they belong to.
 
     label (P,) uint8 class ids; instance (P,) uint16, 0 = surroundings; casts (P,) bool: throws a shadow. Paint:
-    texture (P,) int8, a and b (P, 3) linear RGB, per_m (P,). colors: a colour name, or None, per instance.
+    texture (P,) int8, a and b (P, 3) linear RGB, per_m (P,), color (P,) int8 index in ``COLORS``, -1 = without a name.
     """
 
     solids: Solids
@@ -37,7 +38,7 @@ class Scene:
     a: Array
     b: Array
     per_m: Array
-    colors: tuple[str | None, ...]
+    color: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ def scene_of(things: Sequence[Thing]) -> Scene:
     solids = Solids(kinds, center, sizes, upright @ np.array(turn), np.array(taper, np.float64))
     counted = [thing.name not in BACKGROUND for thing in things]
     instance = np.where(counted, np.cumsum(counted), 0)[owner].astype(np.uint16)
-    texture, a, b, per_m = zip(*paint)
+    texture, a, b, per_m, name = zip(*paint)
     return Scene(
         solids,
         np.array([thing.label for thing in things], np.uint8)[owner],
@@ -75,7 +76,7 @@ def scene_of(things: Sequence[Thing]) -> Scene:
         np.array(a, np.float32),
         np.array(b, np.float32),
         np.array(per_m, np.float32),
-        (None, *(thing.color for thing, yes in zip(things, counted) if yes)),
+        np.array([_COLORS.get(each, -1) for each in name], np.int8),
     )
 
 
@@ -104,6 +105,17 @@ def look(solids: Solids, position: Array, rotation: Array, lens: Intrinsics) -> 
             np.copyto(before, t, where=nearer)
             np.copyto(solid[v0:v1, u0:u1], index, where=nearer)
     return Sight(solid, depth)
+
+
+def colors_in_view(scene: Scene, sight: Sight) -> tuple[str | None, ...]:
+    """For each instance the name of the colour that most of it is seen in; None where none in view has a name."""
+    names = tuple(COLORS)
+    pixels = np.zeros((int(scene.instance.max()) + 1, len(names) + 1), np.int64)  # the last column: without a name
+    in_view = np.bincount(sight.solid.ravel() + 1, minlength=len(scene.instance) + 1)[1:]
+    np.add.at(pixels, (scene.instance, scene.color), in_view)
+    pixels[0] = 0
+    most = pixels[:, :-1].argmax(1)
+    return tuple(names[color] if seen[color] else None for color, seen in zip(most.tolist(), pixels))
 
 
 def _screen_boxes(

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.streams.synthetic.classes import COLORS, class_id
-from lseg_ros.streams.synthetic.materials import Paint, Texture, main_paint
+from lseg_ros.streams.synthetic.classes import class_id
+from lseg_ros.streams.synthetic.materials import Paint, Texture, any_paint
 from lseg_ros.streams.synthetic.primitives import Kind
 
 __all__ = ["Point", "Thing", "lean", "roll"]
@@ -18,6 +18,7 @@ __all__ = ["Point", "Thing", "lean", "roll"]
 Point = tuple[float, float, float]
 Array = NDArray[Any]
 _UPRIGHT = np.eye(3)
+_GRAY = Paint(Texture.PLAIN, (0.5, 0.5, 0.5), (0.4, 0.4, 0.4))
 
 
 def lean(angle: float) -> Array:
@@ -46,12 +47,7 @@ class Thing:
         self.label = class_id(name)
         self.name = name
         self.rng = rng
-        self.color: str | None = None
-        self.paint = Paint(Texture.PLAIN, (0.5, 0.5, 0.5), (0.4, 0.4, 0.4))
-        if colored:
-            names = tuple(COLORS)
-            self.color = names[rng.integers(len(names))]
-            self.paint = main_paint(rng, self.color, textures)
+        self.paint = any_paint(rng, textures) if colored else _GRAY
         self.parts: list[tuple[int, Point, Point, Array, float, Paint]] = []
         self.position: Point = (0.0, 0.0, 0.0)
         self.yaw = 0.0

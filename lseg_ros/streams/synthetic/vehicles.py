@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from lseg_ros.streams.synthetic.materials import Paint, Texture, other_paint, plain
+from lseg_ros.streams.synthetic.materials import Paint, Texture, any_paint, plain
 from lseg_ros.streams.synthetic.things import Thing, lean, roll
 
 __all__ = ["bicycle", "bus", "car", "truck"]
@@ -57,7 +57,7 @@ def car(rng: Rng) -> Thing:
 def truck(rng: Rng) -> Thing:
     """A cab in front of a high closed box, six wheels."""
     t = Thing("truck", rng)
-    cargo = other_paint(rng, (Texture.PLAIN, Texture.STRIPES))._replace(per_m=1.2)
+    cargo = any_paint(rng, (Texture.PLAIN, Texture.STRIPES))._replace(per_m=1.2)
     glass, dark = _glass(rng), plain((44, 44, 48))
     t.box((0, 0, 0.5), (5.2, 1.0, 0.22), dark)
     t.box((0.85, 0, 0.75), (3.6, 2.0, t.size(1.6, 2.0)), cargo)
@@ -80,7 +80,7 @@ def bus(rng: Rng) -> Thing:
     long, high = t.size(6.0, 7.5), t.size(1.95, 2.3)
     t.box((0, 0, 0.35), (long, 2.1, high))
     t.box((0, 0, 0.35 + high), (long * 0.97, 1.9, 0.12), t.paint.shade(1.1))
-    t.box((0, 0, 0.62), (long + 0.01, 2.12, 0.14), other_paint(rng))
+    t.box((0, 0, 0.62), (long + 0.01, 2.12, 0.14), any_paint(rng))
     count = int(long / 1.05)
     for i in range(count):
         x = -long / 2 + long * (i + 0.5) / count

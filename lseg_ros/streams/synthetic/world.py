@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,7 +13,7 @@ from lseg_ros.streams.synthetic.camera import lens
 from lseg_ros.streams.synthetic.classes import class_id
 from lseg_ros.streams.synthetic.light import light_of
 from lseg_ros.streams.synthetic.places import place_of
-from lseg_ros.streams.synthetic.scene import look, scene_of
+from lseg_ros.streams.synthetic.scene import colors_in_view, look, scene_of
 from lseg_ros.streams.synthetic.shading import paint
 from lseg_ros.structures import Frame
 
@@ -29,8 +28,8 @@ class SyntheticFrame:
 
     frame: image, exact depth (NaN where there is only sky), intrinsics, stamp = the time in the world. labels: (H, W)
     uint8, index in ``CLASSES`` + 1. instances: (H, W) uint16, 0 = surroundings (floor, walls, grass, sky ...). colors:
-    the name of the main colour of each instance, ``colors[n]`` for instance n, None where there is no name for it
-    (and for 0).
+    ``colors[n]`` is the name of the colour that most of instance n is seen in, None where nothing of a colour with a
+    name is in view (and for 0).
     """
 
     frame: Frame
@@ -42,14 +41,11 @@ class SyntheticFrame:
 class SyntheticWorld:
     """A room, a yard, a street ... that is the same for the same seed on every machine.
 
-    width and height in pixels: the same seed at another size is the same scene through the same camera. without:
-    (class, colour) of things that are taken away before anybody looks; all else stays where it is. Raises ValueError
-    for a negative seed or an image smaller than 16 x 16.
+    width and height in pixels: the same seed at another size is the same scene through the same camera. Raises
+    ValueError for a negative seed or an image smaller than 16 x 16.
     """
 
-    def __init__(
-        self, seed: int, width: int = 320, height: int = 240, without: Collection[tuple[str, str | None]] = ()
-    ) -> None:
+    def __init__(self, seed: int, width: int = 320, height: int = 240) -> None:
         if seed < 0:
             raise ValueError(f"seed: expected a value of at least 0, got {seed}")
         if min(width, height) < 16:
@@ -60,13 +56,8 @@ class SyntheticWorld:
         self.kind = place.kind
         self.path = place.path
         self.intrinsics = lens(width, height, place.focal)
-        self._scene = scene_of([thing for thing in place.things if (thing.name, thing.color) not in without])
+        self._scene = scene_of(place.things)
         self._light = light_of(rng, self._scene, place.bounds, place.ceiling)
-
-    @property
-    def colors(self) -> tuple[str | None, ...]:
-        """The colour name of every instance of this world; see SyntheticFrame."""
-        return self._scene.colors
 
     def frame(self, t_s: float) -> SyntheticFrame:
         """What the camera sees ``t_s`` seconds after the start."""
@@ -81,7 +72,7 @@ class SyntheticWorld:
         instances = np.append(scene.instance, np.uint16(0))[sight.solid]
         depth_m = np.where(np.isfinite(sight.depth), sight.depth, np.float32(np.nan))
         frame = Frame(image, depth_m, camera, stamp_ns, "camera_optical_frame")
-        return SyntheticFrame(frame, labels, instances, scene.colors)
+        return SyntheticFrame(frame, labels, instances, colors_in_view(scene, sight))
 
 
 @lru_cache(maxsize=1)
