@@ -26,7 +26,9 @@ def test_every_frame_gives_mask_confidence_and_clouds_of_one_stamp_and_size(
     assert consumer.set_parameter("max_rate_hz", 3.0, NODE).successful
     topics = {"mask": Image, "confidence": Image, "camera_info": CameraInfo, "points": PointCloud2}
     topics |= dict.fromkeys(("points/floor", "points/desk", "points/monitor"), PointCloud2)
+    assert consumer.transition("deactivate", NODE)  # so that no image of the test before is left in it
     heard = {topic: consumer.listen(kind, f"{NODE}/{topic}") for topic, kind in topics.items()}
+    bench.activate()
     parameters = {"folder": folder, "loop": True, "own_stamps": own_stamps, "rate": 0.5}
     with Process("replay_camera", tmp_path / "camera.log", "-r", "__ns:=/bench", **parameters) as camera:
         until(lambda: not camera.alive or len(common(heard)) >= FRAMES, 60, "no frames with everything")
