@@ -102,11 +102,11 @@ class Consumer:
         self.between_waits(lambda: [self.node.destroy_subscription(each) for each in going])
         return count
 
-    def between_waits(self, action: Callable[[], Any]) -> None:
+    def between_waits(self, action: Callable[..., Any], *arguments: Any) -> None:
         """Have the spinning thread do it. Whatever goes away must go so: gone between being listed and being waited
         for, it makes rclpy raise there, and the consumer would be deaf from then on."""
         assert self._thread.is_alive(), "the consumer's thread died of what a warning tells below"
-        until(self._executor.create_task(action).done, 20, "the consumer does not spin")
+        until(self._executor.create_task(action, *arguments).done, 20, "the consumer does not spin")
 
     def call(self, service_type: type, name: str, request: Any, timeout_s: float = 30.0) -> Any:
         if name not in self._clients:

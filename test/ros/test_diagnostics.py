@@ -144,7 +144,7 @@ def test_camera_info_that_came_long_ago_is_no_matter_of_the_slop(consumer: Consu
             return any("-20.000 s from the image's stamp: did it stop" in text for _, text in desk.report().problems)
 
         until(asked_again, 5)
-    consumer.between_waits(lambda: consumer.node.destroy_publisher(publisher))
+    consumer.between_waits(consumer.node.destroy_publisher, publisher)
 
 
 @pytest.mark.parametrize(("off_s", "said"), [(-3600, "3600.0 s behind"), (3600, "3600.0 s ahead of")])
@@ -180,11 +180,11 @@ def test_a_topic_of_another_type_is_named_with_its_type(consumer: Consumer):
     publisher = consumer.node.create_publisher(CompressedImage, "/typed/rgb/image", 1)
     with Desk("/typed") as desk:
         desk.complaint("/typed/rgb/image carries sensor_msgs/msg/CompressedImage, expected sensor_msgs/msg/Image")
-    consumer.between_waits(lambda: consumer.node.destroy_publisher(publisher))
+    consumer.between_waits(consumer.node.destroy_publisher, publisher)
 
 
 def test_an_overridden_qos_that_a_camera_does_not_offer_is_named(consumer: Consumer):
     publisher = consumer.node.create_publisher(Image, "/strict/rgb/image", BEST_EFFORT)
     with Desk("/strict", **{"qos_overrides./strict/rgb/image.subscription.reliability": "reliable"}) as desk:
         desk.complaint("rgb/image: a publisher offers less than qos_overrides ask for")
-    consumer.between_waits(lambda: consumer.node.destroy_publisher(publisher))
+    consumer.between_waits(consumer.node.destroy_publisher, publisher)
