@@ -35,6 +35,7 @@ class Bench:
         self._info = node.create_publisher(CameraInfo, f"{namespace}{camera}/rgb/camera_info", RELIABLE)
         self._diagnostics = consumer.listen(DiagnosticArray, "/diagnostics")
         self.mask = consumer.listen(Image, f"{self.node_name}{camera}/mask")
+        self.sent_again = 0  # images, by ``mask_of``
 
     def begin(self) -> None:
         """Forget what was said and seen so far."""
@@ -63,17 +64,18 @@ class Bench:
                 publisher.publish(message)
 
     def mask_of(self, timeout_s: float = 20.0, **messages: Any) -> Image:
-        """Publish messages of one frame and wait for its mask; sent again now and then, for best effort may lose it."""
-        stamp = messages["image"].header.stamp
+        """Publish messages of one frame and wait for a new mask of it; sent again now and then, as some get lost."""
+        stamp, before = messages["image"].header.stamp, len(self.mask.messages)
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
             self.send(**messages)
             again_s = time.monotonic() + 2.0
             while time.monotonic() < again_s:
-                found = [each for each in self.mask.messages if each.header.stamp == stamp]
+                found = [each for each in self.mask.messages[before:] if each.header.stamp == stamp]
                 if found:
                     return found[-1]
                 time.sleep(0.01)
+            self.sent_again += 1
         raise AssertionError(f"no mask within {timeout_s} s: {self.process.output}")
 
     def complaint(self, text: str, timeout_s: float = 10.0) -> Any:

@@ -90,10 +90,9 @@ def test_a_change_costs_no_frame_and_takes_effect_in_the_next_mask(crowded: Benc
     assert ids == {254, 253, 252}
     assert set(np.unique(pixels_of(crowded.mask_of(image=image(crowded.header()))))) <= ids
     crowded.begin()
-
-    def all_processed() -> dict[str, str] | None:  # an image that was sent twice may still be on its way
-        counts = {each.key: each.value for status in crowded.statuses()[-1:] for each in status.values}
-        return counts if counts and counts["frames processed"] == counts["images received"] else None
-
-    counts = until(all_processed, 10, "an image was not processed")
-    assert not [name for name in counts if name.startswith("dropped")]
+    until(lambda: len(crowded.statuses()) >= 2, 20, "no diagnostics")  # of which the second was made after all masks
+    counts = {each.key: each.value for each in crowded.statuses()[-1].values}
+    assert int(counts["frames processed"]) >= 16
+    # an image that was sent twice because its mask was late may have been dropped for itself, and no other was
+    dropped = {name: int(count) for name, count in counts.items() if name.startswith("dropped")}
+    assert sum(dropped.values()) <= crowded.sent_again, dropped
