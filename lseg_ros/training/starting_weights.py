@@ -34,7 +34,11 @@ _RESNET_STEM = {"conv1": "0.0", "bn1": "0.1", "layer1": "0.4", "layer2": "1", "l
 class StartConfig:
     """Architecture and first weights."""
 
-    preset: str = setting("", "architecture; empty: that of init, without init demo", choices=("", *PRESETS))
+    preset: str = setting(
+        "",
+        "architecture; empty: that of init, without init demo; with more blocks than init: they begin as if not there",
+        choices=("", *PRESETS),
+    )
     init: str = setting("", "LSeg to go on with (fine-tuning): a file or a name such as demo; empty: random weights")
     backbone_weights: str = setting(
         "",
@@ -90,16 +94,35 @@ def _init(config: StartConfig) -> LSeg:
     if not config.init:
         return LSeg(dataclasses.replace(PRESETS[config.preset or "demo"], **changes))
     found = described(open_weights(checkpoint_path(config.init)))
-    if config.preset and _plain(found) != PRESETS[config.preset]:
+    wanted = PRESETS[config.preset] if config.preset else _plain(found)
+    differing = {name for name in vars(wanted) if getattr(wanted, name) != getattr(_plain(found), name)}
+    if not differing <= {"depth", "taps", "input_size_px"} or wanted.depth < found.depth:
         fits = [name for name, preset in PRESETS.items() if preset == _plain(found)]
         expected = " = ".join(fits) or "none, leave it empty"
-        raise ValueError(f"preset: expected that of {config.init} ({expected}), got {config.preset}")
-    target = dataclasses.replace(found, **changes)
-    if bool(target.arch_option) == bool(found.arch_option):
+        raise ValueError(
+            f"preset: expected that of {config.init} ({expected}) or the same with more blocks, got {config.preset}"
+        )
+    grown = dataclasses.replace(found, **{name: getattr(wanted, name) for name in differing})
+    target = dataclasses.replace(grown, **changes)
+    if grown == found and bool(target.arch_option) == bool(found.arch_option):
         return load_lseg(config.init, **changes)
     model = LSeg(target)  # with a regularisation that starts at random, or without the one that was there
     model.load_state_dict(load_lseg(config.init).state_dict(), strict=False)
+    if grown.depth > found.depth:
+        _begin_as_nothing(model.backbone.get_submodule("vit.blocks"), found.depth)
     return model
+
+
+@torch.no_grad()
+def _begin_as_nothing(blocks: nn.Module, first: int) -> None:
+    """Make the blocks from ``first`` on copies of the one before them that add nothing to its tokens: their attention
+    and their MLP end in zeros (as in Net2Net, Chen et al., ICLR 2016, a deeper network that computes the same)."""
+    for index in range(first, len(list(blocks.children()))):
+        block = blocks.get_submodule(str(index))
+        block.load_state_dict(blocks.get_submodule(str(first - 1)).state_dict())
+        for name in ("attn.proj", "mlp.fc2"):
+            for parameter in block.get_submodule(name).parameters():
+                parameter.zero_()
 
 
 def _said(model: LSeg) -> Tensor:

@@ -51,8 +51,33 @@ def test_a_regularisation_can_be_added_to_it(tmp_path: Path) -> None:
 
 
 def test_another_preset_than_that_of_the_file_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"preset: expected that of demo \(demo\), got vitb32"):
+    with pytest.raises(
+        ValueError, match=r"preset: expected that of demo \(demo\) or the same with more blocks, got vitb32"
+    ):
         starting_network(StartConfig(preset="vitb32", init="demo"))
+
+
+def test_a_deeper_preset_begins_as_the_network_that_grows_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load_lseg(write_tiny(tmp_path))
+    deeper = dataclasses.replace(CONFIG, depth=CONFIG.depth + 2, taps=(*CONFIG.taps[:-1], CONFIG.depth + 1))
+    monkeypatch.setitem(PRESETS, "demo", deeper)
+    model = starting_network(StartConfig(preset="demo", init=write_tiny(tmp_path))).eval()
+    assert model.config == deeper
+    image, text = torch.rand(2, 3, 64, 96), before.encode_text(["floor", "wall"])
+    assert torch.equal(model(image, text), before(image, text))
+    model(image, text).square().sum().backward()
+    for block in model.backbone.get_submodule("vit.blocks").children():  # the new ones learn as well
+        assert block.get_parameter("attn.proj.weight").grad.any()
+
+
+def test_a_shallower_preset_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deeper = tmp_path / "deeper.safetensors"
+    save_lseg(LSeg(dataclasses.replace(CONFIG, depth=6)), deeper)
+    monkeypatch.setitem(PRESETS, "demo", CONFIG)
+    with pytest.raises(ValueError, match=r"\(none, leave it empty\) or the same with more blocks, got demo"):
+        starting_network(StartConfig(preset="demo", init=str(deeper)))
 
 
 def test_a_preset_without_weights_in_the_package_starts_as_the_authors_did(monkeypatch: pytest.MonkeyPatch) -> None:
