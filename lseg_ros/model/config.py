@@ -116,9 +116,9 @@ PRESETS: dict[str, LSegConfig] = {
     # the same architecture, small enough for a laptop's CPU: it ships with its weights
     "demo": LSegConfig(
         width=192,
-        depth=6,
+        depth=10,
         heads=6,
-        taps=(2, 5),
+        taps=(7, 9),
         reassemble=(48, 96, 128, 192),
         features=64,
         stem=(24, 48, 96),

@@ -186,7 +186,7 @@ def test_vitb32_has_the_maps_of_its_own_strides() -> None:
     ("change", "message"),
     [
         ({"taps": (2,)}, "taps: expected 2 ascending"),
-        ({"taps": (2, 6)}, "taps: expected indices of 6 blocks"),
+        ({"taps": (2, 10)}, "taps: expected indices of 10 blocks"),
         ({"arch_option": 3}, "arch_option: expected 0"),
         ({"activation": "gelu"}, "activation: expected lrelu, tanh or relu, got 'gelu'"),
         ({"stem": (8, 16, 32)}, "stem: expected channels"),
