@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,32 +94,33 @@ def _init(config: StartConfig) -> LSeg:
     if not config.init:
         return LSeg(dataclasses.replace(PRESETS[config.preset or "demo"], **changes))
     found = described(open_weights(checkpoint_path(config.init)))
-    wanted = PRESETS[config.preset] if config.preset else _plain(found)
-    differing = {name for name in vars(wanted) if getattr(wanted, name) != getattr(_plain(found), name)}
-    if not differing <= {"depth", "taps", "input_size_px"} or wanted.depth < found.depth:
-        fits = [name for name, preset in PRESETS.items() if preset == _plain(found)]
+    plain = _plain(found)
+    wanted = PRESETS[config.preset] if config.preset else plain
+    deeper = wanted.depth > found.depth
+    allowed = {"depth", "taps"} if deeper else set()
+    if any(getattr(wanted, name) != getattr(plain, name) for name in vars(plain).keys() - allowed):
+        fits = [name for name, preset in PRESETS.items() if preset == plain]
         expected = " = ".join(fits) or "none, leave it empty"
         raise ValueError(
             f"preset: expected that of {config.init} ({expected}) or the same with more blocks, got {config.preset}"
         )
-    grown = dataclasses.replace(found, **{name: getattr(wanted, name) for name in differing})
-    target = dataclasses.replace(grown, **changes)
-    if grown == found and bool(target.arch_option) == bool(found.arch_option):
+    target = dataclasses.replace(found, depth=wanted.depth, taps=wanted.taps, **changes)
+    if not deeper and bool(target.arch_option) == bool(found.arch_option):
         return load_lseg(config.init, **changes)
-    model = LSeg(target)  # with a regularisation that starts at random, or without the one that was there
+    # With a regularisation that starts at random, or without the one that was there, or with further blocks.
+    model = LSeg(target)
     model.load_state_dict(load_lseg(config.init).state_dict(), strict=False)
-    if grown.depth > found.depth:
-        _begin_as_nothing(model.backbone.get_submodule("vit.blocks"), found.depth)
+    if deeper:
+        _begin_as_nothing(list(model.backbone.get_submodule("vit.blocks").children()), found.depth)
     return model
 
 
 @torch.no_grad()
-def _begin_as_nothing(blocks: nn.Module, first: int) -> None:
+def _begin_as_nothing(blocks: Sequence[nn.Module], first: int) -> None:
     """Make the blocks from ``first`` on copies of the one before them that add nothing to its tokens: their attention
     and their MLP end in zeros (as in Net2Net, Chen et al., ICLR 2016, a deeper network that computes the same)."""
-    for index in range(first, len(list(blocks.children()))):
-        block = blocks.get_submodule(str(index))
-        block.load_state_dict(blocks.get_submodule(str(first - 1)).state_dict())
+    for block in blocks[first:]:
+        block.load_state_dict(blocks[first - 1].state_dict())
         for name in ("attn.proj", "mlp.fc2"):
             for parameter in block.get_submodule(name).parameters():
                 parameter.zero_()
