@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import random
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ import cv2
 from lseg_ros.ros.child_process import ChildProcess, wait_for
 from lseg_ros.ros.scoreboard import Scoreboard
 from lseg_ros.ros.spectator import Spectator
-from lseg_ros.ros.spun_node import spun_node
+from lseg_ros.ros.spun_node import domain_apart, spun_node
 from lseg_ros.streams.synthetic import CLASSES
 
 __all__ = ["main"]
@@ -57,8 +56,7 @@ def main() -> None:
 
 def _scored(arguments: argparse.Namespace) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
-    own = os.environ.get("ROS_DOMAIN_ID", "0")  # where a robot may be, or the tests' node: its masks are not ours
-    domain = random.SystemRandom().choice([each for each in range(1, 102) if str(each) != own])
+    domain = domain_apart()
     environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
     with _processes(arguments, environment) as children, spun_node(_spectator, domain) as spectator:
         importlib.import_module("lseg_ros.ros.snapshot")  # with PyTorch, which takes seconds: while the node loads it

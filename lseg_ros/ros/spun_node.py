@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +16,15 @@ from rclpy.signals import SignalHandlerOptions
 
 from lseg_ros.ros.transport import make_room
 
-__all__ = ["spun_node"]
+__all__ = ["domain_apart", "spun_node"]
 
 N = TypeVar("N", bound=Node)
+
+
+def domain_apart() -> int:
+    """A ROS domain, 1 to 101, that is not this process's own: what is there, a robot or another node, is not met."""
+    own = os.environ.get("ROS_DOMAIN_ID", "0")
+    return random.SystemRandom().choice([domain for domain in range(1, 102) if str(domain) != own])
 
 
 @contextmanager

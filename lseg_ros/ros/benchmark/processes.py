@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +11,14 @@ from typing import Any
 from rclpy.node import Node
 
 from lseg_ros.ros.child_process import ChildProcess
-from lseg_ros.ros.spun_node import spun_node
+from lseg_ros.ros.spun_node import domain_apart, spun_node
 
 __all__ = ["cpu_s", "environment", "measuring_node", "started"]
 
 
 def environment() -> dict[str, str]:
     """For processes that are to meet each other, and no robot."""
-    domain = random.SystemRandom().randrange(1, 102)
-    return {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    return {**os.environ, "ROS_DOMAIN_ID": str(domain_apart()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 @contextmanager
