@@ -1,5 +1,5 @@
 # Everything from nothing: `make demo` or `make test` on a machine with Python, a C/C++ compiler and make.
-# bare/environment.py sets up what is missing (a virtual environment, ROS 2, the build of our interfaces) and runs
+# tools/bootstrap.py sets up what is missing (a virtual environment, ROS 2, the build of our interfaces) and runs
 # the command in it; where a ROS 2 is sourced it uses that one.
 
 DISTRO ?= jazzy
@@ -10,7 +10,7 @@ CANDIDATES := python3 python3.12 python3.13 python3.11 python3.10 python3.14
 PYTHON ?= $(shell for python in $(CANDIDATES); do $$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 # An environment that is there already is kept, whatever its Python, unless PYTHON was given.
 WANTED := $(if $(filter file,$(origin PYTHON)),,--python '$(PYTHON)')
-IN_ENVIRONMENT = @$(PYTHON) bare/environment.py --distro '$(DISTRO)' $(WANTED) --
+IN_ENVIRONMENT = @$(PYTHON) tools/bootstrap.py --distro '$(DISTRO)' $(WANTED) --
 
 .PHONY: help demo test lint build clean distclean python
 
@@ -21,7 +21,7 @@ help: ## show this list
 	@echo "  ARGS='...'          handed on, as in: make demo ARGS=--live, make test ARGS='-k geometry'"
 
 demo: python ## synthetic camera and node, a change of labels, a table, a picture in out/demo.png
-	$(IN_ENVIRONMENT) python -m lseg_ros.ros.demo $(ARGS)
+	$(IN_ENVIRONMENT) python -m lseg_ros.demo.demo $(ARGS)
 
 test: python ## every test, those over real DDS included
 	$(IN_ENVIRONMENT) python -m pytest --require ros $(ARGS)

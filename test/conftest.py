@@ -91,6 +91,6 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The file of a whole LSeg with random weights, small enough to run in milliseconds."""
-    from test.tiny_network import write_tiny  # with PyTorch, which not every test needs
+    from test.support.tiny_network import write_tiny  # with PyTorch, which not every test needs
 
     return write_tiny(tmp_path_factory.mktemp("weights"))

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import pytest
 
 import lseg_ros
-from bare import environment
+from tools import bootstrap
 
 try:
     import tomllib
@@ -107,8 +107,8 @@ def prefix(request, tmp_path_factory):
     if request.param == "symlink":
         return Path(os.environ["AMENT_PREFIX_PATH"].split(os.pathsep)[0])
     workspace = tmp_path_factory.mktemp("workspace")
-    ros = environment.find_ros(os.environ["ROS_DISTRO"], os.environ)
-    done = subprocess.run(environment.colcon_build(ros, workspace), cwd=ROOT, capture_output=True, text=True)
+    ros = bootstrap.find_ros(os.environ["ROS_DISTRO"], os.environ)
+    done = subprocess.run(bootstrap.colcon_build(ros, workspace), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return workspace / "install/lseg_ros"
 

@@ -12,7 +12,7 @@ from lseg_ros.inference import EncodedVocabulary, Segmenter, SegmenterConfig
 from lseg_ros.pipeline import Pipeline, PipelineConfig, Want
 from lseg_ros.structures import Frame, Intrinsics
 from lseg_ros.vocabulary import Vocabulary
-from test.tiny_network import write_tiny
+from test.support.tiny_network import write_tiny
 
 WORDS = Vocabulary.of(["floor", "sofa|couch", "person", "tree", "car", "sky"])
 CAMERA = Intrinsics(fx=100.0, fy=100.0, cx=63.5, cy=47.5, width=128, height=96)

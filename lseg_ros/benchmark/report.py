@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lseg_ros.benchmark.comparison import Comparison
-from lseg_ros.benchmark.growth import Growth, exponent
-from lseg_ros.benchmark.targets import Check
+from benchmarks.lang_seg.comparison import Comparison
+from benchmarks.targets import Check
+from lseg_ros.benchmark.scaling import Growth, exponent
 from lseg_ros.benchmark.timing import Timing
 
 __all__ = ["Report", "Row", "columns", "table", "to_json"]

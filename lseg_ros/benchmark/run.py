@@ -9,12 +9,14 @@ from contextlib import contextmanager
 
 import torch
 
-from lseg_ros.benchmark.ceiling import Ceiling
-from lseg_ros.benchmark.comparison import Comparison, compare
+from benchmarks.lang_seg.comparison import Comparison, compare
+from benchmarks.targets import Check, Situation, checks
 from lseg_ros.benchmark.config import BenchmarkConfig
-from lseg_ros.benchmark.growth import Growth, with_labels, with_size, words
 from lseg_ros.benchmark.machine import busy, machine
+from lseg_ros.benchmark.op_counter import Work, counting
 from lseg_ros.benchmark.report import Report, Row
+from lseg_ros.benchmark.roofline import Ceiling
+from lseg_ros.benchmark.scaling import Growth, with_labels, with_size, words
 from lseg_ros.benchmark.stages import (
     NETWORK,
     PIPELINE,
@@ -25,14 +27,12 @@ from lseg_ros.benchmark.stages import (
     pipeline_stage,
     word_stages,
 )
-from lseg_ros.benchmark.targets import Check, Situation, checks
 from lseg_ros.benchmark.timing import Timing, measure
-from lseg_ros.benchmark.work import Work, counting
 from lseg_ros.inference import EncodedVocabulary, Segmenter
 from lseg_ros.model import PRESETS, load_lseg
 from lseg_ros.pipeline import Pipeline, PipelineConfig, Want
-from lseg_ros.streams.synthetic import SyntheticWorld
 from lseg_ros.structures import Frame
+from lseg_ros.synthetic import SyntheticWorld
 
 __all__ = ["benchmark"]
 

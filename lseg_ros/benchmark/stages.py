@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lseg_ros.benchmark.op_counter import Work, nbytes, product
 from lseg_ros.benchmark.parts import Parts
-from lseg_ros.benchmark.work import Work, nbytes, product
 from lseg_ros.inference import EncodedVocabulary, Segmenter
 from lseg_ros.inference.embeddings import doubled_norm
 from lseg_ros.inference.postprocess import postprocess

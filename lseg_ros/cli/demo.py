@@ -15,7 +15,7 @@ from lseg_ros.evaluation.scores import Confusion
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.pipeline import Pipeline, PipelineConfig, Products, Want
 from lseg_ros.settings import check, setting
-from lseg_ros.streams.synthetic import CLASSES, SyntheticFrame, SyntheticWorld
+from lseg_ros.synthetic import CLASSES, SyntheticFrame, SyntheticWorld
 from lseg_ros.visualization import demo_picture
 from lseg_ros.vocabulary import Vocabulary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from lseg_ros.evaluation import EvaluationConfig, evaluate
-from lseg_ros.evaluation.suites import run_suite
+from research.language import run_suite
 
 __all__ = ["SETTINGS", "run"]
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.pipeline import Pipeline, PipelineConfig, Products, Want
+from lseg_ros.recordings import RgbdFolder, image_files, read_rgb
 from lseg_ros.settings import check, setting
-from lseg_ros.streams.images import RgbdFolder, image_files, read_rgb
 from lseg_ros.structures import Frame
 from lseg_ros.visualization import demo_picture
 from lseg_ros.vocabulary import Vocabulary

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.settings import check, setting
-from lseg_ros.streams.synthetic import CLASSES, SyntheticWorld
 from lseg_ros.structures import Segmentation
+from lseg_ros.synthetic import CLASSES, SyntheticWorld
 from lseg_ros.visualization import overlay, side_by_side
 from lseg_ros.vocabulary import Vocabulary
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lseg_ros.datasets.files import lines_of
-from lseg_ros.datasets.plain_pickle import read_plain_pickle
+from lseg_ros.datasets.restricted_pickle import read_plain_pickle
 
 __all__ = ["images_by_class", "questions", "split_file"]
 

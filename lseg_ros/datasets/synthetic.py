@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lseg_ros.datasets.language_probes import COLORED, FOLDS, UNSEEN
 from lseg_ros.datasets.sample import Sample
-from lseg_ros.datasets.synthetic_questions import COLORED, FOLDS, UNSEEN
-from lseg_ros.streams.synthetic import CLASSES, COLORS, SyntheticFrame, SyntheticWorld
+from lseg_ros.synthetic import CLASSES, COLORS, SyntheticFrame, SyntheticWorld
 
 __all__ = ["SyntheticScenes"]
 

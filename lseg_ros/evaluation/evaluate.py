@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 import lseg_ros
 from lseg_ros.datasets import DatasetConfig, SyntheticScenes, open_dataset, open_episodes
-from lseg_ros.evaluation.classifier import Classifier
-from lseg_ros.evaluation.color_baseline import ColorBaseline
+from lseg_ros.evaluation.checkpoint import PartialCounts
 from lseg_ros.evaluation.config import EvaluationConfig
-from lseg_ros.evaluation.partial_counts import PartialCounts
-from lseg_ros.evaluation.processes import Process, processes
+from lseg_ros.evaluation.distributed import Process, processes
+from lseg_ros.evaluation.predictor import Classifier
 from lseg_ros.evaluation.tasks import EpisodeTask, Evaluation, ImageTask, Samples, Task
+from research.color_baseline import ColorBaseline
 
 __all__ = ["check_destination", "evaluate", "settings_by_flag"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from lseg_ros.datasets import IGNORE
-from lseg_ros.evaluation.processes import summed_over_processes
+from lseg_ros.evaluation.distributed import summed_over_processes
 
 __all__ = ["Confusion", "EpisodeConfusion", "EpisodeScores", "Scores"]
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lseg_ros.datasets import Episode, Episodes, LabeledImages, Sample
-from lseg_ros.evaluation.classifier import Classifier, Question
-from lseg_ros.evaluation.color_baseline import ColorBaseline
 from lseg_ros.evaluation.confusion_picture import confusion_picture
-from lseg_ros.evaluation.processes import summed_over_processes
+from lseg_ros.evaluation.distributed import summed_over_processes
+from lseg_ros.evaluation.predictor import Classifier, Question
 from lseg_ros.evaluation.scores import Confusion, EpisodeConfusion, EpisodeScores, Scores
+from research.color_baseline import ColorBaseline
 
 __all__ = ["EpisodeTask", "Evaluation", "ImageTask", "Samples", "Task"]
 

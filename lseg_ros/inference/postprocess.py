@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lseg_ros.inference import fused
+from lseg_ros.inference import postprocess_numba
 from lseg_ros.model.decoder import double
 from lseg_ros.vocabulary import UNLABELED
 
@@ -46,10 +46,10 @@ def postprocess(
     """
     source = logits[0].float()  # (K, h'/2, w'/2)
     levels = _levels(logits, filled, size, norm)
-    if fused.AVAILABLE and logits.device.type == "cpu":
+    if postprocess_numba.AVAILABLE and logits.device.type == "cpu":
         if norm is None:  # any height may come: those of pixel embeddings and words are bounded
             source = source - source.amax(dim=0)
-        winner, probability = fused.best(source, [level.fused() for level in levels], size)  # (H, W) each
+        winner, probability = postprocess_numba.best(source, [level.fused() for level in levels], size)  # (H, W) each
     else:
         winner, probability = _streamed(source, levels, size)  # (H, W) each
     confidence = (probability * 255).round_().clamp_(1, 255).to(torch.uint8)
@@ -86,15 +86,15 @@ class _Level:
     def width(self) -> int:
         return len(self.columns[0])
 
-    def fused(self) -> fused.Level:
-        """The same for ``fused.best``."""
+    def fused(self) -> postprocess_numba.Level:
+        """The same for ``postprocess_numba.best``."""
         (rows, row_share), (columns, column_share) = self.rows, self.columns
         even = odd = torch.empty(0)
         if self.width == 2 * self.filled:  # even columns lie before the source's of half their number, odd ones after
             place = (columns[:, 0] + column_share).view(-1, 2) - torch.arange(self.filled)[:, None]
             even, odd = place[:, 0] + 1, place[:, 1].contiguous()
         scale = torch.empty(0, 0) if self.norm is None else 1 / self.norm.contiguous()
-        return fused.Level(
+        return postprocess_numba.Level(
             rows=rows.int().numpy(),
             row_share=row_share.numpy(),
             columns=columns.int().numpy(),

@@ -16,8 +16,8 @@ from torch import Tensor
 from lseg_ros.inference.device import chosen_device, chosen_dtype
 from lseg_ros.inference.embeddings import PixelEmbeddings, doubled_norm
 from lseg_ros.inference.memory import memory_mib
+from lseg_ros.inference.optimize import fold_batch_norms, pack
 from lseg_ros.inference.postprocess import postprocess
-from lseg_ros.inference.prepare import fold_batch_norms, pack
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.settings import check, setting

@@ -17,11 +17,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lseg_ros.model import official, published
+from lseg_ros.model import key_mapping, pretrained
 from lseg_ros.model.config import PRESETS, LSegConfig
-from lseg_ros.model.files import WeightFile, open_weights
 from lseg_ros.model.lseg import LSeg
 from lseg_ros.model.text_encoder import TextConfig
+from lseg_ros.model.weight_files import WeightFile, open_weights
 
 __all__ = ["WEIGHTS", "check_entries", "checkpoint_path", "described", "load_lseg", "save_lseg", "save_official"]
 
@@ -69,8 +69,8 @@ def checkpoint_path(path_or_name: str | Path) -> Path:
         return _shipped(name)
     if path.is_file():
         return path
-    if name in published.FILES:
-        return published.cached(name)
+    if name in pretrained.FILES:
+        return pretrained.cached(name)
     if name in PRESETS:
         raise FileNotFoundError(f"checkpoint: expected a file, got the preset {name!r}, which comes without weights")
     raise FileNotFoundError(f"checkpoint: expected a file or one of the presets {', '.join(PRESETS)}, got {name!r}")
@@ -84,15 +84,15 @@ def described(weights: WeightFile) -> LSegConfig:
     try:
         if "config" in weights.metadata:
             return _config_from_json(weights.metadata["config"])
-        return official.config_from_keys(weights.entries)
+        return key_mapping.config_from_keys(weights.entries)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        check_entries(PRESETS[official.nearest_preset(weights.entries)[0]], weights)
+        check_entries(PRESETS[key_mapping.nearest_preset(weights.entries)[0]], weights)
         raise ValueError(f"checkpoint {weights.path}: expected the architecture of an LSeg, got {error}") from error
 
 
 def check_entries(config: LSegConfig, weights: WeightFile) -> None:
     """Raise ValueError that lists what is missing, unexpected or of another shape than this architecture's."""
-    expected, found = official.entries(config), weights.entries
+    expected, found = key_mapping.entries(config), weights.entries
     needed = {name for name in expected if not name.endswith("num_batches_tracked")}
     misshapen = [
         f"{name}: expected shape {tuple(expected[name].shape)}, got {tuple(found[name].shape)}"
@@ -101,11 +101,11 @@ def check_entries(config: LSegConfig, weights: WeightFile) -> None:
     ]
     faults = [
         _listed("missing", sorted(needed - set(found))),
-        _listed("unexpected", sorted(name for name in set(found) - set(expected) if not official.is_unused(name))),
+        _listed("unexpected", sorted(name for name in set(found) - set(expected) if not key_mapping.is_unused(name))),
         _listed("of another shape", misshapen),
     ]
     if any(faults):
-        best, share = official.nearest_preset(found)
+        best, share = key_mapping.nearest_preset(found)
         fit = f"the nearest preset is {best} ({share:.1%} of its entries fit)"
         raise ValueError(
             f"checkpoint {weights.path}: expected the {len(needed)} entries of an LSeg network, got "
@@ -133,7 +133,7 @@ def save_official(
     """
     zeros = {
         name: torch.zeros((), dtype=value.dtype).expand(value.shape)
-        for name, value in official.unused_entries(model.config).items()
+        for name, value in key_mapping.unused_entries(model.config).items()
     }
     tensors = {f"net.{name}": value for name, value in (_official_tensors(model, half) | zeros).items()}
     _write_whole(Path(path), lambda part: torch.save({**(metadata or {}), "state_dict": tensors}, part))
@@ -142,7 +142,7 @@ def save_official(
 def _official_tensors(model: LSeg, half: bool) -> dict[str, Tensor]:
     """Official names -> tensors as they are to be written."""
     return {
-        official.official_name(name, model.config): (value.half() if half and value.ndim >= 2 else value)
+        key_mapping.official_name(name, model.config): (value.half() if half and value.ndim >= 2 else value)
         .contiguous()
         .cpu()
         for name, value in model.state_dict().items()
@@ -177,7 +177,7 @@ def _assembled(config: LSegConfig, weights: WeightFile, dtype: torch.dtype | Non
         model = LSeg(config)
     state: dict[str, Tensor] = {}
     for name in model.state_dict():
-        official_name = official.official_name(name, config)
+        official_name = key_mapping.official_name(name, config)
         known = official_name in weights.entries  # a count of batches may be missing
         state[name] = weights.read(official_name, dtype) if known else torch.tensor(0)
     model.load_state_dict(state, strict=True, assign=True)

@@ -11,9 +11,9 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 
 from lseg_ros.msg import Vocabulary as VocabularyMessage
+from lseg_ros.ros.conversions import vocabulary_message
 from lseg_ros.ros.qos import LATCHED_QOS
 from lseg_ros.ros.topics import LABEL_INFO, VOCABULARY, Topic
-from lseg_ros.ros.vocabulary_message import vocabulary_message
 from lseg_ros.vocabulary import Vocabulary
 
 try:

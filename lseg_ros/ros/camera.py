@@ -13,8 +13,7 @@ from std_msgs.msg import Header
 
 from lseg_ros.messages import is_distorted
 from lseg_ros.pipeline import EmbeddedFrame, Products, Want
-from lseg_ros.ros.assembly import assemble, with_depth
-from lseg_ros.ros.camera_topics import header_of
+from lseg_ros.ros.conversions import assemble, header_of, with_depth
 from lseg_ros.ros.diagnostics import Report, Statistics
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig

@@ -6,9 +6,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from lseg_ros.msg import Vocabulary as VocabularyMessage
+from lseg_ros.ros.conversions import vocabulary_message
 from lseg_ros.ros.label_set import LabelSet
 from lseg_ros.ros.topics import GET_LABELS, SET_LABELS
-from lseg_ros.ros.vocabulary_message import vocabulary_message
 from lseg_ros.srv import GetLabels, SetLabels
 
 __all__ = ["LabelServices"]

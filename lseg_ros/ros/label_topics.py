@@ -12,8 +12,8 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
+from lseg_ros.cdr import cloud_bytes
 from lseg_ros.ros.qos import FRAME_QOS
-from lseg_ros.serialization import cloud_bytes
 from lseg_ros.structures import CLOUD_DTYPE, LabelCloud
 from lseg_ros.vocabulary import Label
 

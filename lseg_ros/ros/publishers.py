@@ -10,15 +10,14 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
+from lseg_ros.cdr import cloud_bytes
 from lseg_ros.messages import fill_png
 from lseg_ros.msg import SegmentationSummary
 from lseg_ros.pipeline import Products, Want
-from lseg_ros.ros.camera_topics import publish_image
+from lseg_ros.ros.conversions import publish_image, summary_message
 from lseg_ros.ros.label_topics import LabelTopics
 from lseg_ros.ros.qos import FRAME_QOS
-from lseg_ros.ros.summary_message import summary_message
 from lseg_ros.ros.topics import CAMERA_INFO, CONFIDENCE, MASK, MASK_COMPRESSED, OVERLAY, POINTS, SUMMARY, Topic
-from lseg_ros.serialization import cloud_bytes
 from lseg_ros.vocabulary import Label
 
 try:

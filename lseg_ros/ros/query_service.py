@@ -10,9 +10,9 @@ from rclpy.node import Node
 from lseg_ros.messages import fill_image
 from lseg_ros.pipeline import Finding, Pipeline
 from lseg_ros.ros.camera import Camera, Seen
+from lseg_ros.ros.conversions import point_message
 from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.ros.passing import in_passing
-from lseg_ros.ros.summary_message import point_message
 from lseg_ros.ros.topics import QUERY
 from lseg_ros.srv import QueryLabel
 

@@ -15,13 +15,13 @@ from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from lseg_ros.cdr import image_of
 from lseg_ros.ros.companion import Companion
 from lseg_ros.ros.diagnostics import Statistics
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig
-from lseg_ros.ros.reception import NotByExecutor, Reception
 from lseg_ros.ros.topics import DEPTH, IMAGE, IMAGE_COMPRESSED, INFO, Topic
-from lseg_ros.serialization import image_of
+from lseg_ros.ros.wait_set import NotByExecutor, Reception
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError

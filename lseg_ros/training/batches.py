@@ -17,8 +17,8 @@ from lseg_ros.datasets import IGNORE, Episode, Episodes, LabeledImages, Sample, 
 from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.training.augmentation import Placement, jittered, place
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.order import Order
-from lseg_ros.training.questions import Question, Words
+from lseg_ros.training.label_sampler import Question, Words
+from lseg_ros.training.schedule import Order
 
 __all__ = ["Batch", "Batches", "Fault", "words_of"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from lseg_ros.datasets import ZERO_SHOT, DatasetConfig
 from lseg_ros.settings import check, setting
 from lseg_ros.training.augmentation import AugmentationConfig
+from lseg_ros.training.initialization import StartConfig
+from lseg_ros.training.label_sampler import QuestionConfig
 from lseg_ros.training.optimization import OptimizationConfig
-from lseg_ros.training.order import OrderConfig
-from lseg_ros.training.questions import QuestionConfig
-from lseg_ros.training.starting_weights import StartConfig
+from lseg_ros.training.schedule import OrderConfig
 
 __all__ = ["TrainingConfig"]
 

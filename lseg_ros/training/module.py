@@ -11,7 +11,7 @@ from lseg_ros.model import LSeg
 from lseg_ros.model.lseg import LOGIT_SCALE
 from lseg_ros.training.batches import Batch
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.questions import Question, Words
+from lseg_ros.training.label_sampler import Question, Words
 
 __all__ = ["WordPixelLoss"]
 

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from lseg_ros.model import LSeg
 from lseg_ros.settings import check, setting
 from lseg_ros.training.muon import Muon
-from lseg_ros.training.order import Order
+from lseg_ros.training.schedule import Order
 
 __all__ = ["OptimizationConfig", "optimizer_of", "rate_factor", "set_rates"]
 

@@ -10,11 +10,11 @@ from torch import nn
 
 from lseg_ros.training.batches import Batches, words_of
 from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.initialization import starting_network
 from lseg_ros.training.launch import fabric_of
 from lseg_ros.training.module import WordPixelLoss
-from lseg_ros.training.order import Order
-from lseg_ros.training.run import Run
-from lseg_ros.training.starting_weights import starting_network
+from lseg_ros.training.schedule import Order
+from lseg_ros.training.trainer import Run
 from lseg_ros.training.validation import Validation, opened
 
 __all__ = ["train"]

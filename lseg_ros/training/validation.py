@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.datasets import ZERO_SHOT, DatasetConfig, open_dataset, open_episodes
-from lseg_ros.evaluation.classifier import Classifier
+from lseg_ros.evaluation.predictor import Classifier
 from lseg_ros.evaluation.tasks import OTHERS, EpisodeTask, ImageTask, Task
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.pictures import sample_picture

@@ -9,7 +9,7 @@ import pytest
 
 from lseg_ros.benchmark import BenchmarkConfig
 from lseg_ros.cli import main
-from test.tiny_network import write_tiny
+from test.support.tiny_network import write_tiny
 
 QUICK = ["--size", "96x64", "--frame", "96x64", "--labels", "6", "--seconds", "0.01", "--device", "cpu"]
 EXACT = ["--precision", "float32"]

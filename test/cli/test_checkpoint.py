@@ -12,10 +12,10 @@ import torch
 from lseg_ros import __version__
 from lseg_ros.cli import main
 from lseg_ros.model import PRESETS, LSeg, load_lseg
-from lseg_ros.model.files import open_weights
-from lseg_ros.model.official import entries, official_name, unused_entries
+from lseg_ros.model.key_mapping import entries, official_name, unused_entries
 from lseg_ros.model.text_encoder import TextConfig
-from test.tiny_network import write_tiny
+from lseg_ros.model.weight_files import open_weights
+from test.support.tiny_network import write_tiny
 
 # the authors' layout with everything narrow, but a text encoder that tells which CLIP it is of
 CONFIG = dataclasses.replace(

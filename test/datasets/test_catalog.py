@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lseg_ros.datasets import LABELED, ZERO_SHOT, DatasetConfig, SyntheticScenes, open_dataset, open_episodes
-from lseg_ros.streams.synthetic import CLASSES
-from test.datasets.trees import write_text
+from lseg_ros.synthetic import CLASSES
+from test.support.dataset_trees import write_text
 
 
 def test_by_default_it_is_the_synthetic_world() -> None:

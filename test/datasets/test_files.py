@@ -11,7 +11,7 @@ from PIL import Image
 
 from lseg_ros.datasets.files import read_grey, read_ids, read_rgb, target_reader
 from lseg_ros.datasets.sample import IGNORE
-from test.datasets.trees import write_image, write_mask
+from test.support.dataset_trees import write_image, write_mask
 
 IDS = st.integers(0, 65535)
 SHAPES = array_shapes(min_dims=2, max_dims=2, max_side=5)

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lseg_ros.datasets.labels import read_label_list, read_words
-from test.datasets.trees import write_text
+from test.support.dataset_trees import write_text
 
 WORDS = st.from_regex(r"[a-zé][a-zé |]{0,8}[a-zé]", fullmatch=True)
 

@@ -11,7 +11,7 @@ from PIL import Image
 from lseg_ros.datasets import Sample
 from lseg_ros.datasets.files import Pair, target_reader
 from lseg_ros.datasets.pairs import PairedImages, Reworded, Shrunk
-from test.datasets.trees import write_image, write_mask
+from test.support.dataset_trees import write_image, write_mask
 
 
 class OneImage:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lseg_ros.datasets import DatasetConfig, LabeledImages, open_dataset
-from test.datasets.trees import write_image, write_mask, write_text
+from test.support.dataset_trees import write_image, write_mask, write_text
 
 VOC = "VOCdevkit/VOC2012", "SegmentationClass", "Segmentation"
 CONTEXT = "VOCdevkit/VOC2010", "SegmentationClassContext", "SegmentationContext"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lseg_ros.datasets.splits import images_by_class, questions, split_file
-from test.datasets.trees import write_text
+from test.support.dataset_trees import write_text
 
 IN_ONE_FOLDER = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

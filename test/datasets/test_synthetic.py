@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lseg_ros.datasets import IGNORE, SyntheticScenes
-from lseg_ros.datasets.synthetic_questions import COLORED, FOLDS, GENERAL, SYNONYMS, UNSEEN
-from lseg_ros.streams.synthetic import CLASSES, COLORS
+from lseg_ros.datasets.language_probes import COLORED, FOLDS, GENERAL, SYNONYMS, UNSEEN
+from lseg_ros.synthetic import CLASSES, COLORS
 
 
 def test_targets_index_the_words() -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from lseg_ros.datasets import DatasetConfig, Episodes, open_episodes
-from test.datasets.trees import write_image, write_mask, write_text
+from test.support.dataset_trees import write_image, write_mask, write_text
 
 
 def opened(dataset: str, root: Path, **settings: object) -> Episodes:

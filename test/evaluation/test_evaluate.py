@@ -9,8 +9,8 @@ import pytest
 from lseg_ros.cli import main
 from lseg_ros.datasets import DatasetConfig, SyntheticScenes
 from lseg_ros.evaluation import EvaluationConfig, Scores, evaluate
-from lseg_ros.streams.synthetic import CLASSES
-from test.tiny_network import write_tiny
+from lseg_ros.synthetic import CLASSES
+from test.support.tiny_network import write_tiny
 
 
 def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

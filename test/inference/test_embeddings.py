@@ -8,7 +8,7 @@ import torch
 from lseg_ros.inference.embeddings import PixelEmbeddings, doubled_norm
 from lseg_ros.model import LSeg
 from lseg_ros.model.decoder import double
-from test.tiny_network import CONFIG
+from test.support.tiny_network import CONFIG
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 8, 10), (2, 3, 2, 5), (1, 128, 16, 8)])

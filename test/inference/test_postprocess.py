@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lseg_ros.inference import fused
 from lseg_ros.inference import postprocess as module
+from lseg_ros.inference import postprocess_numba
 from lseg_ros.inference.postprocess import postprocess
 
 
@@ -28,9 +28,9 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True, params=["fused", "torch"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of computing: the compiled pass of CPUs, and PyTorch's operations of all other devices."""
-    if request.param == "fused" and not fused.AVAILABLE:
+    if request.param == "fused" and not postprocess_numba.AVAILABLE:
         pytest.skip("needs numba (the extra fast)")
-    monkeypatch.setattr(fused, "AVAILABLE", request.param == "fused")
+    monkeypatch.setattr(postprocess_numba, "AVAILABLE", request.param == "fused")
     return str(request.param)
 
 
@@ -51,7 +51,7 @@ def test_labels_and_confidence_are_arg_max_and_softmax_however_many_at_a_time(la
     for most_values, band in ((1, 1), (32 * 64 * 7, 64 * 5), (1 << 22, 1 << 22)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(module._MOST_VALUES, "cpu", most_values)
-            patch.setattr(fused, "_BAND", band)
+            patch.setattr(postprocess_numba, "_BAND", band)
             label_map, confidence = postprocess(logits, (32, 64), (32, 64), ids_of(labels))
         assert torch.equal(label_map.long(), whole.argmax(dim=0) + 1)
         assert (confidence - expected).abs().max() <= 1

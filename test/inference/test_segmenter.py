@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.vocabulary import Vocabulary
-from test.tiny_network import CONFIG
+from test.support.tiny_network import CONFIG
 
 WORDS = Vocabulary.of(["floor", "sofa|couch", "person", "tree", "car", "sky"])
 

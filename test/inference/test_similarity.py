@@ -8,9 +8,9 @@ import torch
 
 from lseg_ros.datasets.synthetic import SyntheticScenes
 from lseg_ros.inference import Segmenter, SegmenterConfig, similarity
-from lseg_ros.streams.synthetic import CLASSES
+from lseg_ros.synthetic import CLASSES
 from lseg_ros.vocabulary import Vocabulary
-from test.tiny_network import write_tiny
+from test.support.tiny_network import write_tiny
 
 THRESHOLD = 0.55  # the node's query_threshold
 WORDS = Vocabulary.of(["floor", "sofa|couch", "person"])

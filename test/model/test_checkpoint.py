@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from lseg_ros.model import PRESETS, LSeg, load_lseg
 from lseg_ros.model.checkpoint import save_lseg, save_official
-from lseg_ros.model.official import entries, official_name, unused_entries
+from lseg_ros.model.key_mapping import entries, official_name, unused_entries
 from lseg_ros.model.text_encoder import TextConfig
 
 # the architecture of vitb32 with everything narrow: heads are 64 wide and 12 blocks deep, as the loader reads off

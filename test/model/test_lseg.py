@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lseg_ros.model import PRESETS, LSeg, LSegConfig
+from lseg_ros.model.key_mapping import official_name
 from lseg_ros.model.lseg import LOGIT_SCALE, SpatialRegularization
-from lseg_ros.model.official import official_name
-from test.model.fill import fill
-from test.tiny_network import CONFIG
+from test.support.fill import fill
+from test.support.tiny_network import CONFIG
 
 DATA = Path(__file__).parent / "data"
 FIGURES = json.loads((DATA / "network_figures.json").read_text())

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lseg_ros.model import LSeg, LSegConfig
 from lseg_ros.model.checkpoint import save_lseg
-from lseg_ros.model.official import official_name
+from lseg_ros.model.key_mapping import official_name
 from lseg_ros.model.text_encoder import TextConfig
 
 CONFIG = LSegConfig(  # half of it text, as in no other network, so that conversions weigh; 210 MB

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lseg_ros.model.text_encoder import TextConfig, TextEncoder
-from test.model.fill import fill
+from test.support.fill import fill
 
 FIGURES = json.loads((Path(__file__).parent / "data" / "text_figures.json").read_text(encoding="utf-8"))
 

@@ -14,9 +14,9 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 if os.environ.get("ROS_DISTRO") == "humble":
     os.environ["ROS_LOCALHOST_ONLY"] = "1"
 
-from test.ros.bench import BENCH, Bench
-from test.ros.consumer import Consumer, until
-from test.ros.processes import Process
+from test.support.executables import Process
+from test.support.node_harness import BENCH, Bench
+from test.support.ros_client import Consumer, until
 
 
 @pytest.fixture(scope="package")

@@ -12,9 +12,9 @@ from lseg_ros.srv import QueryLabel
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from lseg_ros.ros.topics import check_cameras
-from test.ros.bench import Bench, camera_info, depth, image
-from test.ros.consumer import LATCHED, Consumer, pixels_of, points_of, until
-from test.ros.processes import Process
+from test.support.executables import Process
+from test.support.node_harness import Bench, camera_info, depth, image
+from test.support.ros_client import LATCHED, Consumer, pixels_of, points_of, until
 
 NAMESPACE = "/rig"
 NODE = f"{NAMESPACE}/lseg"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image, PointCloud2
 
-from test.ros.bench import NODE, Bench, camera_info, depth, image
-from test.ros.consumer import Listener, pixels_of, points_of, stamp_of, until
+from test.support.node_harness import NODE, Bench, camera_info, depth, image
+from test.support.ros_client import Listener, pixels_of, points_of, stamp_of, until
 
 LABELS = ["floor", "wall"]
 TOPICS = ["points", *(f"points/{name}" for name in LABELS)]

@@ -19,11 +19,11 @@ from std_msgs.msg import Header
 from lseg_ros.ros.camera import Camera
 from lseg_ros.ros.diagnostics import Report, Statistics
 from lseg_ros.ros.mailbox import Mailbox
+from lseg_ros.ros.node import SegmentationNode
 from lseg_ros.ros.parameters import NodeConfig
-from lseg_ros.ros.segmentation_node import SegmentationNode
 from lseg_ros.ros.subscriptions import RawImage
-from test.ros.bench import camera_info, image
-from test.ros.consumer import BEST_EFFORT, Consumer, until
+from test.support.node_harness import camera_info, image
+from test.support.ros_client import BEST_EFFORT, Consumer, until
 
 
 def statistics(image_hz: float, hz: float, stage_ms: dict[str, float], pushed_out: int = 10) -> Statistics:

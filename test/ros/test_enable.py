@@ -9,8 +9,8 @@ import pytest
 from lseg_ros.srv import QueryLabel
 from std_srvs.srv import SetBool
 
-from test.ros.bench import BENCH, NODE, Bench, camera_info, depth, image
-from test.ros.consumer import until
+from test.support.node_harness import BENCH, NODE, Bench, camera_info, depth, image
+from test.support.ros_client import until
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from lseg_ros.msg import SegmentationSummary
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from test.ros.bench import BENCH, NODE, Bench, camera_info, depth, image
-from test.ros.consumer import LATCHED, RELIABLE, pixels_of, points_of, until
+from test.support.node_harness import BENCH, NODE, Bench, camera_info, depth, image
+from test.support.ros_client import LATCHED, RELIABLE, pixels_of, points_of, until
 
 
 @pytest.fixture

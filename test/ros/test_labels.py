@@ -15,8 +15,8 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, PointCloud2
 
-from lseg_ros.ros.segmentation_node import SegmentationNode
-from test.ros.consumer import APPEND, LATCHED, RELIABLE, Consumer, pixels_of, stamp_of, until
+from lseg_ros.ros.node import SegmentationNode
+from test.support.ros_client import APPEND, LATCHED, RELIABLE, Consumer, pixels_of, stamp_of, until
 
 FIRST, SECOND = ["floor", "wall", "chair"], ["ceiling", "table", "sofa|couch"]
 

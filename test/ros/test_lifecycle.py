@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sensor_msgs.msg import PointCloud2
 
-from test.ros.bench import NODE, Bench, camera_info, depth, image
-from test.ros.consumer import until
+from test.support.node_harness import NODE, Bench, camera_info, depth, image
+from test.support.ros_client import until
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import PointCloud2
 
-from test.ros.bench import Bench, camera_info, depth, image
-from test.ros.consumer import Consumer, pixels_of, points_of, until
-from test.ros.processes import Process
+from test.support.executables import Process
+from test.support.node_harness import Bench, camera_info, depth, image
+from test.support.ros_client import Consumer, pixels_of, points_of, until
 
 NODE = "/crowd/lseg"
 LABELS = [f"l{number}" for number in range(1, 255)]

@@ -8,7 +8,7 @@ import pytest
 from lseg_ros.msg import SegmentationSummary
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from test.ros.consumer import BEST_EFFORT, RELIABLE, Consumer, pixels_of, points_of, stamp_of, until
+from test.support.ros_client import BEST_EFFORT, RELIABLE, Consumer, pixels_of, points_of, stamp_of, until
 
 LABELS = ["wall", "door", "unicorn"]
 

@@ -10,8 +10,8 @@ from lseg_ros.msg import Vocabulary
 from lseg_ros.srv import QueryLabel
 from sensor_msgs.msg import Image
 
-from test.ros.bench import NODE, Bench, camera_info, depth, image
-from test.ros.consumer import LATCHED, LSEG, Consumer, pixels_of, stamp_of, until
+from test.support.node_harness import NODE, Bench, camera_info, depth, image
+from test.support.ros_client import LATCHED, LSEG, Consumer, pixels_of, stamp_of, until
 
 
 def ask(consumer: Consumer, text: str, node: str = LSEG, **more: Any) -> Any:

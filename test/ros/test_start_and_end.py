@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
-from test.ros.consumer import Consumer, until
-from test.ros.processes import Process
+from test.support.executables import Process
+from test.support.ros_client import Consumer, until
 
 PARAMETER_FILE = "/**:\n  ros__parameters:\n    labels: {}\n"
 

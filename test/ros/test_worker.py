@@ -15,8 +15,8 @@ from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.worker import Live, Worker
 from lseg_ros.structures import Frame
 from lseg_ros.vocabulary import Vocabulary
-from test.ros.consumer import until
-from test.tiny_network import write_tiny
+from test.support.ros_client import until
+from test.support.tiny_network import write_tiny
 
 WORDS = Vocabulary.of(["floor", "wall"])
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from lseg_ros.datasets import IGNORE, Sample, SyntheticScenes
-from lseg_ros.streams.synthetic import CLASSES
+from lseg_ros.synthetic import CLASSES
 from lseg_ros.training.batches import Batch, Batches, Fault, words_of
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.order import Order
-from lseg_ros.training.questions import QuestionConfig
+from lseg_ros.training.label_sampler import QuestionConfig
 from lseg_ros.training.recipes import RECIPES
+from lseg_ros.training.schedule import Order
 from lseg_ros.training.validation import opened
-from test.datasets.trees import write_image, write_mask, write_text
-from test.training.small_run import changed, small_run
+from test.support.dataset_trees import write_image, write_mask, write_text
+from test.support.small_run import changed, small_run
 
 GREY = (127, 127, 127)
 SCENES = changed(

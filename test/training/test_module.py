@@ -12,9 +12,9 @@ from lseg_ros.datasets import IGNORE
 from lseg_ros.model import LSeg
 from lseg_ros.training.batches import Batch
 from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.label_sampler import Question, QuestionConfig, Words
 from lseg_ros.training.module import WordPixelLoss, _drawn, _on_grid
-from lseg_ros.training.questions import Question, QuestionConfig, Words
-from test.tiny_network import CONFIG
+from test.support.tiny_network import CONFIG
 
 WORDS = Words.of(("wall", "floor", "chair"), QuestionConfig())
 

@@ -8,9 +8,9 @@ import torch
 from lseg_ros.model import LSeg
 from lseg_ros.training.muon import Muon
 from lseg_ros.training.optimization import OptimizationConfig, optimizer_of, rate_factor, set_rates
-from lseg_ros.training.order import Order, OrderConfig
 from lseg_ros.training.recipes import RECIPES
-from test.tiny_network import CONFIG
+from lseg_ros.training.schedule import Order, OrderConfig
+from test.support.tiny_network import CONFIG
 
 AUTHORS = RECIPES["lseg"].optimization
 

@@ -18,15 +18,15 @@ from lseg_ros.cli.flags import parse
 from lseg_ros.cli.train import SETTINGS
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.model.checkpoint import save_lseg
-from lseg_ros.model.official import entries
-from lseg_ros.training import run as run_module
+from lseg_ros.model.key_mapping import entries
 from lseg_ros.training import train as train_module
+from lseg_ros.training import trainer as run_module
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.recipes import RECIPES
 from lseg_ros.training.train import train
-from test.datasets.trees import write_image, write_mask, write_text
-from test.tiny_network import CONFIG
-from test.training.small_run import changed, small_run
+from test.support.dataset_trees import write_image, write_mask, write_text
+from test.support.small_run import changed, small_run
+from test.support.tiny_network import CONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,9 +12,9 @@ import tyro
 import lseg_ros
 from lseg_ros.model import load_lseg
 from lseg_ros.model.checkpoint import checkpoint_path, save_lseg, save_official
-from lseg_ros.model.files import open_weights
-from lseg_ros.model.official import is_unused
-from lseg_ros.model.published import sha256
+from lseg_ros.model.key_mapping import is_unused
+from lseg_ros.model.pretrained import sha256
+from lseg_ros.model.weight_files import open_weights
 from lseg_ros.settings import check, setting
 
 __all__ = ["SETTINGS", "ConvertSettings", "run"]

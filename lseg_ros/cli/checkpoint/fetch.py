@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from lseg_ros.model import published
+from lseg_ros.model import pretrained
 from lseg_ros.settings import check, setting
 
 __all__ = ["SETTINGS", "FetchSettings", "run"]
@@ -36,9 +36,9 @@ SETTINGS = FetchSettings
 def run(settings: FetchSettings) -> int:
     """Fetch, or list."""
     if not settings.name:
-        for name, file in published.FILES.items():
+        for name, file in pretrained.FILES.items():
             print(f"{name:<14}{file.contents:<50}{file.page}")
         return 0
-    path = published.fetch(settings.name)
+    path = pretrained.fetch(settings.name)
     print(f"{path}: {path.stat().st_size / 2**20:,.1f} MiB, sha256 as recorded; use it as checkpoint {settings.name}")
     return 0

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lseg_ros.model import PRESETS, LSegConfig
 from lseg_ros.model.checkpoint import check_entries, checkpoint_path, described
-from lseg_ros.model.files import WeightFile, open_weights
-from lseg_ros.model.official import is_unused
+from lseg_ros.model.key_mapping import is_unused
+from lseg_ros.model.weight_files import WeightFile, open_weights
 from lseg_ros.settings import check, setting
 
 __all__ = ["SETTINGS", "InspectSettings", "run"]

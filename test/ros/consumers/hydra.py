@@ -17,10 +17,10 @@ import yaml
 from sensor_msgs.msg import PointField
 
 from lseg_ros.cli.labels import LabelsSettings, color_table, label_space
-from lseg_ros.ros.vocabulary_message import vocabulary_of
-from test.ros.consumer import pixels_of
+from lseg_ros.ros.conversions import vocabulary_of
 from test.ros.consumers import layout
 from test.ros.consumers.received import Received
+from test.support.ros_client import pixels_of
 
 WHOLE = {PointField.UINT8, PointField.UINT16, PointField.UINT32}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lseg_ros.ros.vocabulary_message import vocabulary_of
+from lseg_ros.ros.conversions import vocabulary_of
 from test.ros.consumers import layout
 from test.ros.consumers.received import CLOUD, Received
 

@@ -9,7 +9,7 @@ import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointField
 
-from test.ros.consumer import stamp_of
+from test.support.ros_client import stamp_of
 
 SIZES = {PointField.UINT8: 1, PointField.UINT16: 2, PointField.UINT32: 4, PointField.FLOAT32: 4, PointField.FLOAT64: 8}
 CHANNELS = {"mono8": 1, "rgb8": 3}

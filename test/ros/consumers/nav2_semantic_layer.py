@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from test.ros.consumer import pixels_of
 from test.ros.consumers import layout
 from test.ros.consumers.received import Received
+from test.support.ros_client import pixels_of
 
 
 def objections(received: Received) -> Iterator[str]:

@@ -12,7 +12,7 @@ from lseg_ros.msg import Vocabulary
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from test.ros.consumer import LATCHED, LSEG, Consumer, until
+from test.support.ros_client import LATCHED, LSEG, Consumer, until
 
 try:
     from vision_msgs.msg import LabelInfo

@@ -13,9 +13,9 @@ from ament_index_python.packages import get_package_share_directory
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointField
 
-from test.ros.consumer import Consumer, pixels_of
 from test.ros.consumers.readers import CONSUMERS
 from test.ros.consumers.received import Received, receive
+from test.support.ros_client import Consumer, pixels_of
 
 ROOT = Path(__file__).resolve().parents[3]
 FULL, EMPTY = "points/wall", "points/street"

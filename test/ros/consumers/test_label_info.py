@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
-from test.ros.consumer import LATCHED, RELIABLE, Consumer, Listener, pixels_of, until
+from test.support.ros_client import LATCHED, RELIABLE, Consumer, Listener, pixels_of, until
 
 LabelInfo = pytest.importorskip(
     "vision_msgs.msg", reason="no vision_msgs here, it comes with a ROS installation"

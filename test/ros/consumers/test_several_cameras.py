@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from test.ros.consumer import Consumer, until
 from test.ros.consumers.readers import CONSUMERS
 from test.ros.consumers.received import Received, receive
-from test.ros.processes import Process
+from test.support.executables import Process
+from test.support.ros_client import Consumer, until
 
 CAMERAS = ["front", "rear"]
 

@@ -1,0 +1,46 @@
+"""The topics of an RGB-D camera, as the cameras of this package publish them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from lseg_ros.messages import fill_image
+from lseg_ros.ros.conversions import publish_image
+from lseg_ros.ros.qos import FRAME_QOS
+from lseg_ros.ros.topics import DEPTH, IMAGE, INFO
+
+__all__ = ["DEPTH_ENCODINGS", "CameraTopics"]
+
+DEPTH_ENCODINGS = ("32FC1", "16UC1")
+
+
+class CameraTopics:
+    """Publishes rgb/image, depth/image and rgb/camera_info. depth_encoding: one of ``DEPTH_ENCODINGS``."""
+
+    def __init__(self, node: Node, depth_encoding: str) -> None:
+        self._depth_encoding = depth_encoding
+        self._image = node.create_publisher(Image, IMAGE.name, FRAME_QOS)
+        self._depth = node.create_publisher(Image, DEPTH.name, FRAME_QOS)
+        self._info = node.create_publisher(CameraInfo, INFO.name, FRAME_QOS)
+
+    def publish_image(self, header: Header, rgb: NDArray[np.uint8], camera_info: CameraInfo) -> None:
+        """An image (H, W, 3) uint8 RGB with its camera_info, under one header."""
+        camera_info.header = header
+        self._info.publish(camera_info)
+        publish_image(self._image, header, rgb, "rgb8")
+
+    def publish_depth(self, header: Header, depth_m: NDArray[np.float32]) -> None:
+        """Depth (H, W) in metres, NaN where unknown, in the encoding asked for."""
+        message = Image(header=header)
+        values: NDArray[Any] = depth_m
+        if self._depth_encoding == "16UC1":
+            values = np.rint(np.nan_to_num(depth_m, nan=0.0, posinf=0.0, neginf=0.0) * 1000).clip(0, 65535)
+            values = values.astype(np.uint16)
+        fill_image(message, values, self._depth_encoding)
+        self._depth.publish(message)

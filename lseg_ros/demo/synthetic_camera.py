@@ -1,0 +1,84 @@
+"""The executable ``synthetic_camera``: an RGB-D camera in the synthetic world, with the exact labels beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from lseg_ros.demo.camera_topics import DEPTH_ENCODINGS, CameraTopics
+from lseg_ros.msg import Vocabulary as VocabularyMessage
+from lseg_ros.ros.conversions import camera_info_of, header_of, publish_image, vocabulary_message
+from lseg_ros.ros.parameters import declare, read
+from lseg_ros.ros.qos import FRAME_QOS, LATCHED_QOS
+from lseg_ros.ros.runtime import run
+from lseg_ros.settings import check, setting
+from lseg_ros.synthetic import CLASSES, SyntheticFrame, SyntheticWorld
+from lseg_ros.vocabulary import Vocabulary
+
+__all__ = ["GROUND_TRUTH", "GROUND_TRUTH_VOCABULARY", "SyntheticCamera", "SyntheticCameraConfig", "main"]
+
+GROUND_TRUTH = "ground_truth/labels"
+GROUND_TRUTH_VOCABULARY = "ground_truth/vocabulary"
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticCameraConfig:
+    """Which world, and how it is seen."""
+
+    seed: int = setting(8, "the world to look at: the same seed is the same world", minimum=0, maximum=2**31 - 1)
+    width: int = setting(320, "width of the images", unit="px", minimum=16, maximum=4096)
+    height: int = setting(240, "height of the images", unit="px", minimum=16, maximum=4096)
+    rate_hz: float = setting(10.0, "images in a second", unit="Hz", minimum=0.1, maximum=120.0)
+    depth_encoding: str = setting("16UC1", "millimetres (16UC1) or metres (32FC1)", choices=DEPTH_ENCODINGS)
+    frame_id: str = setting("camera_optical_frame", "coordinate frame of image and depth")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class SyntheticCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
+    """Publishes the camera topics, and the exact label of each pixel on ``ground_truth/labels`` (mono8).
+
+    Which class an id stands for is told, transient local, on ``ground_truth/vocabulary``. The camera moves in real
+    time, whatever the rate; stamps are those of the node's clock.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("synthetic_camera")
+        declare(self, SyntheticCameraConfig)
+        self._config = read(self, SyntheticCameraConfig)
+        self._world = SyntheticWorld(self._config.seed, self._config.width, self._config.height)
+        self._topics = CameraTopics(self, self._config.depth_encoding)
+        self._labels = self.create_publisher(Image, GROUND_TRUTH, FRAME_QOS)
+        self._vocabulary = self.create_publisher(VocabularyMessage, GROUND_TRUTH_VOCABULARY, LATCHED_QOS)
+        now = self.get_clock().now()
+        self._start_ns = now.nanoseconds
+        self._vocabulary.publish(vocabulary_message(Vocabulary.of(CLASSES), "synthetic", now.to_msg()))
+        self._next = self._world.frame(0.0)
+        self.create_timer(1 / self._config.rate_hz, self._shoot)
+
+    def _shoot(self) -> None:
+        """Publish what was drawn since the last time, so that drawing does not delay it, and draw the next."""
+        now_ns = self.get_clock().now().nanoseconds
+        self._publish(self._next, header_of(now_ns, self._config.frame_id))
+        self._next = self._world.frame((now_ns - self._start_ns) / 1e9 + 1 / self._config.rate_hz)
+
+    def _publish(self, seen: SyntheticFrame, header: Header) -> None:
+        frame = seen.frame
+        assert frame.intrinsics is not None and frame.depth_m is not None  # this world has both
+        publish_image(self._labels, header, seen.labels, "mono8")
+        self._topics.publish_depth(header, frame.depth_m)
+        self._topics.publish_image(header, frame.image, camera_info_of(frame.intrinsics))
+
+
+def main() -> None:
+    """Run the node ``synthetic_camera``."""
+    sys.exit(run(SyntheticCamera))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The node's segmenter as an answer to a data set's question: which of these words is each pixel?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lseg_ros.evaluation.config import EvaluationConfig
+from lseg_ros.evaluation.distributed import Process
+from lseg_ros.evaluation.protocols import CITYSCAPES, OFFICIAL, OfficialProtocol, official_scores
+from lseg_ros.inference import PixelEmbeddings, Segmenter, SegmenterConfig
+from lseg_ros.inference.preprocess import preprocess
+from lseg_ros.model import LSeg, load_lseg
+from lseg_ros.vocabulary import Vocabulary
+
+__all__ = ["Classifier", "Question"]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Different words, encoded: embeddings (K, C) float32 of unit norm; classes (K,) int16, the index of each word.
+
+    Of words that read the same only the first is asked: their scores are equal, so no other could win.
+    """
+
+    embeddings: Tensor
+    classes: Tensor
+
+
+class Classifier:
+    """Images to maps of class indices, by ``segmenter``, the whole image at once or by the official ``protocol``."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        protocol: OfficialProtocol | None = None,
+        prompt_templates: Sequence[str] = ("{}",),
+    ) -> None:
+        self.segmenter = segmenter
+        self.protocol = protocol
+        self.prompt_templates = tuple(prompt_templates)
+
+    @classmethod
+    def of(cls, config: EvaluationConfig, process: Process) -> Classifier:
+        """As the settings say, on this process's own device. Raises what ``load_lseg`` and ``Segmenter`` raise."""
+        model = load_lseg(
+            config.checkpoint,
+            arch_option=None if config.arch_option < 0 else config.arch_option,
+            block_depth=None if config.block_depth < 0 else config.block_depth,
+            activation=config.activation or None,
+        )
+        as_the_authors = config.precision == "official_half"
+        engine = SegmenterConfig(
+            checkpoint=config.checkpoint,
+            device=process.device(config.device),
+            precision="float32" if as_the_authors else config.precision,
+            input_size=config.input_size,
+            cpu_threads=config.cpu_threads,
+        )
+        protocol = CITYSCAPES if config.data.dataset == "cityscapes" else OFFICIAL
+        return cls(
+            Segmenter(engine, model.official_half() if as_the_authors else model),
+            protocol if config.protocol == "official" else None,
+            config.prompt_templates,
+        )
+
+    @classmethod
+    def of_model(cls, model: LSeg) -> Classifier:
+        """A network that is loaded already, as it is and where it is, in float32: one in training, for example."""
+        engine = SegmenterConfig(checkpoint="network", device=str(model.device), precision="float32")
+        return cls(Segmenter(engine, model))
+
+    def question(self, words: Sequence[str]) -> Question:
+        """Label list entries, ``|`` between synonyms -> what to ask every image; ValueError names a bad entry."""
+        different = list(dict.fromkeys(words))
+        # each word is a vocabulary of its own: those of a data set may share synonyms and be more than a mask has ids
+        encoded = [
+            self.segmenter.encode(Vocabulary.of([word], prompt_templates=self.prompt_templates)) for word in different
+        ]
+        embeddings = torch.cat([each.embeddings for each in encoded])  # (K, C)
+        classes = torch.tensor([words.index(word) for word in different], dtype=torch.int16, device=embeddings.device)
+        return Question(embeddings, classes)
+
+    @torch.inference_mode()
+    def classify(self, image: NDArray[np.uint8], question: Question) -> Tensor:
+        """(H, W, 3) uint8 RGB -> (H, W) int16 on the CPU, index of the best word; ValueError below 32 pixels a side."""
+        if self.protocol is not None:
+            return question.classes[self._official(image, question, self.protocol)].cpu()
+        return self.answer(self.segmenter.embed(image), question)
+
+    def answer(self, embedded: PixelEmbeddings, question: Question) -> Tensor:
+        """What ``classify`` gives, of an image that the network has seen: to ask it more than one question."""
+        return self.segmenter.label_on_device(embedded, question.embeddings, question.classes)[0].cpu()
+
+    def _official(self, image: NDArray[np.uint8], question: Question, protocol: OfficialProtocol) -> Tensor:
+        """(H, W, 3) uint8 RGB -> (H, W), number of the best word."""
+        segmenter, config = self.segmenter, self.segmenter.model.config
+        normalised, _ = preprocess(image, 0, 1, config.image_mean, config.image_std, segmenter.device)  # (1, 3, H, W)
+
+        def network(window: Tensor) -> Tensor:
+            pixels = segmenter.model.encode_image(window.to(segmenter.dtype)).float()  # (1, C, crop/2, crop/2)
+            logits = segmenter.model.correlate(pixels, question.embeddings)  # (1, K, crop/2, crop/2)
+            return F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)
+
+        black = [-mean / std for mean, std in zip(config.image_mean, config.image_std)]
+        return official_scores(network, normalised, protocol, black)[0].argmax(0)

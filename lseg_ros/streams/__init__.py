@@ -1,1 +1,0 @@
-"""Frames without a robot: image files and recordings, bags, and a synthetic world with exact labels."""

@@ -1,6 +1,0 @@
-"""An analytic RGB-D world with exact labels, depth, instances and colours: see docs/synthetic-world.md."""
-
-from lseg_ros.streams.synthetic.classes import CLASSES, COLORS
-from lseg_ros.streams.synthetic.world import SyntheticFrame, SyntheticWorld
-
-__all__ = ["CLASSES", "COLORS", "SyntheticFrame", "SyntheticWorld"]

@@ -1,0 +1,152 @@
+"""All solids of a place in arrays, and which of them each pixel of a camera sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lseg_ros.structures import Intrinsics
+from lseg_ros.synthetic.classes import BACKGROUND, COLORS
+from lseg_ros.synthetic.primitives import Kind, Solids, hit
+from lseg_ros.synthetic.things import Thing
+
+__all__ = ["NEAR_M", "Scene", "Sight", "colors_in_view", "look", "scene_of"]
+
+NEAR_M = 0.05
+Array = NDArray[Any]
+_COLORS = {name: index for index, name in enumerate(COLORS)}
+_CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """P solids and what they belong to.
+
+    label (P,) uint8 class ids; instance (P,) uint16, 0 = surroundings; casts (P,) bool: throws a shadow. Paint:
+    texture (P,) int8, a and b (P, 3) linear RGB, per_m (P,), color (P,) int8 index in ``COLORS``, -1 = without a name.
+    """
+
+    solids: Solids
+    label: Array
+    instance: Array
+    casts: Array
+    texture: Array
+    a: Array
+    b: Array
+    per_m: Array
+    color: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What a camera sees. solid (H, W) int32, -1 = nothing; depth (H, W) float32 metres along z, inf = nothing."""
+
+    solid: Array
+    depth: Array
+
+
+def scene_of(things: Sequence[Thing]) -> Scene:
+    """Things as they were set down -> arrays."""
+    parts = [part for thing in things for part in thing.parts]
+    kind, at, half, turn, taper, paint = zip(*parts)
+    owner = np.repeat(np.arange(len(things)), [len(thing.parts) for thing in things])
+    scale = np.array([thing.scale for thing in things])[owner]
+    yaw = np.array([thing.yaw for thing in things])[owner]
+    cos, sin, zero = np.cos(yaw), np.sin(yaw), np.zeros(len(yaw))
+    upright = np.stack([cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1], 1).reshape(-1, 3, 3)
+    position = np.array([thing.position for thing in things])[owner]
+    kinds = np.array(kind, np.int8)
+    sizes = np.array(half, np.float64) * scale[:, None]
+    sizes[kinds >= Kind.RECTANGLE, 2] = 1.0
+    center = position + (upright @ (np.array(at, np.float64) * scale[:, None])[:, :, None])[:, :, 0]
+    solids = Solids(kinds, center, sizes, upright @ np.array(turn), np.array(taper, np.float64))
+    counted = [thing.name not in BACKGROUND for thing in things]
+    instance = np.where(counted, np.cumsum(counted), 0)[owner].astype(np.uint16)
+    texture, a, b, per_m, name = zip(*paint)
+    return Scene(
+        solids,
+        np.array([thing.label for thing in things], np.uint8)[owner],
+        instance,
+        np.array([thing.shadow for thing in things])[owner],
+        np.array(texture, np.int8),
+        np.array(a, np.float32),
+        np.array(b, np.float32),
+        np.array(per_m, np.float32),
+        np.array([_COLORS.get(each, -1) for each in name], np.int8),
+    )
+
+
+def look(solids: Solids, position: Array, rotation: Array, lens: Intrinsics) -> Sight:
+    """The nearest solid of every pixel; position (3,) and rotation (3, 3) as ``CameraPath.pose`` gives them."""
+    height, width = lens.height, lens.width
+    solid = np.full((height, width), -1, np.int32)
+    depth = np.full((height, width), np.inf, np.float32)
+    xs = ((np.arange(width) - lens.cx) / lens.fx).astype(np.float32)
+    ys = ((np.arange(height) - lens.cy) / lens.fy).astype(np.float32)[:, None]
+    seen, areas = _screen_boxes(solids, position, rotation, lens)
+    turn = np.swapaxes(solids.rotation[seen], 1, 2)
+    half = solids.half[seen]
+    origins = ((turn @ (position - solids.center[seen])[:, :, None])[:, :, 0] / half).tolist()
+    axes = (turn @ rotation / half[:, :, None]).tolist()
+    kinds, tapers = solids.kind[seen].tolist(), solids.taper[seen].tolist()
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for index, (u0, u1, v0, v1), kind, taper, origin, rows in zip(
+            seen.tolist(), areas, kinds, tapers, origins, axes
+        ):
+            x, y = xs[u0:u1], ys[v0:v1]
+            dx, dy, dz = (row[0] * x + (row[1] * y + row[2]) for row in rows)
+            t = hit(kind, taper, origin, dx, dy, dz)
+            before = depth[v0:v1, u0:u1]
+            nearer = (t < before) & (t > NEAR_M)
+            np.copyto(before, t, where=nearer)
+            np.copyto(solid[v0:v1, u0:u1], index, where=nearer)
+    return Sight(solid, depth)
+
+
+def colors_in_view(scene: Scene, sight: Sight) -> tuple[str | None, ...]:
+    """For each instance the name of the colour that most of it is seen in; None where none in view has a name."""
+    names = tuple(COLORS)
+    pixels = np.zeros((int(scene.instance.max()) + 1, len(names) + 1), np.int64)  # the last column: without a name
+    in_view = np.bincount(sight.solid.ravel() + 1, minlength=len(scene.instance) + 1)[1:]
+    np.add.at(pixels, (scene.instance, scene.color), in_view)
+    pixels[0] = 0
+    most = pixels[:, :-1].argmax(1)
+    return tuple(names[color] if seen[color] else None for color, seen in zip(most.tolist(), pixels))
+
+
+def _screen_boxes(
+    solids: Solids, position: Array, rotation: Array, lens: Intrinsics
+) -> tuple[Array, list[tuple[int, int, int, int]]]:
+    """Indices of the solids that can be in view, and the pixels (u0, u1, v0, v1) that each can cover."""
+    center = (solids.center - position) @ rotation  # (P, 3) in the camera
+    axes = rotation.T @ solids.rotation * solids.extent[:, None, :]  # (P, 3, 3)
+    corners = center[:, None, :] + _CORNERS @ np.swapaxes(axes, 1, 2)  # (P, 8, 3)
+    z = corners[:, :, 2]
+    ahead = z.max(1) > NEAR_M
+    crossing = ahead & (z.min(1) <= NEAR_M)
+    safe = np.maximum(z, NEAR_M)
+    u = corners[:, :, 0] / safe * lens.fx + lens.cx
+    v = corners[:, :, 1] / safe * lens.fy + lens.cy
+    u0, u1 = np.floor(u.min(1)), np.ceil(u.max(1)) + 1
+    v0, v1 = np.floor(v.min(1)), np.ceil(v.max(1)) + 1
+    # A box through the camera's plane has no bounded projection; it is out of view where all corners are beyond
+    # one side of the view.
+    x, y = corners[:, :, 0], corners[:, :, 1]
+    left, right = (-lens.cx - 1) / lens.fx, (lens.width - lens.cx) / lens.fx
+    top, bottom = (-lens.cy - 1) / lens.fy, (lens.height - lens.cy) / lens.fy
+    out = (x < left * z).all(1) | (x > right * z).all(1) | (y < top * z).all(1) | (y > bottom * z).all(1)
+    u0, u1 = (
+        np.where(crossing, 0, np.clip(u0, 0, lens.width)),
+        np.where(crossing, lens.width, np.clip(u1, 0, lens.width)),
+    )
+    v0, v1 = (
+        np.where(crossing, 0, np.clip(v0, 0, lens.height)),
+        np.where(crossing, lens.height, np.clip(v1, 0, lens.height)),
+    )
+    seen = np.flatnonzero(ahead & ~out & (u1 > u0) & (v1 > v0))
+    areas = np.stack([u0, u1, v0, v1], 1)[seen].astype(int).tolist()
+    return seen, [tuple(area) for area in areas]

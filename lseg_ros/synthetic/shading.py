@@ -1,0 +1,166 @@
+"""Shading: what a pixel that sees a solid looks like in the light of the scene."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lseg_ros.structures import Intrinsics
+from lseg_ros.synthetic.light import GRID, Light
+from lseg_ros.synthetic.materials import Texture, mixture, smooth_noise
+from lseg_ros.synthetic.primitives import unit_normals
+from lseg_ros.synthetic.scene import Scene, Sight
+
+__all__ = ["paint"]
+
+Array = NDArray[Any]
+_BAND = 16384  # pixels that are painted at a time: their arrays stay in the cache
+
+
+def paint(scene: Scene, light: Light, sight: Sight, position: Array, rotation: Array, lens: Intrinsics) -> Array:
+    """(H, W, 3) float32 linear RGB of what is seen."""
+    height, width = sight.solid.shape
+    turn, table = rotation.astype(np.float32), _Table.of(scene, position, rotation)
+    xs = ((np.arange(width) - lens.cx) / lens.fx).astype(np.float32)
+    ys = ((np.arange(height) - lens.cy) / lens.fy).astype(np.float32)
+    rgb = np.empty((height, width, 3), np.float32)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        band = slice(top, min(top + rows, height))
+        solid, depth = sight.solid[band].ravel(), sight.depth[band].ravel()
+        x, y = np.tile(xs, len(ys[band])), np.repeat(ys[band], width)
+        out = rgb[band].reshape(-1, 3)  # a view
+        seen = solid >= 0
+        if seen.all():
+            out[:] = _surface_rgb(table, light, solid, depth, x, y, position, turn, lens).T
+            continue
+        x_none, y_none = x[~seen], y[~seen]
+        out[~seen] = _sky_rgb(light, [turn[i, 0] * x_none + turn[i, 1] * y_none + turn[i, 2] for i in range(3)]).T
+        if seen.any():
+            out[seen] = _surface_rgb(table, light, solid[seen], depth[seen], x[seen], y[seen], position, turn, lens).T
+    return rgb
+
+
+def _sky_rgb(light: Light, direction: list[Array]) -> Array:
+    """(3, N): from horizon to zenith, with clouds on a plane high above."""
+    dx, dy, dz = direction
+    steep = dz / np.sqrt(dx * dx + dy * dy + dz * dz)
+    up = np.clip(steep * 1.6, 0, 1)
+    far = 1.0 / np.maximum(steep, 0.04)
+    u, v = (dx * far * 6 + 900).astype(np.int32) & 255, (dy * far * 6 + 900).astype(np.int32) & 255
+    cloud = np.clip((smooth_noise().take((v << 8) | u) - 0.45) * 2.5, 0, 1) * light.clouds * np.clip(steep * 5, 0, 1)
+    base = light.horizon[:, None] + (light.zenith - light.horizon)[:, None] * up
+    return base + (0.92 - base) * cloud * 0.8
+
+
+class _Table(NamedTuple):
+    """What pixels look up by the number of their solid; rows of P values.
+
+    start (3, P), axes (9, P): the camera and its axes in the frame of the solid, metres. half (3, P), rotation (9, P),
+    a and change (3, P): paint, from the first colour to the second.
+    """
+
+    kind: Array
+    taper: Array
+    start: Array
+    axes: Array
+    half: Array
+    rotation: Array
+    a: Array
+    change: Array
+    texture: Array
+    per_m: Array
+
+    @classmethod
+    def of(cls, scene: Scene, position: Array, rotation: Array) -> _Table:
+        solids = scene.solids
+        local = np.swapaxes(solids.rotation, 1, 2)
+        start = (local @ (position - solids.center)[:, :, None])[:, :, 0]
+        axes = local @ rotation.astype(np.float32).astype(np.float64)
+        columns = (start, axes, solids.half, solids.rotation, scene.a, scene.b - scene.a)
+        rows = [np.ascontiguousarray(each.reshape(len(local), -1).T, np.float32) for each in columns]
+        start, axes, half, rotations, a, change = rows
+        taper = solids.taper.astype(np.float32)
+        return cls(solids.kind, taper, start, axes, half, rotations, a, change, scene.texture, scene.per_m)
+
+
+def _surface_rgb(
+    table: _Table,
+    light: Light,
+    solid: Array,
+    depth: Array,
+    x: Array,
+    y: Array,
+    position: Array,
+    turn: Array,
+    lens: Intrinsics,
+) -> Array:
+    """(3, N) linear RGB of surface points."""
+    ray = [a.take(solid) * x + b.take(solid) * y + c.take(solid) for a, b, c in table.axes.reshape(3, 3, -1)]
+    half = [row.take(solid) for row in table.half]
+    p = [start.take(solid) + depth * each for start, each in zip(table.start, ray)]
+    kind, taper = table.kind.take(solid), table.taper.take(solid)
+    unit = unit_normals(kind, taper, p[0] / half[0], p[1] / half[1], p[2] / half[2])
+    n = [a / b for a, b in zip(unit, half)]
+    length = 1.0 / np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2] + 1e-12)
+    n = [a * length for a in n]
+    facing = ray[0] * n[0] + ray[1] * n[1] + ray[2] * n[2]
+    flip = np.where(facing > 0, np.float32(-1), np.float32(1))
+    world = [
+        flip * (a.take(solid) * n[0] + b.take(solid) * n[1] + c.take(solid) * n[2])
+        for a, b, c in table.rotation.reshape(3, 3, -1)
+    ]
+    place = [np.float32(position[i]) + depth * (turn[i, 0] * x + turn[i, 1] * y + turn[i, 2]) for i in range(3)]
+    lit = _lit(light, world, place)
+    glow = table.texture.take(solid) == Texture.GLOW
+    if glow.any():
+        lit[:, glow] = 1.15
+    return _color(table, solid, p, n, depth / np.maximum(np.abs(facing), 0.15) / np.float32(lens.fx)) * lit
+
+
+def _color(table: _Table, solid: Array, p: list[Array], n: list[Array], coarse: Array) -> Array:
+    """(3, N) linear RGB of the paint: textures lie on the plane that the normal points out of most."""
+    ax, ay, az = (np.abs(each) for each in n)
+    along_x = (ax >= ay) & (ax >= az)
+    along_z = ~along_x & (az > ay)
+    u = np.where(along_x, p[1], p[0])
+    v = np.where(along_z, p[1], p[2])
+    mix = np.empty(len(solid), np.float32)
+    texture, per_m = table.texture.take(solid), table.per_m.take(solid)
+    for kind in np.flatnonzero(np.bincount(texture, minlength=len(Texture))).tolist():
+        at = np.flatnonzero(texture == kind)
+        mix[at] = mixture(kind, u[at], v[at], per_m[at], coarse[at])
+    return np.stack([a.take(solid) + change.take(solid) * mix for a, change in zip(table.a, table.change)])
+
+
+def _lit(light: Light, n: list[Array], p: list[Array]) -> Array:
+    """(3, N) how much light of each colour falls on points with normals, both in the world."""
+    sun = np.maximum(sum(np.float32(s) * a for s, a in zip(light.sun, n)), 0)
+    up = 0.5 + 0.5 * n[2]
+    ground = np.flatnonzero((p[2] < 0.05) & (n[2] > 0.7))
+    left, right, front, back = light.area
+    u = np.clip((p[0][ground] - left) * (GRID / (right - left)) - 0.5, 0, GRID - 1.001)
+    v = np.clip((p[1][ground] - front) * (GRID / (back - front)) - 0.5, 0, GRID - 1.001)
+    shade = np.ones(len(up), np.float32)
+    iu, iv = u.astype(np.int32), v.astype(np.int32)
+    fu, fv, flat, at = u - iu, v - iv, light.shadow.ravel(), iv * GRID + iu
+    near = flat.take(at) * (1 - fu) + flat.take(at + 1) * fu
+    far = flat.take(at + GRID) * (1 - fu) + flat.take(at + GRID + 1) * fu
+    shade[ground] = near * (1 - fv) + far * fv
+    if light.room is not None:
+        x0, x1, y0, y1, high = light.room
+        for gap in (p[0] - x0, x1 - p[0], p[1] - y0, y1 - p[1], p[2], high - p[2]):
+            shade *= 1 - 0.22 * np.exp(np.minimum(-4 * gap, 0))
+    else:
+        shade *= 1 - 0.2 * np.exp(np.minimum(-5 * p[2], 0))
+    total = [np.float32(a) * sun + np.float32(c) + np.float32(b - c) * up
+             for a, b, c in zip(light.sun_rgb, light.sky_rgb, light.bounce_rgb)]  # fmt: skip
+    if light.bulb_rgb.any():
+        to = [np.float32(light.bulb[i]) - p[i] for i in range(3)]
+        square = to[0] * to[0] + to[1] * to[1] + to[2] * to[2] + 0.15
+        bulb = np.maximum(to[0] * n[0] + to[1] * n[1] + to[2] * n[2], 0) / (square * np.sqrt(square)) * 2.0
+        bulb += 0.25 / square
+        total = [each + np.float32(c) * bulb for each, c in zip(total, light.bulb_rgb)]
+    return np.stack(total) * shade

@@ -1,0 +1,142 @@
+"""A thing: solids put together in a frame of its own, painted, and set down in the world."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lseg_ros.synthetic.classes import class_id
+from lseg_ros.synthetic.materials import Paint, Texture, any_paint
+from lseg_ros.synthetic.primitives import Kind
+
+__all__ = ["Point", "Thing", "lean", "roll"]
+
+Point = tuple[float, float, float]
+Array = NDArray[Any]
+_UPRIGHT = np.eye(3)
+_GRAY = Paint(Texture.PLAIN, (0.5, 0.5, 0.5), (0.4, 0.4, 0.4))
+
+
+def lean(angle: float) -> Array:
+    """Rotation about x: with a positive angle the top goes to the front, -y being the front of every thing."""
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
+
+
+def roll(angle: float) -> Array:
+    """Rotation about y: with a positive angle the top goes to +x."""
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+
+
+class Thing:
+    """One instance of a class while it is built.
+
+    Its frame: x to the right, y to the back, z up, the origin on the ground below its middle. ``parts`` are
+    (kind, center, half, rotation, taper, paint). ``reach`` is the radius on the ground that it keeps free, ``tops``
+    are surfaces that other things can stand on: (x, y, z, half width, half depth).
+    """
+
+    def __init__(
+        self, name: str, rng: np.random.Generator, *, colored: bool = True, textures: tuple[Texture, ...] = ()
+    ):
+        self.label = class_id(name)
+        self.name = name
+        self.rng = rng
+        self.paint = any_paint(rng, textures) if colored else _GRAY
+        self.parts: list[tuple[int, Point, Point, Array, float, Paint]] = []
+        self.position: Point = (0.0, 0.0, 0.0)
+        self.yaw = 0.0
+        self.scale = 1.0
+        self.reach = 0.5
+        self.shadow = True
+        self.tops: list[tuple[float, float, float, float, float]] = []
+
+    def size(self, low: float, high: float) -> float:
+        """A random measure."""
+        return float(self.rng.uniform(low, high))
+
+    def box(self, at: Point, size: Point, paint: Paint | None = None, turn: Array = _UPRIGHT) -> None:
+        """A box of ``size`` standing at ``at`` (the middle of its base before ``turn`` about its own middle)."""
+        center = (at[0], at[1], at[2] + size[2] / 2)
+        self._add(Kind.BOX, center, (size[0] / 2, size[1] / 2, size[2] / 2), turn, 1.0, paint)
+
+    def ball(self, at: Point, size: Point | float, paint: Paint | None = None, turn: Array = _UPRIGHT) -> None:
+        """An ellipsoid of radii ``size`` around ``at``."""
+        radii = (size, size, size) if isinstance(size, (int, float)) else size
+        self._add(Kind.ELLIPSOID, at, radii, turn, 1.0, paint)
+
+    def cylinder(
+        self,
+        at: Point,
+        radius: float,
+        height: float,
+        paint: Paint | None = None,
+        taper: float = 1.0,
+        turn: Array = _UPRIGHT,
+        squash: float = 1.0,
+    ) -> None:
+        """A frustum standing at ``at``; ``taper`` is the top radius relative to the base, ``squash`` y to x."""
+        center = (at[0], at[1], at[2] + height / 2)
+        self._add(Kind.FRUSTUM, center, (radius, radius * squash, height / 2), turn, taper, paint)
+
+    def rod(self, start: Point, end: Point, radius: float, paint: Paint | None = None, taper: float = 1.0) -> None:
+        """A frustum from one point to another."""
+        a, b = np.asarray(start), np.asarray(end)
+        length = float(np.linalg.norm(b - a))
+        z = (b - a) / length
+        side = np.array([1.0, 0.0, 0.0]) if abs(z[0]) < 0.8 else np.array([0.0, 1.0, 0.0])
+        x = side - (side @ z) * z
+        x /= math.sqrt(x @ x)
+        y = np.array([z[1] * x[2] - z[2] * x[1], z[2] * x[0] - z[0] * x[2], z[0] * x[1] - z[1] * x[0]])
+        middle = (a + b) / 2
+        turn = np.stack([x, y, z], 1)
+        self._add(Kind.FRUSTUM, tuple(middle), (radius, radius, length / 2), turn, taper, paint)
+
+    def ring(
+        self, at: Point, radius: float, inner: float = 0.0, paint: Paint | None = None, turn: Array = _UPRIGHT
+    ) -> None:
+        """A flat ring (a disc where ``inner``, relative to the radius, is 0) around ``at``; lies unless turned."""
+        self._add(Kind.RING, at, (radius, radius, 1.0), turn, inner, paint)
+
+    def rectangle(
+        self, at: Point, width: float, height: float, paint: Paint | None = None, turn: Array = _UPRIGHT
+    ) -> None:
+        """A flat rectangle around ``at``; lies unless turned."""
+        self._add(Kind.RECTANGLE, at, (width / 2, height / 2, 1.0), turn, 1.0, paint)
+
+    def legs(self, width: float, depth: float, height: float, radius: float, paint: Paint | None = None) -> None:
+        """Four posts under a surface."""
+        for x in (-width / 2 + radius, width / 2 - radius):
+            for y in (-depth / 2 + radius, depth / 2 - radius):
+                self.box((x, y, 0.0), (2 * radius, 2 * radius, height), paint)
+
+    def stand(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Thing:
+        """Set it down in the world."""
+        self.position, self.yaw = (x, y, z), yaw
+        return self
+
+    def spread(self) -> tuple[float, float, float]:
+        """Half its width, how far it goes to the back, and its height, before it is turned."""
+        kinds, at, half, turns, _, _ = zip(*self.parts)
+        half = np.array(half) * np.where(np.array(kinds) >= Kind.RECTANGLE, [[1.0], [1.0], [0.0]], 1.0).T
+        center, reach = np.array(at), np.einsum("pij,pj->pi", np.abs(np.array(turns)), half)
+        width = np.abs(center[:, 0]) + reach[:, 0]
+        deep, high = (center + reach)[:, 1:].max(0)
+        return self.scale * float(width.max()), self.scale * float(deep), self.scale * float(high)
+
+    def world_tops(self) -> Sequence[tuple[float, float, float, float, float, float]]:
+        """``tops`` in the world, with the yaw of the thing: (x, y, z, half width, half depth, yaw)."""
+        c, s, k = math.cos(self.yaw), math.sin(self.yaw), self.scale
+        px, py, pz = self.position
+        return [
+            (px + k * (c * x - s * y), py + k * (s * x + c * y), pz + k * z, k * w, k * d, self.yaw)
+            for x, y, z, w, d in self.tops
+        ]
+
+    def _add(self, kind: Kind, at: Point, half: Point, turn: Array, taper: float, paint: Paint | None) -> None:
+        self.parts.append((int(kind), at, half, turn, taper, self.paint if paint is None else paint))

@@ -1,0 +1,99 @@
+"""The synthetic world: one scene per seed, seen by a camera that is carried through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lseg_ros.structures import Frame
+from lseg_ros.synthetic.camera import lens
+from lseg_ros.synthetic.classes import class_id
+from lseg_ros.synthetic.light import light_of
+from lseg_ros.synthetic.places import place_of
+from lseg_ros.synthetic.scene import colors_in_view, look, scene_of
+from lseg_ros.synthetic.shading import paint
+
+__all__ = ["SyntheticFrame", "SyntheticWorld"]
+
+_SKY = class_id("sky")
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticFrame:
+    """One frame with everything that is true of it.
+
+    frame: image, exact depth (NaN where there is only sky), intrinsics, stamp = the time in the world. labels: (H, W)
+    uint8, index in ``CLASSES`` + 1. instances: (H, W) uint16, 0 = surroundings (floor, walls, grass, sky ...). colors:
+    ``colors[n]`` is the name of the colour that most of instance n is seen in, None where nothing of a colour with a
+    name is in view (and for 0).
+    """
+
+    frame: Frame
+    labels: NDArray[np.uint8]
+    instances: NDArray[np.uint16]
+    colors: tuple[str | None, ...]
+
+
+class SyntheticWorld:
+    """A room, a yard, a street ... that is the same for the same seed on every machine.
+
+    width and height in pixels: the same seed at another size is the same scene through the same camera. Raises
+    ValueError for a negative seed or an image smaller than 16 x 16.
+    """
+
+    def __init__(self, seed: int, width: int = 320, height: int = 240) -> None:
+        if seed < 0:
+            raise ValueError(f"seed: expected a value of at least 0, got {seed}")
+        if min(width, height) < 16:
+            raise ValueError(f"width, height: expected an image of at least 16 x 16, got {width} x {height}")
+        rng = np.random.Generator(np.random.PCG64(seed))
+        place = place_of(rng)
+        self.seed = seed
+        self.kind = place.kind
+        self.path = place.path
+        self.intrinsics = lens(width, height, place.focal)
+        self._scene = scene_of(place.things)
+        self._light = light_of(rng, self._scene, place.bounds, place.ceiling)
+
+    def frame(self, t_s: float) -> SyntheticFrame:
+        """What the camera sees ``t_s`` seconds after the start."""
+        scene, camera = self._scene, self.intrinsics
+        position, rotation = self.path.pose(t_s)
+        sight = look(scene.solids, position, rotation, camera)
+        rgb = paint(scene, self._light, sight, position, rotation, camera)
+        stamp_ns = round(t_s * 1e9)
+        image = _developed(rgb, self._light.exposure, self.seed, stamp_ns)
+        # index -1, nothing, takes the extra last entry
+        labels = np.append(scene.label, np.uint8(_SKY))[sight.solid]
+        instances = np.append(scene.instance, np.uint16(0))[sight.solid]
+        depth_m = np.where(np.isfinite(sight.depth), sight.depth, np.float32(np.nan))
+        frame = Frame(image, depth_m, camera, stamp_ns, "camera_optical_frame")
+        return SyntheticFrame(frame, labels, instances, colors_in_view(scene, sight))
+
+
+@lru_cache(maxsize=1)
+def _grain() -> NDArray[Any]:
+    """Normal noise to cut from: drawing it anew would take a third of a frame's time."""
+    return np.random.Generator(np.random.PCG64(21)).standard_normal(1 << 21, np.float32)
+
+
+def _developed(rgb: NDArray[Any], exposure: float, seed: int, stamp_ns: int) -> NDArray[np.uint8]:
+    """Linear light -> (H, W, 3) uint8: the lens's blur, automatic exposure, transfer curve, sensor noise."""
+    rng = np.random.Generator(np.random.PCG64([seed, stamp_ns & (2**63 - 1)]))
+    gain = exposure * 0.24 / max(float(rgb.mean()), 0.02)
+    soft = rgb.copy()
+    soft[1:-1] += 0.2 * (rgb[:-2] + rgb[2:] - 2 * rgb[1:-1])
+    blur = soft.copy()
+    blur[:, 1:-1] += 0.2 * (soft[:, :-2] + soft[:, 2:] - 2 * soft[:, 1:-1])
+    bright = blur * np.float32(gain)
+    bright = bright * (1 + bright * 0.06) / (1 + bright * 0.3)  # highlights roll off
+    image = np.sqrt(np.maximum(bright, 0)) * 255
+    grain = _grain()
+    start = int(rng.integers(max(grain.size - image.size, 1)))
+    noise = np.resize(grain[start : start + image.size], image.shape)  # repeats beyond the table
+    image += np.float32(rng.uniform(1.5, 5.0)) * noise
+    return np.clip(image, 0, 255).astype(np.uint8)

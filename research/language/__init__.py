@@ -1,0 +1,45 @@
+"""What the embedded default understands: the questions of ``lseg evaluate --suite``, asked of the synthetic world."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from lseg_ros.evaluation.config import EvaluationConfig
+from lseg_ros.evaluation.distributed import processes
+from lseg_ros.evaluation.evaluate import check_destination, settings_by_flag
+from research.language.attributes import attributes
+from research.language.fixed import fixed
+from research.language.general import general
+from research.language.head_baseline import head_baseline
+from research.language.scores import SuiteScores
+from research.language.synonyms import synonyms
+from research.language.zero_shot import zero_shot
+
+__all__ = ["SuiteScores", "run_suite"]
+
+_SUITES: dict[str, Callable[[EvaluationConfig], SuiteScores]] = {
+    "fixed": fixed,
+    "synonyms": synonyms,
+    "attributes": attributes,
+    "zero-shot": zero_shot,
+    "general": general,
+    "head-baseline": head_baseline,
+}
+
+
+def run_suite(config: EvaluationConfig) -> SuiteScores:
+    """Ask the suite that ``config`` names of its scenes, and write ``config.json`` where it is named.
+
+    Started by torchrun, each process takes its share of the scenes and all return the same scores. Raises what
+    ``load_lseg`` and ``Segmenter`` raise, and ValueError for a place that cannot be written to.
+    """
+    check_destination("json", config.json)
+    with processes() as process:
+        scores = _SUITES[config.suite](config)
+        if config.json and process.first:
+            content = {**dataclasses.asdict(scores), "settings": settings_by_flag(config)}
+            Path(config.json).expanduser().write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return scores

@@ -1,0 +1,35 @@
+"""The demo from outside: what `make demo` runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = ROOT / "lseg_ros" / "model" / "weights" / "demo.safetensors"
+
+
+def run_demo(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lseg_ros.demo.demo", "--out", str(out), "--seconds", "4", *arguments]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110, check=False)
+
+
+@pytest.mark.skipif(not WEIGHTS.exists(), reason="the embedded default has no weights yet")
+def test_the_demo_scores_before_and_after_a_change_of_labels_and_draws_a_picture(tmp_path: Path):
+    done = run_demo(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ros2 param set /lseg labels" in done.stdout and "mean IoU" in done.stdout
+    picture = cv2.imread(str(tmp_path / "demo.png"))
+    assert picture is not None and min(picture.shape[:2]) > 600
+
+
+def test_the_demo_fails_with_a_sentence_where_the_node_cannot_start(tmp_path: Path):
+    done = run_demo(tmp_path, "--checkpoint", str(tmp_path / "nothing.ckpt"))
+    assert done.returncode == 1
+    assert "nothing.ckpt" in done.stdout and "Traceback" not in done.stdout + done.stderr

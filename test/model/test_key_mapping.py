@@ -1,0 +1,99 @@
+"""The authors' layout: every name and every shape of their networks, and what a file's names tell."""
+
+import dataclasses
+import json
+import zlib
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from lseg_ros.model import PRESETS, LSegConfig
+from lseg_ros.model.key_mapping import (
+    config_from_keys,
+    entries,
+    is_unused,
+    nearest_preset,
+    official_name,
+    unused_entries,
+)
+from test.conftest import shared_data_folder
+
+LAYOUTS = json.loads((Path(__file__).parent / "data" / "layouts.json").read_text())["layouts"]
+PARTS = ("clip_pretrained.visual.", "clip_pretrained.", "pretrained.model.", "pretrained.", "scratch.")
+REFERENCE = shared_data_folder().parent / "reference"  # the whole lists, where the shared folder has them
+
+
+def layout(preset: str) -> dict[str, tuple[int, ...]]:
+    """Ours and the unused ones together: names -> shapes."""
+    config = PRESETS[preset]
+    return {name: tuple(value.shape) for name, value in (entries(config) | unused_entries(config)).items()}
+
+
+@pytest.mark.parametrize("preset", LAYOUTS)
+def test_names_shapes_and_numbers_of_parameters_are_the_authors(preset: str) -> None:
+    parts: dict[str, list[tuple[str, torch.Size]]] = defaultdict(list)
+    for name, shape in sorted(layout(preset).items()):
+        parts[next(part for part in PARTS if name.startswith(part))].append((name, torch.Size(shape)))
+    found = {
+        part.rstrip("."): {
+            "entries": len(each),
+            "numbers": sum(shape.numel() for _, shape in each),
+            "crc32": zlib.crc32("\n".join(f"{name} {list(shape)}" for name, shape in each).encode()),
+        }
+        for part, each in parts.items()
+    }
+    assert found == LAYOUTS[preset]
+
+
+@pytest.mark.parametrize(
+    ("preset", "count"),
+    [("vitl16", 730), ("clipRN50x16_vitl16", 1349), ("vitb32", 586), ("zs_vitl16", 730), ("zs_resnet101", 1036)],
+)
+def test_the_lists_agree_name_by_name(preset: str, count: int) -> None:
+    assert len(layout(preset)) == count
+    listed = REFERENCE / f"lseg_{preset}_keys.json"
+    if not listed.exists():
+        pytest.skip(f"counted only: no {listed.name} in the shared data folder")
+    expected = {name.removeprefix("net."): tuple(shape) for name, (shape, _) in json.loads(listed.read_text()).items()}
+    assert layout(preset) == expected
+
+
+@pytest.mark.parametrize("preset", LAYOUTS)
+def test_what_is_dead_is_known_to_be(preset: str) -> None:
+    assert all(is_unused(name) for name in unused_entries(PRESETS[preset]))
+    assert not any(is_unused(name) for name in entries(PRESETS[preset]))
+
+
+@pytest.mark.parametrize("preset", LAYOUTS)
+def test_the_architecture_is_read_off_the_names(preset: str) -> None:
+    everything = entries(PRESETS[preset]) | unused_entries(PRESETS[preset])
+    assert config_from_keys(everything) == PRESETS[preset]
+
+
+@pytest.mark.parametrize("option", [1, 2])
+def test_the_regularisation_block_adds_its_two_entries(option: int) -> None:
+    plain = entries(PRESETS["vitb32"])
+    with_block = entries(dataclasses.replace(PRESETS["vitb32"], arch_option=option, block_depth=3))
+    added = {name: tuple(with_block[name].shape) for name in set(with_block) - set(plain)}
+    block = "scratch.head_block.depthwise.depthwise"
+    assert added == {f"{block}.weight": (1, 1, 3, 3), f"{block}.bias": (1,)}
+
+
+@pytest.mark.parametrize("preset", ["vitl16", "clipRN50x16_vitl16", "vitb32", "zs_resnet101"])
+def test_the_nearest_preset_is_the_one_that_it_is(preset: str) -> None:
+    assert nearest_preset(entries(PRESETS[preset])) == (preset, 1.0)
+
+
+def test_a_network_that_the_authors_have_not_is_never_passed_off_as_theirs() -> None:
+    with pytest.raises(ValueError, match="an official network: expected no stem"):
+        unused_entries(PRESETS["demo"])
+
+
+def test_the_demo_network_keeps_its_stem_apart_from_the_official_names() -> None:
+    config: LSegConfig = PRESETS["demo"]
+    assert official_name("backbone.stem.stage1.0.0.weight", config) == "pretrained.stem.stage1.0.0.weight"
+    assert official_name("backbone.reassemble.0.project.bias", config) == "pretrained.act_postprocess3.3.bias"
+    with pytest.raises(KeyError, match="no official name for 'foo'"):
+        official_name("foo", config)

@@ -1,0 +1,146 @@
+"""The authors' files: fetched whole or not at all, gone on with after a break, checked from then on.
+
+Google Drive itself cannot be had in a test: a server on this machine stands in for it, and everything on our side of
+the line is real, gdown included.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+
+from lseg_ros.model import load_lseg, pretrained
+from lseg_ros.model.pretrained import PublishedFile, cached, fetch
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one content; breaks off after ``breaks_after`` bytes, once."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.breaks_after, self.asked_from = content, 0, list[int]()
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        wanted = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        first = int(wanted[1]) if wanted else 0
+        self.server.asked_from.append(first)
+        rest = self.server.content[first:]
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(rest)))
+        if wanted:
+            end = len(self.server.content)
+            self.send_header("Content-Range", f"bytes {first}-{end - 1}/{end}")
+        self.end_headers()
+        if self.server.breaks_after:
+            rest, self.server.breaks_after = rest[: self.server.breaks_after], 0
+        self.wfile.write(rest)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> bytes:
+    torch.save({"state_dict": {"net.a": torch.arange(1_000_000.0)}}, tmp_path / "source.ckpt")
+    return (tmp_path / "source.ckpt").read_bytes()
+
+
+@pytest.fixture
+def server(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """In place of Google Drive, for demo_e200; and a cache folder that nobody else has."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with Server(content) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = f"http://127.0.0.1:{server.server_address[1]}/demo_e200.ckpt"
+        monkeypatch.setattr(PublishedFile, "page", page)
+        yield server
+        server.shutdown()
+
+
+def test_a_file_comes_whole_with_its_sum_beside_it(server: Server, content: bytes, tmp_path: Path) -> None:
+    path = fetch("demo_e200", quiet=True)
+    assert path == tmp_path / "cache" / "lseg_ros" / "demo_e200.ckpt"
+    assert path.read_bytes() == content
+    summed = hashlib.sha256(content).hexdigest()
+    assert (path.parent / "demo_e200.ckpt.sha256").read_text() == f"{summed}  demo_e200.ckpt\n"
+    assert len(list(path.parent.iterdir())) == 2
+
+
+def test_what_is_there_is_checked_and_not_fetched_again(server: Server) -> None:
+    path = fetch("demo_e200", quiet=True)
+    assert fetch("demo_e200", quiet=True) == cached("demo_e200") == path
+    assert len(server.asked_from) == 1
+
+
+def test_a_download_that_broke_off_goes_on_where_it_stopped(server: Server, content: bytes) -> None:
+    server.breaks_after = 2_000_000
+    with pytest.raises(ConnectionError, match="demo_e200: could not be downloaded"):
+        fetch("demo_e200", quiet=True)
+    assert not (pretrained.folder() / "demo_e200.ckpt").exists()
+    assert fetch("demo_e200", quiet=True).read_bytes() == content
+    assert 0 < server.asked_from[-1] <= 2_000_000
+
+
+def test_a_page_instead_of_a_file_is_not_kept(server: Server) -> None:
+    server.content = b"<html>Quota exceeded</html>"
+    with pytest.raises(ConnectionError, match=r"expected a PyTorch file, got one that begins with b'<html>Quota"):
+        fetch("demo_e200", quiet=True)
+    assert list(pretrained.folder().iterdir()) == []
+
+
+def test_without_a_network_one_sentence_says_what_to_do_by_hand(server: Server) -> None:
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(ConnectionError) as refusal:
+        fetch("demo_e200", quiet=True)
+    assert re.fullmatch(
+        r"demo_e200: could not be downloaded \(.*refused\)\. Open http\S+ in a browser, "
+        r"and save the file as \S+/cache/lseg_ros/demo_e200\.ckpt",
+        str(refusal.value),
+    )
+
+
+def test_a_file_that_changed_since_it_came_is_refused(server: Server) -> None:
+    path = fetch("demo_e200", quiet=True)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    for use in (cached, fetch, load_lseg):
+        with pytest.raises(ValueError, match=r"demo_e200\.ckpt: expected the sha256 \w{64} .*, got \w{64}"):
+            use("demo_e200")
+
+
+def test_a_file_put_there_by_hand_is_taken_and_its_sum_recorded(server: Server, content: bytes) -> None:
+    pretrained.folder().mkdir(parents=True)
+    (pretrained.folder() / "demo_e200.ckpt").write_bytes(content)
+    assert cached("demo_e200").read_bytes() == content
+    assert (pretrained.folder() / "demo_e200.ckpt.sha256").exists()
+    assert server.asked_from == []
+
+
+def test_a_name_stands_for_its_file_wherever_a_checkpoint_is_asked_for(server: Server) -> None:
+    with pytest.raises(FileNotFoundError, match="`lseg checkpoint fetch demo_e200` brings it"):
+        load_lseg("demo_e200")
+    fetch("demo_e200", quiet=True)
+    with pytest.raises(ValueError, match=r"demo_e200\.ckpt: expected the \d+ entries of an LSeg network"):
+        load_lseg("demo_e200")
+
+
+def test_a_name_that_is_not_listed_gets_the_list() -> None:
+    with pytest.raises(ValueError, match="name: expected one of demo_e200, pascal_fold0, .*, fss_l16, got 'demo'"):
+        fetch("demo")
+
+
+def test_the_pages_are_those_that_the_authors_link() -> None:
+    assert (
+        pretrained.FILES["demo_e200"].page == "https://drive.google.com/file/d/1FTuHY1xPUkM-5gaDtMfgCl3D0gR89WV7/view"
+    )
+    assert len({file.file_id for file in pretrained.FILES.values()}) == 11
+    assert {len(file.file_id) for file in pretrained.FILES.values()} == {33}

@@ -1,0 +1,44 @@
+"""The networks that ways of training are compared with: trained alike, and read back as they were."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lseg_ros.model.checkpoint import load_lseg
+from research.language import comparison_networks as comparisons
+from research.language.comparison_networks import ComparisonConfig, recipe
+from research.language.networks import NETWORKS, comparison_network
+
+
+def test_they_differ_only_in_what_is_compared() -> None:
+    words, classes = (recipe(name, ComparisonConfig()) for name in ("words", "classes"))
+    assert (words.data, words.start, words.order, words.questions) == (
+        classes.data, classes.start, classes.order, classes.questions,
+    )  # fmt: skip
+    assert (words.head, classes.head) == ("words", "classes")
+    assert words.pull == classes.pull == 0
+    everything, *folds = (recipe(name, ComparisonConfig()) for name in NETWORKS if name not in ("words", "classes"))
+    assert everything.data.left_out == -1
+    assert [fold.data.left_out for fold in folds] == [0, 1, 2, 3]
+    assert all(
+        (fold.order, fold.questions, fold.pull) == (everything.order, everything.questions, 0.7) for fold in folds
+    )
+
+
+def test_a_trained_network_is_read_back_with_the_words_it_was_trained_with(tmp_path: Path) -> None:
+    for name in ("classes", "fold_2"):
+        comparisons.main(
+            ComparisonConfig(
+                output=str(tmp_path / "runs"), networks=str(tmp_path), only=name, steps=1, zero_shot_steps=1
+            )
+        )
+    left_out, classes = (comparison_network(name, folder=tmp_path) for name in ("fold_2", "classes"))
+    trained = load_lseg(tmp_path / "runs" / "fold_2" / "final.safetensors")
+    assert classes.head.weight.shape[0] == 40
+    for name, value in left_out.state_dict().items():
+        if "num_batches" not in name and not name.startswith("text_encoder"):
+            assert torch.equal(value, trained.state_dict()[name])
+    torch.testing.assert_close(left_out.encode_text(["cat", "others"]), trained.encode_text(["cat", "others"]))
+    with pytest.raises(ValueError, match="text 'zebra': expected one of others, wall, "):
+        left_out.encode_text(["zebra"])

@@ -1,0 +1,105 @@
+"""``lseg evaluate --suite``: what is asked, what is counted, what is written."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from lseg_ros.cli import main
+from lseg_ros.datasets import DatasetConfig
+from lseg_ros.datasets.language_probes import GENERAL, SYNONYMS, UNSEEN
+from lseg_ros.evaluation import EvaluationConfig
+from lseg_ros.evaluation.config import SUITES
+from lseg_ros.synthetic import CLASSES
+from research.language import SuiteScores, run_suite
+from research.language.networks import COMPARISONS, NETWORKS, comparison_network
+
+
+def asked(suite: str, frames: int = 6, seed: int = 11) -> SuiteScores:
+    return run_suite(EvaluationConfig(suite=suite, data=DatasetConfig(frames=frames, seed=seed)))
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_command_prints_the_figures_and_writes_them(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "deep" / "scores.json"
+    words = ["evaluate", "--preset", "demo", "--suite", suite, "--seed", "5", "--frames", "2"]
+    assert main([*words, "--json", str(file)]) == 0
+    written, shown = json.loads(file.read_text()), capsys.readouterr().out
+    assert written["suite"] == suite
+    assert written["scenes"] == 2
+    assert written["settings"]["seed"] == 5
+    for name, value in written["figures"].items():
+        assert f"{name:<36} {value:6.3f}" in shown
+    assert all(iou is None or math.isnan(iou) or 0 <= iou <= 1 for iou in written["per_word"].values())
+
+
+def test_every_other_word_is_asked_and_scored_as_its_class() -> None:
+    scores = asked("synonyms")
+    assert set(scores.per_word) == {f"{other} ({name})" for name, other in SYNONYMS}
+    assert scores.figures["other words / own words"] == pytest.approx(
+        scores.figures["other words, mean IoU"] / scores.figures["own words, mean IoU"]
+    )
+    assert (scores.per_word["flooring (floor)"] or 0) > 0.5  # a word that every tower knows: it finds floors
+    assert scores.figures["other words / own words"] < 1
+
+
+def test_colours_are_asked_of_the_classes_that_have_unseen_ones() -> None:
+    scores = asked("attributes", frames=12)
+    kinds = {name for name, _ in UNSEEN}
+    assert {word.split(" ", 1)[1] for word in scores.per_word} <= kinds
+    unseen = [iou for word, iou in scores.per_word.items() if tuple(word.split(" ", 1)[::-1]) in UNSEEN]
+    known = [iou for iou in unseen if iou is not None]
+    assert scores.figures["unseen combinations, mean IoU"] == pytest.approx(sum(known) / len(known))
+    assert scores.figures["without colours, all classes"] > 0.5
+
+
+def test_general_words_are_scored_on_the_pixels_of_their_members() -> None:
+    scores = asked("general")
+    assert set(scores.per_word) == set(GENERAL)
+    assert scores.figures["animal: its members by name"] > 0.3
+
+
+def test_what_was_left_out_is_compared_with_what_was_seen_and_with_chance() -> None:
+    scores = asked("zero-shot", frames=20)
+    assert set(scores.per_word) <= set(CLASSES)
+    assert scores.figures["seen, mean IoU"] > scores.figures["chance, mean IoU"]
+    assert scores.figures["seen, FB-IoU"] > scores.figures["chance, FB-IoU"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_compared_networks_differ_in_their_weights_alone(name: str) -> None:
+    model = comparison_network(name)
+    outputs = len(CLASSES) if name == "classes" else model.config.text.embed_dim
+    assert model.head.weight.shape == (outputs, model.config.features, 1, 1)
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+    assert (COMPARISONS / f"{name}.safetensors").stat().st_size < 4e6
+
+
+def test_a_network_that_is_not_there_says_how_it_is_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"python -m lseg_ros\.training\.comparisons makes it"):
+        comparison_network("all", folder=tmp_path)
+
+
+def test_a_suite_is_about_the_synthetic_world() -> None:
+    with pytest.raises(
+        ValueError, match="suite: expected the synthetic set and protocol single, got ade20k and single"
+    ):
+        EvaluationConfig(suite="general", data=DatasetConfig(dataset="ade20k"))
+
+
+@pytest.mark.parametrize("suite", ["zero-shot", "head-baseline"])
+def test_a_suite_with_networks_of_its_own_takes_no_other(suite: str) -> None:
+    with pytest.raises(ValueError, match=f"checkpoint: expected demo with suite {suite}"):
+        EvaluationConfig("vitl16", suite=suite)
+
+
+def test_goals_are_said_to_be_reached_or_not() -> None:
+    figures, goals = {"high": 0.9, "low": 0.1, "free": 0.5}, {"high": 0.85, "low": 0.2}
+    lines = SuiteScores("fixed", 1, figures, {"cup": 0.25, "ball": None}, goals).table().splitlines()
+    assert lines[0].split() == ["cup", "0.250"]
+    assert [line.partition("(")[2] for line in lines[2:]] == ["goal 0.85: reached)", "goal 0.20: not reached)", ""]

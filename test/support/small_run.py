@@ -1,0 +1,68 @@
+"""A run that takes a second: a tree of small pictures, a tiny network, a handful of steps."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lseg_ros.datasets import DatasetConfig
+from lseg_ros.training.augmentation import AugmentationConfig
+from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.initialization import StartConfig
+from lseg_ros.training.schedule import OrderConfig
+from test.support.dataset_trees import write_mask, write_text
+from test.support.tiny_network import write_tiny
+
+__all__ = ["changed", "small_run", "write_pictures"]
+
+COLORS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]])
+
+
+def small_run(folder: Path, **settings: Any) -> TrainingConfig:
+    """A run in ``folder`` on data and weights that this writes there; settings of any part by their names."""
+    write_pictures(folder / "data")
+    config = TrainingConfig(
+        output=str(folder / "run"),
+        data=DatasetConfig(dataset="folder", root=str(folder / "data"), split="train", seed=0),
+        start=StartConfig(init=write_tiny(folder)),
+        order=OrderConfig(steps=4, batch_size=2),
+        augmentation=AugmentationConfig(base_size=80, crop=64),
+        precision="float32",
+        workers=0,
+        threads=1,
+        validate_every=2,
+        pictures=1,
+    )
+    return changed(config, **settings)
+
+
+def changed(config: TrainingConfig, **settings: Any) -> TrainingConfig:
+    """The same with other settings, those of its parts by their names as well."""
+    for name, value in settings.items():
+        parts = [
+            each.name for each in dataclasses.fields(config) if dataclasses.is_dataclass(getattr(config, each.name))
+        ]
+        owner = next((each for each in parts if hasattr(getattr(config, each), name)), None)
+        change = {owner: dataclasses.replace(getattr(config, owner), **{name: value})} if owner else {name: value}
+        config = dataclasses.replace(config, **change)
+    return config
+
+
+def write_pictures(root: Path) -> None:
+    """Eight pictures to train on and three to validate, of three things that differ in colour."""
+    random = np.random.default_rng(0)
+    write_text(root / "labels.txt", "ball|sphere", "lawn", "sea")
+    for split, count in (("train", 8), ("val", 3)):
+        for number in range(count):
+            height, width = (64, 80) if number % 2 else (72, 64)
+            mask = np.zeros((height, width), np.uint8)
+            mask[:, width // 2 :], mask[height // 2 :, : width // 3] = 1, 2
+            noise = random.integers(-20, 20, (height, width, 3))
+            write_mask(root / "masks" / split / f"{number}.png", mask)
+            image = root / "images" / split / f"{number}.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((COLORS[mask] + noise).clip(0, 255).astype(np.uint8)).save(image)

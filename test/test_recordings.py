@@ -1,0 +1,133 @@
+"""Image files and RGB-D recordings, whole and broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lseg_ros.geometry import project, unproject
+from lseg_ros.recordings import RgbdFolder, image_files, read_calibration, read_depth, read_rgb
+
+CAMERA = """\
+image_width: 8
+image_height: 6
+camera_name: test
+camera_matrix: {rows: 3, cols: 3, data: [10, 0, 3.5, 0, 11, 2.5, 0, 0, 1]}
+distortion_model: plumb_bob
+distortion_coefficients: {rows: 1, cols: 5, data: [0.1, 0, 0, 0, 0]}
+"""
+
+
+@pytest.fixture
+def rgb() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def recording(tmp_path: Path, rgb: np.ndarray) -> Path:
+    """Two frames, the second a tenth of a second after the first."""
+    (tmp_path / "camera.yaml").write_text(CAMERA)
+    for name in ("a", "b"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), rgb[..., ::-1])
+        cv2.imwrite(str(tmp_path / f"{name}_depth.png"), np.arange(48, dtype=np.uint16).reshape(6, 8) * 100)
+    lines = [
+        "# stamp file stamp file",
+        "1305031237.529735 a.png 1305031237.537650 a_depth.png",
+        "",
+        "1305031237.629735001 b.png 1305031237.630 b_depth.png",
+    ]
+    (tmp_path / "associations.txt").write_text("\n".join(lines))
+    return tmp_path
+
+
+class TestRecording:
+    def test_frames_carry_all_that_was_recorded(self, recording: Path, rgb: np.ndarray) -> None:
+        folder = RgbdFolder(recording, frame_id="kinect")
+        assert len(folder) == len(list(folder)) == len(folder[:]) == 2
+        frame = folder[0]
+        assert np.array_equal(frame.image, rgb)
+        assert np.isnan(frame.depth_m[0, 0])
+        assert frame.depth_m[1, 0] == pytest.approx(0.8)
+        assert (frame.intrinsics.fx, frame.intrinsics.cy) == (10, 2.5)
+        assert (frame.stamp_ns, frame.frame_id) == (1305031237_529735000, "kinect")
+        assert folder[-1].stamp_ns == 1305031237_629735001  # exact, which a float could not be
+        assert folder.associations[0].depth_ns == 1305031237_537650000
+        assert folder.calibration.distortion == (0.1, 0, 0, 0, 0)
+
+    @pytest.mark.parametrize("name", ["associations.txt", "camera.yaml"])
+    def test_a_missing_file_is_named(self, recording: Path, name: str) -> None:
+        (recording / name).unlink()
+        with pytest.raises(FileNotFoundError, match=name):
+            RgbdFolder(recording)
+
+    @pytest.mark.parametrize(
+        "line", ["1.0 a.png 1.0", "1.0 a.png x a_depth.png", "1.0 a.png NaN a_depth.png", "a b c d e"]
+    )
+    def test_a_bad_line_is_named(self, recording: Path, line: str) -> None:
+        (recording / "associations.txt").write_text(f"# comment\n{line}\n")
+        with pytest.raises(ValueError, match=r"associations\.txt, line 2: expected 'stamp file stamp file', got"):
+            RgbdFolder(recording)
+
+    def test_an_image_that_is_listed_but_missing_is_named(self, recording: Path) -> None:
+        (recording / "b_depth.png").unlink()
+        with pytest.raises(FileNotFoundError, match=r"line 4: expected the file .*b_depth\.png"):
+            RgbdFolder(recording)
+
+    def test_an_empty_list_is_refused(self, recording: Path) -> None:
+        (recording / "associations.txt").write_text("# nothing\n")
+        with pytest.raises(ValueError, match="at least one line"):
+            RgbdFolder(recording)
+
+    @pytest.mark.parametrize(
+        "content", ["", "a: [", "image_width: 8", CAMERA.replace("10, 0, 3.5", "0, 0, 3.5"), "- 1"]
+    )
+    def test_a_bad_calibration_is_named(self, recording: Path, content: str) -> None:
+        (recording / "camera.yaml").write_text(content)
+        with pytest.raises(ValueError, match=r"camera\.yaml: expected a camera_info file"):
+            read_calibration(recording / "camera.yaml")
+
+    def test_a_frame_of_another_size_is_named(self, recording: Path) -> None:
+        cv2.imwrite(str(recording / "b_depth.png"), np.ones((3, 4), np.uint16))
+        folder = RgbdFolder(recording)
+        assert folder[0].size == (6, 8)
+        with pytest.raises(ValueError, match=r"frame 1 of .*b_depth\.png\): depth_m: expected \(6, 8\)"):
+            folder[1]
+
+    @pytest.mark.shared_data
+    def test_a_real_recording_is_read_and_its_points_lie_on_their_pixels(self, shared_data: Path) -> None:
+        folder = RgbdFolder(shared_data / "tum_fr1_rpy")
+        assert len(folder) == 100
+        frame = folder[50]
+        assert frame.size == (480, 640)
+        xyz = unproject(frame.depth_m, frame.intrinsics)
+        row, column = np.nonzero(np.isfinite(frame.depth_m))
+        assert len(row) > 100_000
+        miss = project(xyz[row, column], frame.intrinsics) - np.stack([column, row], axis=1)
+        assert np.abs(miss).max() < 0.01
+
+
+class TestFiles:
+    def test_a_folders_images_come_in_the_order_of_their_names(self, recording: Path) -> None:
+        (recording / "notes.txt").write_text("no image")
+        names = [path.name for path in image_files(recording)]
+        assert names == ["a.png", "a_depth.png", "b.png", "b_depth.png"]
+        assert image_files(recording / "a.png") == [recording / "a.png"]
+
+    def test_a_folder_without_images_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="expected images"):
+            image_files(tmp_path)
+
+    def test_what_is_no_image_is_named(self, tmp_path: Path) -> None:
+        for content in (b"", b"no image"):
+            (tmp_path / "x.png").write_bytes(content)
+            with pytest.raises(ValueError, match=r"x\.png: expected an image"):
+                read_rgb(tmp_path / "x.png")
+        with pytest.raises(FileNotFoundError, match=r"y\.png"):
+            read_rgb(tmp_path / "y.png")
+
+    def test_depth_must_be_16_bit_of_one_channel(self, recording: Path) -> None:
+        with pytest.raises(ValueError, match=r"a\.png: expected one channel of 16-bit millimetres"):
+            read_depth(recording / "a.png")
