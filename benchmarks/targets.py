@@ -53,7 +53,7 @@ class Situation:
 
 _ON_H200 = {
     "network": Target("image on the device to mask and confidence", 2.5, "ms"),
-    "pipeline": Target("frame 640x480 to mask, confidence, organised cloud and 20 clouds", 6.0, "ms"),
+    "pipeline": Target("frame 640x480 to mask, confidence, organized cloud and 20 clouds", 6.0, "ms"),
     "times official": Target("as fast as the official order", 12.0, "times", at_least=True),
     "agreement": Target("arg max as in float32", 99.5, "%", at_least=True),
     "GPU memory": Target("peak of GPU memory", 1.7, "GB"),

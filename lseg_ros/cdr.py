@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cloud_bytes", "image_bytes", "image_of"]
+__all__ = ["cloud_bytes", "image_bytes", "image_from_cdr"]
 
 _POINT_FIELD_TYPES = {"u4": 6, "f4": 7}  # sensor_msgs/PointField UINT32 and FLOAT32
 _LITTLE_ENDIAN_CDR = bytes([0, 1, 0, 0])  # four bytes, so what is a multiple of 4 in the message is one here
 
 
-def image_of(message: bytes) -> Any:
-    """A serialised sensor_msgs/Image -> its fields under their names, ``data`` being a view of the bytes."""
+def image_from_cdr(message: bytes) -> Any:
+    """A serialized sensor_msgs/Image -> its fields under their names, ``data`` being a view of the bytes."""
     order = "<" if message[1] & 1 else ">"
     sec, nanosec = struct.unpack_from(order + "iI", message, 4)
     frame_id, end = _read_string(message, 12, order)

@@ -1,4 +1,4 @@
-"""The colour of a label: one that follows from its name and is far from those that others have."""
+"""The color of a label: one that follows from its name and is far from those that others have."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Color", "color_of", "parsed_color"]
+__all__ = ["Color", "parse_color", "pick_color"]
 
 Color = tuple[int, int, int]  # RGB, 0 to 255
 
-# Saturation and value of a label's colour: strong, pale and dark, and where those have been taken, what lies between.
+# Saturation and value of a label's color: strong, pale and dark, and where those have been taken, what lies between.
 _TONES = (
     ((0.95, 0.95), (0.55, 1.0), (0.9, 0.6)),
     ((0.3, 0.95), (0.95, 0.78), (0.6, 0.75)),
@@ -25,8 +25,8 @@ _HUES = 48  # for each of the four
 _FAR = 150.0  # apart: red and orange are about 260, black and white 765
 
 
-def color_of(name: str, taken: Sequence[Color] = ()) -> Color:
-    """A label's colour: the first of those that follow from its name that is far from all taken, or else the farthest.
+def pick_color(name: str, taken: Sequence[Color] = ()) -> Color:
+    """A label's color: the first of those that follow from its name that is far from all taken, or else the farthest.
 
     They are a golden section apart in hue.
     """
@@ -44,7 +44,7 @@ def color_of(name: str, taken: Sequence[Color] = ()) -> Color:
     return candidates[int(far[0] if len(far) else nearest.argmax())]
 
 
-def parsed_color(text: str, name: str) -> Color | None:
+def parse_color(text: str, name: str) -> Color | None:
     """``#rrggbb`` -> RGB, ``""`` -> None; ValueError naming the label otherwise."""
     if text == "":
         return None

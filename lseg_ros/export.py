@@ -38,7 +38,7 @@ def export_image_encoder(model: LSeg, path: Path, size: tuple[int, int], dtype: 
     """Write ``encode_image`` for one size (H, W) and check the file; None where there is no runtime to check it with.
 
     path: .onnx (needs onnx and onnxscript; onnxruntime to check it) or .pt2 (torch.export). Input ``image``
-    (1, 3, H, W) normalised RGB and output ``pixels`` (1, C, H/2, W/2) of unit norm are both of dtype, float32 or
+    (1, 3, H, W) normalized RGB and output ``pixels`` (1, C, H/2, W/2) of unit norm are both of dtype, float32 or
     float16. Raises ValueError where the size or the suffix cannot be, a package is missing, or the file gives something
     else than the network; such a file is removed.
     """

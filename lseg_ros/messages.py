@@ -24,11 +24,11 @@ from lseg_ros.structures import Intrinsics
 
 __all__ = [
     "compressed_to_rgb",
-    "depth_to_metres",
+    "depth_to_meters",
     "fill_image",
     "fill_png",
     "image_to_rgb",
-    "intrinsics_of",
+    "intrinsics_from_camera_info",
     "is_distorted",
     "stamp_ns",
 ]
@@ -36,7 +36,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _BAYER = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
-# encoding -> samples per pixel, bytes per sample (nv12 and nv21 also have half as many rows again, with the colours)
+# encoding -> samples per pixel, bytes per sample (nv12 and nv21 also have half as many rows again, with the colors)
 _COLOR_LAYOUTS = {
     "mono8": (1, 1),
     "mono16": (1, 2),
@@ -64,7 +64,7 @@ _FILLED: dict[str, tuple[str, tuple[int, ...]]] = {
 
 
 def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
-    """sensor_msgs/Image of any colour encoding -> (H, W, 3) uint8 RGB.
+    """sensor_msgs/Image of any color encoding -> (H, W, 3) uint8 RGB.
 
     16-bit samples keep their high byte. rgb8 without row padding is a view of the message. Raises ValueError naming
     the encoding that is not known, or what about the message is broken.
@@ -114,10 +114,10 @@ def compressed_to_rgb(msg: Any) -> NDArray[np.uint8]:
     return _u8(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
-def depth_to_metres(msg: Any) -> NDArray[np.float32]:
-    """sensor_msgs/Image of depth -> (H, W) float32 metres, NaN where unknown (REP 118, REP 117).
+def depth_to_meters(msg: Any) -> NDArray[np.float32]:
+    """sensor_msgs/Image of depth -> (H, W) float32 meters, NaN where unknown (REP 118, REP 117).
 
-    16UC1 is millimetres with 0 for unknown; 32FC1 is metres, unknown where NaN, infinite or not positive. Raises
+    16UC1 is millimeters with 0 for unknown; 32FC1 is meters, unknown where NaN, infinite or not positive. Raises
     ValueError like ``image_to_rgb``.
     """
     if msg.encoding not in _DEPTH_LAYOUTS:
@@ -130,7 +130,7 @@ def depth_to_metres(msg: Any) -> NDArray[np.float32]:
     return depth_m
 
 
-def intrinsics_of(camera_info: Any) -> Intrinsics | None:
+def intrinsics_from_camera_info(camera_info: Any) -> Intrinsics | None:
     """The pinhole of a sensor_msgs/CameraInfo, for the image as binning and region of interest left it.
 
     It is K. Of a lens with distortion the image is taken to be rectified, and it is P, where P is there: what

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["polite_waiting"]
+__all__ = ["openmp_passive_wait_env"]
 
 
-def polite_waiting() -> dict[str, str]:
+def openmp_passive_wait_env() -> dict[str, str]:
     """For the environment, before torch is imported: threads that wait go to sleep. Nothing where it says otherwise.
 
     A robot's cores have other work too, and a thread that spins keeps the one it waits for from running. GNU's OpenMP,

@@ -11,35 +11,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.geometry import label_clouds, organise, sample_depth
+from lseg_ros.geometry import label_clouds, organized_cloud, sample_depth
 from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter, SegmenterConfig, similarity
-from lseg_ros.query import Finding, find
+from lseg_ros.query import QueryResult, locate
 from lseg_ros.settings import check, setting
-from lseg_ros.structures import Frame, LabelCloud, Segmentation, xyz_of
-from lseg_ros.summary import LabelSummary, Summary, summarise
+from lseg_ros.structures import Frame, LabelCloud, Segmentation, to_xyz
+from lseg_ros.summary import LabelSummary, Summary, summarize
 from lseg_ros.visualization import demo_picture, overlay
-from lseg_ros.vocabulary import Label, Vocabulary, synonyms_of
+from lseg_ros.vocabulary import Label, Vocabulary, parse_synonyms
 
 # Segmenter and what goes with it, demo_picture and sample_depth are other rooms': the node knows this one only.
 __all__ = [
-    "EmbeddedFrame",
+    "EncodedFrame",
     "EncodedVocabulary",
-    "Finding",
+    "FrameResult",
     "LabelSummary",
+    "Outputs",
     "Pipeline",
     "PipelineConfig",
     "PixelEmbeddings",
-    "Products",
+    "QueryResult",
     "Segmenter",
     "SegmenterConfig",
     "Summary",
-    "Want",
     "demo_picture",
     "sample_depth",
 ]
 
 
-class Want(enum.Flag):
+class Outputs(enum.Flag):
     """What to make of a frame beside its segmentation."""
 
     NONE = 0
@@ -67,7 +67,7 @@ class PipelineConfig:
         0.0, "label clouds keep one point per cube of this side, 0 for every point", unit="m", minimum=0.0, dynamic=True
     )
     overlay_alpha: float = setting(
-        0.5, "how much of the overlay is label colour", minimum=0.0, maximum=1.0, dynamic=True
+        0.5, "how much of the overlay is label color", minimum=0.0, maximum=1.0, dynamic=True
     )
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class PipelineConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddedFrame:
+class EncodedFrame:
     """A frame that the network has seen and that was not asked for any word yet; network_ms: its share of a batch."""
 
     frame: Frame
@@ -97,7 +97,7 @@ class EmbeddedFrame:
 
 
 @dataclass(frozen=True, eq=False)
-class Products:
+class FrameResult:
     """What was made of one frame; None where it was not asked for, or not possible without depth or intrinsics.
 
     overlay: (H, W, 3) uint8 RGB with a legend. points: (H, W) of POINT_DTYPE, NaN in x, y and z where invalid.
@@ -125,26 +125,30 @@ class Pipeline:
         self.config = config or PipelineConfig()
 
     def process(
-        self, frame: Frame, encoded: EncodedVocabulary, want: Want = Want.NONE, unlabeled_threshold: float | None = None
-    ) -> Products:
-        """All that ``want`` names, of one frame: ``embed`` and ``make`` in one."""
-        (embedded,) = self.embed([frame])
-        return self.make(embedded, encoded, want, unlabeled_threshold)
+        self,
+        frame: Frame,
+        encoded: EncodedVocabulary,
+        want: Outputs = Outputs.NONE,
+        unlabeled_threshold: float | None = None,
+    ) -> FrameResult:
+        """All that ``want`` names, of one frame: ``encode`` and ``postprocess`` in one."""
+        (embedded,) = self.encode([frame])
+        return self.postprocess(embedded, encoded, want, unlabeled_threshold)
 
-    def embed(self, frames: Sequence[Frame]) -> list[EmbeddedFrame]:
+    def encode(self, frames: Sequence[Frame]) -> list[EncodedFrame]:
         """Frames of one moment through the network, as one batch where they fit together."""
         start = time.perf_counter()
         embedded = self.segmenter.embed_all([frame.image for frame in frames])
         share_ms = (time.perf_counter() - start) * 1e3 / max(len(frames), 1)
-        return [EmbeddedFrame(frame, each, share_ms) for frame, each in zip(frames, embedded)]
+        return [EncodedFrame(frame, each, share_ms) for frame, each in zip(frames, embedded)]
 
-    def make(
+    def postprocess(
         self,
-        embedded: EmbeddedFrame,
+        embedded: EncodedFrame,
         encoded: EncodedVocabulary,
-        want: Want = Want.NONE,
+        want: Outputs = Outputs.NONE,
         unlabeled_threshold: float | None = None,
-    ) -> Products:
+    ) -> FrameResult:
         """All that ``want`` names, of one frame that the network has seen.
 
         unlabeled_threshold: see ``Segmenter.label``.
@@ -154,32 +158,32 @@ class Pipeline:
         with _timed(stage_ms, "labels"):
             segmentation = self.segmenter.label(embedded.embeddings, encoded, unlabeled_threshold)
         picture = points = clouds = summary = None
-        if want & Want.OVERLAY:
+        if want & Outputs.OVERLAY:
             with _timed(stage_ms, "overlay"):
                 picture = overlay(frame.image, segmentation, config.overlay_alpha)
-        if want & Want.ANY_POINTS and frame.depth_m is not None and frame.intrinsics is not None:
+        if want & Outputs.ANY_POINTS and frame.depth_m is not None and frame.intrinsics is not None:
             with _timed(stage_ms, "points"):
-                points = organise(frame, segmentation, config.depth_min_m, config.depth_max_m or np.inf)
-            if want & Want.LABEL_CLOUDS:
+                points = organized_cloud(frame, segmentation, config.depth_min_m, config.depth_max_m or np.inf)
+            if want & Outputs.LABEL_CLOUDS:
                 with _timed(stage_ms, "clouds"):
                     labels = config.labels_with_cloud(encoded.vocabulary)
                     clouds = label_clouds(points, segmentation.label_map, labels, config.voxel_size_m)
-        if want & Want.SUMMARY:
+        if want & Outputs.SUMMARY:
             with _timed(stage_ms, "summary"):
-                summary = summarise(segmentation, None if points is None else xyz_of(points))
-        asked = points if want & Want.POINTS else None
-        return Products(frame, segmentation, picture, asked, clouds, summary, stage_ms)
+                summary = summarize(segmentation, None if points is None else to_xyz(points))
+        asked = points if want & Outputs.POINTS else None
+        return FrameResult(frame, segmentation, picture, asked, clouds, summary, stage_ms)
 
-    def query(self, embedded: EmbeddedFrame, text: str, prompt_templates: Sequence[str] = ("{}",)) -> Finding:
+    def query(self, embedded: EncodedFrame, text: str, prompt_templates: Sequence[str] = ("{}",)) -> QueryResult:
         """Where in a frame that the network has seen a text fits best; the network does not run again.
 
         text: as an entry of a label list, ``|`` between synonyms. Raises ValueError that says what is wrong with it.
         """
-        synonyms_of(text, "text")
+        parse_synonyms(text, "text")
         encoded = self.segmenter.encode(Vocabulary.of([text], prompt_templates=prompt_templates))
         config = self.config
         cosine = similarity(embedded.embeddings, encoded.embeddings[0])
-        return find(cosine, embedded.frame, config.depth_min_m, config.depth_max_m or np.inf)
+        return locate(cosine, embedded.frame, config.depth_min_m, config.depth_max_m or np.inf)
 
 
 @contextmanager

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from lseg_ros.geometry import unproject
 from lseg_ros.structures import Frame, Intrinsics
 
-__all__ = ["Finding", "find"]
+__all__ = ["QueryResult", "locate"]
 
 _WINDOW_PX = 8  # to each side
 
 
 @dataclass(frozen=True, eq=False)
-class Finding:
+class QueryResult:
     """Where a text fits best.
 
     similarity: (H, W) float32 cosine, -1 to 1. score: the highest of it. pixel: column and row of that. point: (3,)
-    float64 metres in the optical frame, or None where no depth is known there.
+    float64 meters in the optical frame, or None where no depth is known there.
     """
 
     similarity: NDArray[np.float32]
@@ -29,7 +29,9 @@ class Finding:
     point: NDArray[np.float64] | None
 
 
-def find(similarity: NDArray[np.float32], frame: Frame, nearest_m: float = 0.0, farthest_m: float = np.inf) -> Finding:
+def locate(
+    similarity: NDArray[np.float32], frame: Frame, nearest_m: float = 0.0, farthest_m: float = np.inf
+) -> QueryResult:
     """The best pixel of a similarity image (H, W) of a frame, and its point.
 
     Where the pixel has no depth between the two limits, the point is that of the most similar pixel which has one
@@ -37,7 +39,7 @@ def find(similarity: NDArray[np.float32], frame: Frame, nearest_m: float = 0.0, 
     """
     row, column = divmod(int(similarity.argmax()), similarity.shape[1])
     point = _point(similarity, frame, row, column, nearest_m, farthest_m)
-    return Finding(similarity, float(similarity[row, column]), (column, row), point)
+    return QueryResult(similarity, float(similarity[row, column]), (column, row), point)
 
 
 def _point(

@@ -44,8 +44,8 @@ class RgbdFolder(Sequence[Frame]):
     """A recording: associations.txt, camera.yaml, and the images that the first one names.
 
     Lines of associations.txt read ``rgb_stamp rgb_file depth_stamp depth_file``, stamps in seconds; camera.yaml has
-    the layout of ROS's camera_info files; depth is uint16 PNG in millimetres, 0 where unknown, registered to the
-    colour image. Frames carry the stamp of their colour image. Files are read when a frame is taken. Raises
+    the layout of ROS's camera_info files; depth is uint16 PNG in millimeters, 0 where unknown, registered to the
+    color image. Frames carry the stamp of their color image. Files are read when a frame is taken. Raises
     FileNotFoundError or ValueError that name the file and what was expected of it.
     """
 
@@ -95,10 +95,10 @@ def read_rgb(path: str | Path) -> NDArray[np.uint8]:
 
 
 def read_depth(path: str | Path) -> NDArray[np.float32]:
-    """A 16-bit image of millimetres -> (H, W) float32 metres, NaN where it is 0."""
+    """A 16-bit image of millimeters -> (H, W) float32 meters, NaN where it is 0."""
     raw = _read(Path(path), cv2.IMREAD_UNCHANGED)
     if raw.ndim != 2 or raw.dtype != np.uint16:
-        raise ValueError(f"{path}: expected one channel of 16-bit millimetres, got {raw.shape} {raw.dtype}")
+        raise ValueError(f"{path}: expected one channel of 16-bit millimeters, got {raw.shape} {raw.dtype}")
     depth_m = raw.astype(np.float32) * np.float32(0.001)
     depth_m[raw == 0] = np.nan
     return depth_m

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
-__all__ = ["Setting", "check", "setting", "settings_of"]
+__all__ = ["Setting", "check", "list_settings", "setting"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ def setting(
     return dataclasses.field(default=default, metadata={"setting": facts})
 
 
-def settings_of(config: type) -> tuple[Setting, ...]:
+def list_settings(config: type) -> tuple[Setting, ...]:
     """The settings of a dataclass in the order they were declared."""
     types = get_type_hints(config)
     return tuple(
@@ -70,5 +70,5 @@ def settings_of(config: type) -> tuple[Setting, ...]:
 
 def check(config: Any) -> None:
     """Check every field of a settings dataclass (call from ``__post_init__``); raises ValueError naming the field."""
-    for each in settings_of(type(config)):
+    for each in list_settings(type(config)):
         each.check(getattr(config, each.name))

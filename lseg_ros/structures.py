@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from lseg_ros.vocabulary import Label, Vocabulary
 
-__all__ = ["CLOUD_DTYPE", "POINT_DTYPE", "Frame", "Intrinsics", "LabelCloud", "Segmentation", "xyz_of"]
+__all__ = ["CLOUD_DTYPE", "POINT_DTYPE", "Frame", "Intrinsics", "LabelCloud", "Segmentation", "to_xyz"]
 
-# One point of a label's cloud, and of the organised cloud, as they lie in a PointCloud2: little endian, no padding.
+# One point of a label's cloud, and of the organized cloud, as they lie in a PointCloud2: little endian, no padding.
 # rgb is the bit pattern 0x00RRGGBB, which PCL and RViz want declared as a float.
 CLOUD_DTYPE = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<f4")])
 POINT_DTYPE = np.dtype([*CLOUD_DTYPE.descr, ("label", "<u4"), ("confidence", "<f4")])
@@ -21,7 +21,7 @@ POINT_DTYPE = np.dtype([*CLOUD_DTYPE.descr, ("label", "<u4"), ("confidence", "<f
 class Intrinsics:
     """A pinhole camera without distortion, in pixels of an image of ``width`` x ``height``.
 
-    Axes are those of an optical frame (REP 103): x right, y down, z forward. Pixel centres lie at whole numbers.
+    Axes are those of an optical frame (REP 103): x right, y down, z forward. Pixel centers lie at whole numbers.
     """
 
     fx: float
@@ -40,7 +40,7 @@ class Intrinsics:
 class Frame:
     """One camera frame.
 
-    image: (H, W, 3) uint8 RGB. depth_m: (H, W) float32 in metres along z, registered to the image, NaN where
+    image: (H, W, 3) uint8 RGB. depth_m: (H, W) float32 in meters along z, registered to the image, NaN where
     unknown, or None. intrinsics: of the image, or None. stamp_ns: capture time in nanoseconds. frame_id: the
     optical coordinate frame.
     """
@@ -74,8 +74,8 @@ class Frame:
 class Segmentation:
     """What the network saw in one frame.
 
-    label_map: (H, W) uint8 ids of ``vocabulary``, 0 = unlabelled. confidence: (H, W) uint8, the softmax of the
-    winning label x 255, at least 1 where labelled and 0 where not.
+    label_map: (H, W) uint8 ids of ``vocabulary``, 0 = unlabeled. confidence: (H, W) uint8, the softmax of the
+    winning label x 255, at least 1 where labeled and 0 where not.
     """
 
     label_map: NDArray[np.uint8]
@@ -103,8 +103,8 @@ class LabelCloud:
 
     @property
     def xyz(self) -> NDArray[np.float32]:
-        """(N, 3) metres, a view."""
-        return xyz_of(self.points)
+        """(N, 3) meters, a view."""
+        return to_xyz(self.points)
 
     @property
     def rgb(self) -> NDArray[np.uint8]:
@@ -113,6 +113,6 @@ class LabelCloud:
         return octets[:, 14:11:-1]  # of 0x00RRGGBB, blue comes first
 
 
-def xyz_of(points: NDArray[np.void]) -> NDArray[np.float32]:
-    """(..., 3) metres of an array (...) of CLOUD_DTYPE or POINT_DTYPE, a view."""
+def to_xyz(points: NDArray[np.void]) -> NDArray[np.float32]:
+    """(..., 3) meters of an array (...) of CLOUD_DTYPE or POINT_DTYPE, a view."""
     return points.view("<f4").reshape(*points.shape, points.itemsize // 4)[..., :3]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lseg_ros.structures import Segmentation
 from lseg_ros.vocabulary import UNLABELED, Label
 
-__all__ = ["LabelSummary", "Summary", "summarise"]
+__all__ = ["LabelSummary", "Summary", "summarize"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +18,7 @@ class LabelSummary:
     """One label that is in view.
 
     pixels: how many, at least 1. share: of all pixels, above 0 to 1. confidence: mean of its pixels, 0 to 1. points:
-    how many of the pixels have one. nearest, centroid: (3,) float64 metres in the optical frame, the point nearest to
+    how many of the pixels have one. nearest, centroid: (3,) float64 meters in the optical frame, the point nearest to
     the camera and the mean of all; NaN where it has no points.
     """
 
@@ -45,7 +45,7 @@ class Summary:
     has_depth: bool
 
 
-def summarise(segmentation: Segmentation, xyz: NDArray[np.float32] | None) -> Summary:
+def summarize(segmentation: Segmentation, xyz: NDArray[np.float32] | None) -> Summary:
     """What is in view. xyz: (H, W, 3) points of the frame, NaN where there is none; or None without depth."""
     label_map = segmentation.label_map.reshape(-1)
     pixels = np.bincount(label_map, minlength=256)

@@ -1,4 +1,4 @@
-"""Pictures for people: colours over the image, a legend of what is in view, depth, and clouds seen from outside."""
+"""Pictures for people: colors over the image, a legend of what is in view, depth, and clouds seen from outside."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lseg_ros.structures import Frame, LabelCloud, Segmentation
 from lseg_ros.vocabulary import UNLABELED, Label, Vocabulary
 
-__all__ = ["colourise", "colourise_depth", "demo_picture", "draw_clouds", "overlay", "palette", "side_by_side"]
+__all__ = ["colorize", "colorize_depth", "demo_picture", "draw_clouds", "overlay", "palette", "side_by_side"]
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -30,24 +30,24 @@ def palette(vocabulary: Vocabulary) -> NDArray[np.uint8]:
     return colors
 
 
-def colourise(segmentation: Segmentation) -> Picture:
-    """The label map in its labels' colours, (H, W, 3) uint8 RGB."""
+def colorize(segmentation: Segmentation) -> Picture:
+    """The label map in its labels' colors, (H, W, 3) uint8 RGB."""
     return palette(segmentation.vocabulary).take(segmentation.label_map, axis=0)
 
 
 def overlay(image: Picture, segmentation: Segmentation, alpha: float = 0.5) -> Picture:
-    """Labels' colours over the image, with a legend of the labels in view, the largest first.
+    """Labels' colors over the image, with a legend of the labels in view, the largest first.
 
-    alpha: 0 shows the image alone, 1 the colours alone; unlabelled pixels always show the image.
+    alpha: 0 shows the image alone, 1 the colors alone; unlabeled pixels always show the image.
     """
-    blended = cv2.addWeighted(image, 1 - alpha, colourise(segmentation), alpha, 0)
-    unlabelled = (segmentation.label_map == UNLABELED).view(np.uint8)
-    cv2.copyTo(image, unlabelled, blended)
+    blended = cv2.addWeighted(image, 1 - alpha, colorize(segmentation), alpha, 0)
+    unlabeled = (segmentation.label_map == UNLABELED).view(np.uint8)
+    cv2.copyTo(image, unlabeled, blended)
     return _legend(_u8(blended), _in_view(segmentation))
 
 
-def colourise_depth(depth_m: NDArray[np.float32]) -> Picture:
-    """Depth from near (red) to far (blue), between its 2nd and 98th percentile, with the two written in metres."""
+def colorize_depth(depth_m: NDArray[np.float32]) -> Picture:
+    """Depth from near (red) to far (blue), between its 2nd and 98th percentile, with the two written in meters."""
     known = np.isfinite(depth_m)
     near, far = np.percentile(depth_m[known], (2, 98)) if known.any() else (0.0, 1.0)
     share = np.where(known, (depth_m - near) / max(far - near, 1e-6), 1)
@@ -62,7 +62,7 @@ def colourise_depth(depth_m: NDArray[np.float32]) -> Picture:
 
 
 def draw_clouds(clouds: Sequence[LabelCloud], size: tuple[int, int]) -> Picture:
-    """Clouds from a point above and to the side of the camera, their labels' colours shaded by the image.
+    """Clouds from a point above and to the side of the camera, their labels' colors shaded by the image.
 
     size: (H, W) of the picture. Far points are painted first, so near ones cover them.
     """
@@ -98,10 +98,10 @@ def demo_picture(frame: Frame, segmentation: Segmentation, clouds: Sequence[Labe
     )
     larger = Segmentation(label_map, confidence, segmentation.vocabulary)  # before the legend: its letters stay sharp
     depth_m = np.full(frame.size, np.nan, np.float32) if frame.depth_m is None else frame.depth_m
-    depth = colourise_depth(np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)))
-    labelled = overlay(image, larger)
+    depth = colorize_depth(np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)))
+    labeled = overlay(image, larger)
     rows = [
-        side_by_side({"camera": image, f"labels ({len(segmentation.vocabulary)} asked for)": labelled}),
+        side_by_side({"camera": image, f"labels ({len(segmentation.vocabulary)} asked for)": labeled}),
         side_by_side({"depth": depth, "a cloud for each label": draw_clouds(clouds, (height, width))}),
     ]
     return np.pad(np.concatenate(rows), ((0, 8), (8, 8), (0, 0)), constant_values=12)
@@ -120,7 +120,7 @@ def _in_view(segmentation: Segmentation) -> list[Label]:
 
 
 def _legend(picture: Picture, labels: Sequence[Label]) -> Picture:
-    """Write label names beside their colours into the upper left, over at most half of the width."""
+    """Write label names beside their colors into the upper left, over at most half of the width."""
     height, width = picture.shape[:2]
     scale, line = _font(height)
     room = min(_MOST_ENTRIES, (height - 2 * line) // line)
@@ -178,13 +178,13 @@ def _gap(panel: Picture) -> Picture:
 
 
 def _shaded(cloud: LabelCloud) -> NDArray[np.uint8]:
-    """(N, 3) colours: the label's, darker where the image is dark."""
+    """(N, 3) colors: the label's, darker where the image is dark."""
     light = 0.45 + 0.55 * cloud.rgb.astype(np.float32).mean(axis=1, keepdims=True) / 255
     return (light * np.array(cloud.label.color, np.float32)).astype(np.uint8)
 
 
 def _spacing(xyz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far each point (N,) is from its neighbours: a camera saw all of them, the far ones further apart."""
+    """How far each point (N,) is from its neighbors: a camera saw all of them, the far ones further apart."""
     rays = xyz[:, :2] / xyz[:, 2:]
     seen = np.prod(np.ptp(rays, axis=0))
     spacing: NDArray[np.float64] = xyz[:, 2] * (seen / len(xyz)) ** 0.5
@@ -194,7 +194,7 @@ def _spacing(xyz: NDArray[np.float64]) -> NDArray[np.float64]:
 def _seen_from_outside(
     xyz: NDArray[np.float64], size: tuple[int, int]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """Points in a picture (H, W) that they fill: pixels (N, 2) as column, row; pixels per metre (N,); distance (N,)."""
+    """Points in a picture (H, W) that they fill: pixels (N, 2) as column, row; pixels per meter (N,); distance (N,)."""
     low, high = np.percentile(xyz, (2, 98), axis=0)
     turn, tilt = np.radians((-26, 20))  # the view comes from the left of the camera, and looks down on the scene
     about_y = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
@@ -204,8 +204,8 @@ def _seen_from_outside(
     flat = turned[:, :2] / distance[:, None]
     low, high = np.percentile(flat, (1, 99), axis=0)
     zoom = 0.88 * min(size[1] / (high[0] - low[0] + 1e-9), size[0] / (high[1] - low[1] + 1e-9))
-    centre = np.array([size[1] / 2, size[0] / 2])
-    return np.rint((flat - (low + high) / 2) * zoom + centre).astype(np.intp), zoom / distance, distance
+    center = np.array([size[1] / 2, size[0] / 2])
+    return np.rint((flat - (low + high) / 2) * zoom + center).astype(np.intp), zoom / distance, distance
 
 
 def _u8(picture: Any) -> Picture:

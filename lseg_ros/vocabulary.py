@@ -1,4 +1,4 @@
-"""The words that are asked for: labels, synonyms, prompts, ids, colours. Immutable; every change makes a new one."""
+"""The words that are asked for: labels, synonyms, prompts, ids, colors. Immutable; every change makes a new one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from lseg_ros.colors import Color, color_of, parsed_color
+from lseg_ros.colors import Color, parse_color, pick_color
 
-__all__ = ["MAX_ID", "UNLABELED", "Label", "Vocabulary", "slug", "synonyms_of"]
+__all__ = ["MAX_ID", "UNLABELED", "Label", "Vocabulary", "parse_synonyms", "slug"]
 
 UNLABELED = 0  # the id of a pixel without a label
 MAX_ID = 254  # 255 is never an id: Nav2 and others read it as "unknown"
@@ -19,7 +19,7 @@ _TRANSPORTS = {"compressed", "compresseddepth", "theora", "draco", "zlib", "pcl"
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """One thing to look for: its id in the mask, the texts that mean it (the first is its name), colour and topic."""
+    """One thing to look for: its id in the mask, the texts that mean it (the first is its name), color and topic."""
 
     id: int
     synonyms: tuple[str, ...]
@@ -41,7 +41,7 @@ class Vocabulary:
     """A label set, and the memory of those before it.
 
     Make the first with ``Vocabulary.of(["floor", "sofa|couch"])`` and later ones with ``replace`` or ``append``. Id,
-    slug and colour belong to a label's name for ever: one that comes back gets its own, and no other label gets its id
+    slug and color belong to a label's name for ever: one that comes back gets its own, and no other label gets its id
     or its slug. ``epoch`` grows by one with each change.
     """
 
@@ -150,7 +150,7 @@ def slug(name: str, taken: set[str] | None = None) -> str:
     return candidate
 
 
-def synonyms_of(entry: str, where: str) -> tuple[str, ...]:
+def parse_synonyms(entry: str, where: str) -> tuple[str, ...]:
     """An entry of a label list, ``|`` between synonyms -> its texts, stripped; ValueError, beginning with ``where``."""
     if not isinstance(entry, str):
         raise ValueError(f"{where}: expected a text, got {entry!r}")
@@ -172,7 +172,7 @@ def _parsed(entries: Iterable[str]) -> list[tuple[str, ...]]:
     parsed: list[tuple[str, ...]] = []
     seen: dict[str, str] = {}  # case-folded text -> the entry it stands in
     for position, entry in enumerate(entries):
-        synonyms = synonyms_of(entry, f"labels[{position}]")
+        synonyms = parse_synonyms(entry, f"labels[{position}]")
         for text in synonyms:
             if text.casefold() in seen:
                 raise ValueError(f"labels[{position}]: {text!r} is there twice (also in {seen[text.casefold()]!r})")
@@ -228,14 +228,14 @@ def _checked_id(number: int, name: str, owner: dict[int, str]) -> int:
 
 
 def _colors(names: Sequence[str], wanted: Sequence[str] | None, known: Mapping[str, Label]) -> list[Color]:
-    """A colour per name: the one wanted, else the one it has, else one that follows from it, far from all others."""
-    chosen = [parsed_color(text, name) for text, name in zip(wanted or [""] * len(names), names)]
+    """A color per name: the one wanted, else the one it has, else one that follows from it, far from all others."""
+    chosen = [parse_color(text, name) for text, name in zip(wanted or [""] * len(names), names)]
     used = [label.color for label in known.values()] + [color for color in chosen if color]
     colors = []
     for name, color in zip(names, chosen):
         if color is None:
             old = known.get(name.casefold())
-            color = old.color if old else color_of(name, used)
+            color = old.color if old else pick_color(name, used)
             used.append(color)
         colors.append(color)
     return colors

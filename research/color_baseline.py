@@ -1,4 +1,4 @@
-"""How far colour alone goes: the best guess for a pixel from nothing but its own colour."""
+"""How far color alone goes: the best guess for a pixel from nothing but its own color."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lseg_ros.datasets import IGNORE, Sample
 
 __all__ = ["ColorBaseline"]
 
-_BITS = 5  # 32 x 32 x 32 colours
+_BITS = 5  # 32 x 32 x 32 colors
 
 
 @dataclass(frozen=True, eq=False)
 class ColorBaseline:
-    """For each colour the class that most training pixels of it had, rare classes counting more.
+    """For each color the class that most training pixels of it had, rare classes counting more.
 
-    best: (32768,) int16 class per quantised RGB colour. Counts are divided by the root of the class's total, which
-    favours mIoU over pixel accuracy.
+    best: (32768,) int16 class per quantized RGB color. Counts are divided by the root of the class's total, which
+    favors mIoU over pixel accuracy.
     """
 
     best: NDArray[np.int16]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rosbags.typesys import Stores, get_typestore
 
-from lseg_ros.cdr import cloud_bytes, image_bytes, image_of
+from lseg_ros.cdr import cloud_bytes, image_bytes, image_from_cdr
 from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
@@ -86,7 +86,7 @@ def test_a_cloud_is_what_rosbags_makes_of_the_message(values: np.ndarray, is_den
 def test_an_image_that_rosbags_wrote_is_read(values: np.ndarray, encoding: str, little: bool, head: Any) -> None:
     parts = {**image_parts(values, encoding), "is_bigendian": 1, "step": values.nbytes // len(values) + 2}
     message = STORE.types["sensor_msgs/msg/Image"](header=head, **parts)
-    read = image_of(bytes(STORE.serialize_cdr(message, "sensor_msgs/msg/Image", little_endian=little)))
+    read = image_from_cdr(bytes(STORE.serialize_cdr(message, "sensor_msgs/msg/Image", little_endian=little)))
     stamp = read.header.stamp
     assert (stamp.sec, stamp.nanosec, read.header.frame_id) == (head.stamp.sec, head.stamp.nanosec, head.frame_id)
     assert {name: getattr(read, name) for name in parts if name != "data"} | {"data": None} == {**parts, "data": None}
@@ -118,6 +118,6 @@ def test_rclpy_reads_the_message_and_would_have_written_as_many_bytes(frame_id: 
         assert len(ours) == len(theirs)
         assert all(mine in (0, other) for mine, other in zip(ours, theirs))
         if kind is Image:
-            read = image_of(theirs)
+            read = image_from_cdr(theirs)
             assert (read.header.frame_id, read.encoding, read.step) == (frame_id, expected.encoding, expected.step)
             assert bytes(read.data) == bytes(expected.data)

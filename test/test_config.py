@@ -159,7 +159,7 @@ def test_a_view_shows_overlay_and_clouds_as_the_node_publishes_them(name: str) -
             assert each["Color"] == "; ".join(map(str, CLOUDS[each["Topic"]["Value"]].color))
 
 
-def test_the_view_of_the_node_needs_no_tf_and_shows_the_organised_cloud() -> None:
+def test_the_view_of_the_node_needs_no_tf_and_shows_the_organized_cloud() -> None:
     view = yaml.safe_load((ROOT / "rviz" / "lseg.rviz").read_text())["Visualization Manager"]
     assert view["Global Options"]["Fixed Frame"] == "camera_optical_frame"
     assert {"/rgb/image", "/lseg/points"} <= {each["Topic"]["Value"] for each in displays(view)}

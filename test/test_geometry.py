@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lseg_ros.geometry import label_clouds, organise, pack_rgb, project, sample_depth, thin, unproject
+from lseg_ros.geometry import (
+    label_clouds,
+    organized_cloud,
+    pack_rgb,
+    project,
+    sample_depth,
+    unproject,
+    voxel_downsample,
+)
 from lseg_ros.structures import POINT_DTYPE, Frame, Intrinsics, Segmentation
 from lseg_ros.vocabulary import Vocabulary
 
@@ -82,10 +90,10 @@ class TestSampleDepth:
             sample_depth(np.zeros((480, 848), np.float32), (480, 640))
 
 
-class TestOrganise:
+class TestOrganize:
     def test_the_cloud_says_what_mask_and_image_say(self) -> None:
         frame, segmentation = scene()
-        points = organise(frame, segmentation)
+        points = organized_cloud(frame, segmentation)
         assert points.dtype == POINT_DTYPE
         assert points.dtype.itemsize == 24
         assert points.shape == segmentation.label_map.shape
@@ -98,7 +106,7 @@ class TestOrganise:
 
     def test_limits_of_depth_are_kept(self) -> None:
         frame, segmentation = scene()
-        points = organise(frame, segmentation, nearest_m=1, farthest_m=2)
+        points = organized_cloud(frame, segmentation, nearest_m=1, farthest_m=2)
         inside = (frame.depth_m >= 1) & (frame.depth_m <= 2)
         assert all(np.array_equal(np.isfinite(points[axis]), inside) for axis in "xyz")
 
@@ -106,9 +114,9 @@ class TestOrganise:
         frame, segmentation = scene()
         for part in (Frame(frame.image, frame.depth_m), Frame(frame.image, intrinsics=CAMERA)):
             with pytest.raises(ValueError, match="expected a frame with depth and intrinsics"):
-                organise(part, segmentation)
+                organized_cloud(part, segmentation)
 
-    def test_colours_are_never_nan(self) -> None:
+    def test_colors_are_never_nan(self) -> None:
         assert not np.isnan(pack_rgb(np.full((1, 1, 3), 255, np.uint8))).any()
         assert pack_rgb(np.array([[[1, 2, 3]]], np.uint8)).view("<u4")[0, 0] == 0x00010203
 
@@ -117,7 +125,7 @@ class TestLabelClouds:
     def test_each_label_gets_exactly_its_finite_points_in_row_order(self) -> None:
         frame, segmentation = scene()
         label_map = segmentation.label_map
-        clouds = label_clouds(organise(frame, segmentation), label_map, VOCABULARY.labels)
+        clouds = label_clouds(organized_cloud(frame, segmentation), label_map, VOCABULARY.labels)
         assert [cloud.label for cloud in clouds] == list(VOCABULARY.labels)
         xyz = unproject(frame.depth_m, CAMERA)
         for cloud in clouds:
@@ -129,24 +137,24 @@ class TestLabelClouds:
         frame, segmentation = scene()
         label_map = np.where(segmentation.label_map == 1, np.uint8(254), np.uint8(3))
         vocabulary = Vocabulary.of(["floor", "chair"], ids=[254, 3])
-        points = organise(frame, Segmentation(label_map, segmentation.confidence, vocabulary))
+        points = organized_cloud(frame, Segmentation(label_map, segmentation.confidence, vocabulary))
         known = np.isfinite(frame.depth_m)
         for cloud in label_clouds(points, label_map, vocabulary.labels):
             assert len(cloud.points) == ((label_map == cloud.label.id) & known).sum() > 0
 
     def test_a_label_that_is_not_in_view_gets_an_empty_cloud(self) -> None:
         frame, segmentation = scene()
-        clouds = label_clouds(organise(frame, segmentation), segmentation.label_map, [VOCABULARY["person"]])
+        clouds = label_clouds(organized_cloud(frame, segmentation), segmentation.label_map, [VOCABULARY["person"]])
         assert len(clouds) == 1
         assert clouds[0].xyz.shape == clouds[0].rgb.shape == (0, 3)
 
     def test_voxels_thin_each_label_on_its_own(self) -> None:
         frame, segmentation = scene()
-        points, label_map = organise(frame, segmentation), segmentation.label_map
+        points, label_map = organized_cloud(frame, segmentation), segmentation.label_map
         whole = label_clouds(points, label_map, VOCABULARY.labels)
         thinned = label_clouds(points, label_map, VOCABULARY.labels, voxel_m=1.0)
         for before, after in zip(whole, thinned):
-            assert np.array_equal(after.xyz, before.xyz[thin(before.xyz, 1.0)])
+            assert np.array_equal(after.xyz, before.xyz[voxel_downsample(before.xyz, 1.0)])
 
 
 class TestThin:
@@ -155,6 +163,6 @@ class TestThin:
         st.floats(0.01, 10),
     )
     def test_the_first_point_of_every_cube_stays(self, xyz: np.ndarray, voxel_m: float) -> None:
-        kept = thin(xyz, voxel_m)
+        kept = voxel_downsample(xyz, voxel_m)
         cells = [tuple(cell) for cell in np.floor(xyz / voxel_m).astype(int)]
         assert kept.tolist() == [index for index, cell in enumerate(cells) if cell not in cells[:index]]

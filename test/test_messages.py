@@ -37,7 +37,7 @@ def header(sec: int = 0, nanosec: int = 0) -> Any:
     return STORE.types["std_msgs/msg/Header"](stamp=time, frame_id="camera")
 
 
-class TestColour:
+class TestColor:
     @given(IMAGES, st.integers(0, 5))
     def test_rgb_and_bgr_with_and_without_alpha_are_the_same_picture(self, rgb: np.ndarray, padding: int) -> None:
         alpha = np.full((*rgb.shape[:2], 1), 77, np.uint8)
@@ -65,7 +65,7 @@ class TestColour:
         ("pattern", "red", "blue"),
         [("rggb", (0, 0), (1, 1)), ("bggr", (1, 1), (0, 0)), ("gbrg", (1, 0), (0, 1)), ("grbg", (0, 1), (1, 0))],
     )
-    def test_bayer_mosaics_put_each_colour_in_its_channel(
+    def test_bayer_mosaics_put_each_color_in_its_channel(
         self, pattern: str, red: tuple[int, int], blue: tuple[int, int], bits: int
     ) -> None:
         mosaic = np.full((8, 10), 100, np.uint16)  # green everywhere but where the pattern has red or blue
@@ -77,7 +77,7 @@ class TestColour:
             assert np.array_equal(messages.image_to_rgb(message), np.broadcast_to(np.uint8([200, 100, 50]), (8, 10, 3)))
 
     @pytest.mark.parametrize("encoding", ["yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12", "nv21"])
-    def test_yuv_gives_the_colour_back(self, encoding: str) -> None:
+    def test_yuv_gives_the_color_back(self, encoding: str) -> None:
         color = np.array([180, 90, 60], np.uint8)
         y, cr, cb = cv2.cvtColor(color[None, None], cv2.COLOR_RGB2YCrCb)[0, 0]
         y = np.uint8(16 + int(y) * 219 / 255)  # YUV of cameras keeps room at both ends
@@ -177,7 +177,7 @@ class TestCompressed:
         assert np.abs(self.read(np.full((16, 16), 90, np.uint8), kind).astype(int) - 90).max() <= 1
 
     @pytest.mark.parametrize("bits", [8, 16])
-    def test_a_mosaic_that_was_compressed_as_it_is_gets_its_colours(self, bits: int) -> None:
+    def test_a_mosaic_that_was_compressed_as_it_is_gets_its_colors(self, bits: int) -> None:
         mosaic = np.full((8, 10), 100, np.uint16)
         mosaic[0::2, 0::2], mosaic[1::2, 1::2] = 200, 50  # red, blue
         rgb = self.read(mosaic.astype(np.uint8) if bits == 8 else mosaic << 8, f"bayer_rggb{bits}; png compressed ")
@@ -198,7 +198,7 @@ class TestCompressed:
 class TestDepth:
     @given(arrays.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.booleans(), st.integers(0, 5))
     def test_millimetres_become_metres_and_zero_is_unknown(self, raw: np.ndarray, big: bool, padding: int) -> None:
-        depth_m = messages.depth_to_metres(image_message(raw, "16UC1", bigendian=big, padding=padding))
+        depth_m = messages.depth_to_meters(image_message(raw, "16UC1", bigendian=big, padding=padding))
         assert depth_m.dtype == np.float32
         assert np.array_equal(np.isnan(depth_m), raw == 0)
         assert np.array_equal(np.round(np.nan_to_num(depth_m) * 1000), raw)
@@ -208,7 +208,7 @@ class TestDepth:
         st.booleans(),
     )
     def test_metres_stay_and_what_is_no_distance_is_unknown(self, raw: np.ndarray, big: bool) -> None:
-        depth_m = messages.depth_to_metres(image_message(raw, "32FC1", bigendian=big, padding=2))
+        depth_m = messages.depth_to_meters(image_message(raw, "32FC1", bigendian=big, padding=2))
         known = np.isfinite(raw) & (raw > 0)
         assert np.array_equal(np.isfinite(depth_m), known)
         assert np.array_equal(depth_m[known], raw[known])
@@ -216,7 +216,7 @@ class TestDepth:
 
     def test_other_encodings_are_refused_by_name(self) -> None:
         with pytest.raises(ValueError, match="encoding of depth: expected one of 16UC1, 32FC1, got 'rgb8'"):
-            messages.depth_to_metres(image_message(np.zeros((2, 2, 3), np.uint8), "rgb8"))
+            messages.depth_to_meters(image_message(np.zeros((2, 2, 3), np.uint8), "rgb8"))
 
 
 class TestCameraInfo:
@@ -229,7 +229,7 @@ class TestCameraInfo:
     K = (500.0, 0.0, 320.0, 0.0, 510.0, 240.0, 0.0, 0.0, 1.0)
 
     def test_k_is_the_pinhole(self) -> None:
-        camera = messages.intrinsics_of(self.info(list(self.K)))
+        camera = messages.intrinsics_from_camera_info(self.info(list(self.K)))
         assert camera is not None
         assert (camera.fx, camera.fy, camera.cx, camera.cy) == (500, 510, 320, 240)
         assert (camera.width, camera.height) == (640, 480)
@@ -247,7 +247,7 @@ class TestCameraInfo:
         ids=["no coefficients", "all 0", "distorted", "distorted, no P"],
     )
     def test_of_a_lens_with_distortion_the_image_is_taken_to_be_rectified(self, d, p, expected) -> None:
-        camera = messages.intrinsics_of(self.info(list(self.K), d=d, p=list(p)))
+        camera = messages.intrinsics_from_camera_info(self.info(list(self.K), d=d, p=list(p)))
         assert camera is not None
         assert (camera.fx, camera.fy, camera.cx, camera.cy) == expected
 
@@ -256,18 +256,18 @@ class TestCameraInfo:
         assert messages.is_distorted(self.info(list(self.K), d=[0.0, -0.02, 0.0, 0.0]))
 
     def test_an_uncalibrated_camera_has_none(self) -> None:
-        assert messages.intrinsics_of(self.info([0.0] * 9)) is None
+        assert messages.intrinsics_from_camera_info(self.info([0.0] * 9)) is None
 
     def test_binning_and_region_of_interest_move_the_pinhole(self) -> None:
         roi = {"x_offset": 100, "y_offset": 40, "width": 320, "height": 240}
-        camera = messages.intrinsics_of(self.info(list(self.K), binning_x=2, binning_y=2, roi=roi))
+        camera = messages.intrinsics_from_camera_info(self.info(list(self.K), binning_x=2, binning_y=2, roi=roi))
         assert camera is not None
         assert (camera.fx, camera.cx, camera.cy, camera.width, camera.height) == (250, 110, 100, 160, 120)
 
     @pytest.mark.parametrize("fx", [-500.0, float("nan"), float("inf")])
     def test_what_is_no_pinhole_is_refused(self, fx: float) -> None:
         with pytest.raises(ValueError, match=r"CameraInfo\.k|Intrinsics"):
-            messages.intrinsics_of(self.info([fx, *self.K[1:]]))
+            messages.intrinsics_from_camera_info(self.info([fx, *self.K[1:]]))
 
 
 def test_stamp_is_exact_in_nanoseconds() -> None:
@@ -292,8 +292,8 @@ class TestFilling:
         pixels = np.arange(1, 13).reshape(3, 4).astype(kind)
         messages.fill_image(message, pixels, encoding)
         assert (message.height, message.width, message.step) == (3, 4, 4 * pixels.itemsize)
-        metres = pixels * (0.001 if encoding == "16UC1" else 1)
-        assert np.allclose(messages.depth_to_metres(message), metres)
+        meters = pixels * (0.001 if encoding == "16UC1" else 1)
+        assert np.allclose(messages.depth_to_meters(message), meters)
 
     def test_a_png_holds_every_id_as_it_was(self) -> None:
         message = STORE.types["sensor_msgs/msg/CompressedImage"](header(), "", np.zeros(0, np.uint8))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lseg_ros.openmp import polite_waiting
+from lseg_ros.openmp import openmp_passive_wait_env
 
 
 @pytest.fixture(autouse=True)
@@ -12,11 +12,11 @@ def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_threads_spin_briefly_and_go_to_sleep() -> None:
-    assert polite_waiting() == {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}
+    assert openmp_passive_wait_env() == {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}
 
 
 def test_what_the_environment_says_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    assert polite_waiting()["GOMP_SPINCOUNT"] == "7"
+    assert openmp_passive_wait_env()["GOMP_SPINCOUNT"] == "7"
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    assert polite_waiting() == {}
+    assert openmp_passive_wait_env() == {}

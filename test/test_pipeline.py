@@ -9,14 +9,14 @@ import pytest
 
 from lseg_ros.geometry import project
 from lseg_ros.inference import EncodedVocabulary, Segmenter, SegmenterConfig
-from lseg_ros.pipeline import Pipeline, PipelineConfig, Want
+from lseg_ros.pipeline import Outputs, Pipeline, PipelineConfig
 from lseg_ros.structures import Frame, Intrinsics
 from lseg_ros.vocabulary import Vocabulary
 from test.support.tiny_network import write_tiny
 
 WORDS = Vocabulary.of(["floor", "sofa|couch", "person", "tree", "car", "sky"])
 CAMERA = Intrinsics(fx=100.0, fy=100.0, cx=63.5, cy=47.5, width=128, height=96)
-EVERYTHING = Want.OVERLAY | Want.POINTS | Want.LABEL_CLOUDS | Want.SUMMARY
+EVERYTHING = Outputs.OVERLAY | Outputs.POINTS | Outputs.LABEL_CLOUDS | Outputs.SUMMARY
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +62,17 @@ def test_everything_of_a_frame_agrees(segmenter: Segmenter, encoded: EncodedVoca
     assert all(took > 0 for took in products.stage_ms.values())
 
 
-@pytest.mark.parametrize("want", [Want.NONE, Want.OVERLAY, Want.POINTS, Want.LABEL_CLOUDS, Want.SUMMARY, EVERYTHING])
+@pytest.mark.parametrize(
+    "want", [Outputs.NONE, Outputs.OVERLAY, Outputs.POINTS, Outputs.LABEL_CLOUDS, Outputs.SUMMARY, EVERYTHING]
+)
 def test_only_what_is_wanted_is_made(
-    segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame, want: Want
+    segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame, want: Outputs
 ) -> None:
     products = Pipeline(segmenter).process(frame, encoded, want)
-    assert (products.overlay is not None) == bool(want & Want.OVERLAY)
-    assert (products.points is not None) == bool(want & Want.POINTS)
-    assert (products.clouds is not None) == bool(want & Want.LABEL_CLOUDS)
-    assert (products.summary is not None) == bool(want & Want.SUMMARY)
+    assert (products.overlay is not None) == bool(want & Outputs.OVERLAY)
+    assert (products.points is not None) == bool(want & Outputs.POINTS)
+    assert (products.clouds is not None) == bool(want & Outputs.LABEL_CLOUDS)
+    assert (products.summary is not None) == bool(want & Outputs.SUMMARY)
 
 
 @pytest.mark.parametrize("named", [("sofa",), ("Couch ",), ("sofa|couch",)], ids=["name", "synonym", "entry"])
@@ -93,7 +95,7 @@ def test_without_depth_or_intrinsics_there_are_no_points(
 
 def test_a_query_finds_the_pixel_that_is_most_like_the_text(segmenter: Segmenter, frame: Frame) -> None:
     pipeline = Pipeline(segmenter, PipelineConfig(depth_max_m=3.0))
-    (embedded,) = pipeline.embed([frame])
+    (embedded,) = pipeline.encode([frame])
     found = pipeline.query(embedded, "settee|couch", ["a {}"])
     (column, row), similarity = found.pixel, found.similarity
     assert similarity.shape == frame.size
@@ -114,7 +116,7 @@ def test_a_text_that_cannot_be_asked_for_is_refused_with_the_reason(
 ) -> None:
     pipeline = Pipeline(segmenter)
     with pytest.raises(ValueError, match=sentence):
-        pipeline.query(pipeline.embed([frame])[0], text)
+        pipeline.query(pipeline.encode([frame])[0], text)
 
 
 def test_frames_of_one_moment_give_what_each_gives_alone(
@@ -122,8 +124,11 @@ def test_frames_of_one_moment_give_what_each_gives_alone(
 ) -> None:
     pipeline = Pipeline(segmenter)
     frames = [frame, dataclasses.replace(frame, image=np.ascontiguousarray(frame.image[::-1]))]
-    for each, embedded in zip(frames, pipeline.embed(frames)):
-        together, alone = pipeline.make(embedded, encoded, EVERYTHING), pipeline.process(each, encoded, EVERYTHING)
+    for each, embedded in zip(frames, pipeline.encode(frames)):
+        together, alone = (
+            pipeline.postprocess(embedded, encoded, EVERYTHING),
+            pipeline.process(each, encoded, EVERYTHING),
+        )
         assert together.frame is each
         assert (together.segmentation.label_map != alone.segmentation.label_map).mean() < 0.001  # a tie, at most
         assert set(together.stage_ms) == set(alone.stage_ms)
@@ -138,9 +143,9 @@ def test_settings_may_change_between_frames(segmenter: Segmenter, encoded: Encod
     assert [cloud.label.name for cloud in products.clouds] == ["sofa"]
     assert 2 <= np.nanmin(products.points["z"]) <= np.nanmax(products.points["z"]) <= 3
     pipeline.config = PipelineConfig(voxel_size_m=0.5)
-    thinned = pipeline.process(frame, encoded, Want.LABEL_CLOUDS).clouds
+    thinned = pipeline.process(frame, encoded, Outputs.LABEL_CLOUDS).clouds
     pipeline.config = PipelineConfig()
-    whole = pipeline.process(frame, encoded, Want.LABEL_CLOUDS).clouds
+    whole = pipeline.process(frame, encoded, Outputs.LABEL_CLOUDS).clouds
     assert thinned is not None
     assert whole is not None
     assert 0 < sum(len(cloud.xyz) for cloud in thinned) < sum(len(cloud.xyz) for cloud in whole)

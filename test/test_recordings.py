@@ -129,5 +129,5 @@ class TestFiles:
             read_rgb(tmp_path / "y.png")
 
     def test_depth_must_be_16_bit_of_one_channel(self, recording: Path) -> None:
-        with pytest.raises(ValueError, match=r"a\.png: expected one channel of 16-bit millimetres"):
+        with pytest.raises(ValueError, match=r"a\.png: expected one channel of 16-bit millimeters"):
             read_depth(recording / "a.png")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from lseg_ros.settings import check, setting, settings_of
+from lseg_ros.settings import check, list_settings, setting
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Kettle:
 
 
 def test_settings_come_in_order_with_all_that_was_said() -> None:
-    power, cups, mode, tea, whistle = settings_of(Kettle)
+    power, cups, mode, tea, whistle = list_settings(Kettle)
     assert (power.name, power.type, power.default, power.unit, power.dynamic) == ("power_w", float, 2000.0, "W", True)
     assert (power.minimum, power.maximum, cups.minimum, cups.maximum) == (0.0, 3000.0, 1, None)
     assert (mode.choices, tea.type, whistle.type) == (("auto", "manual"), tuple[str, ...], bool)

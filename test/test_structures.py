@@ -53,7 +53,7 @@ def test_a_segmentation_has_one_size_and_bytes() -> None:
             Segmentation(label_map, confidence, VOCABULARY)
 
 
-def test_a_label_cloud_shows_its_points_and_colours() -> None:
+def test_a_label_cloud_shows_its_points_and_colors() -> None:
     points = np.array([(1, 2, 3, 0), (4, 5, 6, 0)], CLOUD_DTYPE)
     points["rgb"] = np.array([0x00102030, 0x00FFFEFD], "<u4").view("<f4")
     cloud = LabelCloud(VOCABULARY["floor"], points)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lseg_ros.geometry import unproject
 from lseg_ros.structures import Intrinsics, Segmentation
-from lseg_ros.summary import summarise
+from lseg_ros.summary import summarize
 from lseg_ros.vocabulary import Vocabulary
 
 WORDS = Vocabulary.of(["floor", "sofa|couch", "person", "cup"], ids=[3, 1, 254, 7])
@@ -31,7 +31,7 @@ def depth(seed: int, holes: float = 0.3) -> np.ndarray:
 @given(st.integers(0, 2**16))
 def test_every_number_is_what_counting_by_hand_gives(seed: int) -> None:
     seen, xyz = segmentation(seed), unproject(depth(seed), CAMERA)
-    summary = summarise(seen, xyz)
+    summary = summarize(seen, xyz)
     assert [each.label.id for each in summary.labels] == [
         label.id for label in WORDS.labels if (seen.label_map == label.id).any()
     ]
@@ -48,26 +48,26 @@ def test_every_number_is_what_counting_by_hand_gives(seed: int) -> None:
 
 
 def test_a_label_that_is_not_in_view_is_not_listed() -> None:
-    assert "cup" not in [each.label.name for each in summarise(segmentation(0), None).labels]
+    assert "cup" not in [each.label.name for each in summarize(segmentation(0), None).labels]
 
 
 @pytest.mark.parametrize("holes", [None, 1.0], ids=["no depth", "depth that is nowhere known"])
 def test_without_points_there_are_no_distances(holes: float | None) -> None:
     xyz = None if holes is None else unproject(depth(0, holes), CAMERA)
-    summary = summarise(segmentation(0), xyz)
+    summary = summarize(segmentation(0), xyz)
     assert summary.has_depth == (xyz is not None)
     for each in summary.labels:
         assert each.points == 0
         assert np.isnan([each.distance_m, *each.nearest, *each.centroid]).all()
 
 
-def test_nothing_labelled_is_a_summary_without_labels() -> None:
-    summary = summarise(segmentation(0, ids=(0,)), unproject(depth(0), CAMERA))
+def test_nothing_labeled_is_a_summary_without_labels() -> None:
+    summary = summarize(segmentation(0, ids=(0,)), unproject(depth(0), CAMERA))
     assert summary.labels == () and summary.unlabeled_share == 1
 
 
 def test_a_summary_of_many_points_keeps_its_precision() -> None:
     xyz = np.full((480, 640, 3), 5.1, np.float32)
     label_map = np.ones((480, 640), np.uint8)
-    (sofa,) = summarise(Segmentation(label_map, label_map, WORDS), xyz).labels
+    (sofa,) = summarize(Segmentation(label_map, label_map, WORDS), xyz).labels
     assert sofa.centroid == pytest.approx(np.full(3, 5.1), rel=1e-6)

@@ -5,34 +5,34 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lseg_ros.geometry import label_clouds, organise
+from lseg_ros.geometry import label_clouds, organized_cloud
 from lseg_ros.structures import CLOUD_DTYPE, Frame, Intrinsics, LabelCloud, Segmentation
-from lseg_ros.visualization import colourise, colourise_depth, demo_picture, draw_clouds, overlay, palette
+from lseg_ros.visualization import colorize, colorize_depth, demo_picture, draw_clouds, overlay, palette
 from lseg_ros.vocabulary import Vocabulary
 
 WORDS = Vocabulary.of(["floor", "chair", "person"])
 
 
 def striped(height: int = 60, width: int = 80, vocabulary: Vocabulary = WORDS, labels: int = 3) -> Segmentation:
-    """Upright stripes: unlabelled, 1, 2, ..."""
+    """Upright stripes: unlabeled, 1, 2, ..."""
     row = (np.arange(width) * (labels + 1) // width).astype(np.uint8)
     label_map = np.broadcast_to(row, (height, width)).copy()
     return Segmentation(label_map, (label_map > 0).astype(np.uint8) * 200, vocabulary)
 
 
-def test_every_id_has_its_labels_colour() -> None:
+def test_every_id_has_its_labels_color() -> None:
     colors = palette(WORDS)
     assert colors.shape == (256, 3)
     assert not colors[0].any()
     assert [tuple(colors[label.id]) for label in WORDS.labels] == [label.color for label in WORDS.labels]
     segmentation = striped()
-    assert np.array_equal(colourise(segmentation), colors[segmentation.label_map])
+    assert np.array_equal(colorize(segmentation), colors[segmentation.label_map])
 
 
 class TestOverlay:
     IMAGE = np.full((480, 640, 3), 100, np.uint8)
 
-    def test_colours_are_mixed_into_the_image_and_unlabelled_pixels_left_alone(self) -> None:
+    def test_colors_are_mixed_into_the_image_and_unlabeled_pixels_left_alone(self) -> None:
         mixed = overlay(self.IMAGE, striped(480, 640), alpha=0.25)
         assert mixed.shape == self.IMAGE.shape
         assert self.IMAGE.min() == self.IMAGE.max() == 100  # untouched
@@ -40,10 +40,10 @@ class TestOverlay:
         expected = 0.75 * 100 + 0.25 * np.array(WORDS["person"].color)
         assert np.abs(mixed[300:, 500:] - expected).max() <= 1
 
-    @pytest.mark.parametrize(("alpha", "expected"), [(0.0, "image"), (1.0, "colours")])
+    @pytest.mark.parametrize(("alpha", "expected"), [(0.0, "image"), (1.0, "colors")])
     def test_the_ends_of_alpha(self, alpha: float, expected: str) -> None:
         mixed, segmentation = overlay(self.IMAGE, striped(480, 640), alpha), striped(480, 640)
-        wanted = self.IMAGE if expected == "image" else colourise(segmentation)
+        wanted = self.IMAGE if expected == "image" else colorize(segmentation)
         assert np.array_equal(mixed[300:, 200:], wanted[300:, 200:])
 
     def test_the_legend_names_the_largest_and_counts_the_rest(self) -> None:
@@ -71,13 +71,13 @@ class TestOverlay:
 class TestDepth:
     def test_near_is_red_and_far_is_blue(self) -> None:
         depth_m = np.broadcast_to(np.linspace(1, 5, 640, dtype=np.float32), (480, 640))
-        near, far = colourise_depth(depth_m)[300, [40, -40]].astype(int)
+        near, far = colorize_depth(depth_m)[300, [40, -40]].astype(int)
         assert near[0] > near[2]
         assert far[2] > far[0]
 
     def test_unknown_depth_is_drawn_as_unknown(self) -> None:
         depth_m = np.full((60, 80), np.nan, np.float32)
-        assert (colourise_depth(depth_m)[40:] < 40).all()
+        assert (colorize_depth(depth_m)[40:] < 40).all()
 
 
 def white_cloud(label: str, xyz: np.ndarray) -> LabelCloud:
@@ -89,7 +89,7 @@ def white_cloud(label: str, xyz: np.ndarray) -> LabelCloud:
 
 
 class TestClouds:
-    def test_clouds_fill_the_picture_in_their_labels_colours(self) -> None:
+    def test_clouds_fill_the_picture_in_their_labels_colors(self) -> None:
         random = np.random.default_rng(0)
         cloud = white_cloud("chair", random.uniform((-1, -1, 2), (1, 1, 4), (20_000, 3)))
         picture = draw_clouds([cloud], (240, 320))
@@ -125,7 +125,7 @@ def test_the_demos_picture_has_four_panels(with_depth: bool) -> None:
     frame = Frame(image, depth_m if with_depth else None, camera)
     clouds = ()
     if with_depth:
-        clouds = label_clouds(organise(frame, segmentation), segmentation.label_map, WORDS.labels)
+        clouds = label_clouds(organized_cloud(frame, segmentation), segmentation.label_map, WORDS.labels)
     picture = demo_picture(frame, segmentation, clouds)
     assert picture.dtype == np.uint8
     assert picture.shape[1] > 2 * 640

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lseg_ros.vocabulary import MAX_ID, UNLABELED, Vocabulary, slug, synonyms_of
+from lseg_ros.vocabulary import MAX_ID, UNLABELED, Vocabulary, parse_synonyms, slug
 
 NAMES = st.lists(
     st.text("abcdefgh ", min_size=1).filter(str.strip), min_size=1, max_size=12, unique_by=lambda n: n.strip()
@@ -25,7 +25,7 @@ class TestOf:
         assert vocabulary.epoch == 1
         assert UNLABELED not in [label.id for label in vocabulary.labels]
 
-    def test_ids_and_colours_can_be_chosen(self) -> None:
+    def test_ids_and_colors_can_be_chosen(self) -> None:
         vocabulary = Vocabulary.of(["floor", "chair"], ids=[7, 254], colors=["", "#01ff0A"])
         assert [label.id for label in vocabulary.labels] == [7, 254]
         assert vocabulary["chair"].color == (1, 255, 10)
@@ -69,11 +69,11 @@ class TestOf:
             Vocabulary.of(["floor", "chair"], ids=ids)
 
     @pytest.mark.parametrize("color", ["red", "#12345", "#1234567", "#gg0000", " #112233", (1, 2, 3)])
-    def test_a_colour_that_is_none_is_refused(self, color: str) -> None:
+    def test_a_color_that_is_none_is_refused(self, color: str) -> None:
         with pytest.raises(ValueError, match="color of 'chair': expected '#rrggbb' or '' for an automatic one, got"):
             Vocabulary.of(["floor", "chair"], colors=["", color])
 
-    def test_colours_are_one_per_label(self) -> None:
+    def test_colors_are_one_per_label(self) -> None:
         with pytest.raises(ValueError, match=r"colors: expected one per label \(2\), got 1"):
             Vocabulary.of(["floor", "chair"], colors=["#112233"])
 
@@ -102,7 +102,7 @@ class TestChange:
         assert (second.names, second.epoch) == (("chair", "person"), 2)
         assert [label.name for label in second.retired] == ["floor"]
 
-    def test_a_label_that_stays_or_comes_back_keeps_id_and_colour(self) -> None:
+    def test_a_label_that_stays_or_comes_back_keeps_id_and_color(self) -> None:
         first = Vocabulary.of(["floor", "chair"], colors=["#090807", ""])
         last = first.replace(["chair"]).replace(["person"]).replace(["Floor|ground", "chair"])
         assert (last["Floor"].id, last["Floor"].color) == (first["floor"].id, (9, 8, 7))
@@ -133,13 +133,13 @@ class TestChange:
         with pytest.raises(ValueError, match="at least one label to append"):
             first.append([])
 
-    def test_a_colour_can_be_changed_by_asking_for_another(self) -> None:
+    def test_a_color_can_be_changed_by_asking_for_another(self) -> None:
         first = Vocabulary.of(["floor", "chair"])
         second = first.replace(["floor", "chair"], colors=["#112233", ""])
         assert (second["floor"].color, second["chair"]) == ((0x11, 0x22, 0x33), first["chair"])
 
     @given(st.lists(st.tuples(NAMES, st.booleans()), min_size=1, max_size=6))
-    def test_whatever_the_history_id_slug_and_colour_belong_to_one_name(
+    def test_whatever_the_history_id_slug_and_color_belong_to_one_name(
         self, history: list[tuple[list[str], bool]]
     ) -> None:
         owner: dict[int | str, str] = {}
@@ -163,7 +163,7 @@ class TestChange:
 
 class TestSynonymsOf:
     def test_one_entry_is_read_as_in_a_list(self) -> None:
-        assert synonyms_of(" sofa | couch", "text") == ("sofa", "couch")
+        assert parse_synonyms(" sofa | couch", "text") == ("sofa", "couch")
 
     @pytest.mark.parametrize(
         ("entry", "sentence"),
@@ -176,7 +176,7 @@ class TestSynonymsOf:
     )
     def test_what_is_wrong_with_it_begins_with_its_place(self, entry: str, sentence: str) -> None:
         with pytest.raises(ValueError) as refusal:
-            synonyms_of(entry, "text")
+            parse_synonyms(entry, "text")
         assert str(refusal.value) == sentence
 
 

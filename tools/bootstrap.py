@@ -115,7 +115,7 @@ def file_names(folders: Iterable[str]) -> str:
 
 
 def reason(log: str) -> str:
-    """Why pip or colcon failed and what to do, from what they wrote; "" where nothing is recognised."""
+    """Why pip or colcon failed and what to do, from what they wrote; "" where nothing is recognized."""
     if re.search(r"No space left on device|Errno 28", log):
         return "the disk (or that of TMPDIR, where pip unpacks) is full: make room and try again"
     if re.search(r"NewConnectionError|NameResolutionError|ProxyError|timed out|\(from versions: none\)", log):

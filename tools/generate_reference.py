@@ -14,9 +14,9 @@ from pathlib import Path
 from lseg_ros.demo.replay_camera import ReplayCameraConfig
 from lseg_ros.demo.synthetic_camera import SyntheticCameraConfig
 from lseg_ros.pipeline import PipelineConfig, SegmenterConfig
-from lseg_ros.ros.parameters import NodeConfig, default_of
+from lseg_ros.ros.parameters import NodeConfig, parameter_default
 from lseg_ros.ros.topics import INPUTS, OUTPUTS, SERVICES, Topic
-from lseg_ros.settings import Setting, settings_of
+from lseg_ros.settings import Setting, list_settings
 
 __all__ = ["config_yaml", "main", "outdated", "readme"]
 
@@ -32,7 +32,7 @@ def config_yaml() -> str:
         "  ros__parameters:",
     ]
     for config in NODE_CONFIGS:
-        for each in settings_of(config):
+        for each in list_settings(config):
             lines += [f"    # {line}" for line in _explained(each)] + [f"    {each.name}: {_yaml(each)}", ""]
     return "\n".join(lines[:-1]) + "\n"
 
@@ -43,9 +43,9 @@ def tables() -> dict[str, str]:
         "inputs": _topic_table(INPUTS),
         "outputs": _topic_table(OUTPUTS),
         "services": _topic_table(SERVICES),
-        "parameters": _parameter_table(each for config in NODE_CONFIGS for each in settings_of(config)),
-        "synthetic_camera": _parameter_table(settings_of(SyntheticCameraConfig)),
-        "replay_camera": _parameter_table(settings_of(ReplayCameraConfig)),
+        "parameters": _parameter_table(each for config in NODE_CONFIGS for each in list_settings(config)),
+        "synthetic_camera": _parameter_table(list_settings(SyntheticCameraConfig)),
+        "replay_camera": _parameter_table(list_settings(ReplayCameraConfig)),
     }
 
 
@@ -98,7 +98,7 @@ def _range(each: Setting) -> str:
 
 
 def _yaml(each: Setting) -> str:
-    return json.dumps(default_of(each))  # JSON is YAML, and leaves no doubt about a value's type
+    return json.dumps(parameter_default(each))  # JSON is YAML, and leaves no doubt about a value's type
 
 
 def _topic_table(topics: Iterable[Topic]) -> str:

@@ -45,8 +45,8 @@ def compare(segmenter: Segmenter, model: LSeg, encoded: EncodedVocabulary, x: Te
     for each, other in zip(logits[0], expected[0]):  # one by one: twice K x H x W is much
         full = F.interpolate(each[None, None], scale_factor=2, mode="bilinear", align_corners=True)
         delta = max(delta, float((full[0, 0] - other).abs().max()))
-    labelled = encoded.ids[expected[0].argmax(dim=0)]
-    agreement = float((network.label(ours_x, encoded, size, size)[0] == labelled).float().mean())
+    labeled = encoded.ids[expected[0].argmax(dim=0)]
+    agreement = float((network.label(ours_x, encoded, size, size)[0] == labeled).float().mean())
     del logits, expected
     timings = measure_in_turn(
         {

@@ -32,12 +32,12 @@ class OfficialOrder:
 
     @torch.inference_mode()
     def label_map(self, image: Tensor, texts: Sequence[str]) -> Tensor:
-        """(1, 3, H, W) normalised, H and W multiples of 32 -> (H, W) int64, indices of texts."""
+        """(1, 3, H, W) normalized, H and W multiples of 32 -> (H, W) int64, indices of texts."""
         return self.logits(image, texts)[0].max(dim=0).indices
 
     @torch.inference_mode()
     def logits(self, image: Tensor, texts: Sequence[str]) -> Tensor:
-        """(1, 3, H, W) normalised -> (1, K, H, W) float32."""
+        """(1, 3, H, W) normalized -> (1, K, H, W) float32."""
         text = self.encode_text(texts)  # (K, C)
         parts = self._parts
         levels = parts.reassemble(parts.backbone(image), (image.shape[2], image.shape[3]))

@@ -59,7 +59,7 @@ def _of_frames(frames: Frames) -> list[str]:
     stages = ", ".join(f"{stage} {ms:.2f} ms" for stage, ms in frames.stage_ms.items())
     return [
         "everything but the network (a ready label map stands in), 640x480 RGB-D frame, this process on one core:",
-        "raw bytes -> decode -> match -> unproject -> mask, confidence, organised cloud, clouds of 20 labels -> DDS",
+        "raw bytes -> decode -> match -> unproject -> mask, confidence, organized cloud, clouds of 20 labels -> DDS",
         f"  ours         {_timing(frames.ours)}; within: {stages}",
         f"  obvious way  {_timing(frames.obvious)}",
         f"  {frames.heard} of {frames.published} messages arrived in the subscriber's process",
@@ -77,7 +77,7 @@ def _of_skipped(skipped: Skipped) -> list[str]:
 
 def _of_latency(latency: Latency) -> list[str]:
     return [
-        "the node with 20 labels, a camera of 640x480 with depth, subscribers to mask and organised cloud:",
+        "the node with 20 labels, a camera of 640x480 with depth, subscribers to mask and organized cloud:",
         f"  ready after {latency.ready_s:.1f} s; {latency.rate_hz:.1f} masks a second of a camera of 30 Hz",
         f"  at {latency.half_hz:.1f} Hz: stamp to mask {latency.p50_ms:.0f} ms (p50), {latency.p95_ms:.0f} ms (p95); "
         f"the pipeline's own median {latency.pipeline_ms:.0f} ms",

@@ -1,4 +1,4 @@
-"""A camera that costs little: one frame, serialised once, sent again and again with the time of day."""
+"""A camera that costs little: one frame, serialized once, sent again and again with the time of day."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ import numpy as np
 from std_msgs.msg import UInt64
 
 from benchmarks.ros.listener import HEARD
-from benchmarks.ros.naive_baseline import ObviousWay
+from benchmarks.ros.naive_baseline import NaiveBaseline
 from benchmarks.ros.processes import environment, measuring_node, started
-from benchmarks.ros.ready import OurWay, ready_segmentation
+from benchmarks.ros.ready import NodePath, ready_segmentation
 from benchmarks.ros.recording import record
 from lseg_ros.benchmark import ROS_TARGETS, Check, Timing, measure_in_turn
 from lseg_ros.demo.processes import wait_for
-from lseg_ros.pipeline import Want
+from lseg_ros.pipeline import Outputs
 
 __all__ = ["Frames", "measure_frames"]
 
@@ -61,8 +61,8 @@ def measure_frames(budget_s: float, folder: Path, height: int = 480, width: int 
         measuring_node(domain, _NODE) as node,
     ):
         node.create_subscription(UInt64, f"/{HEARD}", heard, 1)
-        ours, obvious = OurWay(node, recorded), ObviousWay(node, recorded, segmentation, prefixes[1])
-        everything = Want.POINTS | Want.LABEL_CLOUDS
+        ours, obvious = NodePath(node, recorded), NaiveBaseline(node, recorded, segmentation, prefixes[1])
+        everything = Outputs.POINTS | Outputs.LABEL_CLOUDS
         expected = len(topics["images"]) + len(topics["clouds"])
         wait_for(lambda: ours.wanted() == everything and obvious.heard(), [child], _START_S, "a subscriber")
         stages: list[dict[str, float]] = []

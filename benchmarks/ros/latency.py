@@ -16,7 +16,7 @@ from benchmarks.ros.processes import environment, measuring_node, started
 from lseg_ros.benchmark import ROS_TARGETS, Check
 from lseg_ros.demo.processes import ChildProcess, wait_for
 from lseg_ros.ros.qos import FRAME_QOS
-from lseg_ros.ros.subscriptions import stamp_of
+from lseg_ros.ros.subscriptions import read_stamp_ns
 from lseg_ros.ros.topics import DIAGNOSTICS
 
 __all__ = ["Latency", "measure_latency"]
@@ -47,7 +47,7 @@ class Latency:
 
 
 def measure_latency(budget_s: float, folder: Path, checkpoint: str = "demo") -> Latency:
-    """The node with 20 labels, a subscriber to masks and to the organised cloud, a camera of 640x480 with depth."""
+    """The node with 20 labels, a subscriber to masks and to the organized cloud, a camera of 640x480 with depth."""
     domain = environment()
     settings = {"checkpoint": checkpoint, "labels": [f"thing {each}" for each in range(1, _LABELS + 1)]}
     start_s = time.monotonic()
@@ -115,7 +115,7 @@ class _Told:
         self.pipeline_ms: list[float] = []
 
     def _mask(self, data: bytes) -> None:
-        self.latencies_ms.append((self._clock.now().nanoseconds - stamp_of(data)) / 1e6)
+        self.latencies_ms.append((self._clock.now().nanoseconds - read_stamp_ns(data)) / 1e6)
 
     def _status(self, message: DiagnosticArray) -> None:
         for status in message.status:

@@ -14,16 +14,16 @@ from benchmarks.ros.recording import Recorded
 from lseg_ros.ros.qos import FRAME_QOS
 from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, Segmentation
 
-__all__ = ["ObviousWay"]
+__all__ = ["NaiveBaseline"]
 
 _UINT32, _FLOAT32 = PointField.UINT32, PointField.FLOAT32
 
 
-class ObviousWay:
-    """Subscriptions that deserialise, arrays copied as cv_bridge does, points unprojected through a grid of pixels.
+class NaiveBaseline:
+    """Subscriptions that deserialize, arrays copied as cv_bridge does, points unprojected through a grid of pixels.
 
     A mask per label in a loop, clouds made of a list of tuples as sensor_msgs_py does, ``msg.data = bytes``. The
-    messages are those that ``OurWay`` publishes. prefix: of the topics' names.
+    messages are those that ``NodePath`` publishes. prefix: of the topics' names.
     """
 
     def __init__(self, node: Node, recorded: Recorded, segmentation: Segmentation, prefix: str) -> None:
@@ -42,7 +42,7 @@ class ObviousWay:
         return all(each.get_subscription_count() for each in (self._mask, self._points, *self._clouds.values()))
 
     def frame(self) -> None:
-        """One frame, from three serialised messages to the last message handed to DDS."""
+        """One frame, from three serialized messages to the last message handed to DDS."""
         mask, confidence, points, clouds = self.messages()
         self._mask.publish(mask)
         self._confidence.publish(confidence)
@@ -51,20 +51,20 @@ class ObviousWay:
             self._clouds[number].publish(cloud)
 
     def messages(self) -> tuple[Image, Image, PointCloud2, dict[int, PointCloud2]]:
-        """Mask, confidence, organised cloud, and the cloud of each label by its id."""
+        """Mask, confidence, organized cloud, and the cloud of each label by its id."""
         image = deserialize_message(self._recorded.image, Image)
         depth = deserialize_message(self._recorded.depth, Image)
         info = deserialize_message(self._recorded.info, CameraInfo)
         rgb = np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3).copy()
-        millimetres = np.frombuffer(depth.data, np.uint16).reshape(depth.height, depth.width).copy()
-        z = np.where(millimetres > 0, millimetres.astype(np.float32) * np.float32(0.001), np.float32(np.nan))
+        millimeters = np.frombuffer(depth.data, np.uint16).reshape(depth.height, depth.width).copy()
+        z = np.where(millimeters > 0, millimeters.astype(np.float32) * np.float32(0.001), np.float32(np.nan))
         column, row = np.meshgrid(np.arange(image.width), np.arange(image.height))
         x = (column - info.k[2]) / info.k[0] * z
         y = (row - info.k[5]) / info.k[4] * z
         packed = (rgb[..., 0].astype(np.uint32) << 16) | (rgb[..., 1].astype(np.uint32) << 8) | rgb[..., 2]
         color = packed.astype(np.uint32).view(np.float32)
         ids, confidence = self._segmentation.label_map, self._segmentation.confidence
-        organised = list(
+        organized = list(
             zip(x.ravel(), y.ravel(), z.ravel(), color.ravel(), ids.ravel(), confidence.ravel() / np.float32(255))
         )
         clouds = {}
@@ -72,7 +72,7 @@ class ObviousWay:
             chosen = (ids == number) & np.isfinite(z)
             listed = list(zip(x[chosen], y[chosen], z[chosen], color[chosen]))
             clouds[number] = _cloud(image.header, CLOUD_DTYPE, listed, 1, len(listed), dense=True)
-        whole = _cloud(image.header, POINT_DTYPE, organised, image.height, image.width, dense=False)
+        whole = _cloud(image.header, POINT_DTYPE, organized, image.height, image.width, dense=False)
         return _mono(image.header, ids), _mono(image.header, confidence), whole, clouds
 
 

@@ -11,16 +11,16 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from benchmarks.ros.recording import Recorded
-from lseg_ros.cdr import image_of
-from lseg_ros.pipeline import EmbeddedFrame, EncodedVocabulary, Pipeline, PixelEmbeddings, Segmenter, Want
-from lseg_ros.ros.companion import Companion
-from lseg_ros.ros.conversions import assemble, header_of
+from lseg_ros.cdr import image_from_cdr
+from lseg_ros.pipeline import EncodedFrame, EncodedVocabulary, Outputs, Pipeline, PixelEmbeddings, Segmenter
+from lseg_ros.ros.companion import StampedCache
+from lseg_ros.ros.conversions import assemble, make_header
 from lseg_ros.ros.publishers import Publishers
-from lseg_ros.ros.subscriptions import RawImage, stamp_of
+from lseg_ros.ros.subscriptions import RawImage, read_stamp_ns
 from lseg_ros.structures import Segmentation
 from lseg_ros.vocabulary import Vocabulary
 
-__all__ = ["LABELS", "OurWay", "ready_segmentation"]
+__all__ = ["LABELS", "NodePath", "ready_segmentation"]
 
 LABELS = 20
 _SLOP_NS = 50_000_000
@@ -33,7 +33,7 @@ def ready_segmentation(recorded: Recorded) -> Segmentation:
     return Segmentation(label_map, np.full_like(label_map, 200), vocabulary)
 
 
-class OurWay:
+class NodePath:
     """The node's own code from raw bytes to publishing, called by hand.
 
     Its topics are those of a node ``lseg`` below the node's name; clouds are made of those that someone listens to.
@@ -43,12 +43,12 @@ class OurWay:
         self._recorded = recorded
         self._segmentation = ready_segmentation(recorded)
         self._pipeline = Pipeline(cast(Segmenter, _Ready(self._segmentation)))
-        self._depth: Companion[bytes] = Companion()
-        self._info: Companion[bytes] = Companion()
+        self._depth: StampedCache[bytes] = StampedCache()
+        self._info: StampedCache[bytes] = StampedCache()
         self._publishers = Publishers(node, "", lambda _: None)
         self._publishers.set_labels(self._segmentation.vocabulary.labels)
 
-    def wanted(self) -> Want:
+    def wanted(self) -> Outputs:
         return self._publishers.wanted()
 
     def frame(self) -> dict[str, float]:
@@ -58,20 +58,20 @@ class OurWay:
         """
         start_s = time.perf_counter()
         recorded = self._recorded
-        self._depth.add(stamp_of(recorded.depth), recorded.depth)
-        self._info.add(stamp_of(recorded.info), recorded.info)
-        raw = RawImage(recorded.image, Image, stamp_of(recorded.image), 0.0)
+        self._depth.add(read_stamp_ns(recorded.depth), recorded.depth)
+        self._info.add(read_stamp_ns(recorded.info), recorded.info)
+        raw = RawImage(recorded.image, Image, read_stamp_ns(recorded.image), 0.0)
         depth = self._depth.match(raw.stamp_ns, _SLOP_NS).item
         info = self._info.match(raw.stamp_ns, _SLOP_NS).item
         assert depth is not None and info is not None
         camera_info = deserialize_message(info, CameraInfo)
-        frame, _ = assemble(raw.message(), image_of(depth), camera_info)
-        embedded = EmbeddedFrame(frame, cast(PixelEmbeddings, None), 0.0)
+        frame, _ = assemble(raw.message(), image_from_cdr(depth), camera_info)
+        embedded = EncodedFrame(frame, cast(PixelEmbeddings, None), 0.0)
         encoded = cast(EncodedVocabulary, _Words(self._segmentation.vocabulary))
         read_s = time.perf_counter()
-        products = self._pipeline.make(embedded, encoded, Want.POINTS | Want.LABEL_CLOUDS)
+        products = self._pipeline.postprocess(embedded, encoded, Outputs.POINTS | Outputs.LABEL_CLOUDS)
         made_s = time.perf_counter()
-        self._publishers.publish(products, header_of(frame.stamp_ns, frame.frame_id), camera_info)
+        self._publishers.publish(products, make_header(frame.stamp_ns, frame.frame_id), camera_info)
         publish_ms = (time.perf_counter() - made_s) * 1e3
         made_ms = {stage: products.stage_ms[stage] for stage in ("points", "clouds")}
         return {"match and read": (read_s - start_s) * 1e3, **made_ms, "publish": publish_ms}

@@ -1,4 +1,4 @@
-"""An RGB-D frame of the synthetic world as a camera would send it, serialised: sending costs next to nothing."""
+"""An RGB-D frame of the synthetic world as a camera would send it, serialized: sending costs next to nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from lseg_ros.messages import fill_image
-from lseg_ros.ros.conversions import camera_info_of, header_of
+from lseg_ros.ros.conversions import camera_info_of, make_header
 from lseg_ros.synthetic import SyntheticWorld
 
 __all__ = ["Recorded", "record", "stamped"]
@@ -34,7 +34,7 @@ def record(height: int, width: int) -> Recorded:
     seen = SyntheticWorld(8, width, height).frame(1.0)
     frame = seen.frame
     assert frame.depth_m is not None and frame.intrinsics is not None  # this world has both
-    header = header_of(0, FRAME_ID)
+    header = make_header(0, FRAME_ID)
     image, depth = Image(header=header), Image(header=header)
     fill_image(image, frame.image, "rgb8")
     fill_image(
@@ -46,7 +46,7 @@ def record(height: int, width: int) -> Recorded:
 
 
 def stamped(data: bytes, stamp_ns: int) -> bytes:
-    """The same message with another stamp; see ``stamp_of`` for where that is."""
+    """The same message with another stamp; see ``read_stamp_ns`` for where that is."""
     changed = bytearray(data)
     struct.pack_into("<iI" if data[1] & 1 else ">iI", changed, 4, *divmod(stamp_ns, 1_000_000_000))
     return bytes(changed)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["Tally", "Work", "counting", "nbytes", "product"]
+__all__ = ["OpCounter", "Work", "counting", "nbytes", "product"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Work:
         return Work(self.flop + other.flop, self.bytes + other.bytes)
 
 
-class Tally:
+class OpCounter:
     """The work counted so far."""
 
     def __init__(self) -> None:
@@ -35,14 +35,14 @@ class Tally:
 
 
 @contextmanager
-def counting(*modules: nn.Module) -> Iterator[Tally]:
+def counting(*modules: nn.Module) -> Iterator[OpCounter]:
     """Count what the layers in these modules do meanwhile; works on the meta device too.
 
     Counted are linear layers, convolutions and attention: each reads its weights and inputs and writes its outputs
     once. Norms, activations, sums and interpolations cost no arithmetic worth counting beside these, and could be done
     on the way; so they count nothing.
     """
-    tally = Tally()
+    tally = OpCounter()
     hooks = []
     for each in {id(layer): layer for module in modules for layer in module.modules()}.values():
         rule = _rule(each)

@@ -45,7 +45,7 @@ class Parts:
         return self._fusion.coarse(levels)
 
     def head(self, features: Tensor) -> Tensor:
-        """(B, F, h, w) -> (B, C, h, w), not normalised."""
+        """(B, F, h, w) -> (B, C, h, w), not normalized."""
         coarse: Tensor = self.model.head(features.to(self.model.head.weight.dtype))
         return coarse
 

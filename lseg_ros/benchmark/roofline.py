@@ -9,14 +9,14 @@ import torch
 
 from lseg_ros.benchmark.op_counter import Work
 
-__all__ = ["Ceiling"]
+__all__ = ["Roofline"]
 
 _MATRIX = {"cpu": 1536, "cuda": 8192}  # side; large enough to be at the peak, small enough to be quick
 _COPIED_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30}  # beyond any cache
 _SECONDS = 1.0  # for each of the two
 
 
-class Ceiling:
+class Roofline:
     """The best of several products of two square matrices in each precision asked for, and of several copies."""
 
     def __init__(self, device: torch.device) -> None:

@@ -15,7 +15,7 @@ from lseg_ros.benchmark.config import BenchmarkConfig
 from lseg_ros.benchmark.machine import busy, machine
 from lseg_ros.benchmark.op_counter import Work, counting
 from lseg_ros.benchmark.report import Report, Row
-from lseg_ros.benchmark.roofline import Ceiling
+from lseg_ros.benchmark.roofline import Roofline
 from lseg_ros.benchmark.scaling import Growth, with_labels, with_size, words
 from lseg_ros.benchmark.stages import (
     NETWORK,
@@ -30,7 +30,7 @@ from lseg_ros.benchmark.stages import (
 from lseg_ros.benchmark.timing import Timing, measure
 from lseg_ros.inference import EncodedVocabulary, Segmenter
 from lseg_ros.model import PRESETS, load_lseg
-from lseg_ros.pipeline import Pipeline, PipelineConfig, Want
+from lseg_ros.pipeline import Outputs, Pipeline, PipelineConfig
 from lseg_ros.structures import Frame
 from lseg_ros.synthetic import SyntheticWorld
 
@@ -64,7 +64,7 @@ def benchmark(config: BenchmarkConfig) -> Report:
     x = Network(segmenter).input_of(image)[0]
     growth = _growth(config, segmenter, encoded, x)
     comparison = _comparison(config, segmenter, encoded, x) if config.compare == "official" else None
-    ceiling = Ceiling(segmenter.device)
+    ceiling = Roofline(segmenter.device)
     rows = _rows(measured, ceiling)
     return Report(
         machine(segmenter.device),
@@ -89,7 +89,7 @@ def _pipeline(
     clouds = tuple(label.name for label in encoded.vocabulary.labels[:_CLOUDS])
     pipeline = Pipeline(segmenter, PipelineConfig(cloud_labels=clouds))
     measured = _measured(segmenter, pipeline_stage(pipeline, encoded, frame), config.seconds)
-    return pipeline.process(frame, encoded, Want.POINTS | Want.LABEL_CLOUDS).stage_ms, measured
+    return pipeline.process(frame, encoded, Outputs.POINTS | Outputs.LABEL_CLOUDS).stage_ms, measured
 
 
 def _frame(height: int, width: int) -> Frame:
@@ -122,7 +122,7 @@ def _comparison(
     return compare(segmenter, model, encoded, x, config.seconds)
 
 
-def _rows(measured: list[Measured], ceiling: Ceiling) -> tuple[Row, ...]:
+def _rows(measured: list[Measured], ceiling: Roofline) -> tuple[Row, ...]:
     """The network as a whole needs what its stages need: each of them waits for the one before."""
     rows, parts_ms = [], 0.0
     for stage, timing, work in measured:

@@ -19,7 +19,7 @@ from lseg_ros.inference import EncodedVocabulary, Segmenter
 from lseg_ros.inference.embeddings import doubled_norm
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
-from lseg_ros.pipeline import Pipeline, Want
+from lseg_ros.pipeline import Outputs, Pipeline
 from lseg_ros.structures import Frame
 from lseg_ros.vocabulary import Vocabulary
 
@@ -29,7 +29,7 @@ NETWORK = "network, image on the device"
 PIPELINE = "pipeline, RGB-D frame"
 VOCABULARY = "20 new labels until usable"
 _NEW_LABELS = 20
-# For each label and pixel: four weighted neighbours, then a comparison, a difference, an exponential and a sum.
+# For each label and pixel: four weighted neighbors, then a comparison, a difference, an exponential and a sum.
 _POST_FLOP = 12
 
 
@@ -113,7 +113,7 @@ def network_stages(segmenter: Segmenter, encoded: EncodedVocabulary, image: NDAr
 
 def pipeline_stage(pipeline: Pipeline, encoded: EncodedVocabulary, frame: Frame) -> Stage:
     """From a numpy RGB-D frame to everything that a planner asks for, in numpy; its work is the network's alone."""
-    want = Want.POINTS | Want.LABEL_CLOUDS
+    want = Outputs.POINTS | Outputs.LABEL_CLOUDS
     embedded = pipeline.segmenter.embed(frame.image)
     correlation = _correlation(embedded.coarse, encoded)
     return Stage(PIPELINE, lambda: pipeline.process(frame, encoded, want), pipeline.segmenter.dtype, correlation)

@@ -18,7 +18,7 @@ _COMMANDS = {
     "words": "ask one picture with several vocabularies, and write a page that shows the answers",
     "demo": "segment a synthetic world with known labels and draw what happens",
     "train": "train a network",
-    "labels": "show the ids, colours and topics of a label list, or write it for Hydra and elevation mapping",
+    "labels": "show the ids, colors and topics of a label list, or write it for Hydra and elevation mapping",
     "evaluate": "score a network",
     "benchmark": "measure every stage, beside what this device needs at least and beside the official way",
     "export": "write the image encoder as ONNX or for torch.export, and check the file",

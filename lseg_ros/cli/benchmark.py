@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lseg_ros.openmp import polite_waiting
+from lseg_ros.openmp import openmp_passive_wait_env
 
-os.environ.update(polite_waiting())  # as the node does
+os.environ.update(openmp_passive_wait_env())  # as the node does
 
 from lseg_ros.benchmark import BenchmarkConfig, benchmark, table
 from lseg_ros.benchmark.report import to_json

@@ -13,7 +13,7 @@ import torch
 
 from lseg_ros.evaluation.scores import Confusion
 from lseg_ros.inference import Segmenter, SegmenterConfig
-from lseg_ros.pipeline import Pipeline, PipelineConfig, Products, Want
+from lseg_ros.pipeline import FrameResult, Outputs, Pipeline, PipelineConfig
 from lseg_ros.settings import check, setting
 from lseg_ros.synthetic import CLASSES, SyntheticFrame, SyntheticWorld
 from lseg_ros.visualization import demo_picture
@@ -59,7 +59,7 @@ def run(settings: DemoSettings) -> int:
     whole, took_ms = Confusion(CLASSES), []
     for number in range(settings.frames):
         scene = world.frame(number / settings.rate_hz)
-        products = pipeline.process(scene.frame, encoded, Want.OVERLAY | Want.POINTS | Want.LABEL_CLOUDS)
+        products = pipeline.process(scene.frame, encoded, Outputs.OVERLAY | Outputs.POINTS | Outputs.LABEL_CLOUDS)
         took_ms.append(sum(products.stage_ms.values()))
         alone = Confusion(CLASSES)
         for confusion in (whole, alone):
@@ -75,7 +75,7 @@ def run(settings: DemoSettings) -> int:
     return 0
 
 
-def _count(confusion: Confusion, scene: SyntheticFrame, products: Products) -> None:
+def _count(confusion: Confusion, scene: SyntheticFrame, products: FrameResult) -> None:
     """Ids of the fresh vocabulary are those of the world: both count from 1 in the order of CLASSES."""
     predicted, exact = (
         torch.from_numpy(labels.astype(np.int16) - 1) for labels in (products.segmentation.label_map, scene.labels)
@@ -83,5 +83,5 @@ def _count(confusion: Confusion, scene: SyntheticFrame, products: Products) -> N
     confusion.add(predicted, exact)
 
 
-def _stages(products: Products) -> str:
+def _stages(products: FrameResult) -> str:
     return ", ".join(f"{stage} {took:.0f} ms" for stage, took in products.stage_ms.items())

@@ -19,7 +19,7 @@ __all__ = ["SETTINGS", "ExportSettings", "run"]
 class ExportSettings:
     """Write the image encoder for one size of image, and check what a runtime makes of the file.
 
-    Its input ``image`` is (1, 3, H, W), normalised as the network wants it; its output ``pixels`` (1, C, H/2, W/2), a
+    Its input ``image`` is (1, 3, H, W), normalized as the network wants it; its output ``pixels`` (1, C, H/2, W/2), a
     unit vector for each second pixel. The logits of a label are 1/0.07 times the product with its text's embedding.
     """
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import tyro
 
-from lseg_ros.settings import Setting, settings_of
+from lseg_ros.settings import Setting, list_settings
 
 __all__ = ["parse"]
 
@@ -35,7 +35,7 @@ def parse(settings: type[T] | Callable[[Sequence[str]], T], arguments: Sequence[
 
 def _with_help(settings: type[T], defaults: T | None = None) -> type[T]:
     """The same dataclass with descriptions, units and choices where tyro looks for them, and these defaults."""
-    described = {each.name: each for each in settings_of(settings)}
+    described = {each.name: each for each in list_settings(settings)}
     types = get_type_hints(settings, include_extras=True)
     fields: list[tuple[str, Any, Any]] = []
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]

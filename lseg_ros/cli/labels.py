@@ -1,4 +1,4 @@
-"""``lseg labels``: a label list as the node numbers, colours and names it, also in the words of other programs."""
+"""``lseg labels``: a label list as the node numbers, colors and names it, also in the words of other programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["SETTINGS", "LabelsSettings", "color_table", "elevation_mapping", "la
 
 @dataclass(frozen=True)
 class LabelsSettings:
-    """Show the ids, colours and topics that a label list gets in a node that starts with it.
+    """Show the ids, colors and topics that a label list gets in a node that starts with it.
 
     Words are those of the node's parameter labels; a file is a parameter file of the node, such as config/lseg.yaml.
     With --hydra, --hydra-colors or --elevation-mapping, print a file of that program instead, to be redirected.
@@ -29,7 +29,7 @@ class LabelsSettings:
         (), "what to look for, 'sofa|couch' is one label with two names; or one parameter file (.yaml)"
     )
     hydra: bool = setting(False, "print Hydra's label space (YAML)")
-    hydra_colors: bool = setting(False, "print the colour table of Hydra and semantic_inference (CSV)")
+    hydra_colors: bool = setting(False, "print the color table of Hydra and semantic_inference (CSV)")
     elevation_mapping: bool = setting(False, "print parameters of elevation_mapping_cupy (YAML)")
     dynamic: tuple[str, ...] = setting(
         ("person", "people", "human", "dog", "cat", "car", "truck", "bus", "bicycle"),
@@ -93,9 +93,9 @@ def label_space(vocabulary: Vocabulary, settings: LabelsSettings) -> str:
 
 
 def color_table(vocabulary: Vocabulary, _: LabelsSettings) -> str:
-    """The colour of each label as Hydra and semantic_inference read it: CSV with a header and six columns.
+    """The color of each label as Hydra and semantic_inference read it: CSV with a header and six columns.
 
-    Raises ValueError where two labels have one colour: Hydra looks labels up by their colour.
+    Raises ValueError where two labels have one color: Hydra looks labels up by their color.
     """
     owner: dict[tuple[int, int, int], str] = {(0, 0, 0): "unlabeled"}
     rows = [f"unlabeled,0,0,0,255,{UNLABELED}"]
@@ -143,7 +143,7 @@ def _kind(label: Label, settings: LabelsSettings) -> str:
 
 
 def _table(vocabulary: Vocabulary, settings: LabelsSettings) -> str:
-    """A line for each label: id, colour, topic of its cloud, and its names."""
+    """A line for each label: id, color, topic of its cloud, and its names."""
     topics = [f"{_prefix(settings)}/points/{each.slug}" for each in vocabulary.labels]
     width = max(map(len, topics))
     lines = (

@@ -14,7 +14,7 @@ import tyro
 from numpy.typing import NDArray
 
 from lseg_ros.inference import Segmenter, SegmenterConfig
-from lseg_ros.pipeline import Pipeline, PipelineConfig, Products, Want
+from lseg_ros.pipeline import FrameResult, Outputs, Pipeline, PipelineConfig
 from lseg_ros.recordings import RgbdFolder, image_files, read_rgb
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Frame
@@ -65,7 +65,7 @@ def run(settings: SegmentSettings) -> int:
     (out / "labels.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
     written: set[str] = set()
     for path, frame in frames:
-        products = pipeline.process(frame, encoded, Want.OVERLAY | Want.LABEL_CLOUDS)
+        products = pipeline.process(frame, encoded, Outputs.OVERLAY | Outputs.LABEL_CLOUDS)
         name = _free(path.stem, written)
         _write(out, name, products)
         print(f"{path}: {_in_view(products)} ({sum(products.stage_ms.values()):.0f} ms) -> {out / name}_*.png")
@@ -86,7 +86,7 @@ def _source(path: Path) -> Iterator[tuple[Path, Frame]]:
     return ((file, Frame(read_rgb(file))) for file in files)
 
 
-def _write(out: Path, name: str, products: Products) -> None:
+def _write(out: Path, name: str, products: FrameResult) -> None:
     _write_png(out / f"{name}_mask.png", products.segmentation.label_map)
     _write_png(out / f"{name}_confidence.png", products.segmentation.confidence)
     if products.overlay is not None:
@@ -101,7 +101,7 @@ def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _in_view(products: Products) -> str:
+def _in_view(products: FrameResult) -> str:
     """'floor 62 %, chair 21 %, ...', the largest first."""
     label_map = products.segmentation.label_map
     counts = np.bincount(label_map.reshape(-1), minlength=256)

@@ -1,4 +1,4 @@
-"""Sets of labelled images for training and evaluation.
+"""Sets of labeled images for training and evaluation.
 
 A data set has ``classes``, the words of its labels, and gives by index a ``Sample``; a zero-shot test an ``Episode``.
 """

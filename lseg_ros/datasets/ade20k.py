@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lseg_ros.datasets.config import DatasetConfig
 from lseg_ros.datasets.files import Pair, folder_in, pairs_in, present, read_rgb, target_reader
-from lseg_ros.datasets.pairs import PairedImages, Shrunk
+from lseg_ros.datasets.pairs import PairedImages, ResizedDataset
 from lseg_ros.datasets.sample import IGNORE, LabeledImages
 from lseg_ros.datasets.words import ADE20K, cut
 
@@ -59,7 +59,7 @@ def open_ade20k(config: DatasetConfig) -> LabeledImages:
         return PairedImages(words, pairs, target_reader(index_of))
     if next(images.rglob("*_seg.png"), None) is None:
         raise FileNotFoundError(f"{images}: expected masks in {masks}, or *_seg.png beside the images, found neither")
-    return Shrunk(PairedImages(words, _full_pairs(images), _full_target), _SHORT_SIDE)
+    return ResizedDataset(PairedImages(words, _full_pairs(images), _full_target), _SHORT_SIDE)
 
 
 def _full_pairs(images: Path) -> list[Pair]:

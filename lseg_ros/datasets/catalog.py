@@ -8,7 +8,7 @@ from lseg_ros.datasets.coco_stuff import open_coco_stuff
 from lseg_ros.datasets.config import LABELED, ZERO_SHOT, DatasetConfig
 from lseg_ros.datasets.folder import open_folder
 from lseg_ros.datasets.labels import read_words
-from lseg_ros.datasets.pairs import Reworded
+from lseg_ros.datasets.pairs import RelabeledDataset
 from lseg_ros.datasets.pascal import open_pascal_context, open_voc2012
 from lseg_ros.datasets.sample import Episodes, LabeledImages
 from lseg_ros.datasets.synthetic import SyntheticScenes
@@ -18,7 +18,7 @@ __all__ = ["open_dataset", "open_episodes"]
 
 
 def open_dataset(config: DatasetConfig) -> LabeledImages:
-    """The labelled images that ``config`` names; files are listed now and read when a sample is taken.
+    """The labeled images that ``config`` names; files are listed now and read when a sample is taken.
 
     Raises ValueError for a zero-shot set (see ``open_episodes``) and, as sample access does too, FileNotFoundError or
     ValueError that name the path and what was expected there.
@@ -33,10 +33,10 @@ def open_dataset(config: DatasetConfig) -> LabeledImages:
         "folder": open_folder,
     }
     if config.dataset not in openers:
-        raise ValueError(f"dataset: expected labelled images, one of {', '.join(LABELED)}, got {config.dataset!r}")
+        raise ValueError(f"dataset: expected labeled images, one of {', '.join(LABELED)}, got {config.dataset!r}")
     images = openers[config.dataset](config)
     if config.labels and config.dataset != "folder":
-        return Reworded(images, read_words(config.labels, len(images.classes)))
+        return RelabeledDataset(images, read_words(config.labels, len(images.classes)))
     return images
 
 

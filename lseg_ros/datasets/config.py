@@ -32,7 +32,7 @@ class DatasetConfig:
     episode_seed: int = setting(0, "seed that draws the episodes of coco_20i", minimum=0)
     frames: int = setting(200, "scenes of the synthetic set", minimum=1)
     seed: int = setting(7, "seed of the synthetic set, whose splits share no scene; in training, all draws", minimum=0)
-    colors: bool = setting(False, "synthetic set: things are asked for with their colour as well ('red ball')")
+    colors: bool = setting(False, "synthetic set: things are asked for with their color as well ('red ball')")
     left_out: int = setting(
         -1, "synthetic set: zero-shot fold whose classes are left out, as if they had no label; -1 for none",
         minimum=-1, maximum=3,

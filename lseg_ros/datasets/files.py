@@ -82,7 +82,7 @@ def present(pairs: Iterable[Pair], source: Path) -> list[Pair]:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB, whatever the file's colours are."""
+    """(H, W, 3) uint8 RGB, whatever the file's colors are."""
     return _read(path, "an image", lambda image: np.array(image.convert("RGB")))
 
 
@@ -92,7 +92,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
 
 
 def read_ids(path: Path) -> NDArray[np.integer]:
-    """(H, W) integers of a mask: palette indices or grey values, as they are in the file."""
+    """(H, W) integers of a mask: palette indices or gray values, as they are in the file."""
     return _read(path, "a mask", _ids)
 
 
@@ -126,9 +126,9 @@ def _ids(image: Image.Image) -> NDArray[np.integer]:
     tiles = getattr(image, "tile", [])  # how the file stores its pixels
     raw = tiles[0][3] if tiles else None
     if raw in ("L;2", "L;4"):  # Pillow stretches these to 8 bits; nobody can say which of the two was meant
-        raise ValueError(f"{raw[2]}-bit grey: expected a palette, or grey of 8 or 16 bits")
+        raise ValueError(f"{raw[2]}-bit gray: expected a palette, or gray of 8 or 16 bits")
     if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
-        raise ValueError(f"mode {image.mode}: expected one channel of ids, a palette or grey of 8 or 16 bits")
+        raise ValueError(f"mode {image.mode}: expected one channel of ids, a palette or gray of 8 or 16 bits")
     ids = np.array(image)
     return ids.astype(np.uint8) if ids.dtype == bool else ids
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lseg_ros.datasets.config import DatasetConfig
 from lseg_ros.datasets.files import folder_in, pairs_in, target_reader
 from lseg_ros.datasets.labels import read_label_list
-from lseg_ros.datasets.pairs import PairedImages, Reworded
+from lseg_ros.datasets.pairs import PairedImages, RelabeledDataset
 from lseg_ros.datasets.sample import IGNORE
 
 __all__ = ["open_folder"]
@@ -14,7 +14,7 @@ _MASKS = ("masks", "labels", "annotations")
 _LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
 
 
-def open_folder(config: DatasetConfig) -> Reworded:
+def open_folder(config: DatasetConfig) -> RelabeledDataset:
     """A root with images/, masks/ (or labels/, annotations/) of equal names, and labels.txt unless ``labels`` is set.
 
     Where images/ has a folder of a split, train or val, the split's is read, else all of it. Masks hold the ids of the
@@ -30,4 +30,4 @@ def open_folder(config: DatasetConfig) -> Reworded:
         lambda image: [image.with_suffix(suffix) for suffix in _LOSSLESS],
     )
     entries = tuple(words.values())
-    return Reworded(PairedImages(entries, pairs, target_reader(index_of)), entries)
+    return RelabeledDataset(PairedImages(entries, pairs, target_reader(index_of)), entries)

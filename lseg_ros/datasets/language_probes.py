@@ -27,7 +27,7 @@ COLORED: tuple[str, ...] = (
     "table", "chair", "sofa", "bed", "shelf", "cabinet", "lamp", "bench", "potted plant", "box", "ball", "bottle",
     "cup", "ladder", "barrel", "person", "house", "street lamp", "traffic cone", "car", "truck", "bus", "bicycle",
 )  # fmt: skip
-"""Classes of which people would name the colour; what they are in the world has one of ``COLORS`` each."""
+"""Classes of which people would name the color; what they are in the world has one of ``COLORS`` each."""
 
 UNSEEN: tuple[tuple[str, str], ...] = (
     ("ball", "red"), ("ball", "purple"), ("car", "blue"), ("car", "pink"), ("chair", "green"), ("chair", "white"),
@@ -35,7 +35,7 @@ UNSEEN: tuple[tuple[str, str], ...] = (
     ("truck", "yellow"), ("barrel", "pink"), ("person", "orange"), ("person", "white"), ("traffic cone", "purple"),
     ("bicycle", "red"), ("lamp", "gray"), ("bench", "blue"), ("potted plant", "black"), ("ladder", "pink"),
 )  # fmt: skip
-"""(class, colour) of things of which no pixel counts in training; each colour and each class does, in other company."""
+"""(class, color) of things of which no pixel counts in training; each color and each class does, in other company."""
 
 FOLDS: tuple[tuple[str, ...], ...] = (
     ("door", "table", "lamp", "box", "person", "house", "car", "dog"),

@@ -14,7 +14,7 @@ from torchvision.transforms.functional import resize
 from lseg_ros.datasets.files import Pair, read_rgb
 from lseg_ros.datasets.sample import IGNORE, LabeledImages, Sample
 
-__all__ = ["PairedImages", "Reworded", "Shrunk", "checked_index", "read_pair", "resized"]
+__all__ = ["PairedImages", "RelabeledDataset", "ResizedDataset", "checked_index", "read_pair", "resized"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class PairedImages:
 
 
 @dataclass(frozen=True, eq=False)
-class Reworded:
+class RelabeledDataset:
     """A data set asked with other words, one per class of its own in their order.
 
     Equal words become one class; pixels of a class whose word is empty become IGNORE.
@@ -71,7 +71,7 @@ class Reworded:
 
 
 @dataclass(frozen=True, eq=False)
-class Shrunk:
+class ResizedDataset:
     """A data set whose images are at most ``short_side`` pixels on their shorter side; squares stay as they are.
 
     So were ADE20K's images made smaller for its benchmark: targets by the nearest pixel; images here bilinearly.

@@ -38,7 +38,7 @@ def open_pascal_context(config: DatasetConfig) -> PairedImages:
 
 
 def _paired(words: tuple[str, ...], pairs: list[Pair], config: DatasetConfig) -> PairedImages:
-    """Masks hold 1 and up for ``words``, 0 for the background and 255 for borders that nobody labelled."""
+    """Masks hold 1 and up for ``words``, 0 for the background and 255 for borders that nobody labeled."""
     spelled = joined(words) if config.names == "authors" else words
     classes = (_BACKGROUND, *spelled) if config.background else spelled
     first = 0 if config.background else 1

@@ -23,8 +23,8 @@ class SyntheticScenes:
     """``count`` scenes of the synthetic world, each seen once.
 
     Scenes of the training split and of the evaluation split never have a world seed in common, whatever ``seed``, and
-    in the training split the pixels of things of the combinations of class and colour that ``UNSEEN`` lists do not
-    count, whether colours are asked for or not.
+    in the training split the pixels of things of the combinations of class and color that ``UNSEEN`` lists do not
+    count, whether colors are asked for or not.
 
     colors: things of the classes in ``COLORED`` have words such as "red ball", which follow those of the classes.
     left_out: the fold of ``FOLDS`` whose classes have no word and whose pixels do not count, -1 for none.
@@ -69,13 +69,13 @@ class SyntheticScenes:
         return f"synthetic scene {index} of seed {self.seed}"
 
     def _target(self, scene: SyntheticFrame) -> NDArray[np.int16]:
-        """(H, W) number of the word, of the coloured one where there is one; IGNORE where a class is left out."""
+        """(H, W) number of the word, of the colored one where there is one; IGNORE where a class is left out."""
         colors = np.array([_COLOR_NUMBER[color] for color in scene.colors])  # by instance; 0 has none
         return self._words[scene.labels, colors[scene.instances]]
 
     @functools.cached_property
     def _words(self) -> NDArray[np.int16]:
-        """(classes + 1, colours + 1) number of the word for each label id and colour."""
+        """(classes + 1, colors + 1) number of the word for each label id and color."""
         number = {name: index for index, name in enumerate(self.classes)}
         table = np.full((len(CLASSES) + 1, len(COLORS) + 1), -1, np.int16)  # IGNORE; label 0 is nothing
         for label, name in enumerate(CLASSES, start=1):

@@ -98,10 +98,10 @@ def _split_file(config: DatasetConfig, *names: str) -> Path:
 
 
 def _asked(
-    episodes: Sequence[tuple[Pair, int]], classes: Sequence[int], words: Sequence[str], unlabelled: int
+    episodes: Sequence[tuple[Pair, int]], classes: Sequence[int], words: Sequence[str], unlabeled: int
 ) -> PairedEpisodes:
     """Masks hold 1 and up for ``words``; ``classes`` are the indices of those that are asked for."""
-    elsewhere = {**dict.fromkeys(range(len(words) + 1), 0), 255: unlabelled}
+    elsewhere = {**dict.fromkeys(range(len(words) + 1), 0), 255: unlabeled}
     readers = {index: target_reader({**elsewhere, index + 1: 1}) for index in classes}
     places = {index: place for place, index in enumerate(classes)}
     return PairedEpisodes(

@@ -36,7 +36,7 @@ class CameraTopics:
         publish_image(self._image, header, rgb, "rgb8")
 
     def publish_depth(self, header: Header, depth_m: NDArray[np.float32]) -> None:
-        """Depth (H, W) in metres, NaN where unknown, in the encoding asked for."""
+        """Depth (H, W) in meters, NaN where unknown, in the encoding asked for."""
         message = Image(header=header)
         values: NDArray[Any] = depth_m
         if self._depth_encoding == "16UC1":

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import cv2
 
-from lseg_ros.demo.metrics import Scoreboard
-from lseg_ros.demo.observer import Spectator
+from lseg_ros.demo.metrics import SegmentationMetrics
+from lseg_ros.demo.observer import DemoObserver
 from lseg_ros.demo.processes import ChildProcess, wait_for
 from lseg_ros.demo.spun_node import domain_apart, spun_node
 from lseg_ros.synthetic import CLASSES
@@ -102,11 +102,11 @@ def _processes(arguments: argparse.Namespace, environment: Mapping[str, str]) ->
         yield camera, node
 
 
-def _spectator() -> Spectator:
-    return Spectator(NODE, {name: number for number, name in enumerate(CLASSES, start=1)})
+def _spectator() -> DemoObserver:
+    return DemoObserver(NODE, {name: number for number, name in enumerate(CLASSES, start=1)})
 
 
-def _watch(spectator: Spectator, children: tuple[ChildProcess, ...], seconds: float) -> Scoreboard:
+def _watch(spectator: DemoObserver, children: tuple[ChildProcess, ...], seconds: float) -> SegmentationMetrics:
     """Keep score for some seconds, telling what is seen."""
     board = spectator.keep_score()
     end_s = time.monotonic() + seconds
@@ -120,7 +120,7 @@ def _watch(spectator: Spectator, children: tuple[ChildProcess, ...], seconds: fl
     return board
 
 
-def _save_picture(spectator: Spectator, path: Path) -> None:
+def _save_picture(spectator: DemoObserver, path: Path) -> None:
     from lseg_ros.demo.snapshot import Snapshot
 
     assert spectator.vocabulary is not None  # its masks have been scored
@@ -128,7 +128,7 @@ def _save_picture(spectator: Spectator, path: Path) -> None:
     cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
-def _table(before: Scoreboard, after: Scoreboard) -> str:
+def _table(before: SegmentationMetrics, after: SegmentationMetrics) -> str:
     rows = [
         ("", "before", "after the change"),
         ("frames", *(str(each.frames) for each in (before, after))),
@@ -143,7 +143,7 @@ def _table(before: Scoreboard, after: Scoreboard) -> str:
     return "\n".join(f"{name:<16}{left:>12}{right:>20}" for name, left, right in rows)
 
 
-def _verdict(before: Scoreboard, after: Scoreboard, stale_masks: int) -> int:
+def _verdict(before: SegmentationMetrics, after: SegmentationMetrics, stale_masks: int) -> int:
     problems = []
     for name, board in (("before", before), ("after", after)):
         if not board.frames:

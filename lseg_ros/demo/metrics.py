@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from lseg_ros.vocabulary import Vocabulary
 
-__all__ = ["Scoreboard"]
+__all__ = ["SegmentationMetrics"]
 
 _SHARE_IN_VIEW = 0.002  # of the pixels: a label seen less is not scored
 
 
 @dataclass
-class Scoreboard:
+class SegmentationMetrics:
     """Counts over the frames that were made with one vocabulary.
 
     class_ids: exact label id by class name. Only pixels whose exact class is one of the labels are scored: what the

@@ -15,20 +15,20 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import Image
 
-from lseg_ros.demo.metrics import Scoreboard
+from lseg_ros.demo.metrics import SegmentationMetrics
 from lseg_ros.demo.synthetic_camera import GROUND_TRUTH
 from lseg_ros.messages import stamp_ns
 from lseg_ros.msg import Vocabulary as VocabularyMessage
-from lseg_ros.ros.conversions import vocabulary_of
+from lseg_ros.ros.conversions import vocabulary_from_message
 from lseg_ros.ros.qos import FRAME_QOS, LATCHED_QOS
 from lseg_ros.vocabulary import Vocabulary
 
-__all__ = ["Spectator"]
+__all__ = ["DemoObserver"]
 
 _KEPT = 50  # exact label maps that wait for their mask
 
 
-class Spectator(Node):  # type: ignore[misc]  # rclpy is Any to mypy
+class DemoObserver(Node):  # type: ignore[misc]  # rclpy is Any to mypy
     """Compares each mask with the exact labels of its stamp.
 
     target: the segmentation node's name. class_ids: exact label id by class name. Callbacks run in the executor's
@@ -40,7 +40,7 @@ class Spectator(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         self._class_ids = class_ids
         self._lock = threading.Lock()
         self._exact: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
-        self._board: Scoreboard | None = None
+        self._board: SegmentationMetrics | None = None
         self._valid_from_ns = 0
         self.vocabulary: Vocabulary | None = None
         self.last_mask: NDArray[np.uint8] | None = None
@@ -52,13 +52,13 @@ class Spectator(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         self.create_subscription(Image, GROUND_TRUTH, self._on_exact, FRAME_QOS)
         self.create_subscription(Image, f"{target}/mask", self._on_mask, FRAME_QOS)
 
-    def keep_score(self) -> Scoreboard:
+    def keep_score(self) -> SegmentationMetrics:
         """Begin a new scoreboard, for the vocabulary that is live; images taken before do not count any more."""
         with self._lock:
             if self.vocabulary is None:
                 raise ValueError("vocabulary: expected one before the first mask, none came")
             self._valid_from_ns = self.get_clock().now().nanoseconds
-            self._board = Scoreboard(self.vocabulary, self._class_ids)
+            self._board = SegmentationMetrics(self.vocabulary, self._class_ids)
             return self._board
 
     def rest(self) -> None:
@@ -93,7 +93,7 @@ class Spectator(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
     def _on_vocabulary(self, message: VocabularyMessage) -> None:
-        self.vocabulary = vocabulary_of(message)
+        self.vocabulary = vocabulary_from_message(message)
 
     def _on_exact(self, message: Image) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ from rclpy.node import Node
 
 from lseg_ros.demo.camera_topics import DEPTH_ENCODINGS, CameraTopics
 from lseg_ros.recordings import RgbdFolder
-from lseg_ros.ros.conversions import camera_info_of, header_of
+from lseg_ros.ros.conversions import camera_info_of, make_header
 from lseg_ros.ros.parameters import declare, read
 from lseg_ros.ros.runtime import run
 from lseg_ros.settings import check, setting
@@ -33,7 +33,7 @@ class ReplayCameraConfig:
         False,
         "stamp messages with the time of the recording (then set use_sim_time or expect old stamps), not with now",
     )
-    depth_encoding: str = setting("16UC1", "millimetres (16UC1) or metres (32FC1)", choices=DEPTH_ENCODINGS)
+    depth_encoding: str = setting("16UC1", "millimeters (16UC1) or meters (32FC1)", choices=DEPTH_ENCODINGS)
     frame_id: str = setting("camera_optical_frame", "coordinate frame of image and depth")
 
     def __post_init__(self) -> None:
@@ -94,9 +94,9 @@ class ReplayCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
     def _publish(self, frame: Frame, rgb_ns: int, depth_ns: int) -> None:
         calibration = self._recording.calibration
         camera_info = camera_info_of(calibration.intrinsics, calibration.distortion_model, calibration.distortion)
-        self._topics.publish_image(header_of(rgb_ns, frame.frame_id), frame.image, camera_info)
+        self._topics.publish_image(make_header(rgb_ns, frame.frame_id), frame.image, camera_info)
         if frame.depth_m is not None:
-            self._topics.publish_depth(header_of(depth_ns, frame.frame_id), frame.depth_m)
+            self._topics.publish_depth(make_header(depth_ns, frame.frame_id), frame.depth_m)
 
 
 def main() -> None:

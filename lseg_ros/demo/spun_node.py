@@ -14,7 +14,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from lseg_ros.ros.transport import make_room
+from lseg_ros.ros.transport import configure_shared_memory
 
 __all__ = ["domain_apart", "spun_node"]
 
@@ -30,7 +30,7 @@ def domain_apart() -> int:
 @contextmanager
 def spun_node(make: Callable[[], N], domain: int) -> Iterator[N]:
     """What ``make`` makes in a ROS domain, spun by a thread; Ctrl-C stays Python's. One at a time in a process."""
-    make_room()
+    configure_shared_memory()
     rclpy.init(domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
     node = make()
     executor = SingleThreadedExecutor()

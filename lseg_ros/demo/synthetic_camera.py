@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 
 from lseg_ros.demo.camera_topics import DEPTH_ENCODINGS, CameraTopics
 from lseg_ros.msg import Vocabulary as VocabularyMessage
-from lseg_ros.ros.conversions import camera_info_of, header_of, publish_image, vocabulary_message
+from lseg_ros.ros.conversions import camera_info_of, make_header, publish_image, vocabulary_to_message
 from lseg_ros.ros.parameters import declare, read
 from lseg_ros.ros.qos import FRAME_QOS, LATCHED_QOS
 from lseg_ros.ros.runtime import run
@@ -33,7 +33,7 @@ class SyntheticCameraConfig:
     width: int = setting(320, "width of the images", unit="px", minimum=16, maximum=4096)
     height: int = setting(240, "height of the images", unit="px", minimum=16, maximum=4096)
     rate_hz: float = setting(10.0, "images in a second", unit="Hz", minimum=0.1, maximum=120.0)
-    depth_encoding: str = setting("16UC1", "millimetres (16UC1) or metres (32FC1)", choices=DEPTH_ENCODINGS)
+    depth_encoding: str = setting("16UC1", "millimeters (16UC1) or meters (32FC1)", choices=DEPTH_ENCODINGS)
     frame_id: str = setting("camera_optical_frame", "coordinate frame of image and depth")
 
     def __post_init__(self) -> None:
@@ -57,14 +57,14 @@ class SyntheticCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         self._vocabulary = self.create_publisher(VocabularyMessage, GROUND_TRUTH_VOCABULARY, LATCHED_QOS)
         now = self.get_clock().now()
         self._start_ns = now.nanoseconds
-        self._vocabulary.publish(vocabulary_message(Vocabulary.of(CLASSES), "synthetic", now.to_msg()))
+        self._vocabulary.publish(vocabulary_to_message(Vocabulary.of(CLASSES), "synthetic", now.to_msg()))
         self._next = self._world.frame(0.0)
         self.create_timer(1 / self._config.rate_hz, self._shoot)
 
     def _shoot(self) -> None:
         """Publish what was drawn since the last time, so that drawing does not delay it, and draw the next."""
         now_ns = self.get_clock().now().nanoseconds
-        self._publish(self._next, header_of(now_ns, self._config.frame_id))
+        self._publish(self._next, make_header(now_ns, self._config.frame_id))
         self._next = self._world.frame((now_ns - self._start_ns) / 1e9 + 1 / self._config.rate_hz)
 
     def _publish(self, seen: SyntheticFrame, header: Header) -> None:

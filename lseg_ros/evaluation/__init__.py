@@ -1,4 +1,4 @@
-"""How good the masks are: scores on labelled images."""
+"""How good the masks are: scores on labeled images."""
 
 from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.evaluate import evaluate

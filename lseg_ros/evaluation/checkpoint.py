@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lseg_ros.evaluation.distributed import Process
 
-__all__ = ["PartialCounts"]
+__all__ = ["EvaluationCheckpoint"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class _Saved:
     counts: dict[str, NDArray[np.int64]]
 
 
-class PartialCounts:
+class EvaluationCheckpoint:
     """The samples that are done and their counts, saved now and then by each process in a file of its own.
 
     The files are ``path`` with the process's number behind it. A second start takes over what is in them, whatever the

@@ -18,7 +18,7 @@ SUITES = ("fixed", "synonyms", "attributes", "zero-shot", "general", "head-basel
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Score a network on labelled images.
+    """Score a network on labeled images.
 
     Several GPUs: torchrun --nproc-per-node 4 -m lseg_ros.cli evaluate ...
     """
@@ -32,11 +32,11 @@ class EvaluationConfig:
         choices=("", *SUITES),
     )
     arch_option: int = setting(
-        -1, "spatial regularisation: 0 none, 1 bottleneck, 2 depthwise; -1 is what the file says", minimum=-1, maximum=2
+        -1, "spatial regularization: 0 none, 1 bottleneck, 2 depthwise; -1 is what the file says", minimum=-1, maximum=2
     )
-    block_depth: int = setting(-1, "rounds of the regularisation; -1 is what the file says", minimum=-1)
+    block_depth: int = setting(-1, "rounds of the regularization; -1 is what the file says", minimum=-1)
     activation: str = setting(
-        "", "activation of the regularisation; empty is what the file says", choices=("", "lrelu", "tanh", "relu")
+        "", "activation of the regularization; empty is what the file says", choices=("", "lrelu", "tanh", "relu")
     )
     protocol: str = setting(
         "single",
@@ -57,7 +57,7 @@ class EvaluationConfig:
     )  # fmt: skip
     cpu_threads: int = setting(0, "threads of the network on a CPU, 0 for all cores", minimum=0, maximum=1024)
     data: DatasetConfig = dataclasses.field(default_factory=DatasetConfig)
-    color_baseline: bool = setting(True, "synthetic set: also score a classifier of single pixels by colour")
+    color_baseline: bool = setting(True, "synthetic set: also score a predictor of single pixels by color")
     json: str = setting("", "file to write the scores to")
     picture: str = setting("", "PNG file to draw the confusions into")
     resume: bool = setting(True, "go on where an evaluation with the same settings was interrupted")

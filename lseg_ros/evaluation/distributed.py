@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Process", "processes", "summed_over_processes"]
+__all__ = ["Process", "processes", "sum_over_processes"]
 
 _PATIENCE = datetime.timedelta(days=2)  # the last of the others may take as long as all of its images
 
@@ -54,7 +54,7 @@ def processes() -> Iterator[Process]:
         dist.destroy_process_group()
 
 
-def summed_over_processes(counts: Tensor) -> Tensor:
+def sum_over_processes(counts: Tensor) -> Tensor:
     """The sum of all processes' tensors, on the CPU; every process must ask for it."""
     if not (dist.is_available() and dist.is_initialized()):
         return counts

@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 import lseg_ros
 from lseg_ros.datasets import DatasetConfig, SyntheticScenes, open_dataset, open_episodes
-from lseg_ros.evaluation.checkpoint import PartialCounts
+from lseg_ros.evaluation.checkpoint import EvaluationCheckpoint
 from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.distributed import Process, processes
-from lseg_ros.evaluation.predictor import Classifier
+from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.tasks import EpisodeTask, Evaluation, ImageTask, Samples, Task
 from research.color_baseline import ColorBaseline
 
@@ -44,16 +44,16 @@ def evaluate(config: EvaluationConfig) -> Evaluation:
     with processes() as process:
         if config.zero_shot:
             episodes = open_episodes(config.data)
-            return _evaluated(EpisodeTask(Classifier.of(config, process), episodes), config, process)
+            return _evaluated(EpisodeTask(Predictor.from_config(config, process), episodes), config, process)
         images, colors = open_dataset(config.data), None
         if config.color_baseline and isinstance(images, SyntheticScenes):
             colors = _trained_baseline(config.data, images)
-        return _evaluated(ImageTask(Classifier.of(config, process), images, colors), config, process)
+        return _evaluated(ImageTask(Predictor.from_config(config, process), images, colors), config, process)
 
 
 def _evaluated(task: Task[S], config: EvaluationConfig, process: Process) -> Evaluation:
     digest = _digest(config, task.samples)
-    partial = PartialCounts(
+    partial = EvaluationCheckpoint(
         _partial_path(config, digest),
         digest,
         len(task.samples),
@@ -78,11 +78,11 @@ def _evaluated(task: Task[S], config: EvaluationConfig, process: Process) -> Eva
     return result
 
 
-def _scored(task: Task[Any], partial: PartialCounts, config: EvaluationConfig) -> Evaluation:
+def _scored(task: Task[Any], partial: EvaluationCheckpoint, config: EvaluationConfig) -> Evaluation:
     try:
         return task.evaluation()
     except ValueError as error:
-        partial.forget()  # nothing was labelled: the next start shall look at the masks again
+        partial.forget()  # nothing was labeled: the next start shall look at the masks again
         raise ValueError(f"{config.data.root or config.data.dataset}: {error}") from error
 
 
@@ -101,7 +101,7 @@ def check_destination(name: str, destination: str) -> None:
         raise ValueError(f"{name}: expected a place where {path} can be written, got a folder that is read-only")
 
 
-def _count_all(task: Task[S], partial: PartialCounts, process: Process) -> None:
+def _count_all(task: Task[S], partial: EvaluationCheckpoint, process: Process) -> None:
     remaining = partial.remaining
     with tqdm(total=len(remaining), desc="evaluate", unit="image", disable=not process.first) as bar:
         for index, sample in _read_ahead(task.samples, remaining):

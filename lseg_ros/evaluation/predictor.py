@@ -19,7 +19,7 @@ from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.vocabulary import Vocabulary
 
-__all__ = ["Classifier", "Question"]
+__all__ = ["Predictor", "Question"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Question:
     classes: Tensor
 
 
-class Classifier:
+class Predictor:
     """Images to maps of class indices, by ``segmenter``, the whole image at once or by the official ``protocol``."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Classifier:
         self.prompt_templates = tuple(prompt_templates)
 
     @classmethod
-    def of(cls, config: EvaluationConfig, process: Process) -> Classifier:
+    def from_config(cls, config: EvaluationConfig, process: Process) -> Predictor:
         """As the settings say, on this process's own device. Raises what ``load_lseg`` and ``Segmenter`` raise."""
         model = load_lseg(
             config.checkpoint,
@@ -71,7 +71,7 @@ class Classifier:
         )
 
     @classmethod
-    def of_model(cls, model: LSeg) -> Classifier:
+    def from_model(cls, model: LSeg) -> Predictor:
         """A network that is loaded already, as it is and where it is, in float32: one in training, for example."""
         engine = SegmenterConfig(checkpoint="network", device=str(model.device), precision="float32")
         return cls(Segmenter(engine, model))
@@ -101,7 +101,7 @@ class Classifier:
     def _official(self, image: NDArray[np.uint8], question: Question, protocol: OfficialProtocol) -> Tensor:
         """(H, W, 3) uint8 RGB -> (H, W), number of the best word."""
         segmenter, config = self.segmenter, self.segmenter.model.config
-        normalised, _ = preprocess(image, 0, 1, config.image_mean, config.image_std, segmenter.device)  # (1, 3, H, W)
+        normalized, _ = preprocess(image, 0, 1, config.image_mean, config.image_std, segmenter.device)  # (1, 3, H, W)
 
         def network(window: Tensor) -> Tensor:
             pixels = segmenter.model.encode_image(window.to(segmenter.dtype)).float()  # (1, C, crop/2, crop/2)
@@ -109,4 +109,4 @@ class Classifier:
             return F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)
 
         black = [-mean / std for mean, std in zip(config.image_mean, config.image_std)]
-        return official_scores(network, normalised, protocol, black)[0].argmax(0)
+        return official_scores(network, normalized, protocol, black)[0].argmax(0)

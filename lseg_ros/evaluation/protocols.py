@@ -45,10 +45,10 @@ def official_scores(
     protocol: OfficialProtocol = OFFICIAL,
     padding: Sequence[float] = (-1.0, -1.0, -1.0),
 ) -> Tensor:
-    """(1, 3, H, W) float32 normalised RGB -> (1, K, H, W) float32 scores, whose arg max is the class.
+    """(1, 3, H, W) float32 normalized RGB -> (1, K, H, W) float32 scores, whose arg max is the class.
 
     network: windows (1, 3, crop, crop) to logits (1, K, crop, crop), called with one window at a time. padding: the
-    normalised value per channel around an image that does not fill its window, that of black: -mean / std.
+    normalized value per channel around an image that does not fill its window, that of black: -mean / std.
 
     What is peculiar to the authors' evaluator (lang-seg, additional_utils/models.py) is kept: logits of the flipped
     window and of the scales are summed, not averaged; the last windows of a row or column are not moved back into the

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from lseg_ros.datasets import IGNORE
-from lseg_ros.evaluation.distributed import summed_over_processes
+from lseg_ros.evaluation.distributed import sum_over_processes
 
 __all__ = ["Confusion", "EpisodeConfusion", "EpisodeScores", "Scores"]
 
@@ -20,7 +20,7 @@ __all__ = ["Confusion", "EpisodeConfusion", "EpisodeScores", "Scores"]
 class Scores:
     """All as fractions of one.
 
-    miou: mean IoU over the classes that the set contains. pixel_accuracy: share of labelled pixels that are right.
+    miou: mean IoU over the classes that the set contains. pixel_accuracy: share of labeled pixels that are right.
     per_class: IoU by class name, None where the set has no pixel of the class; what is wrongly taken for such a class
     counts against the class that it is.
     """
@@ -34,7 +34,7 @@ class Scores:
         """From the (K, K + 1) counts of a Confusion; ValueError where nothing was counted."""
         counts = counts.double()
         if not counts.sum():
-            raise ValueError("scores: expected at least one labelled pixel, got none")
+            raise ValueError("scores: expected at least one labeled pixel, got none")
         iou = torch.where(counts.sum(1) > 0, _iou(counts), torch.nan)
         return cls(
             miou=float(iou.nanmean()),
@@ -65,7 +65,7 @@ class EpisodeScores:
         """From (K, 2, 2) counts: class asked for, target, prediction; ValueError where nothing was counted."""
         counts = counts.double()
         if not counts.sum():
-            raise ValueError("scores: expected at least one labelled pixel, got none")
+            raise ValueError("scores: expected at least one labeled pixel, got none")
         wanted = counts[:, 1].sum(1) + counts[:, 0, 1]  # union of target and prediction of each class
         iou = torch.where(wanted > 0, counts[:, 1, 1] / wanted.clamp(min=1), torch.nan)
         return cls(
@@ -112,7 +112,7 @@ class Confusion:
 
     def scores(self) -> Scores:
         """The scores of everything counted so far, by all processes; ValueError where that is nothing."""
-        return Scores.of(summed_over_processes(self.counts), self.classes)
+        return Scores.of(sum_over_processes(self.counts), self.classes)
 
     def running_miou(self) -> float:
         """mIoU of what this process has counted; NaN where that is nothing."""
@@ -140,7 +140,7 @@ class EpisodeConfusion:
 
     def scores(self) -> EpisodeScores:
         """The scores of everything counted so far, by all processes; ValueError where that is nothing."""
-        return EpisodeScores.of(self.by_class(summed_over_processes(self.counts)), self.classes)
+        return EpisodeScores.of(self.by_class(sum_over_processes(self.counts)), self.classes)
 
     def running_miou(self) -> float:
         """mIoU of what this process has counted; NaN where that is nothing."""

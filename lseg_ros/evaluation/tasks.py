@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lseg_ros.datasets import Episode, Episodes, LabeledImages, Sample
 from lseg_ros.evaluation.confusion_picture import confusion_picture
-from lseg_ros.evaluation.distributed import summed_over_processes
-from lseg_ros.evaluation.predictor import Classifier, Question
+from lseg_ros.evaluation.distributed import sum_over_processes
+from lseg_ros.evaluation.predictor import Predictor, Question
 from lseg_ros.evaluation.scores import Confusion, EpisodeConfusion, EpisodeScores, Scores
 from research.color_baseline import ColorBaseline
 
@@ -28,14 +28,14 @@ S_co = TypeVar("S_co", covariant=True)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the model over so many samples and, where asked for, of the colour baseline."""
+    """Scores of the model over so many samples and, where asked for, of the color baseline."""
 
     model: Scores | EpisodeScores
     color_baseline: Scores | None
     samples: int
 
     def table(self) -> str:
-        baseline = f"\n{'colour alone, mIoU':<20} {self.color_baseline.miou:6.3f}" if self.color_baseline else ""
+        baseline = f"\n{'color alone, mIoU':<20} {self.color_baseline.miou:6.3f}" if self.color_baseline else ""
         return self.model.table() + baseline
 
 
@@ -77,10 +77,10 @@ class Task(Protocol[S]):
 class ImageTask:
     """Every image is asked with all words of its set; where there is a baseline it answers too."""
 
-    def __init__(self, classifier: Classifier, images: LabeledImages, baseline: ColorBaseline | None = None) -> None:
+    def __init__(self, predictor: Predictor, images: LabeledImages, baseline: ColorBaseline | None = None) -> None:
         self.samples = images
-        self._classifier, self._baseline = classifier, baseline
-        self._question = classifier.question(images.classes)
+        self._classifier, self._baseline = predictor, baseline
+        self._question = predictor.question(images.classes)
         self._model, self._colors = Confusion(images.classes), Confusion(images.classes)
 
     @property
@@ -102,7 +102,7 @@ class ImageTask:
         return Evaluation(self._model.scores(), colors, len(self.samples))
 
     def picture(self) -> NDArray[np.uint8]:
-        counts = summed_over_processes(self._model.counts).numpy()[:, :-1]  # a data set's pixels are all answered
+        counts = sum_over_processes(self._model.counts).numpy()[:, :-1]  # a data set's pixels are all answered
         names = [word.partition("|")[0] for word in self.samples.classes]
         return confusion_picture(counts, names, names)
 
@@ -110,9 +110,9 @@ class ImageTask:
 class EpisodeTask:
     """Each episode is asked with two words, its class and ``others``."""
 
-    def __init__(self, classifier: Classifier, episodes: Episodes) -> None:
+    def __init__(self, predictor: Predictor, episodes: Episodes) -> None:
         self.samples = episodes
-        self._classifier = classifier
+        self._classifier = predictor
         self._model = EpisodeConfusion(episodes.classes)
         self._question = functools.lru_cache(maxsize=None)(self._encoded)
 
@@ -133,7 +133,7 @@ class EpisodeTask:
 
     def picture(self) -> NDArray[np.uint8]:
         """A row for each class, its pixels found or not, and one for the pixels of anything else."""
-        counts = self._model.by_class(summed_over_processes(self._model.counts)).numpy()  # (K, 2, 2)
+        counts = self._model.by_class(sum_over_processes(self._model.counts)).numpy()  # (K, 2, 2)
         rows = np.concatenate([counts[:, 1], counts[:, 0].sum(axis=0, keepdims=True)])
         return confusion_picture(rows, [*self.samples.classes, OTHERS], [OTHERS, "asked for"])
 

@@ -16,7 +16,7 @@ __all__ = ["PixelEmbeddings", "doubled_norm"]
 class PixelEmbeddings:
     """The embeddings of one image's pixels, at a quarter of the network's input.
 
-    coarse: (1, C, h'/4, w'/4), not normalised. norm: (1, 1, h'/2, w'/2) float32, their length once they are doubled.
+    coarse: (1, C, h'/4, w'/4), not normalized. norm: (1, 1, h'/2, w'/2) float32, their length once they are doubled.
     filled: the (h, w) of the network's input that the image fills. size: (H, W) of the image.
     """
 
@@ -34,7 +34,7 @@ class PixelEmbeddings:
 def doubled_norm(x: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, 1, 2h, 2w) float32: ``double(x).norm(dim=1, keepdim=True)``, without doubling C channels.
 
-    A doubled pixel is a weighted sum of four neighbours, so the square of its length is one of their products.
+    A doubled pixel is a weighted sum of four neighbors, so the square of its length is one of their products.
     """
     x = x.float()
     left, right = x[..., :-1], x[..., 1:]
@@ -54,7 +54,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _mixed(own: Tensor, place: Tensor, share: Tensor, crossed: Tensor) -> Tensor:
-    """Squares (..., n) and what neighbours have in common, twice (..., n - 1) -> squares of what lies between them."""
+    """Squares (..., n) and what neighbors have in common, twice (..., n - 1) -> squares of what lies between them."""
     rest = 1 - share
     return rest**2 * own[..., place] + share**2 * own[..., place + 1] + rest * share * crossed[..., place]
 

@@ -35,13 +35,13 @@ def postprocess(
     """Logits (1, K, h'/2, w'/2) -> (2, H, W) uint8: the label map and, second, the confidence.
 
     filled: the (h, w) of the network's input that the image fills. size: (H, W) of the image. ids: (K,) uint8 on the
-    logits' device. A pixel whose winner has a softmax below ``unlabeled_threshold`` is unlabelled. Confidence is the
-    winner's softmax x 255, rounded, at least 1 where labelled, 0 where not.
+    logits' device. A pixel whose winner has a softmax below ``unlabeled_threshold`` is unlabeled. Confidence is the
+    winner's softmax x 255, rounded, at least 1 where labeled, 0 where not.
 
     Upsampling is the official one, x2 bilinear with align_corners=True, and then the padding is cut off. Where the
     image had been resized, a second one (bilinear, pixel areas aligned, as the resizing was) leads to its size.
 
-    norm: (1, 1, h'/2, w'/2) where the logits are (1, K, h'/4, w'/4), of embeddings that are not normalised yet: they
+    norm: (1, 1, h'/2, w'/2) where the logits are (1, K, h'/4, w'/4), of embeddings that are not normalized yet: they
     are doubled and divided by it first.
     """
     source = logits[0].float()  # (K, h'/2, w'/2)

@@ -189,7 +189,7 @@ def _widen(source, columns, level, even_share, odd_share, halves, wide):  # type
             even[x] = source[x - 1] + even_share[x] * (source[x] - source[x - 1])
         for x in range(count - 1):
             odd[x] = source[x] + odd_share[x] * (source[x + 1] - source[x])
-        for x in range(0, count, columns):  # where a row ends there is no neighbour
+        for x in range(0, count, columns):  # where a row ends there is no neighbor
             even[x], odd[x + columns - 1] = source[x], source[x + columns - 1]
         for x in range(count):
             wide[2 * x] = even[x]

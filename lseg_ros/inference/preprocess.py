@@ -1,4 +1,4 @@
-"""Image -> network input: resized, normalised, padded, on the device."""
+"""Image -> network input: resized, normalized, padded, on the device."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def preprocess(
 ) -> tuple[Tensor, tuple[int, int]]:
     """(H, W, 3) uint8 RGB -> (1, 3, h', w') float32, and the (h, w) of it that the image fills, from the upper left.
 
-    h' and w' are h and w padded to multiples of ``stride`` with the mean colour (0 after normalising). mean, std: per
+    h' and w' are h and w padded to multiples of ``stride`` with the mean color (0 after normalizing). mean, std: per
     channel, of values from 0 to 1.
     """
     height, width = network_size(image.shape[:2], input_size)

@@ -45,14 +45,14 @@ class SegmenterConfig:
         "of the image encoder; auto is a half precision on a GPU, bfloat16 on a CPU that has it, else float32",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
-    compile: bool = setting(False, "optimise the image encoder with torch.compile (needs a C compiler, takes minutes)")
+    compile: bool = setting(False, "optimize the image encoder with torch.compile (needs a C compiler, takes minutes)")
     input_size: int = setting(
         -1, "longer side of the network's input; 0 is the image's own, -1 what the network was made for",
         unit="px", minimum=-1, maximum=8192,
     )  # fmt: skip
     cpu_threads: int = setting(0, "threads of the network on a CPU, 0 for all cores", minimum=0, maximum=1024)
     unlabeled_threshold: float = setting(
-        0.0, "softmax of the winning label below which a pixel stays unlabelled", minimum=0.0, maximum=1.0, dynamic=True
+        0.0, "softmax of the winning label below which a pixel stays unlabeled", minimum=0.0, maximum=1.0, dynamic=True
     )
 
     def __post_init__(self) -> None:
@@ -107,7 +107,7 @@ class Segmenter:
         logger.info("%s on %s in %s", config.checkpoint, self.device, self.dtype)
 
     def encode(self, vocabulary: Vocabulary) -> EncodedVocabulary:
-        """Texts to embeddings: each label's is the mean over its synonyms and prompts, normalised again.
+        """Texts to embeddings: each label's is the mean over its synonyms and prompts, normalized again.
 
         Texts seen before cost nothing. Raises ValueError that names a label too long for the text encoder.
         """
@@ -220,7 +220,7 @@ class Segmenter:
 
 
 def _mean_direction(embeddings: Sequence[Tensor]) -> Tensor:
-    """Unit vectors (C,) -> their mean, normalised again; a single one stays as it is to the last bit."""
+    """Unit vectors (C,) -> their mean, normalized again; a single one stays as it is to the last bit."""
     if len(embeddings) == 1:
         return embeddings[0]
     return torch.nn.functional.normalize(torch.stack(list(embeddings)).mean(dim=0), dim=0)

@@ -31,7 +31,7 @@ class ResNetBackbone(nn.Module):
         self.stages = nn.ModuleList([first, net.layer2, net.layer3, net.layer4])
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) normalised -> [(B, 256, H/4, W/4), ..., (B, 2048, H/32, W/32)]."""
+        """(B, 3, H, W) normalized -> [(B, 256, H/4, W/4), ..., (B, 2048, H/32, W/32)]."""
         maps = [image]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
@@ -63,7 +63,7 @@ class ViTBackbone(nn.Module):
         )
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) normalised -> [(B, C1, H/4, W/4), ..., (B, C4, H/32, W/32)]."""
+        """(B, 3, H, W) normalized -> [(B, C1, H/4, W/4), ..., (B, C4, H/32, W/32)]."""
         maps: list[Tensor] = []
         if self.stem is not None:
             maps = self.stem(image)  # (B, C1, H/4, W/4), (B, C2, H/8, W/8)

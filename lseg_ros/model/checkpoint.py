@@ -43,7 +43,7 @@ def load_lseg(
     path_or_preset: a checkpoint (the authors' Lightning file, a state dict, or our safetensors), the name of one of the
     authors' files that ``lseg checkpoint fetch`` has brought, or a preset's name; a preset without weights in the
     package (all but ``demo``) gets random ones and says so in the log.
-    arch_option, block_depth, activation: the paper's spatial regularisation, where a file cannot say it: block_depth
+    arch_option, block_depth, activation: the paper's spatial regularization, where a file cannot say it: block_depth
     and activation leave no trace in the weights, and options 1 and 2 leave the same one (1 is taken).
     dtype: None keeps each entry as the file has it, which spares a float16 file its doubling in memory; such a network
     runs once it is moved to one dtype.

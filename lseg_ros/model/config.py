@@ -35,7 +35,7 @@ class LSegConfig:
     features: int = 256
     stem: tuple[int, ...] = ()
     stem_depth: int = 2  # residual units per stem stage
-    arch_option: int = 0  # spatial regularisation: 0 none, 1 bottleneck, 2 depthwise
+    arch_option: int = 0  # spatial regularization: 0 none, 1 bottleneck, 2 depthwise
     block_depth: int = 0
     activation: str = "lrelu"
     image_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)

@@ -58,7 +58,7 @@ class LSeg(nn.Module):
         return self.text_encoder.encode(texts)
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised RGB -> (B, C, H/2, W/2) unit-norm pixel embeddings.
+        """(B, 3, H, W) normalized RGB -> (B, C, H/2, W/2) unit-norm pixel embeddings.
 
         H and W must be multiples of ``stride``: ValueError otherwise.
         """
@@ -68,9 +68,9 @@ class LSeg(nn.Module):
         return pixels / pixels.norm(dim=1, keepdim=True)
 
     def encode_coarse(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised RGB -> (B, C, H/4, W/4): ``encode_image`` before its last doubling and its norm.
+        """(B, 3, H, W) normalized RGB -> (B, C, H/4, W/4): ``encode_image`` before its last doubling and its norm.
 
-        The 1x1 head commutes with bilinear upsampling, so what ``encode_image`` makes is this, doubled and normalised.
+        The 1x1 head commutes with bilinear upsampling, so what ``encode_image`` makes is this, doubled and normalized.
         Raises ValueError like ``encode_image``.
         """
         self._check_size(image)
@@ -96,10 +96,10 @@ class LSeg(nn.Module):
         return logits if self.regularization is None else self.regularization(logits)
 
     def forward(self, image: Tensor, text: Tensor | Sequence[str]) -> Tensor:
-        """(B, 3, H, W) normalised RGB and (K, C) text embeddings, or K texts -> logits (B, K, H, W).
+        """(B, 3, H, W) normalized RGB and (K, C) text embeddings, or K texts -> logits (B, K, H, W).
 
         Any H and W from 32 up: what is missing to multiples of ``stride`` is padded on the right and below with 0,
-        the mean colour, and cut off again. Raises ValueError for a smaller image.
+        the mean color, and cut off again. Raises ValueError for a smaller image.
         """
         height, width = image.shape[-2:]
         if min(height, width) < self.stride:

@@ -90,7 +90,7 @@ class TextEncoder(TextTransformer):  # type: ignore[misc]  # open_clip has no ty
         return tokens
 
     def forward(self, text: Tensor) -> Tensor:
-        """(K, L) int64 token ids, L up to context_length -> (K, embed_dim) embeddings, not normalised."""
+        """(K, L) int64 token ids, L up to context_length -> (K, embed_dim) embeddings, not normalized."""
         end = text.argmax(dim=-1)  # the end token has the highest id
         dtype = self.text_projection.dtype
         # Attention looks only back, so what stands after the last end changes nothing: labels are short, context long.

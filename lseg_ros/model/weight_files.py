@@ -86,7 +86,7 @@ def _open_pickle(path: Path) -> WeightFile:
     plain = {str(name): str(value) for name, value in content.items() if isinstance(value, (int, float, str))}
     try:
         entries = {name: value.to("meta") for name, value in weights.items()}
-    except RuntimeError as error:  # quantised tensors, for one, have no shape without content
+    except RuntimeError as error:  # quantized tensors, for one, have no shape without content
         raise _damaged(path, error) from error
     return WeightFile(path, "Lightning checkpoint" if wrapped else "state dict", entries, plain, read)
 

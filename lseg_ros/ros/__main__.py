@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from lseg_ros.openmp import polite_waiting
+from lseg_ros.openmp import openmp_passive_wait_env
 from lseg_ros.ros.runtime import leave, run
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def _make() -> SegmentationNode:
-    os.environ.update(polite_waiting())
+    os.environ.update(openmp_passive_wait_env())
     # Imported only now that an interrupt ends the process without a traceback: PyTorch takes seconds.
     from lseg_ros.ros.node import SegmentationNode
 

@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 
 from lseg_ros.msg import Vocabulary as VocabularyMessage
-from lseg_ros.ros.conversions import vocabulary_message
+from lseg_ros.ros.conversions import vocabulary_to_message
 from lseg_ros.ros.qos import LATCHED_QOS
 from lseg_ros.ros.topics import LABEL_INFO, VOCABULARY, Topic
 from lseg_ros.vocabulary import Vocabulary
@@ -21,12 +21,12 @@ try:
 except ImportError:
     LabelInfo = None
 
-__all__ = ["Announcement"]
+__all__ = ["VocabularyPublisher"]
 
 logger = logging.getLogger(__name__)
 
 
-class Announcement:
+class VocabularyPublisher:
     """``~/vocabulary``, and ``~/label_info`` where vision_msgs is installed; the same under the name of each camera.
 
     Its methods exclude each other by a lock that the caller holds.
@@ -48,7 +48,7 @@ class Announcement:
     def tell(self, vocabulary: Vocabulary, stamp: Time, retire_grace_s: float, unlabeled_threshold: float) -> None:
         """Publish what is new since the last call, nothing where nothing is."""
         if vocabulary.epoch != self._epoch:
-            message = vocabulary_message(vocabulary, self._model, stamp)
+            message = vocabulary_to_message(vocabulary, self._model, stamp)
             for publisher in self._vocabulary:
                 publisher.publish(message)
             self._epoch = vocabulary.epoch

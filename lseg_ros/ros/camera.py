@@ -12,8 +12,8 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from lseg_ros.messages import is_distorted
-from lseg_ros.pipeline import EmbeddedFrame, Products, Want
-from lseg_ros.ros.conversions import assemble, header_of, with_depth
+from lseg_ros.pipeline import EncodedFrame, FrameResult, Outputs
+from lseg_ros.ros.conversions import assemble, make_header, with_depth
 from lseg_ros.ros.diagnostics import Report, Statistics
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig
@@ -23,13 +23,13 @@ from lseg_ros.ros.topics import INFO
 from lseg_ros.structures import Frame
 from lseg_ros.vocabulary import Label
 
-__all__ = ["Camera", "Seen", "Shot"]
+__all__ = ["Camera", "LastFrame", "PendingFrame"]
 
 _IMPLAUSIBLE_AGE_S = 10.0
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
+class PendingFrame:
     """An image whose turn has come, with all that belongs to it.
 
     camera_info: of the image, or None where it is not known. want: what someone subscribes to. arrived_s: when the
@@ -39,17 +39,17 @@ class Shot:
     frame: Frame
     header: Header
     camera_info: CameraInfo | None
-    want: Want
+    want: Outputs
     arrived_s: float
     stage_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class LastFrame:
     """A frame that went out: its header, and what the network made of it."""
 
     header: Header
-    embedded: EmbeddedFrame
+    embedded: EncodedFrame
 
 
 class Camera:
@@ -63,7 +63,7 @@ class Camera:
     def __init__(self, node: Node, name: str, config: Callable[[], NodeConfig]) -> None:
         self.name = name
         self.statistics = Statistics()
-        self.seen: Seen | None = None
+        self.seen: LastFrame | None = None
         self._node = node
         self._config = config
         self._knows_the_lens = False
@@ -103,7 +103,7 @@ class Camera:
             self._subscriptions.destroy()
         self._subscriptions = None
 
-    def last(self) -> Seen | None:
+    def last(self) -> LastFrame | None:
         """The last frame that went out, with its depth: where nobody wanted points, that is looked for only now."""
         seen, subscriptions = self.seen, self._subscriptions
         if seen is None or subscriptions is None or seen.embedded.frame.depth_m is not None:
@@ -115,7 +115,7 @@ class Camera:
                 frame = with_depth(frame, depth)
         return replace(seen, embedded=replace(seen.embedded, frame=frame))
 
-    def shot(self, image: RawImage) -> Shot | None:
+    def shot(self, image: RawImage) -> PendingFrame | None:
         """An image as it came -> what is to be processed, while open and subscribed; None where it is too old.
 
         Waits a little for depth and camera_info that may be on their way. Raises ValueError like ``assemble``.
@@ -126,18 +126,18 @@ class Camera:
         start_s = time.perf_counter()
         want = self._publishers.wanted()
         camera_info = self._subscriptions.camera_info_of(image)
-        depth = self._subscriptions.depth_of(image) if want & Want.ANY_POINTS else None
+        depth = self._subscriptions.depth_of(image) if want & Outputs.ANY_POINTS else None
         matched_s = time.perf_counter()
         frame, problems = assemble(image.message(), depth, camera_info)
         for topic, problem in problems.items():
             self.statistics.problem(topic.of(self.name).name, problem)
-        if want & Want.ANY_POINTS and camera_info is not None:
+        if want & Outputs.ANY_POINTS and camera_info is not None:
             self._check_lens(camera_info)
         stage_ms = {"wait": (matched_s - start_s) * 1e3, "read": (time.perf_counter() - matched_s) * 1e3}
-        header = header_of(frame.stamp_ns, frame.frame_id)
-        return Shot(frame, header, camera_info, want, image.arrived_s, stage_ms)
+        header = make_header(frame.stamp_ns, frame.frame_id)
+        return PendingFrame(frame, header, camera_info, want, image.arrived_s, stage_ms)
 
-    def publish(self, shot: Shot, products: Products) -> None:
+    def publish(self, shot: PendingFrame, products: FrameResult) -> None:
         """Send what was made of a shot, while open."""
         assert self._publishers is not None
         start_s = time.perf_counter()

@@ -8,14 +8,14 @@ from typing import Generic, TypeVar
 
 from lseg_ros.sync import Match, StampedBuffer
 
-__all__ = ["Companion"]
+__all__ = ["StampedCache"]
 
 T = TypeVar("T")
 
 _SPAN_NS = 1_000_000_000
 
 
-class Companion(Generic[T]):
+class StampedCache(Generic[T]):
     """The last second of a topic, from which the item of an image's moment is picked.
 
     One thread adds, another matches. An item's stamp need not be the image's, and an item may come after its image;

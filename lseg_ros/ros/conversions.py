@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import ColorRGBA, Header
 
 from lseg_ros.cdr import image_bytes
-from lseg_ros.messages import compressed_to_rgb, depth_to_metres, image_to_rgb, intrinsics_of, stamp_ns
+from lseg_ros.messages import compressed_to_rgb, depth_to_meters, image_to_rgb, intrinsics_from_camera_info, stamp_ns
 from lseg_ros.msg import Label as LabelMessage
 from lseg_ros.msg import LabelSummary as LabelSummaryMessage
 from lseg_ros.msg import SegmentationSummary
@@ -29,12 +29,12 @@ __all__ = [
     "Assembled",
     "assemble",
     "camera_info_of",
-    "header_of",
-    "point_message",
+    "make_header",
+    "point_to_message",
     "publish_image",
-    "summary_message",
-    "vocabulary_message",
-    "vocabulary_of",
+    "summary_to_message",
+    "vocabulary_from_message",
+    "vocabulary_to_message",
     "with_depth",
 ]
 
@@ -68,7 +68,7 @@ def assemble(image: Any, depth: Any | None, camera_info: Any | None) -> Assemble
 
 
 def _with_intrinsics(frame: Frame, camera_info: Any) -> Frame:
-    intrinsics = intrinsics_of(camera_info)
+    intrinsics = intrinsics_from_camera_info(camera_info)
     if intrinsics is None:
         raise ValueError("no clouds: the camera_info is of an uncalibrated camera (K[0] = 0)")
     return dataclasses.replace(frame, intrinsics=intrinsics)
@@ -81,10 +81,10 @@ def with_depth(frame: Frame, depth: Any) -> Frame:
             f"no clouds: depth has to be registered to the image, expected its frame_id {frame.frame_id!r}, "
             f"got {depth.header.frame_id!r}"
         )
-    return dataclasses.replace(frame, depth_m=sample_depth(depth_to_metres(depth), frame.size))
+    return dataclasses.replace(frame, depth_m=sample_depth(depth_to_meters(depth), frame.size))
 
 
-def vocabulary_message(vocabulary: Vocabulary, model: str, stamp: Time) -> VocabularyMessage:
+def vocabulary_to_message(vocabulary: Vocabulary, model: str, stamp: Time) -> VocabularyMessage:
     """A vocabulary as lseg_ros/Vocabulary. model: name of the preset or checkpoint."""
     message = VocabularyMessage(
         epoch=vocabulary.epoch,
@@ -103,7 +103,7 @@ def _label_to_message(label: Label) -> LabelMessage:
     return LabelMessage(id=label.id, name=label.name, synonyms=list(label.synonyms), slug=label.slug, color=color)
 
 
-def vocabulary_of(message: VocabularyMessage) -> Vocabulary:
+def vocabulary_from_message(message: VocabularyMessage) -> Vocabulary:
     """The vocabulary that a lseg_ros/Vocabulary tells of."""
     labels, retired = (tuple(_label_from_message(each) for each in some) for some in (message.labels, message.retired))
     return Vocabulary(labels, tuple(message.prompt_templates), message.epoch, retired)
@@ -114,7 +114,7 @@ def _label_from_message(message: LabelMessage) -> Label:
     return Label(message.id, tuple(message.synonyms), (red, green, blue), message.slug)
 
 
-def summary_message(summary: Summary, epoch: int, header: Header) -> SegmentationSummary:
+def summary_to_message(summary: Summary, epoch: int, header: Header) -> SegmentationSummary:
     """A summary as a message. epoch: of its vocabulary. header: of the image."""
     return SegmentationSummary(
         header=header,
@@ -135,18 +135,18 @@ def _label_summary_message(each: LabelSummary) -> LabelSummaryMessage:
         points=each.points,
         has_distance=each.points > 0,
         distance=each.distance_m,
-        nearest=point_message(each.nearest),
-        centroid=point_message(each.centroid),
+        nearest=point_to_message(each.nearest),
+        centroid=point_to_message(each.centroid),
     )
 
 
-def point_message(xyz: Iterable[float]) -> Point:
-    """x, y and z in metres as a message; NaN where there is no point."""
+def point_to_message(xyz: Iterable[float]) -> Point:
+    """x, y and z in meters as a message; NaN where there is no point."""
     x, y, z = (float(each) for each in xyz)
     return Point(x=x, y=y, z=z)
 
 
-def header_of(stamp_ns: int, frame_id: str) -> Header:
+def make_header(stamp_ns: int, frame_id: str) -> Header:
     header = Header(frame_id=frame_id)
     header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
     return header

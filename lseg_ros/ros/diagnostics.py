@@ -42,7 +42,7 @@ class Statistics:
         self._counts: Counter[str] = Counter()
         self._arrivals_s: deque[float] = deque(maxlen=1000)
         self._done_s: deque[float] = deque(maxlen=1000)
-        self._pushed_out_s: deque[float] = deque(maxlen=_BUSY)
+        self._superseded_s: deque[float] = deque(maxlen=_BUSY)
         self._latencies_s: deque[float] = deque(maxlen=200)
         self._age_s = float("nan")
         self._stage_ms: Mapping[str, float] = {}
@@ -57,11 +57,11 @@ class Statistics:
         with self._lock:
             self._counts[f"dropped: {cause}"] += 1
 
-    def pushed_out(self) -> None:
+    def superseded(self) -> None:
         """An image was dropped because a newer one came before its turn did."""
         with self._lock:
             self._counts["dropped: newer image came"] += 1
-            self._pushed_out_s.append(time.monotonic())
+            self._superseded_s.append(time.monotonic())
 
     def missed(self, topic: str) -> None:
         with self._lock:
@@ -92,7 +92,7 @@ class Statistics:
         """Why fewer frames are processed than asked for, though enough images come; "" where that is not so."""
         with self._lock:
             rate_hz, image_rate_hz = _rate(self._done_s), _rate(self._arrivals_s)
-            oldest_s = self._pushed_out_s[0] if len(self._pushed_out_s) == _BUSY else -np.inf
+            oldest_s = self._superseded_s[0] if len(self._superseded_s) == _BUSY else -np.inf
             busy = time.monotonic() - oldest_s < _WINDOW_S
             if not (busy and 0 < rate_hz < 0.8 * asked_hz <= image_rate_hz):
                 return ""

@@ -6,8 +6,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from lseg_ros.msg import Vocabulary as VocabularyMessage
-from lseg_ros.ros.conversions import vocabulary_message
-from lseg_ros.ros.label_set import LabelSet
+from lseg_ros.ros.conversions import vocabulary_to_message
+from lseg_ros.ros.label_set import LabelManager
 from lseg_ros.ros.topics import GET_LABELS, SET_LABELS
 from lseg_ros.srv import GetLabels, SetLabels
 
@@ -17,7 +17,7 @@ __all__ = ["LabelServices"]
 class LabelServices:
     """The services' way to the parameter ``labels``, which so always says what is live. model: its name."""
 
-    def __init__(self, node: Node, labels: LabelSet, model: str) -> None:
+    def __init__(self, node: Node, labels: LabelManager, model: str) -> None:
         self._node = node
         self._labels = labels
         self._model = model
@@ -42,4 +42,4 @@ class LabelServices:
         return response
 
     def _live(self) -> VocabularyMessage:
-        return vocabulary_message(self._labels.vocabulary, self._model, self._node.get_clock().now().to_msg())
+        return vocabulary_to_message(self._labels.vocabulary, self._model, self._node.get_clock().now().to_msg())

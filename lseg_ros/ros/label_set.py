@@ -8,10 +8,10 @@ from lseg_ros.pipeline import EncodedVocabulary, Segmenter
 from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.vocabulary import Vocabulary
 
-__all__ = ["LabelSet", "first_vocabulary"]
+__all__ = ["LabelManager", "initial_vocabulary"]
 
 
-class LabelSet:
+class LabelManager:
     """A vocabulary and what the network makes of it. A change is prepared, which may fail, and then committed.
 
     ``vocabulary`` is live, and ``encoded`` is it for the network, or None while there is none.
@@ -58,7 +58,7 @@ class LabelSet:
             self._prepared = None
 
 
-def first_vocabulary(config: NodeConfig) -> Vocabulary:
+def initial_vocabulary(config: NodeConfig) -> Vocabulary:
     """What a node starts with. Raises ValueError like ``Vocabulary.of``, in the words of the parameters."""
     for name, values in (("class_ids", config.class_ids), ("colors", config.colors)):
         if values and len(values) != len(config.labels):

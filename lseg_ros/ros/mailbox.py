@@ -24,10 +24,10 @@ class Mailbox(Generic[T]):
     def put(self, sender: str, item: T) -> bool:
         """Leave an item; True where it pushed out an older one of its sender that nobody had taken."""
         with self._condition:
-            pushed_out = sender in self._items
+            superseded = sender in self._items
             self._items[sender] = item
             self._condition.notify()
-        return pushed_out
+        return superseded
 
     def replace(self, sender: str, item: T) -> bool:
         """Leave an item instead of one of its sender that waits; False, and nothing done, where none does."""

@@ -13,19 +13,19 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
 from lseg_ros.pipeline import Pipeline, PipelineConfig, Segmenter, SegmenterConfig
-from lseg_ros.ros.announcement import Announcement
+from lseg_ros.ros.announcement import VocabularyPublisher
 from lseg_ros.ros.camera import Camera
 from lseg_ros.ros.diagnostics import Diagnostics
 from lseg_ros.ros.label_services import LabelServices
-from lseg_ros.ros.label_set import LabelSet, first_vocabulary
+from lseg_ros.ros.label_set import LabelManager, initial_vocabulary
 from lseg_ros.ros.log_forwarding import LogForwarding
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig, changed, declare, read
-from lseg_ros.ros.passing import in_passing
+from lseg_ros.ros.passing import run_in_temporary_thread
 from lseg_ros.ros.query_service import QueryService
 from lseg_ros.ros.subscriptions import RawImage
 from lseg_ros.ros.topics import ENABLE
-from lseg_ros.ros.worker import Live, Worker
+from lseg_ros.ros.worker import ActiveState, Worker
 
 __all__ = ["SegmentationNode"]
 
@@ -46,11 +46,11 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         self._config = read(self, NodeConfig)
         self._segmenter_config = read(self, SegmenterConfig)
         self._pipeline_config = read(self, PipelineConfig)
-        self._labels = LabelSet(first_vocabulary(self._config))
+        self._labels = LabelManager(initial_vocabulary(self._config))
         self._cameras = tuple(Camera(self, name, lambda: self._config) for name in self._config.cameras or ("",))
         self._between_frames = threading.Lock()  # for whoever publishes, or changes what is published
         self._pipeline: Pipeline | None = None  # while configured
-        self._announcement: Announcement | None = None  # while configured
+        self._announcement: VocabularyPublisher | None = None  # while configured
         self._active = False
         self._enabled = True  # while not, an active node does nothing either
         self._worker: Worker | None = None  # while active and enabled
@@ -82,7 +82,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network, warm it up, encode the labels, open the topics."""
         try:
-            segmenter = in_passing(self._load)
+            segmenter = run_in_temporary_thread(self._load)
         except (ValueError, OSError, RuntimeError, ImportError) as error:  # RuntimeError: also out of memory
             self.get_logger().error(f"cannot configure: {error}")
             self._labels.encode_with(None)
@@ -91,7 +91,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         with self._between_frames:
             for camera in self._cameras:
                 camera.open()
-            self._announcement = Announcement(self, self._segmenter_config.checkpoint, self._config.cameras)
+            self._announcement = VocabularyPublisher(self, self._segmenter_config.checkpoint, self._config.cameras)
         self._go_live()
         return super().on_configure(state)
 
@@ -145,7 +145,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
                 changed(self._segmenter_config, parameters),
                 changed(self._pipeline_config, parameters),
             )
-            in_passing(self._labels.prepare, self._pending[0].labels)
+            run_in_temporary_thread(self._labels.prepare, self._pending[0].labels)
         except (ValueError, RuntimeError) as error:  # RuntimeError: out of memory, for the words to encode
             self._pending = None
             return SetParametersResult(successful=False, reason=str(error))
@@ -173,9 +173,9 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             if self._active:
                 self._tell()
 
-    def _live(self) -> Live:
+    def _live(self) -> ActiveState:
         assert self._labels.encoded is not None  # while configured
-        return Live(self._labels.encoded, self._segmenter_config.unlabeled_threshold)
+        return ActiveState(self._labels.encoded, self._segmenter_config.unlabeled_threshold)
 
     def _tell(self) -> None:
         """Tell the words, where they are new; needs the lock between frames."""

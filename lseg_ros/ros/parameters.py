@@ -18,9 +18,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from lseg_ros.ros.topics import check_cameras
-from lseg_ros.settings import Setting, check, setting, settings_of
+from lseg_ros.settings import Setting, check, list_settings, setting
 
-__all__ = ["NodeConfig", "changed", "declare", "default_of", "read"]
+__all__ = ["NodeConfig", "changed", "declare", "parameter_default", "read"]
 
 C = TypeVar("C")
 
@@ -40,7 +40,7 @@ class NodeConfig:
         (), "an id from 1 to 254 for each of the labels that the node starts with; [0] to have them given out"
     )
     colors: tuple[str, ...] = setting(
-        (), "a colour for each of the labels that the node starts with, '#rrggbb', or '' for one that follows from it"
+        (), "a color for each of the labels that the node starts with, '#rrggbb', or '' for one that follows from it"
     )
     prompt_templates: tuple[str, ...] = setting(
         ("{}",), "sentences that every text is put into, at the {}; their embeddings are averaged"
@@ -103,15 +103,15 @@ class NodeConfig:
 
 def declare(node: Node, config: type) -> None:
     """Declare every setting of a dataclass; raises ValueError with a sentence where a start-up value cannot be one."""
-    for each in settings_of(config):
+    for each in list_settings(config):
         try:
-            node.declare_parameter(each.name, default_of(each), _descriptor(each))
+            node.declare_parameter(each.name, parameter_default(each), _descriptor(each))
             node.get_parameter(each.name)
         except ParameterUninitializedException:  # an empty list in a file; some distributions raise when it is declared
-            expected = f"expected a value like {default_of(each)!r}"
+            expected = f"expected a value like {parameter_default(each)!r}"
             raise ValueError(f"{each.name}: {expected}, got an empty one") from None
         except InvalidParameterTypeException as error:
-            expected = f"expected a value like {default_of(each)!r}"
+            expected = f"expected a value like {parameter_default(each)!r}"
             raise ValueError(f"{each.name}: {expected}, got another type ({error})") from None
         except InvalidParameterValueException as error:
             raise ValueError(str(error)) from None
@@ -119,18 +119,18 @@ def declare(node: Node, config: type) -> None:
 
 def read(node: Node, config: type[C]) -> C:
     """The dataclass with the node's values; raises ValueError naming the setting that is not as declared."""
-    names = (each.name for each in settings_of(config))
+    names = (each.name for each in list_settings(config))
     return config(**{name: _from_ros(node.get_parameter(name).value) for name in names})
 
 
 def changed(config: C, parameters: Iterable[Parameter]) -> C:
     """The dataclass with those of the parameters that are its own; ValueError like ``read``; config is untouched."""
-    names = {each.name for each in settings_of(type(config))}
+    names = {each.name for each in list_settings(type(config))}
     news = {each.name: _from_ros(each.value) for each in parameters if each.name in names}
     return dataclasses.replace(config, **news) if news else config  # type: ignore[type-var]
 
 
-def default_of(each: Setting) -> Any:
+def parameter_default(each: Setting) -> Any:
     """A setting's default as a parameter's value. An empty list has no type in ROS: [''] or [0] stands for it."""
     if not isinstance(each.default, tuple):
         return each.default

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-__all__ = ["in_passing"]
+__all__ = ["run_in_temporary_thread"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def in_passing(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def run_in_temporary_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Make a call in a thread that ends with it, and return or raise what it does.
 
     Each thread that has run the network keeps OpenMP threads of its own for as long as it lives, and where there are

@@ -13,8 +13,8 @@ from std_msgs.msg import Header
 from lseg_ros.cdr import cloud_bytes
 from lseg_ros.messages import fill_png
 from lseg_ros.msg import SegmentationSummary
-from lseg_ros.pipeline import Products, Want
-from lseg_ros.ros.conversions import publish_image, summary_message
+from lseg_ros.pipeline import FrameResult, Outputs
+from lseg_ros.ros.conversions import publish_image, summary_to_message
 from lseg_ros.ros.label_topics import LabelTopics
 from lseg_ros.ros.qos import FRAME_QOS
 from lseg_ros.ros.topics import CAMERA_INFO, CONFIDENCE, MASK, MASK_COMPRESSED, OVERLAY, POINTS, SUMMARY, Topic
@@ -48,17 +48,17 @@ class Publishers:
         self._summary = self._create(SUMMARY, SegmentationSummary)
         self._clouds = LabelTopics(node, f"{POINTS.of(camera).name}/")
 
-    def wanted(self) -> Want:
+    def wanted(self) -> Outputs:
         """What someone subscribes to now, beside mask and confidence."""
-        want = Want.NONE
+        want = Outputs.NONE
         if self._overlay.get_subscription_count():
-            want |= Want.OVERLAY
+            want |= Outputs.OVERLAY
         if self._points.get_subscription_count():
-            want |= Want.POINTS
+            want |= Outputs.POINTS
         if self._clouds.subscribed():
-            want |= Want.LABEL_CLOUDS
+            want |= Outputs.LABEL_CLOUDS
         if self._summary.get_subscription_count():
-            want |= Want.SUMMARY
+            want |= Outputs.SUMMARY
         return want
 
     def subscribed(self) -> list[str]:
@@ -73,7 +73,7 @@ class Publishers:
         """Take away the topics of labels that are gone."""
         self._clouds.sweep()
 
-    def publish(self, products: Products, header: Header, camera_info: CameraInfo | None) -> None:
+    def publish(self, products: FrameResult, header: Header, camera_info: CameraInfo | None) -> None:
         """Send what was made of a frame. camera_info: of the image, or None where it is not known."""
         if camera_info is not None and self._camera_info.get_subscription_count():
             camera_info.header = header
@@ -92,7 +92,7 @@ class Publishers:
         if products.clouds is not None:
             self._clouds.publish(products.clouds, header)
         if products.summary is not None:
-            self._summary.publish(summary_message(products.summary, segmentation.vocabulary.epoch, header))
+            self._summary.publish(summary_to_message(products.summary, segmentation.vocabulary.epoch, header))
 
     def destroy(self) -> None:
         self._clouds.destroy()

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from rclpy.node import Node
 
 from lseg_ros.messages import fill_image
-from lseg_ros.pipeline import Finding, Pipeline
-from lseg_ros.ros.camera import Camera, Seen
-from lseg_ros.ros.conversions import point_message
+from lseg_ros.pipeline import Pipeline, QueryResult
+from lseg_ros.ros.camera import Camera, LastFrame
+from lseg_ros.ros.conversions import point_to_message
 from lseg_ros.ros.parameters import NodeConfig
-from lseg_ros.ros.passing import in_passing
+from lseg_ros.ros.passing import run_in_temporary_thread
 from lseg_ros.ros.topics import QUERY
 from lseg_ros.srv import QueryLabel
 
@@ -44,11 +44,11 @@ class QueryService:
         try:
             threshold = _threshold(request.threshold, config.query_threshold)
             name, pipeline, seen = self._last(request.camera)
-            finding = in_passing(pipeline.query, seen.embedded, request.text, config.prompt_templates)
+            finding = run_in_temporary_thread(pipeline.query, seen.embedded, request.text, config.prompt_templates)
         except (ValueError, RuntimeError) as error:  # RuntimeError: also out of memory
             response.success, response.message = False, str(error)
             response.score = response.threshold = math.nan
-            response.point = point_message(_NOWHERE)
+            response.point = point_to_message(_NOWHERE)
             return response
         response.success = True
         response.found, response.threshold = finding.score >= threshold, threshold
@@ -59,10 +59,10 @@ class QueryService:
             fill_image(response.similarity, finding.similarity, "32FC1")
         response.score, (response.u, response.v) = finding.score, finding.pixel
         response.has_point = finding.point is not None
-        response.point = point_message(_NOWHERE if finding.point is None else finding.point)
+        response.point = point_to_message(_NOWHERE if finding.point is None else finding.point)
         return response
 
-    def _last(self, camera: str) -> tuple[str, Pipeline, Seen]:
+    def _last(self, camera: str) -> tuple[str, Pipeline, LastFrame]:
         """Whose frame to look at, with what, and the frame. Raises ValueError with a sentence where there is none."""
         if camera and camera not in self._cameras:
             known = ", ".join(filter(None, self._cameras)) or "none, for the node's camera has no name"
@@ -84,7 +84,7 @@ def _threshold(asked: float, usual: float) -> float:
     return asked or usual
 
 
-def _sentence(text: str, finding: Finding, threshold: float) -> str:
+def _sentence(text: str, finding: QueryResult, threshold: float) -> str:
     figures = f"score {finding.score:.2f}, threshold {threshold:.2f}"
     if finding.score < threshold:
         return f"nothing in view fits {text!r} ({figures})"

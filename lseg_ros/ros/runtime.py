@@ -20,7 +20,7 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from lseg_ros.ros.transport import make_room
+from lseg_ros.ros.transport import configure_shared_memory
 
 __all__ = ["leave", "run"]
 
@@ -40,7 +40,7 @@ def run(
     with a sentence, and where ``start`` returns False. Ctrl-C and SIGTERM end with 0; a second one, as ``ros2 launch``
     sends it, is ignored while the node takes itself down.
     """
-    make_room()
+    configure_shared_memory()
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # an argument, or a parameter file, that ROS cannot read

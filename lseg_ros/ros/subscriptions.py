@@ -15,20 +15,20 @@ from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from lseg_ros.cdr import image_of
-from lseg_ros.ros.companion import Companion
+from lseg_ros.cdr import image_from_cdr
+from lseg_ros.ros.companion import StampedCache
 from lseg_ros.ros.diagnostics import Statistics
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.ros.topics import DEPTH, IMAGE, IMAGE_COMPRESSED, INFO, Topic
-from lseg_ros.ros.wait_set import NotByExecutor, Reception
+from lseg_ros.ros.wait_set import DetachedCallbackGroup, SubscriptionWaitSet
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
-__all__ = ["CameraSubscriptions", "RawImage", "stamp_of"]
+__all__ = ["CameraSubscriptions", "RawImage", "read_stamp_ns"]
 
 _LARGEST_SLOP_S = 1.0  # that sync_slop_s can be
 
@@ -44,7 +44,7 @@ class RawImage:
 
     def message(self) -> Any:
         """Its fields; pixels that are not compressed stay where they are."""
-        return image_of(self.data) if self.type is Image else deserialize_message(self.data, self.type)
+        return image_from_cdr(self.data) if self.type is Image else deserialize_message(self.data, self.type)
 
 
 class CameraSubscriptions:
@@ -67,30 +67,30 @@ class CameraSubscriptions:
         self._statistics = statistics
         self._config = config
         self._next_s = 0.0  # when max_rate_hz lets the next image in
-        self._depth: Companion[bytes] = Companion()
-        self._info: Companion[bytes] = Companion()
+        self._depth: StampedCache[bytes] = StampedCache()
+        self._info: StampedCache[bytes] = StampedCache()
         compressed = config().image_transport == "compressed"
         self._image_topic = (IMAGE_COMPRESSED if compressed else IMAGE).of(camera)
         self._depth_topic, self._info_topic = DEPTH.of(camera), INFO.of(camera)
         self._image_type = CompressedImage if compressed else Image
-        self._group = NotByExecutor()
+        self._group = DetachedCallbackGroup()
         # In this order they are looked at by a thread that is behind: what belongs to an image comes before it.
         self._subscriptions = [
-            self._subscribe(CameraInfo, self._info_topic, lambda data: self._info.add(stamp_of(data), data), 5),
-            self._subscribe(Image, self._depth_topic, lambda data: self._depth.add(stamp_of(data), data), 5),
+            self._subscribe(CameraInfo, self._info_topic, lambda data: self._info.add(read_stamp_ns(data), data), 5),
+            self._subscribe(Image, self._depth_topic, lambda data: self._depth.add(read_stamp_ns(data), data), 5),
             self._subscribe(self._image_type, self._image_topic, self._on_image, 2),
         ]
-        self._reception = Reception(node, self._subscriptions)
+        self._reception = SubscriptionWaitSet(node, self._subscriptions)
 
     def depth_of(self, image: RawImage) -> Any:
         """The depth Image of an image, waiting a little where it may still be on its way; None without one."""
         data = self._match(self._depth, self._depth_topic, image)
-        return None if data is None else image_of(data)
+        return None if data is None else image_from_cdr(data)
 
     def depth_at(self, stamp_ns: int) -> Any:
         """The depth of a moment that has passed, if it is still here; it is not waited for, nor missed."""
         item = self._depth.match(stamp_ns, round(self._config().sync_slop_s * 1e9)).item
-        return None if item is None else image_of(item)
+        return None if item is None else image_from_cdr(item)
 
     def camera_info_of(self, image: RawImage) -> CameraInfo | None:
         """Like ``depth_of``."""
@@ -141,12 +141,12 @@ class CameraSubscriptions:
     def _on_image(self, data: bytes) -> None:
         now_s = time.monotonic()
         self._statistics.received(now_s)
-        image = RawImage(data, self._image_type, stamp_of(data), now_s)
+        image = RawImage(data, self._image_type, read_stamp_ns(data), now_s)
         rate_hz = self._config().max_rate_hz
         if rate_hz > 0 and now_s < self._next_s:
             # One that waits for the worker must not grow old meanwhile: its depth would be forgotten.
             if self._mailbox.replace(self._camera, image):
-                self._statistics.pushed_out()
+                self._statistics.superseded()
             else:
                 self._statistics.dropped("over max_rate_hz")
             return
@@ -154,9 +154,9 @@ class CameraSubscriptions:
             # From when it was due, not from now: else 10 Hz of 30 would often become every fourth and not every third.
             self._next_s = max(self._next_s + 1 / rate_hz, now_s)
         if self._mailbox.put(self._camera, image):
-            self._statistics.pushed_out()
+            self._statistics.superseded()
 
-    def _match(self, companion: Companion[bytes], topic: Topic, image: RawImage) -> bytes | None:
+    def _match(self, companion: StampedCache[bytes], topic: Topic, image: RawImage) -> bytes | None:
         slop_s = self._config().sync_slop_s
         name = self._node.resolve_topic_name(topic.name)
         published = self._node.count_publishers(name) > 0
@@ -179,8 +179,8 @@ class CameraSubscriptions:
         return None
 
 
-def stamp_of(data: bytes) -> int:
-    """The header stamp in nanoseconds of a serialised message that begins with a std_msgs/Header.
+def read_stamp_ns(data: bytes) -> int:
+    """The header stamp in nanoseconds of a serialized message that begins with a std_msgs/Header.
 
     In CDR that is behind four bytes, of which the second says by its last bit that the rest is little endian.
     """

@@ -60,15 +60,15 @@ INFO = Topic("rgb/camera_info", "sensor_msgs/CameraInfo", "Read with every frame
 DEPTH = Topic(
     "depth/image",
     "sensor_msgs/Image",
-    "Depth registered to the image: 16UC1 in millimetres (0 = unknown) or 32FC1 in metres (NaN = unknown)",
+    "Depth registered to the image: 16UC1 in millimeters (0 = unknown) or 32FC1 in meters (NaN = unknown)",
 )
-MASK = Topic("~/mask", "sensor_msgs/Image", "mono8, the id of each pixel's label; 0 = unlabelled, 255 never")
+MASK = Topic("~/mask", "sensor_msgs/Image", "mono8, the id of each pixel's label; 0 = unlabeled, 255 never")
 MASK_COMPRESSED = Topic(
     "~/mask/compressed", "sensor_msgs/CompressedImage", "The mask as PNG, which loses nothing; only while subscribed"
 )
-CONFIDENCE = Topic("~/confidence", "sensor_msgs/Image", "mono8, softmax of the winning label x 255; 0 = unlabelled")
+CONFIDENCE = Topic("~/confidence", "sensor_msgs/Image", "mono8, softmax of the winning label x 255; 0 = unlabeled")
 VOCABULARY = Topic(
-    "~/vocabulary", "lseg_ros/Vocabulary", "Ids, names, synonyms, colours, epoch; before the first mask of each", True
+    "~/vocabulary", "lseg_ros/Vocabulary", "Ids, names, synonyms, colors, epoch; before the first mask of each", True
 )
 LABEL_INFO = Topic(
     "~/label_info", "vision_msgs/LabelInfo", "Ids and names, where vision_msgs is installed; like ~/vocabulary", True
@@ -76,11 +76,11 @@ LABEL_INFO = Topic(
 CAMERA_INFO = Topic(
     "~/camera_info", "sensor_msgs/CameraInfo", "The camera_info that belongs to the mask; only while subscribed"
 )
-OVERLAY = Topic("~/overlay", "sensor_msgs/Image", "rgb8, colours over the image and a legend; only while subscribed")
+OVERLAY = Topic("~/overlay", "sensor_msgs/Image", "rgb8, colors over the image and a legend; only while subscribed")
 POINTS = Topic(
     "~/points",
     "sensor_msgs/PointCloud2",
-    "Organised, a point for each mask pixel: x y z rgb label confidence, NaN where invalid; only while subscribed",
+    "Organized, a point for each mask pixel: x y z rgb label confidence, NaN where invalid; only while subscribed",
 )
 CLOUD_PREFIX = POINTS.name + "/"
 _CLOUDS = Topic(

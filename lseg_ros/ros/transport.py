@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-__all__ = ["make_room"]
+__all__ = ["configure_shared_memory"]
 
 _PROFILE = Path(__file__).with_name("shared_memory.xml")
 _NEEDED_BYTES = 64_000_000  # for a few processes with 16 MB each; containers often have no more in all
@@ -20,7 +20,7 @@ _OF_VERSION_3 = "FASTDDS_DEFAULT_PROFILES_FILE"
 _CHOICES = (_OF_VERSION_2, _OF_VERSION_3, "FASTDDS_BUILTIN_TRANSPORTS")
 
 
-def make_room() -> None:
+def configure_shared_memory() -> None:
     """Have Fast DDS use more shared memory in this process, unless its user configured it, or there is none to have.
 
     To be called before rclpy.init; other middlewares take no notice.

@@ -16,10 +16,10 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 
-__all__ = ["NotByExecutor", "Reception"]
+__all__ = ["DetachedCallbackGroup", "SubscriptionWaitSet"]
 
 
-class NotByExecutor(ReentrantCallbackGroup):  # type: ignore[misc]  # rclpy is Any to mypy
+class DetachedCallbackGroup(ReentrantCallbackGroup):  # type: ignore[misc]  # rclpy is Any to mypy
     """A group of subscriptions that no executor waits for.
 
     Nor for their events (QoS): Fast DDS would wake it for every message there is, and for nothing.
@@ -29,8 +29,8 @@ class NotByExecutor(ReentrantCallbackGroup):  # type: ignore[misc]  # rclpy is A
         return False
 
 
-class Reception:
-    """Takes from subscriptions of the group ``NotByExecutor``, which are raw, and calls them back, until it is closed.
+class SubscriptionWaitSet:
+    """Takes messages from raw subscriptions of a ``DetachedCallbackGroup`` and runs their callbacks until it is closed.
 
     Of what is there at the same time, messages of the subscriptions named first are taken first. Callbacks run in this
     thread and must not take long.

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lseg_ros.pipeline import EmbeddedFrame, EncodedVocabulary, Pipeline
-from lseg_ros.ros.camera import Camera, Seen, Shot
+from lseg_ros.pipeline import EncodedFrame, EncodedVocabulary, Pipeline
+from lseg_ros.ros.camera import Camera, LastFrame, PendingFrame
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.subscriptions import RawImage
 
-__all__ = ["Live", "Worker"]
+__all__ = ["ActiveState", "Worker"]
 
 
 @dataclass(frozen=True, eq=False)
-class Live:
+class ActiveState:
     """What the next frame is made with."""
 
     encoded: EncodedVocabulary
@@ -33,7 +33,7 @@ class Worker:
     def __init__(
         self,
         pipeline: Pipeline,
-        live: Live,
+        live: ActiveState,
         cameras: Iterable[Camera],
         mailbox: Mailbox[RawImage],
         between_frames: threading.Lock,
@@ -53,7 +53,7 @@ class Worker:
 
     def _run(self) -> None:
         while (images := self._mailbox.take()) is not None:
-            shots: dict[Camera, Shot] = {}
+            shots: dict[Camera, PendingFrame] = {}
             for name, image in images.items():
                 camera = self._cameras[name]
                 with _surviving(camera.failed):
@@ -63,12 +63,12 @@ class Worker:
             if shots:
                 self._process(shots)
 
-    def _process(self, shots: dict[Camera, Shot]) -> None:
+    def _process(self, shots: dict[Camera, PendingFrame]) -> None:
         """Frames that waited together: through the network together, or one by one where one of them is bad."""
         errors: list[Exception] = []
-        embedded: list[EmbeddedFrame] = []
+        embedded: list[EncodedFrame] = []
         with _surviving(errors.append):
-            embedded = self._pipeline.embed([shot.frame for shot in shots.values()])
+            embedded = self._pipeline.encode([shot.frame for shot in shots.values()])
         if errors and len(shots) > 1:
             errors.clear()  # they hold what filled the device's memory, if it was that
             for camera, shot in shots.items():
@@ -80,14 +80,14 @@ class Worker:
             with _surviving(camera.failed):
                 self._finish(camera, shot, each)
 
-    def _finish(self, camera: Camera, shot: Shot, embedded: EmbeddedFrame) -> None:
+    def _finish(self, camera: Camera, shot: PendingFrame, embedded: EncodedFrame) -> None:
         while True:
             live = self.live
-            products = self._pipeline.make(embedded, live.encoded, shot.want, live.unlabeled_threshold)
+            products = self._pipeline.postprocess(embedded, live.encoded, shot.want, live.unlabeled_threshold)
             with self._between_frames:
                 if self.live.encoded is live.encoded:
                     camera.publish(shot, products)
-                    camera.seen = Seen(shot.header, embedded)
+                    camera.seen = LastFrame(shot.header, embedded)
                     return
             # The words changed meanwhile. The old ones must not appear any more; the frame gets the new ones.
 

@@ -18,7 +18,7 @@ __all__ = ["CameraPath", "lens"]
 class CameraPath:
     """A closed path around ``middle``, looking about around +y.
 
-    Lengths in metres, angles in radians. ``sway`` is the radius of the path, ``pan`` how far it looks to either
+    Lengths in meters, angles in radians. ``sway`` is the radius of the path, ``pan`` how far it looks to either
     side; one round takes ``period_s``.
     """
 

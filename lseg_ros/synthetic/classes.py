@@ -1,4 +1,4 @@
-"""What there is in the synthetic world, and what it may be coloured like."""
+"""What there is in the synthetic world, and what it may be colored like."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLASSES: tuple[str, ...] = (
 """Class names; a name's exact label id is its index + 1, and 0 is nothing."""
 
 BACKGROUND = frozenset({"wall", "floor", "ceiling", "grass", "road", "sky"})
-"""Classes that are surroundings and not things: their pixels have instance 0 and no colour."""
+"""Classes that are surroundings and not things: their pixels have instance 0 and no color."""
 
 COLORS: dict[str, tuple[int, int, int]] = {
     "red": (196, 42, 40),
@@ -36,7 +36,7 @@ COLORS: dict[str, tuple[int, int, int]] = {
     "white": (236, 234, 228),
     "gray": (134, 134, 136),
 }
-"""Colour adjectives and the sRGB centres they stand for: one palette for all made things."""
+"""Color adjectives and the sRGB centers they stand for: one palette for all made things."""
 
 
 def class_id(name: str) -> int:

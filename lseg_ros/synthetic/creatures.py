@@ -1,4 +1,4 @@
-"""People and animals; fur, feathers and skin come from one small set of natural colours."""
+"""People and animals; fur, feathers and skin come from one small set of natural colors."""
 
 from __future__ import annotations
 

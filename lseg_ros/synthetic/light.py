@@ -23,7 +23,7 @@ class Light:
     """The light of a scene.
 
     sun: unit vector towards it; sun_rgb, sky_rgb, bounce_rgb: linear RGB of direct light, of light from above and
-    from below. bulb: position in metres, bulb_rgb its light at one metre. zenith, horizon: linear RGB of the sky,
+    from below. bulb: position in meters, bulb_rgb its light at one meter. zenith, horizon: linear RGB of the sky,
     clouds 0..1. shadow: (192, 192) the share of light that is left on the ground, over ``area`` (left, right, front,
     back). room: (left, right, front, back, height) with darker corners, or None outdoors.
     """
@@ -49,7 +49,7 @@ def light_of(
     """Random light for a scene: lamps and a window's direction indoors, sun and sky outdoors."""
     azimuth, height = rng.uniform(0, 2 * math.pi), rng.uniform(0.35, 1.2)
     sun = np.array([math.cos(azimuth) * math.cos(height), math.sin(azimuth) * math.cos(height), math.sin(height)])
-    warmth = rng.uniform(-1, 1)  # colour temperature: blueish to yellowish
+    warmth = rng.uniform(-1, 1)  # color temperature: blueish to yellowish
     tint = np.array([1 + 0.14 * warmth, 1.0, 1 - 0.2 * warmth])
     left, right, front, back = bounds
     if ceiling:
@@ -75,7 +75,7 @@ def light_of(
 
 
 def _sky(rng: np.random.Generator) -> tuple[Array, Array]:
-    """Colours of the sky at the top and at the horizon: blue, grey or evening."""
+    """Colors of the sky at the top and at the horizon: blue, gray or evening."""
     kind = rng.random()
     if kind < 0.5:
         top, low = (84, 136, 214), (190, 214, 236)

@@ -1,4 +1,4 @@
-"""Paint: two colours and the texture that mixes them."""
+"""Paint: two colors and the texture that mixes them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Texture(IntEnum):
     STRIPES = 2
     WOOD = 3
     NOISE = 4  # strongly mottled
-    TILES = 5  # thin lines of the second colour
+    TILES = 5  # thin lines of the second color
     BRICKS = 6
     TUFTS = 7  # fine and strong, for grass and leaves
     GLOW = 8  # gives light, no shading
 
 
 class Paint(NamedTuple):
-    """Linear RGB colours ``a`` and ``b`` and how they mix; ``per_m``: repetitions of the texture per metre.
+    """Linear RGB colors ``a`` and ``b`` and how they mix; ``per_m``: repetitions of the texture per meter.
 
     name: what people call it, one of ``COLORS``, or None where there is no name for it.
     """
@@ -67,13 +67,13 @@ def linear(rgb: tuple[float, float, float]) -> RGB:
 
 
 def plain(rgb: tuple[float, float, float], texture: Texture = Texture.PLAIN, per_m: float = 4.0) -> Paint:
-    """Paint of one sRGB colour, mixed with a somewhat darker one."""
+    """Paint of one sRGB color, mixed with a somewhat darker one."""
     a = linear(rgb)
     return Paint(texture, a, (a[0] * 0.6, a[1] * 0.6, a[2] * 0.6), per_m)
 
 
 def named_paint(rng: np.random.Generator, name: str, textures: tuple[Texture, ...] = ()) -> Paint:
-    """Paint of one of ``COLORS``: near its centre, textured with a neighbour of itself, so that the name stays true."""
+    """Paint of one of ``COLORS``: near its center, textured with a neighbor of itself, so that the name stays true."""
     base = np.asarray(COLORS[name], np.float64)
     base = np.clip(base * rng.uniform(0.86, 1.1) + rng.normal(0.0, 6.0, 3), 6, 250)
     other = base * rng.uniform(0.62, 0.9) if base.mean() > 70 else base * rng.uniform(1.3, 1.9)
@@ -82,7 +82,7 @@ def named_paint(rng: np.random.Generator, name: str, textures: tuple[Texture, ..
 
 
 def any_paint(rng: np.random.Generator, textures: tuple[Texture, ...] = ()) -> Paint:
-    """Paint of any colour that has a name."""
+    """Paint of any color that has a name."""
     names = tuple(COLORS)
     return named_paint(rng, names[rng.integers(len(names))], textures)
 
@@ -110,9 +110,9 @@ def _noise(u: Array, v: Array) -> Array:
 
 
 def mixture(texture: int, u: Array, v: Array, per_m: Array, coarse: Array) -> Array:
-    """How much of the second colour there is at surface coordinates.
+    """How much of the second color there is at surface coordinates.
 
-    u, v: (N,) metres along the surface. per_m: (N,). coarse: (N,) metres that one pixel covers; textures finer than
+    u, v: (N,) meters along the surface. per_m: (N,). coarse: (N,) meters that one pixel covers; textures finer than
     that fade to their mean. Returns (N,) float32 in 0..1.
     """
     su, sv = u * per_m + 1000.0, v * per_m + 1000.0  # positive, so that truncation is floor

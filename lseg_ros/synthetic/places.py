@@ -67,14 +67,14 @@ _SURPRISES: Menu = (
 )  # fmt: skip
 
 
-_NEAREST = {"tree": 2.6, "horse": 1.8, "street lamp": 1.8}  # metres; what would fill the view from nearer
+_NEAREST = {"tree": 2.6, "horse": 1.8, "street lamp": 1.8}  # meters; what would fill the view from nearer
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
     """A kind of place with its things, the camera's path, its focal length and, for a room, its bounds.
 
-    focal: in image widths. bounds: left, right, front, back in metres. ceiling: height, or 0 under the sky.
+    focal: in image widths. bounds: left, right, front, back in meters. ceiling: height, or 0 under the sky.
     """
 
     kind: str

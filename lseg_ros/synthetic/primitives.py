@@ -5,7 +5,7 @@ a box fills [-1, 1]^3, an ellipsoid is the unit sphere, a frustum (cylinder, con
 radius 1 at the bottom and ``taper`` at the top, a rectangle is z = 0 with |x|, |y| <= 1, and a ring is z = 0 with
 ``taper`` <= radius <= 1.
 
-Rays are ``origin + t * direction`` with direction z = 1 in the camera, so that t is the depth along z in metres.
+Rays are ``origin + t * direction`` with direction z = 1 in the camera, so that t is the depth along z in meters.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Kind(IntEnum):
 class Solids:
     """P solids.
 
-    kind (P,) int8; center (P, 3), half (P, 3) metres; rotation (P, 3, 3), columns are the solid's axes in the world;
+    kind (P,) int8; center (P, 3), half (P, 3) meters; rotation (P, 3, 3), columns are the solid's axes in the world;
     taper (P,). float64. The half size along z of the flat kinds is 1, so that their frame can be inverted.
     """
 
@@ -50,7 +50,7 @@ class Solids:
         if shapes != ((count, 3), (count, 3), (count, 3, 3), (count,)):
             raise ValueError(f"Solids: expected arrays of {count} solids, got shapes {shapes}")
         if not np.all(self.half > 0):
-            raise ValueError("half: expected positive sizes in metres")
+            raise ValueError("half: expected positive sizes in meters")
 
     @property
     def extent(self) -> Array:

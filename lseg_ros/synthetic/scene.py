@@ -43,7 +43,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """What a camera sees. solid (H, W) int32, -1 = nothing; depth (H, W) float32 metres along z, inf = nothing."""
+    """What a camera sees. solid (H, W) int32, -1 = nothing; depth (H, W) float32 meters along z, inf = nothing."""
 
     solid: Array
     depth: Array
@@ -108,7 +108,7 @@ def look(solids: Solids, position: Array, rotation: Array, lens: Intrinsics) -> 
 
 
 def colors_in_view(scene: Scene, sight: Sight) -> tuple[str | None, ...]:
-    """For each instance the name of the colour that most of it is seen in; None where none in view has a name."""
+    """For each instance the name of the color that most of it is seen in; None where none in view has a name."""
     names = tuple(COLORS)
     pixels = np.zeros((int(scene.instance.max()) + 1, len(names) + 1), np.int64)  # the last column: without a name
     in_view = np.bincount(sight.solid.ravel() + 1, minlength=len(scene.instance) + 1)[1:]

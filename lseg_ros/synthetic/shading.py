@@ -58,8 +58,8 @@ def _sky_rgb(light: Light, direction: list[Array]) -> Array:
 class _Table(NamedTuple):
     """What pixels look up by the number of their solid; rows of P values.
 
-    start (3, P), axes (9, P): the camera and its axes in the frame of the solid, metres. half (3, P), rotation (9, P),
-    a and change (3, P): paint, from the first colour to the second.
+    start (3, P), axes (9, P): the camera and its axes in the frame of the solid, meters. half (3, P), rotation (9, P),
+    a and change (3, P): paint, from the first color to the second.
     """
 
     kind: Array
@@ -136,7 +136,7 @@ def _color(table: _Table, solid: Array, p: list[Array], n: list[Array], coarse: 
 
 
 def _lit(light: Light, n: list[Array], p: list[Array]) -> Array:
-    """(3, N) how much light of each colour falls on points with normals, both in the world."""
+    """(3, N) how much light of each color falls on points with normals, both in the world."""
     sun = np.maximum(sum(np.float32(s) * a for s, a in zip(light.sun, n)), 0)
     up = 0.5 + 0.5 * n[2]
     ground = np.flatnonzero((p[2] < 0.05) & (n[2] > 0.7))

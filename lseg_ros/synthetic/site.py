@@ -34,7 +34,7 @@ def pick(rng: Rng, menu: Menu) -> Maker:
 class Site:
     """The things of a scene and the ground they occupy; the camera's own ground is kept free.
 
-    Bounds in metres: left, right, front, back. The camera walks around (0, 0).
+    Bounds in meters: left, right, front, back. The camera walks around (0, 0).
     """
 
     def __init__(self, rng: Rng, bounds: tuple[float, float, float, float], clearance: float):

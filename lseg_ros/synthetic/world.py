@@ -28,7 +28,7 @@ class SyntheticFrame:
 
     frame: image, exact depth (NaN where there is only sky), intrinsics, stamp = the time in the world. labels: (H, W)
     uint8, index in ``CLASSES`` + 1. instances: (H, W) uint16, 0 = surroundings (floor, walls, grass, sky ...). colors:
-    ``colors[n]`` is the name of the colour that most of instance n is seen in, None where nothing of a colour with a
+    ``colors[n]`` is the name of the color that most of instance n is seen in, None where nothing of a color with a
     name is in view (and for 0).
     """
 

@@ -1,4 +1,4 @@
-"""Augmentation: mirror, scale, fill up, crop, and the colours; the target moves with its image."""
+"""Augmentation: mirror, scale, fill up, crop, and the colors; the target moves with its image."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AugmentationConfig:
         480, "side of the square that is cut out at random; 0 takes the whole image", unit="px", minimum=0, maximum=8192
     )
     padding: str = setting(
-        "mean", "colour that fills up what is smaller: the network's mean, or black", choices=("mean", "black")
+        "mean", "color that fills up what is smaller: the network's mean, or black", choices=("mean", "black")
     )
     color_jitter: float = setting(
         0.2, "brightness, contrast and saturation change by up to this share", minimum=0.0, maximum=0.9

@@ -18,7 +18,7 @@ _FREE = ("output", "workers", "threads", "validate_every", "validation_images", 
 
 
 class RunState:
-    """Module, optimiser, steps done and the best mIoU so far, kept in ``last.ckpt`` of the output folder."""
+    """Module, optimizer, steps done and the best mIoU so far, kept in ``last.ckpt`` of the output folder."""
 
     def __init__(self, fabric: Fabric, config: TrainingConfig, module: Any, optimizer: Any) -> None:
         self.step = 0

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from lseg_ros.datasets import ZERO_SHOT, DatasetConfig
 from lseg_ros.settings import check, setting
 from lseg_ros.training.augmentation import AugmentationConfig
-from lseg_ros.training.initialization import StartConfig
-from lseg_ros.training.label_sampler import QuestionConfig
+from lseg_ros.training.initialization import InitializationConfig
+from lseg_ros.training.label_sampler import LabelSamplerConfig
 from lseg_ros.training.optimization import OptimizationConfig
-from lseg_ros.training.schedule import OrderConfig
+from lseg_ros.training.schedule import ScheduleConfig
 
 __all__ = ["TrainingConfig"]
 
@@ -34,15 +34,15 @@ class TrainingConfig:
     data: DatasetConfig = dataclasses.field(
         default_factory=lambda: DatasetConfig(dataset="folder", split="train", seed=0)
     )
-    start: StartConfig = dataclasses.field(default_factory=StartConfig)
-    order: OrderConfig = dataclasses.field(default_factory=OrderConfig)
+    start: InitializationConfig = dataclasses.field(default_factory=InitializationConfig)
+    order: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
     widths: tuple[int, ...] = setting(
         (), "synthetic set: image widths, one batch each in turn, height 3/4; empty: width and height of the set",
         unit="px",
     )  # fmt: skip
     early_widths: tuple[int, ...] = setting((), "synthetic set: widths of the early steps", unit="px")
     augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
-    questions: QuestionConfig = dataclasses.field(default_factory=QuestionConfig)
+    questions: LabelSamplerConfig = dataclasses.field(default_factory=LabelSamplerConfig)
     optimization: OptimizationConfig = dataclasses.field(default_factory=OptimizationConfig)
     head: str = setting(
         "words",

@@ -21,7 +21,7 @@ from lseg_ros.model.text_encoder import TextConfig, TextEncoder
 from lseg_ros.model.weight_files import open_weights
 from lseg_ros.settings import check, setting
 
-__all__ = ["StartConfig", "starting_network", "whole_tokens"]
+__all__ = ["InitializationConfig", "build_initial_network", "whole_tokens"]
 
 # of timm: what the authors' backbones were pretrained as (lseg.md 1.1)
 _TIMM = {"vitl16": "vit_large_patch16_384", "vitb32": "vit_base_patch32_384", "zs_resnet101": "resnet101.tv_in1k"}
@@ -31,7 +31,7 @@ _RESNET_STEM = {"conv1": "0.0", "bn1": "0.1", "layer1": "0.4", "layer2": "1", "l
 
 
 @dataclass(frozen=True)
-class StartConfig:
+class InitializationConfig:
     """Architecture and first weights."""
 
     preset: str = setting(
@@ -51,9 +51,9 @@ class StartConfig:
         "empty: that of init, without init that of the preset in the package, else openai",
     )
     arch_option: int = setting(
-        -1, "spatial regularisation: 0 none, 1 bottleneck, 2 depthwise; -1 as init or none", minimum=-1, maximum=2
+        -1, "spatial regularization: 0 none, 1 bottleneck, 2 depthwise; -1 as init or none", minimum=-1, maximum=2
     )
-    block_depth: int = setting(-1, "rounds of the regularisation; -1 is that of init, or none", minimum=-1)
+    block_depth: int = setting(-1, "rounds of the regularization; -1 is that of init, or none", minimum=-1)
     activation: str = setting(
         "", "activation between the rounds; empty is that of init, or lrelu", choices=("", "lrelu", "tanh", "relu")
     )
@@ -62,7 +62,7 @@ class StartConfig:
         check(self)
 
 
-def starting_network(config: StartConfig) -> LSeg:
+def build_initial_network(config: InitializationConfig) -> LSeg:
     """The network to train, its text tower frozen; random weights are torch's next ones.
 
     Another text tower than that of ``init`` says everything in a space of its own: the head is turned to it, so that
@@ -86,7 +86,7 @@ def starting_network(config: StartConfig) -> LSeg:
     return model
 
 
-def _init(config: StartConfig) -> LSeg:
+def _init(config: InitializationConfig) -> LSeg:
     asked = {"arch_option": config.arch_option, "block_depth": config.block_depth}
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value >= 0}
     if config.activation:
@@ -107,7 +107,7 @@ def _init(config: StartConfig) -> LSeg:
     target = dataclasses.replace(found, depth=wanted.depth, taps=wanted.taps, **changes)
     if not deeper and bool(target.arch_option) == bool(found.arch_option):
         return load_lseg(config.init, **changes)
-    # With a regularisation that starts at random, or without the one that was there, or with further blocks.
+    # With a regularization that starts at random, or without the one that was there, or with further blocks.
     model = LSeg(target)
     model.load_state_dict(load_lseg(config.init).state_dict(), strict=False)
     if deeper:

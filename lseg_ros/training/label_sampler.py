@@ -18,16 +18,16 @@ from lseg_ros.datasets import IGNORE
 from lseg_ros.datasets.files import lines_of
 from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.settings import check, setting
-from lseg_ros.vocabulary import synonyms_of
+from lseg_ros.vocabulary import parse_synonyms
 
-__all__ = ["Question", "QuestionConfig", "Words"]
+__all__ = ["LabelSamplerConfig", "Question", "Words"]
 
 _PRESENT = 0.85  # share of the words in view that a drawn set asks for; pixels of the others do not count
-_COLORED = 0.5  # share of the classes in view whose colours are asked for, where colours are
+_COLORED = 0.5  # share of the classes in view whose colors are asked for, where colors are
 
 
 @dataclass(frozen=True)
-class QuestionConfig:
+class LabelSamplerConfig:
     """Which words an image is asked with."""
 
     complete_share: float = setting(
@@ -38,7 +38,7 @@ class QuestionConfig:
     )
     color_share: float = setting(
         0.0,
-        "share of images asked with words of colours ('red ball'), where the set has them",
+        "share of images asked with words of colors ('red ball'), where the set has them",
         minimum=0.0,
         maximum=1.0,
     )
@@ -65,7 +65,7 @@ class QuestionConfig:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Of the ways to ask: every word, by colours, one word and others, a set drawn for the image."""
+        """Of the ways to ask: every word, by colors, one word and others, a set drawn for the image."""
         shares = np.array([self.complete_share, self.color_share, self.others_share, 0.0])
         shares[3] = round(1.0 - shares.sum(), 9)
         return shares / shares.sum()
@@ -101,14 +101,14 @@ class Words:
     general: tuple[int, ...]
 
     @classmethod
-    def of(cls, classes: Sequence[str], config: QuestionConfig, general: Sequence[int] = ()) -> Words:
+    def of(cls, classes: Sequence[str], config: LabelSamplerConfig, general: Sequence[int] = ()) -> Words:
         """general: as of the words, empty where no class is a special case of another.
 
         Raises FileNotFoundError or ValueError that names a file and its line.
         """
-        synonyms = [synonyms_of(entry, f"class {index}") for index, entry in enumerate(classes)]
+        synonyms = [parse_synonyms(entry, f"class {index}") for index, entry in enumerate(classes)]
         for line in lines_of(Path(config.synonyms).expanduser()) if config.synonyms else ():
-            group = synonyms_of(line, config.synonyms)
+            group = parse_synonyms(line, config.synonyms)
             synonyms = [_merged(texts, group) for texts in synonyms]
         known = {text.casefold() for texts in synonyms for text in texts}
         listed = lines_of(Path(config.distractors).expanduser()) if config.distractors else []
@@ -129,7 +129,9 @@ class Words:
         means = [texts[list(own)].mean(dim=0) if len(own) > 1 else texts[own[0]] for own in self.own]
         return torch.cat([F.normalize(torch.stack(means), dim=-1), texts])
 
-    def ask(self, present: NDArray[np.int16], config: QuestionConfig, rng: np.random.Generator) -> tuple[Question, ...]:
+    def ask(
+        self, present: NDArray[np.int16], config: LabelSamplerConfig, rng: np.random.Generator
+    ) -> tuple[Question, ...]:
         """As many of the ways as ``config`` has questions, by their shares.
 
         present: the classes in view, special cases as such.
@@ -163,7 +165,7 @@ class Words:
         place_of = {each: int(each == index) for each in self._plain}
         return self._question([len(self.classes) + self.others, index], [-1, index], place_of)
 
-    def drawn(self, present: NDArray[np.int16], config: QuestionConfig, rng: np.random.Generator) -> Question:
+    def drawn(self, present: NDArray[np.int16], config: LabelSamplerConfig, rng: np.random.Generator) -> Question:
         """Most of the classes in view, some that are not, each by one of its texts, and some distractors.
 
         No text is asked twice: a class that has no other shares the place of the one that took it.

@@ -12,10 +12,10 @@ from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 
 from lseg_ros.training.config import TrainingConfig
 
-__all__ = ["fabric_of"]
+__all__ = ["build_fabric"]
 
 
-def fabric_of(config: TrainingConfig) -> Fabric:
+def build_fabric(config: TrainingConfig) -> Fabric:
     """Lightning's own launcher, or the processes that torchrun or SLURM started already."""
     devices, nodes = config.devices, config.num_nodes
     if "LOCAL_WORLD_SIZE" in os.environ:  # torchrun

@@ -33,7 +33,7 @@ class WordPixelLoss(nn.Module):
         for name in ("pull", "pixels"):
             if getattr(config, name) and model.regularization is not None:
                 raise ValueError(
-                    f"{name}: expected 0 with a spatial regularisation, after which no score is of one pixel and one "
+                    f"{name}: expected 0 with a spatial regularization, after which no score is of one pixel and one "
                     f"word alone, got {getattr(config, name)}"
                 )
         if config.head == "classes":
@@ -95,12 +95,12 @@ class WordPixelLoss(nn.Module):
 
         Not by ``LSeg.encode_image``: under autocast its division mixes two dtypes, and divisions were 15 % of a step.
         """
-        maps = self.model.backbone(self._normalised(image))
+        maps = self.model.backbone(self._normalized(image))
         features = self.model.decoder.coarse(maps) if coarse else self.model.decoder(maps)
         encoded: Tensor = self.model.head(features).float()
         return encoded
 
-    def _normalised(self, image: Tensor) -> Tensor:
+    def _normalized(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 -> float32."""
         mean, std = (
             image.new_tensor(each, dtype=torch.float32)[:, None, None]

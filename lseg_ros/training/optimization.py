@@ -1,4 +1,4 @@
-"""Optimiser, its groups of parameters, and how the rate goes over a run."""
+"""Optimizer, its groups of parameters, and how the rate goes over a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lseg_ros.settings import check, setting
 from lseg_ros.training.muon import Muon
 from lseg_ros.training.schedule import Order
 
-__all__ = ["OptimizationConfig", "optimizer_of", "rate_factor", "set_rates"]
+__all__ = ["OptimizationConfig", "build_optimizer", "lr_factor", "set_rates"]
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class OptimizationConfig:
         check(self)
 
 
-def optimizer_of(model: LSeg, config: OptimizationConfig, batch_size: int) -> Optimizer:
-    """The optimiser of all that is trained; each group remembers its highest rate as ``highest``.
+def build_optimizer(model: LSeg, config: OptimizationConfig, batch_size: int) -> Optimizer:
+    """The optimizer of all that is trained; each group remembers its highest rate as ``highest``.
 
     What was trained before is a group of its own: backbone with readout and reassemble (the authors' ``pretrained``),
-    and decoder, head and regularisation (``scratch``) at ``decoder_rate`` times its rate.
+    and decoder, head and regularization (``scratch``) at ``decoder_rate`` times its rate.
     """
     rate = config.learning_rate * (batch_size / config.learning_rate_batch if config.learning_rate_batch else 1.0)
     scratch: list[nn.Module] = [model.decoder, model.head]
@@ -67,7 +67,7 @@ def optimizer_of(model: LSeg, config: OptimizationConfig, batch_size: int) -> Op
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
 
 
-def rate_factor(step: int, order: Order, config: OptimizationConfig) -> float:
+def lr_factor(step: int, order: Order, config: OptimizationConfig) -> float:
     """What the highest rates are multiplied by in a step.
 
     Where the batches of the later steps are smaller than the early ones, so is their rate, by the root of the ratio:

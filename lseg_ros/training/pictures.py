@@ -20,7 +20,7 @@ def sample_picture(
 ) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB, (H, W) class indices or IGNORE, twice -> one picture of three panels with legends.
 
-    A class has one colour in both. Only classes in view get one: a data set may have more than a mask has ids.
+    A class has one color in both. Only classes in view get one: a data set may have more than a mask has ids.
     """
     names = [entry.partition("|")[0].strip() for entry in classes]
     seen, counts = np.unique(np.concatenate([each[each != IGNORE] for each in (target, answer)]), return_counts=True)

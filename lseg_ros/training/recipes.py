@@ -5,10 +5,10 @@ from __future__ import annotations
 from lseg_ros.datasets import DatasetConfig
 from lseg_ros.training.augmentation import AugmentationConfig
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.initialization import StartConfig
-from lseg_ros.training.label_sampler import QuestionConfig
+from lseg_ros.training.initialization import InitializationConfig
+from lseg_ros.training.label_sampler import LabelSamplerConfig
 from lseg_ros.training.optimization import OptimizationConfig
-from lseg_ros.training.schedule import OrderConfig
+from lseg_ros.training.schedule import ScheduleConfig
 
 __all__ = ["RECIPES"]
 
@@ -18,10 +18,10 @@ _MODERN = TrainingConfig()
 _LSEG = TrainingConfig(
     recipe="lseg",
     data=DatasetConfig(dataset="ade20k", split="train", seed=0),
-    start=StartConfig(preset="vitl16"),
-    order=OrderConfig(steps=0, epochs=240, batch_size=1, accumulate=2),
+    start=InitializationConfig(preset="vitl16"),
+    order=ScheduleConfig(steps=0, epochs=240, batch_size=1, accumulate=2),
     augmentation=AugmentationConfig(padding="black", color_jitter=0.0),
-    questions=QuestionConfig(complete_share=1.0),
+    questions=LabelSamplerConfig(complete_share=1.0),
     optimization=OptimizationConfig(
         optimizer="sgd",
         learning_rate=0.004,
@@ -42,12 +42,12 @@ _LSEG = TrainingConfig(
 _SYNTHETIC = TrainingConfig(
     recipe="synthetic",
     data=DatasetConfig(dataset="synthetic", split="train", seed=0, frames=10_000_000, colors=True),
-    start=StartConfig(preset="demo"),
-    order=OrderConfig(steps=5600, batch_size=8, early_steps=2100, early_batch_size=8),
+    start=InitializationConfig(preset="demo"),
+    order=ScheduleConfig(steps=5600, batch_size=8, early_steps=2100, early_batch_size=8),
     widths=(256, 320),
     early_widths=(192, 256),
     augmentation=AugmentationConfig(base_size=0, crop=0, color_jitter=0.0),
-    questions=QuestionConfig(
+    questions=LabelSamplerConfig(
         complete_share=0.4, color_share=0.4, others_share=0.05, most_distractors=48, questions_per_image=2
     ),
     optimization=OptimizationConfig(

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from lseg_ros.settings import check, setting
 
-__all__ = ["Order", "OrderConfig"]
+__all__ = ["Order", "ScheduleConfig"]
 
 
 @dataclass(frozen=True)
-class OrderConfig:
+class ScheduleConfig:
     """Steps and batches. The run ends with whichever of ``steps`` and ``epochs`` is reached first."""
 
-    steps: int = setting(20_000, "optimiser steps at most, 0 for no limit", unit="steps", minimum=0)
+    steps: int = setting(20_000, "optimizer steps at most, 0 for no limit", unit="steps", minimum=0)
     epochs: int = setting(0, "passes over the training set at most, 0 for no limit", minimum=0)
     batch_size: int = setting(8, "images at once on each device", minimum=1)
     accumulate: int = setting(1, "batches whose gradients make one step", minimum=1)
@@ -40,14 +40,14 @@ class Order:
     """
 
     images: int
-    config: OrderConfig
+    config: ScheduleConfig
     seed: int = 0
     processes: int = 1
     shuffled: bool = True
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of the whole run."""
+        """Optimizer steps of the whole run."""
         config, wanted = self.config, self.config.epochs * self.images
         if not wanted:
             return config.steps

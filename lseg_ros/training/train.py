@@ -10,8 +10,8 @@ from torch import nn
 
 from lseg_ros.training.batches import Batches, words_of
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.initialization import starting_network
-from lseg_ros.training.launch import fabric_of
+from lseg_ros.training.initialization import build_initial_network
+from lseg_ros.training.launch import build_fabric
 from lseg_ros.training.module import WordPixelLoss
 from lseg_ros.training.schedule import Order
 from lseg_ros.training.trainer import Run
@@ -36,8 +36,8 @@ def train(config: TrainingConfig) -> Path:
     if not words.classes:
         raise ValueError(f"{images.name(0)}: expected words to ask for, got an empty label set")
     validation = None if config.validation_images < 0 else Validation(config)
-    model = starting_network(config.start)
-    fabric = fabric_of(config)
+    model = build_initial_network(config.start)
+    fabric = build_fabric(config)
     fabric.launch()
     if fabric.device.type == "cpu":
         _attend_in_parts(model)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import lseg_ros
-from lseg_ros.evaluation.predictor import Classifier
+from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.model import LSeg
 from lseg_ros.model.checkpoint import save_lseg
 from lseg_ros.training.batches import Batch, Batches, Fault
@@ -26,7 +26,7 @@ from lseg_ros.training.checkpoint_manager import RunState
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.interruption import Interruption, deaf_to_interrupts
 from lseg_ros.training.module import WordPixelLoss
-from lseg_ros.training.optimization import optimizer_of, rate_factor, set_rates
+from lseg_ros.training.optimization import build_optimizer, lr_factor, set_rates
 from lseg_ros.training.validation import Validation
 
 __all__ = ["Run"]
@@ -49,10 +49,10 @@ class Run:
         self.order = batches.order
         self.output = Path(config.output).expanduser()
         self.output.mkdir(parents=True, exist_ok=True)
-        optimizer = optimizer_of(module.model, config.optimization, config.order.batch_size)
+        optimizer = build_optimizer(module.model, config.optimization, config.order.batch_size)
         self.loss, self.optimizer = fabric.setup(module, optimizer)
         self.model: LSeg = module.model
-        self.classifier = Classifier.of_model(self.model)
+        self.predictor = Predictor.from_model(self.model)
         self.state = RunState(fabric, config, self.loss, self.optimizer)
         self.figures: dict[str, float] = {}
         self.every = config.validate_every or max(1, self.order.images // self.order.shown(1))
@@ -99,8 +99,8 @@ class Run:
         return path
 
     def _step(self, step: int, batches: Iterator[Batch | Fault]) -> float:
-        """One optimiser step over the accumulated batches; returns the mean loss."""
-        set_rates(self.optimizer, rate_factor(step, self.order, self.config.optimization))
+        """One optimizer step over the accumulated batches; returns the mean loss."""
+        set_rates(self.optimizer, lr_factor(step, self.order, self.config.optimization))
         parts, total = self.config.order.accumulate, 0.0
         for part in range(parts):
             batch = next(batches)
@@ -137,7 +137,7 @@ class Run:
         self.loss.eval()
         fault = ""
         try:
-            task = self.validation.counted(self.classifier, self.fabric.global_rank, self.fabric.world_size)
+            task = self.validation.counted(self.predictor, self.fabric.global_rank, self.fabric.world_size)
         except (OSError, ValueError) as error:
             fault = str(error)
         self._stop_together(fault)
@@ -158,7 +158,7 @@ class Run:
 
     def _draw(self) -> None:
         assert self.validation is not None
-        for number, picture in enumerate(self.validation.pictures(self.classifier, self.config.pictures)):
+        for number, picture in enumerate(self.validation.pictures(self.predictor, self.config.pictures)):
             path = self.output / "pictures" / f"{number}" / f"step_{self.state.step:07}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())

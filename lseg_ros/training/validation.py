@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.datasets import ZERO_SHOT, DatasetConfig, open_dataset, open_episodes
-from lseg_ros.evaluation.predictor import Classifier
+from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.tasks import OTHERS, EpisodeTask, ImageTask, Task
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.pictures import sample_picture
@@ -44,9 +44,9 @@ class Validation:
         if images.name(0) == self.images.name(0):
             _LOG.warning("%s: there is no val split, validation shows images that are trained on", images.name(0))
 
-    def counted(self, classifier: Classifier, process: int, processes: int) -> Task[Any]:
+    def counted(self, predictor: Predictor, process: int, processes: int) -> Task[Any]:
         """One process's share, counted; OSError or ValueError names a sample that cannot be scored."""
-        task: Task[Any] = (EpisodeTask if self._zero_shot else ImageTask)(classifier, self.images)
+        task: Task[Any] = (EpisodeTask if self._zero_shot else ImageTask)(predictor, self.images)
         for number in self.numbers[process::processes]:
             sample = self.images[number]
             try:
@@ -55,10 +55,10 @@ class Validation:
                 raise ValueError(f"{self.images.name(number)}: {error}") from error
         return task
 
-    def pictures(self, classifier: Classifier, count: int) -> Iterator[NDArray[np.uint8]]:
+    def pictures(self, predictor: Predictor, count: int) -> Iterator[NDArray[np.uint8]]:
         """Image, truth and answer of the first ``count`` samples."""
         for number in self.numbers[:count]:
             sample = self.images[number]
             words = (OTHERS, self.images.classes[sample.class_index]) if self._zero_shot else self.images.classes
-            answer = classifier.classify(sample.image, classifier.question(words)).numpy()
+            answer = predictor.classify(sample.image, predictor.question(words)).numpy()
             yield sample_picture(sample.image, sample.target, answer, words)

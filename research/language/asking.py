@@ -9,7 +9,7 @@ from tqdm import tqdm
 from lseg_ros.datasets import Sample, SyntheticScenes
 from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.distributed import processes
-from lseg_ros.evaluation.predictor import Classifier
+from lseg_ros.evaluation.predictor import Predictor
 
 __all__ = ["mean", "network", "own_device", "ratio", "samples", "scenes"]
 
@@ -20,10 +20,10 @@ def scenes(config: EvaluationConfig, *, colors: bool = False) -> SyntheticScenes
     return SyntheticScenes(data.frames, data.seed, width=data.width, height=data.height, colors=colors)
 
 
-def network(config: EvaluationConfig) -> Classifier:
+def network(config: EvaluationConfig) -> Predictor:
     """The network that ``config`` names, on its device."""
     with processes() as process:
-        return Classifier.of(config, process)
+        return Predictor.from_config(config, process)
 
 
 def own_device(config: EvaluationConfig) -> str:

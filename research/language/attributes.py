@@ -1,4 +1,4 @@
-"""Colours: "red ball" against "blue ball", in combinations of colour and class that training never named."""
+"""Colors: "red ball" against "blue ball", in combinations of color and class that training never named."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from lseg_ros.datasets import IGNORE
 from lseg_ros.datasets.language_probes import UNSEEN
 from lseg_ros.evaluation.config import EvaluationConfig
-from lseg_ros.evaluation.distributed import summed_over_processes
+from lseg_ros.evaluation.distributed import sum_over_processes
 from lseg_ros.evaluation.scores import Confusion, Scores
 from lseg_ros.synthetic import CLASSES
 from research.language.asking import mean, network, ratio, samples, scenes
@@ -18,27 +18,27 @@ __all__ = ["attributes"]
 
 
 def attributes(config: EvaluationConfig) -> SuiteScores:
-    """In each scene each class of an unseen combination that is in view is asked for in every colour, all else plainly.
+    """In each scene each class of an unseen combination that is in view is asked for in every color, all else plainly.
 
     The IoU of a combination is over the scenes in which its class is in view. Beside it stands that of the other
-    colours of the same classes, which training did show, and of the classes asked for without a colour.
+    colors of the same classes, which training did show, and of the classes asked for without a color.
     """
-    classifier, given = network(config), scenes(config, colors=True)
+    predictor, given = network(config), scenes(config, colors=True)
     words, general = given.classes, np.array(given.general)
     kinds = sorted({words.index(name) for name, _ in UNSEEN})
-    plainly = classifier.question(words[: len(CLASSES)])
+    plainly = predictor.question(words[: len(CLASSES)])
     asked = {kind: _split(general, kind) for kind in kinds}
-    questions = {kind: classifier.question([words[index] for index in asked[kind]]) for kind in kinds}
+    questions = {kind: predictor.question([words[index] for index in asked[kind]]) for kind in kinds}
     plain, split = Confusion(CLASSES), {kind: Confusion([words[index] for index in asked[kind]]) for kind in kinds}
     for image, target in samples(given, "attributes"):
-        embedded = classifier.segmenter.embed(image)
+        embedded = predictor.segmenter.embed(image)
         known = np.append(general, IGNORE)[target]  # (H, W), by class
-        plain.add(classifier.answer(embedded, plainly), torch.from_numpy(known))
+        plain.add(predictor.answer(embedded, plainly), torch.from_numpy(known))
         for kind in kinds:
             if (known == kind).any():
                 places = _places(asked[kind], general)
-                split[kind].add(classifier.answer(embedded, questions[kind]), torch.from_numpy(places[target]))
-    counted = {kind: summed_over_processes(confusion.counts) for kind, confusion in split.items()}
+                split[kind].add(predictor.answer(embedded, questions[kind]), torch.from_numpy(places[target]))
+    counted = {kind: sum_over_processes(confusion.counts) for kind, confusion in split.items()}
     per_word = {
         word: iou
         for kind, counts in counted.items()
@@ -51,17 +51,17 @@ def attributes(config: EvaluationConfig) -> SuiteScores:
     figures = {
         "unseen combinations, mean IoU": mean([iou for word, iou in per_word.items() if word in unseen]),
         "seen combinations, mean IoU": mean([iou for word, iou in per_word.items() if word not in unseen]),
-        "without colours, these classes": mean([by_class.per_class[words[kind]] for kind in kinds]),
-        "without colours, all classes": by_class.miou,
+        "without colors, these classes": mean([by_class.per_class[words[kind]] for kind in kinds]),
+        "without colors, all classes": by_class.miou,
     }
-    figures["unseen / without colours"] = ratio(
-        figures["unseen combinations, mean IoU"], figures["without colours, all classes"]
+    figures["unseen / without colors"] = ratio(
+        figures["unseen combinations, mean IoU"], figures["without colors, all classes"]
     )
-    return SuiteScores("attributes", len(given), figures, per_word, {"unseen / without colours": 0.8})
+    return SuiteScores("attributes", len(given), figures, per_word, {"unseen / without colors": 0.8})
 
 
 def _split(general: np.ndarray, kind: int) -> list[int]:
-    """What is asked: every class, ``kind`` by its colours."""
+    """What is asked: every class, ``kind`` by its colors."""
     plain = [index for index in range(len(CLASSES)) if index != kind]
     return plain + [index for index in np.flatnonzero(general == kind).tolist() if index != kind]
 

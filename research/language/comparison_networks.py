@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lseg_ros.settings import check, setting
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.initialization import starting_network
+from lseg_ros.training.initialization import build_initial_network
 from lseg_ros.training.recipes import RECIPES
 from lseg_ros.training.train import train
 from research.language.networks import COMPARISONS, NETWORKS, WORDS, save_comparison
@@ -27,8 +27,8 @@ class ComparisonConfig:
     output: str = setting("out/comparisons", "folder of the runs")
     networks: str = setting("", "folder of the networks that come of them; empty: the package's")
     only: str = setting("", "the one to train; empty: all", choices=("", *NETWORKS))
-    steps: int = setting(1200, "optimiser steps of the pair that differs in its head", unit="steps", minimum=1)
-    zero_shot_steps: int = setting(900, "optimiser steps of the other five", unit="steps", minimum=1)
+    steps: int = setting(1200, "optimizer steps of the pair that differs in its head", unit="steps", minimum=1)
+    zero_shot_steps: int = setting(900, "optimizer steps of the other five", unit="steps", minimum=1)
     seed: int = setting(0, "seed of all of them", minimum=0)
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ def main(config: ComparisonConfig) -> None:
     for name in [config.only] if config.only else NETWORKS:
         training = recipe(name, config)
         path = (Path(config.networks) if config.networks else COMPARISONS) / f"{name}.safetensors"
-        words = starting_network(training.start).encode_text(WORDS)
+        words = build_initial_network(training.start).encode_text(WORDS)
         save_comparison(train(training), words, path, {"training": json.dumps(dataclasses.asdict(training))})
 
 

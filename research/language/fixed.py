@@ -1,4 +1,4 @@
-"""All words of the world at once, as ``lseg evaluate`` asks without a suite, beside colour alone."""
+"""All words of the world at once, as ``lseg evaluate`` asks without a suite, beside color alone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["fixed"]
 
 
 def fixed(config: EvaluationConfig) -> SuiteScores:
-    """mIoU over the fixed label set, and that of the best classifier of single pixels by their colour."""
+    """mIoU over the fixed label set, and that of the best predictor of single pixels by their color."""
     result = evaluate(dataclasses.replace(config, suite="", json="", color_baseline=True))
     assert isinstance(result.model, Scores) and result.color_baseline is not None
     figures = {
         "mean IoU": result.model.miou,
         "pixel accuracy": result.model.pixel_accuracy,
-        "colour alone, mean IoU": result.color_baseline.miou,
+        "color alone, mean IoU": result.color_baseline.miou,
     }
     return SuiteScores("fixed", result.samples, figures, result.model.per_class, {"mean IoU": 0.85})

@@ -21,19 +21,19 @@ def general(config: EvaluationConfig) -> SuiteScores:
 
     A word is asked together with the names of all classes that it does not cover.
     """
-    classifier, given = network(config), scenes(config)
-    by_name, by_word = classifier.question(CLASSES), {}
+    predictor, given = network(config), scenes(config)
+    by_name, by_word = predictor.question(CLASSES), {}
     covers = {word: np.array([name in members for name in CLASSES]) for word, members in GENERAL.items()}
     for word, members in GENERAL.items():
-        by_word[word] = classifier.question([word, *(name for name in CLASSES if name not in members)])
+        by_word[word] = predictor.question([word, *(name for name in CLASSES if name not in members)])
     found = {word: Confusion(["else", word]) for word in GENERAL}
     named = {word: Confusion(["else", word]) for word in GENERAL}
     for image, target in samples(given, "general"):
-        embedded = classifier.segmenter.embed(image)
-        names = classifier.answer(embedded, by_name).numpy()
+        embedded = predictor.segmenter.embed(image)
+        names = predictor.answer(embedded, by_name).numpy()
         for word in GENERAL:
             truth = torch.from_numpy(np.where(target == IGNORE, IGNORE, covers[word][target]))
-            found[word].add((classifier.answer(embedded, by_word[word]) == 0).long(), truth)
+            found[word].add((predictor.answer(embedded, by_word[word]) == 0).long(), truth)
             named[word].add(torch.from_numpy(covers[word][names]).long(), truth)
     per_word = {word: found[word].scores().per_class[word] for word in GENERAL}
     figures = {"general words, mean IoU": mean(list(per_word.values()))}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lseg_ros.evaluation.config import EvaluationConfig
-from lseg_ros.evaluation.predictor import Classifier
+from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.scores import Confusion
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
@@ -24,7 +24,7 @@ __all__ = ["head_baseline"]
 def head_baseline(config: EvaluationConfig) -> SuiteScores:
     """mIoU of two networks that were trained with the same data, steps and seed and differ in the head alone."""
     given, device = comparison_scenes(config), own_device(config)
-    words = Classifier.of_model(comparison_network("words", device))
+    words = Predictor.from_model(comparison_network("words", device))
     classes = comparison_network("classes", device)
     question = words.question(CLASSES)
     by_words, by_classes = Confusion(CLASSES), Confusion(CLASSES)

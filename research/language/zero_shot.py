@@ -9,8 +9,8 @@ from torch import Tensor
 from lseg_ros.datasets import SyntheticScenes
 from lseg_ros.datasets.language_probes import FOLDS
 from lseg_ros.evaluation.config import EvaluationConfig
-from lseg_ros.evaluation.distributed import summed_over_processes
-from lseg_ros.evaluation.predictor import Classifier
+from lseg_ros.evaluation.distributed import sum_over_processes
+from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.scores import EpisodeConfusion, EpisodeScores
 from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.synthetic import CLASSES
@@ -29,11 +29,11 @@ def zero_shot(config: EvaluationConfig) -> SuiteScores:
     Chance is a coin for each pixel.
     """
     given, device = comparison_scenes(config), own_device(config)
-    saw = Classifier.of_model(comparison_network("all", device))
+    saw = Predictor.from_model(comparison_network("all", device))
     per_word: dict[str, float | None] = {}
     columns: dict[str, list[EpisodeScores]] = {"left out": [], "seen": [], "chance": []}
     for number, fold in enumerate(FOLDS):
-        blind = Classifier.of_model(comparison_network(f"fold_{number}", device))
+        blind = Predictor.from_model(comparison_network(f"fold_{number}", device))
         counts = _asked({"left out": blind, "seen": saw}, given, fold, f"fold {number}")
         for name, confusion in counts.items():
             columns[name].append(confusion.scores())
@@ -49,22 +49,22 @@ def zero_shot(config: EvaluationConfig) -> SuiteScores:
 
 
 def _asked(
-    classifiers: dict[str, Classifier], given: SyntheticScenes, fold: tuple[str, ...], title: str
+    classifiers: dict[str, Predictor], given: SyntheticScenes, fold: tuple[str, ...], title: str
 ) -> dict[str, EpisodeConfusion]:
     counts = {name: EpisodeConfusion(fold) for name in classifiers}
     questions = {(name, word): each.question((OTHERS, word)) for name, each in classifiers.items() for word in fold}
     numbers = {word: CLASSES.index(word) for word in fold}
     for image, target in samples(given, title):
         words = [word for word, number in numbers.items() if (target == number).sum() >= _LEAST_PX]
-        for name, classifier in classifiers.items():
-            embedded = classifier.segmenter.embed(image)
+        for name, predictor in classifiers.items():
+            embedded = predictor.segmenter.embed(image)
             for word in words:
                 truth = torch.from_numpy((target == numbers[word]).astype(np.int16))
-                counts[name].add(classifier.answer(embedded, questions[name, word]), truth, fold.index(word))
+                counts[name].add(predictor.answer(embedded, questions[name, word]), truth, fold.index(word))
     return counts
 
 
 def _coin(confusion: EpisodeConfusion) -> Tensor:
     """(K, 2, 2) what a coin for each pixel would count on average."""
-    truth = confusion.by_class(summed_over_processes(confusion.counts)).sum(2, keepdim=True)
+    truth = confusion.by_class(sum_over_processes(confusion.counts)).sum(2, keepdim=True)
     return (truth / 2).expand(-1, -1, 2)

@@ -1,6 +1,6 @@
 """Distil sentence embeddings into a text encoder that is small enough to ship with the demo preset.
 
-The student sees WordNet's words, the whole words of CLIP's own vocabulary, and phrases with colours, materials, sizes
+The student sees WordNet's words, the whole words of CLIP's own vocabulary, and phrases with colors, materials, sizes
 and prompts. It learns each text's target and how similar the texts of a batch are to each other. A noun's target is
 the teacher's embedding, pulled to those of the words that WordNet relates it to.
 ``python -m research.text_distillation --help`` lists the settings.
@@ -48,7 +48,7 @@ class DistillationConfig:
     wordnet: str = setting("/usr/share/wordnet", "folder of WordNet 3.0 (Debian package wordnet-base)")
     cache: str = setting("", "file (.npz) that keeps the teacher's embeddings for the next run; empty: none")
     seed: int = setting(0, "seed of texts, weights and batches", minimum=0)
-    steps: int = setting(1800, "optimiser steps", minimum=1)
+    steps: int = setting(1800, "optimizer steps", minimum=1)
     batch_size: int = setting(1024, "texts per step", minimum=2)
     optimizer: str = setting(
         "muon", "muon for all matrices but the tables and adamw for the rest, or adamw", choices=("adamw", "muon")

@@ -65,7 +65,7 @@ def retrofitted(
 
     One round of retrofitting (Faruqui et al., NAACL 2015): more would draw whole families to one point. A text that
     has no relations of its own, such as "red ball", moves as the longest word in it does, and is pulled to its
-    adjectives: a sentence encoder says much the same of a ball in all colours.
+    adjectives: a sentence encoder says much the same of a ball in all colors.
     """
     moved = {}
     for text, others in relations.items():

@@ -124,7 +124,7 @@ class _Synset(NamedTuple):
 def _synsets(file: Path) -> Iterator[_Synset]:
     """Every synset in a data file (wndb(5WN))."""
     for line in file.read_text("latin-1").splitlines():
-        if line.startswith("  "):  # the licence
+        if line.startswith("  "):  # the license
             continue
         offset, lexicographer, _, count, *rest = line.partition(" | ")[0].split(" ")
         words = 2 * int(count, 16)

@@ -27,7 +27,7 @@ CONFIG = dataclasses.replace(
 
 @pytest.fixture
 def lightning(tmp_path: Path) -> Path:
-    """As the authors' file is: all that they carry along, with a spatial regularisation block."""
+    """As the authors' file is: all that they carry along, with a spatial regularization block."""
     torch.manual_seed(0)
     config = dataclasses.replace(CONFIG, arch_option=1)
     model = LSeg(config).eval()

@@ -1,4 +1,4 @@
-"""``lseg labels``: the node's ids and colours, and the files of other programs that are made of them."""
+"""``lseg labels``: the node's ids and colors, and the files of other programs that are made of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def test_a_list_has_a_line_for_each_label_with_id_colour_topic_and_names(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_list_has_a_line_for_each_label_with_id_color_topic_and_names(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys, *WORDS).splitlines()
     for line, label in zip(lines, Vocabulary.of(WORDS).labels, strict=True):
         number, color, topic, entry = line.split(maxsplit=3)
@@ -40,7 +40,7 @@ def test_a_parameter_file_of_the_node_does_for_its_words(capsys: pytest.CaptureF
     assert printed(capsys, str(CONFIG / "lseg.yaml")) == printed(capsys, *words)
 
 
-def test_a_parameter_file_may_name_its_node_and_choose_ids_and_colours(
+def test_a_parameter_file_may_name_its_node_and_choose_ids_and_colors(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "robot.yaml"
@@ -105,7 +105,7 @@ def test_what_moves_about_is_no_terrain() -> None:
     assert topics == [f"/front/lseg/points/{slug}" for slug in ("floor", "wall", "sofa")]
 
 
-def test_two_labels_of_one_colour_are_refused_by_name_for_hydra_looks_labels_up_by_colour() -> None:
+def test_two_labels_of_one_color_are_refused_by_name_for_hydra_looks_labels_up_by_color() -> None:
     vocabulary = Vocabulary.of(["floor", "wall"], colors=["#090909", "#090909"])
     with pytest.raises(ValueError, match=r"color of 'wall': expected its own, got that of 'floor'"):
         color_table(vocabulary, LabelsSettings(("floor", "wall")))

@@ -25,13 +25,13 @@ def test_the_synthetic_world_can_be_asked_with_other_words(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("dataset", ZERO_SHOT)
-def test_a_zero_shot_set_has_no_labelled_images(dataset: str) -> None:
-    with pytest.raises(ValueError, match=f"dataset: expected labelled images, one of synthetic, .*, got '{dataset}'"):
+def test_a_zero_shot_set_has_no_labeled_images(dataset: str) -> None:
+    with pytest.raises(ValueError, match=f"dataset: expected labeled images, one of synthetic, .*, got '{dataset}'"):
         open_dataset(DatasetConfig(dataset=dataset))
 
 
 @pytest.mark.parametrize("dataset", LABELED)
-def test_labelled_images_have_no_episodes(dataset: str) -> None:
+def test_labeled_images_have_no_episodes(dataset: str) -> None:
     with pytest.raises(ValueError, match=f"dataset: expected a zero-shot set, one of pascal_5i, .*, got '{dataset}'"):
         open_episodes(DatasetConfig(dataset=dataset))
 

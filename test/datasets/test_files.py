@@ -42,14 +42,14 @@ class TestIds:
         Image.fromarray(np.array([[True, False]])).save(tmp_path / "mask.png")
         assert read_ids(tmp_path / "mask.png").tolist() == [[1, 0]]
 
-    def test_a_mask_in_colours_is_named(self, tmp_path: Path) -> None:
+    def test_a_mask_in_colors_is_named(self, tmp_path: Path) -> None:
         write_image(tmp_path / "mask.png")
         with pytest.raises(ValueError, match=r"mask\.png: expected a mask, got mode RGB: expected one channel of ids"):
             read_ids(tmp_path / "mask.png")
 
     def test_4_bit_grey_is_refused_for_its_two_meanings(self, tmp_path: Path) -> None:
         (tmp_path / "mask.png").write_bytes(_png_of_4_bit_grey())
-        with pytest.raises(ValueError, match="mask.png: expected a mask, got 4-bit grey: expected a palette, or grey"):
+        with pytest.raises(ValueError, match="mask.png: expected a mask, got 4-bit gray: expected a palette, or gray"):
             read_ids(tmp_path / "mask.png")
 
 
@@ -85,8 +85,8 @@ class TestTargets:
 
 class TestImages:
     def test_grey_and_palette_images_become_rgb(self, tmp_path: Path) -> None:
-        write_mask(tmp_path / "grey.png", [[0, 200]])
-        assert read_rgb(tmp_path / "grey.png").tolist() == [[[0, 0, 0], [200, 200, 200]]]
+        write_mask(tmp_path / "gray.png", [[0, 200]])
+        assert read_rgb(tmp_path / "gray.png").tolist() == [[[0, 0, 0], [200, 200, 200]]]
         write_mask(tmp_path / "palette.png", [[0, 1]], palette=True)
         assert read_rgb(tmp_path / "palette.png").tolist() == [[[0, 7, 14], [21, 28, 35]]]
 

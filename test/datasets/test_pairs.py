@@ -10,7 +10,7 @@ from PIL import Image
 
 from lseg_ros.datasets import Sample
 from lseg_ros.datasets.files import Pair, target_reader
-from lseg_ros.datasets.pairs import PairedImages, Reworded, Shrunk
+from lseg_ros.datasets.pairs import PairedImages, RelabeledDataset, ResizedDataset
 from test.support.dataset_trees import write_image, write_mask
 
 
@@ -57,19 +57,19 @@ class TestPairedImages:
 class TestReworded:
     def test_equal_words_become_one_class_and_empty_ones_none(self) -> None:
         images = OneImage(np.array([[0, 1, 2, 3, -1]]), ("car", "bus", "sky", "noise"))
-        other = Reworded(images, ("vehicle", "vehicle", "air|sky", ""))
+        other = RelabeledDataset(images, ("vehicle", "vehicle", "air|sky", ""))
         assert other.classes == ("vehicle", "air|sky")
         assert other[0].target.tolist() == [[0, 0, 1, -1, -1]]
         assert (len(other), other.name(0)) == (1, "the one")
 
     def test_too_few_words_are_an_error(self) -> None:
         with pytest.raises(ValueError, match="labels: expected 2 words, one per class, got 1"):
-            Reworded(OneImage(np.zeros((1, 1))), ("a",))
+            RelabeledDataset(OneImage(np.zeros((1, 1))), ("a",))
 
     @given(st.lists(st.sampled_from(["a", "b", "c", ""]), min_size=1).filter(any))
     def test_every_pixel_keeps_its_word(self, words: list[str]) -> None:
         images = OneImage(np.arange(len(words))[None], tuple(map(str, range(len(words)))))
-        other = Reworded(images, tuple(words))
+        other = RelabeledDataset(images, tuple(words))
         assert len(set(other.classes)) == len(other.classes)
         assert [other.classes[each] if each >= 0 else "" for each in other[0].target[0]] == words
 
@@ -82,10 +82,10 @@ class TestShrunk:
     def test_the_shorter_side_is_bounded_and_squares_stay(
         self, before: tuple[int, int], after: tuple[int, int]
     ) -> None:
-        image, target = Shrunk(OneImage(np.zeros(before)), 4)[0]
+        image, target = ResizedDataset(OneImage(np.zeros(before)), 4)[0]
         assert (image.shape[:2], target.shape) == (after, after)
 
     def test_targets_are_those_of_the_nearest_pixels(self) -> None:
         target = np.random.default_rng(1).integers(0, 150, (77, 103))
         expected = Image.fromarray(target.astype(np.uint8)).resize((43, 32), Image.NEAREST)
-        assert np.array_equal(Shrunk(OneImage(target), 32)[0].target, np.array(expected))
+        assert np.array_equal(ResizedDataset(OneImage(target), 32)[0].target, np.array(expected))

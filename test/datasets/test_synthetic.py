@@ -37,7 +37,7 @@ def test_a_scene_that_is_not_there_is_an_index_error() -> None:
         SyntheticScenes(2)[2]
 
 
-def test_with_colours_a_word_says_the_colour_of_the_thing() -> None:
+def test_with_colors_a_word_says_the_color_of_the_thing() -> None:
     plain = SyntheticScenes(4, seed=1, width=96, height=72)
     colored = SyntheticScenes(4, seed=1, width=96, height=72, colors=True)
     assert colored.classes[: len(CLASSES)] == CLASSES

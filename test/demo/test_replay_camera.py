@@ -9,8 +9,8 @@ import pytest
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from test.support.executables import Process
-from test.support.node_harness import NODE, Bench
-from test.support.ros_client import pixels_of, points_of, stamp_of, until
+from test.support.node_harness import NODE, NodeHarness
+from test.support.ros_client import pixels_of, points_of, read_stamp_ns, wait_until
 
 FRAMES = 5
 
@@ -18,7 +18,7 @@ FRAMES = 5
 @pytest.mark.shared_data
 @pytest.mark.parametrize("own_stamps", [False, True], ids=["stamps of now", "own stamps"])
 def test_every_frame_gives_mask_confidence_and_clouds_of_one_stamp_and_size(
-    bench: Bench, shared_data: Path, tmp_path: Path, own_stamps: bool
+    bench: NodeHarness, shared_data: Path, tmp_path: Path, own_stamps: bool
 ):
     bench.activate()
     consumer, folder = bench.consumer, shared_data / "tum_fr1_rpy"
@@ -31,7 +31,7 @@ def test_every_frame_gives_mask_confidence_and_clouds_of_one_stamp_and_size(
     bench.activate()
     parameters = {"folder": folder, "loop": True, "own_stamps": own_stamps, "rate": 0.5}
     with Process("replay_camera", tmp_path / "camera.log", "-r", "__ns:=/bench", **parameters) as camera:
-        until(lambda: not camera.alive or len(common(heard)) >= FRAMES, 60, "no frames with everything")
+        wait_until(lambda: not camera.alive or len(common(heard)) >= FRAMES, 60, "no frames with everything")
         assert camera.alive, camera.output
     by_stamp = {topic: listener.by_stamp() for topic, listener in heard.items()}
     for stamp in common(heard)[:FRAMES]:
@@ -43,7 +43,7 @@ def test_every_frame_gives_mask_confidence_and_clouds_of_one_stamp_and_size(
 
 def common(heard: dict) -> list[int]:
     """Stamps of which everything has come."""
-    return sorted(set.intersection(*({stamp_of(each) for each in list(some.messages)} for some in heard.values())))
+    return sorted(set.intersection(*({read_stamp_ns(each) for each in list(some.messages)} for some in heard.values())))
 
 
 def check(frame: dict) -> None:

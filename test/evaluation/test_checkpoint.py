@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lseg_ros.cli import main
-from lseg_ros.evaluation.checkpoint import PartialCounts
+from lseg_ros.evaluation.checkpoint import EvaluationCheckpoint
 from lseg_ros.evaluation.distributed import Process
 from test.support.tiny_network import write_tiny
 
@@ -21,16 +21,16 @@ from test.support.tiny_network import write_tiny
 def _counted(path: Path, samples: list[int], process: Process | None = None) -> None:
     """Count the numbers of some samples, and be interrupted."""
     counts = {"sum": torch.zeros(1, dtype=torch.int64)}
-    partial = PartialCounts(path, "digest", 6, counts, process or Process(), every_s=0)
+    partial = EvaluationCheckpoint(path, "digest", 6, counts, process or Process(), every_s=0)
     for sample in samples:
         assert sample in partial.remaining
         counts["sum"] += sample
         partial.done(sample)
 
 
-def _start(path: Path, digest: str = "digest", resume: bool = True) -> tuple[PartialCounts, int]:
+def _start(path: Path, digest: str = "digest", resume: bool = True) -> tuple[EvaluationCheckpoint, int]:
     counts = {"sum": torch.zeros(1, dtype=torch.int64)}
-    partial = PartialCounts(path, digest, 6, counts, Process(), resume=resume)
+    partial = EvaluationCheckpoint(path, digest, 6, counts, Process(), resume=resume)
     return partial, int(counts["sum"])
 
 

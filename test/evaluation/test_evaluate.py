@@ -37,7 +37,7 @@ def test_scores_repeat_and_other_seeds_show_other_scenes(tmp_path: Path) -> None
     assert (one[0].image != other[0].image).any()
 
 
-def test_the_shipped_network_knows_its_words_and_colour_does_not() -> None:
+def test_the_shipped_network_knows_its_words_and_color_does_not() -> None:
     result = evaluate(EvaluationConfig(data=DatasetConfig(frames=12, seed=11, width=320, height=240)))
     assert isinstance(result.model, Scores)
     assert result.model.miou >= 0.5  # on 200 frames it has to reach 0.65; these are few, and chance is 0.02
@@ -62,6 +62,6 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, object], messag
 
 
 def test_what_the_file_cannot_say_reaches_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A regularisation that the file has no weights for is refused by the loader, so the options arrive there."""
+    """A regularization that the file has no weights for is refused by the loader, so the options arrive there."""
     assert main(["evaluate", "--checkpoint", write_tiny(tmp_path), "--arch-option", "1", "--frames", "1"]) == 2
     assert "scratch.head_block.depthwise" in capsys.readouterr().err

@@ -34,7 +34,7 @@ def folder(tmp_path: Path, segmenter: Segmenter) -> Path:
         image = _image(number)
         mask = _answer(segmenter, image)
         mask[32:] = (mask[32:] + 1) % len(WORDS)
-        mask[0, :10] = 255  # not labelled
+        mask[0, :10] = 255  # not labeled
         cv2.imwrite(str(root / "images" / f"{number}.png"), image[..., ::-1])
         cv2.imwrite(str(root / "masks" / f"{number}.png"), mask)
     return root
@@ -122,7 +122,7 @@ def test_what_is_wrong_with_the_files_is_named(
     assert f"root: expected a folder, got {folder / 'nowhere'}" in capsys.readouterr().err
 
 
-def test_masks_without_a_labelled_pixel_are_named_and_looked_at_again(
+def test_masks_without_a_labeled_pixel_are_named_and_looked_at_again(
     folder: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "scores.json"
@@ -130,7 +130,7 @@ def test_masks_without_a_labelled_pixel_are_named_and_looked_at_again(
     for mask in good:
         cv2.imwrite(str(mask), np.full((64, 96), 255, np.uint8))
     assert _evaluate(checkpoint, "folder", folder, "--json", str(file)) == 2
-    assert f"{folder}: scores: expected at least one labelled pixel, got none" in capsys.readouterr().err
+    assert f"{folder}: scores: expected at least one labeled pixel, got none" in capsys.readouterr().err
     for mask, content in good.items():
         mask.write_bytes(content)
     assert _evaluate(checkpoint, "folder", folder, "--json", str(file)) == 0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lseg_ros.evaluation import OFFICIAL, EvaluationConfig, OfficialProtocol, official_scores
 from lseg_ros.evaluation.distributed import Process
-from lseg_ros.evaluation.predictor import Classifier
+from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.model.checkpoint import save_lseg
@@ -34,79 +34,79 @@ def image() -> NDArray[np.uint8]:
 def test_the_answer_is_the_nodes_label_map(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
     words = ("wall", "screen", "dog", "floor|ground")
     expected = segmenter.segment(image, segmenter.encode(Vocabulary.of(words))).label_map.astype(int) - 1
-    classifier = Classifier(segmenter)
+    predictor = Predictor(segmenter)
     assert len(np.unique(expected)) > 1
-    np.testing.assert_array_equal(classifier.classify(image, classifier.question(words)), expected)
+    np.testing.assert_array_equal(predictor.classify(image, predictor.question(words)), expected)
 
 
 def test_of_words_that_read_the_same_the_first_wins(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
-    classifier = Classifier(segmenter)
-    found = classifier.classify(image, classifier.question(("screen", "screen", "screen")))
+    predictor = Predictor(segmenter)
+    found = predictor.classify(image, predictor.question(("screen", "screen", "screen")))
     assert found.dtype == torch.int16
     assert not found.any()
-    assert set(classifier.classify(image, classifier.question(WORDS)).unique().tolist()) <= {0, 1, 2, 4}
+    assert set(predictor.classify(image, predictor.question(WORDS)).unique().tolist()) <= {0, 1, 2, 4}
 
 
 def test_words_may_share_synonyms_and_be_more_than_a_mask_has_ids(
     segmenter: Segmenter, image: NDArray[np.uint8]
 ) -> None:
-    classifier = Classifier(segmenter)
+    predictor = Predictor(segmenter)
     words = [f"word {number}|anything" for number in range(300)]
     one_by_one = torch.cat([segmenter.encode(Vocabulary.of([word])).embeddings for word in words])
-    question = classifier.question(words)
+    question = predictor.question(words)
     assert torch.allclose(question.embeddings, one_by_one)
     assert question.classes.tolist() == list(range(300))
-    assert classifier.classify(image, question).shape == image.shape[:2]
+    assert predictor.classify(image, question).shape == image.shape[:2]
 
 
 def test_prompt_templates_are_averaged(segmenter: Segmenter) -> None:
     templates = ("a photo of a {}", "{}")
-    question = Classifier(segmenter, prompt_templates=templates).question(["dog"])
+    question = Predictor(segmenter, prompt_templates=templates).question(["dog"])
     expected = segmenter.encode(Vocabulary.of(["dog"], prompt_templates=templates)).embeddings
     assert torch.equal(question.embeddings, expected)
 
 
 def test_the_official_protocol_sees_the_image_as_it_is(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
-    """Not resized to the network's favourite size, not padded; the network is the plain forward of LSeg."""
+    """Not resized to the network's favorite size, not padded; the network is the plain forward of LSeg."""
     protocol = OfficialProtocol(base_px=104, crop_px=96, scales=(0.75, 1.25))
-    classifier = Classifier(segmenter, protocol)
-    question = classifier.question(WORDS)
-    normalised = (torch.from_numpy(image).permute(2, 0, 1)[None] / 255 - 0.5) / 0.5
-    scores = official_scores(lambda window: segmenter.model(window, question.embeddings), normalised, protocol)
-    found = classifier.classify(image, question)
+    predictor = Predictor(segmenter, protocol)
+    question = predictor.question(WORDS)
+    normalized = (torch.from_numpy(image).permute(2, 0, 1)[None] / 255 - 0.5) / 0.5
+    scores = official_scores(lambda window: segmenter.model(window, question.embeddings), normalized, protocol)
+    found = predictor.classify(image, question)
     assert found.shape == image.shape[:2]
     agree = found == question.classes[scores[0].argmax(0)]
     assert agree.float().mean() > 0.999
 
 
 def test_the_settings_make_the_network(tmp_path: Path) -> None:
-    """A file that says nothing of its regularisation: depth and activation are the settings'."""
+    """A file that says nothing of its regularization: depth and activation are the settings'."""
     config = dataclasses.replace(load_lseg(write_tiny(tmp_path)).config, arch_option=2, block_depth=1)
-    save_lseg(LSeg(config), tmp_path / "regularised.safetensors")
+    save_lseg(LSeg(config), tmp_path / "regularized.safetensors")
     settings = EvaluationConfig(
-        str(tmp_path / "regularised.safetensors"),
+        str(tmp_path / "regularized.safetensors"),
         block_depth=3,
         activation="tanh",
         protocol="official",
         precision="bfloat16",
         device="cpu",
     )
-    classifier = Classifier.of(settings, Process())
-    model = classifier.segmenter.model
+    predictor = Predictor.from_config(settings, Process())
+    model = predictor.segmenter.model
     assert (model.config.arch_option, model.config.block_depth, model.config.activation) == (2, 3, "tanh")
-    assert classifier.protocol == OFFICIAL
-    assert classifier.segmenter.dtype == torch.bfloat16
+    assert predictor.protocol == OFFICIAL
+    assert predictor.segmenter.dtype == torch.bfloat16
     image = np.zeros((40, 50, 3), np.uint8)
-    assert Classifier(classifier.segmenter).classify(image, classifier.question(WORDS)).shape == (40, 50)
+    assert Predictor(predictor.segmenter).classify(image, predictor.question(WORDS)).shape == (40, 50)
 
 
 def test_in_the_authors_half_precision_the_logits_are_theirs(checkpoint: str, image: NDArray[np.uint8]) -> None:
     settings = EvaluationConfig(checkpoint, precision="official_half", protocol="official", device="cpu")
-    classifier = Classifier.of(settings, Process())
+    predictor = Predictor.from_config(settings, Process())
     words, theirs = ("wall", "screen", "dog"), load_lseg(checkpoint).official_half()
-    question = classifier.question(words)
+    question = predictor.question(words)
     assert torch.equal(question.embeddings, theirs.encode_text(words))
     pixels = theirs.encode_image(torch.zeros(1, 3, 64, 64))
-    logits = classifier.segmenter.model.correlate(pixels, question.embeddings)
+    logits = predictor.segmenter.model.correlate(pixels, question.embeddings)
     assert torch.equal(logits, theirs.correlate(pixels, theirs.encode_text(words)))
-    assert classifier.classify(image, question).shape == image.shape[:2]
+    assert predictor.classify(image, question).shape == image.shape[:2]

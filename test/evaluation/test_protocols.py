@@ -16,7 +16,7 @@ TOLERANCE = 1e-4
 
 
 class Formula:
-    """Each output is a mixture of the colours and a wave over the window; remembers what it was given."""
+    """Each output is a mixture of the colors and a wave over the window; remembers what it was given."""
 
     def __init__(self, classes: int = 5) -> None:
         self.mixture = torch.tensor([[math.cos(1.3 * k + 2.1 * c) for c in range(3)] for k in range(classes)])

@@ -53,7 +53,7 @@ def test_counting_in_parts_is_counting_at_once_and_agrees_with_sets(pairs: list[
     for part in (slice(None, cut), slice(cut, None)):
         parts.add(predicted[part], target[part])
     if not (target >= 0).any():
-        with pytest.raises(ValueError, match="expected at least one labelled pixel"):
+        with pytest.raises(ValueError, match="expected at least one labeled pixel"):
             whole.scores()
         return
     scores, known = whole.scores(), target.numpy() >= 0
@@ -118,7 +118,7 @@ def test_zero_shot_scores_agree_with_the_papers_counting(episodes: list[tuple[np
             inter[answer, asked] += (p & t).sum()
             union[answer, asked] += (p | t).sum()
     if not union.sum():
-        with pytest.raises(ValueError, match="expected at least one labelled pixel"):
+        with pytest.raises(ValueError, match="expected at least one labeled pixel"):
             confusion.scores()
         return
     scores = confusion.scores()

@@ -1,4 +1,4 @@
-"""Pixel embeddings at a quarter of the image, and what they are once doubled and normalised."""
+"""Pixel embeddings at a quarter of the image, and what they are once doubled and normalized."""
 
 from __future__ import annotations
 

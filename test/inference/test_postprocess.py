@@ -108,7 +108,7 @@ def test_a_resized_image_gets_its_size_back_in_place() -> None:
     assert np.allclose(edge, network_edge * 160 / 64, atol=1.5)
 
 
-def test_an_unsure_pixel_is_unlabelled_without_confidence() -> None:
+def test_an_unsure_pixel_is_unlabeled_without_confidence() -> None:
     logits = torch.zeros(1, 4, 16, 16)
     logits[:, 2, :8] = 10.0
     label_map, confidence = postprocess(logits, (32, 32), (32, 32), ids_of(4), unlabeled_threshold=0.5)
@@ -118,7 +118,7 @@ def test_an_unsure_pixel_is_unlabelled_without_confidence() -> None:
     assert not confidence[20:].any()
 
 
-def test_a_labelled_pixel_has_confidence_even_where_all_are_alike() -> None:
+def test_a_labeled_pixel_has_confidence_even_where_all_are_alike() -> None:
     label_map, confidence = postprocess(torch.zeros(1, 254, 16, 16), (32, 32), (32, 32), ids_of(254))
     assert (label_map == 1).all()
     assert (confidence == 1).all()

@@ -29,7 +29,7 @@ def segmenter(checkpoint: str) -> Segmenter:
 
 
 def picture(height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray:
-    """Patches of random colours."""
+    """Patches of random colors."""
     patches = np.random.default_rng(seed).integers(0, 256, (-(-height // 16), -(-width // 16), 3), dtype=np.uint8)
     return np.ascontiguousarray(patches.repeat(16, axis=0).repeat(16, axis=1)[:height, :width])
 
@@ -78,16 +78,16 @@ class TestSegment:
     def test_the_network_s_own_size_is_the_default(self, checkpoint: str) -> None:
         assert Segmenter(SegmenterConfig(checkpoint=checkpoint)).input_size == CONFIG.input_size_px
 
-    def test_a_threshold_leaves_unsure_pixels_unlabelled(self, segmenter: Segmenter) -> None:
+    def test_a_threshold_leaves_unsure_pixels_unlabeled(self, segmenter: Segmenter) -> None:
         encoded = segmenter.encode(WORDS)
         sure = segmenter.segment(picture(), encoded)
         threshold = float(np.median(sure.confidence)) / 255
         result = segmenter.segment(picture(), encoded, unlabeled_threshold=threshold)
-        unlabelled = result.label_map == 0
-        assert unlabelled.any()
-        assert not unlabelled.all()
-        assert np.array_equal(result.confidence == 0, unlabelled)
-        assert np.array_equal(result.label_map[~unlabelled], sure.label_map[~unlabelled])
+        unlabeled = result.label_map == 0
+        assert unlabeled.any()
+        assert not unlabeled.all()
+        assert np.array_equal(result.confidence == 0, unlabeled)
+        assert np.array_equal(result.label_map[~unlabeled], sure.label_map[~unlabeled])
 
     def test_the_threshold_of_the_settings_holds_where_none_is_given(self, segmenter: Segmenter) -> None:
         config = dataclasses.replace(segmenter.config, unlabeled_threshold=1.0)
@@ -136,7 +136,7 @@ class TestEmbedAll:
 
 
 class TestEncode:
-    def test_synonyms_are_averaged_and_normalised_again(self, segmenter: Segmenter) -> None:
+    def test_synonyms_are_averaged_and_normalized_again(self, segmenter: Segmenter) -> None:
         encoded = segmenter.encode(WORDS)
         mean = segmenter.model.encode_text(["sofa", "couch"]).mean(dim=0)
         assert torch.allclose(encoded.embeddings[1], mean / mean.norm(), atol=1e-6)

@@ -72,7 +72,7 @@ def test_a_bare_state_dict_loads(model: LSeg, tmp_path: Path) -> None:
     assert _same(model, load_lseg(tmp_path / "bare.pt"))
 
 
-def test_the_regularisation_block_is_read_off_and_its_rounds_are_asked_for(tmp_path: Path) -> None:
+def test_the_regularization_block_is_read_off_and_its_rounds_are_asked_for(tmp_path: Path) -> None:
     model = LSeg(dataclasses.replace(NARROW, arch_option=1))
     torch.save(_official(model), tmp_path / "block.pt")
     assert load_lseg(tmp_path / "block.pt").config.arch_option == 1

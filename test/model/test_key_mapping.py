@@ -73,7 +73,7 @@ def test_the_architecture_is_read_off_the_names(preset: str) -> None:
 
 
 @pytest.mark.parametrize("option", [1, 2])
-def test_the_regularisation_block_adds_its_two_entries(option: int) -> None:
+def test_the_regularization_block_adds_its_two_entries(option: int) -> None:
     plain = entries(PRESETS["vitb32"])
     with_block = entries(dataclasses.replace(PRESETS["vitb32"], arch_option=option, block_depth=3))
     added = {name: tuple(with_block[name].shape) for name in set(with_block) - set(plain)}

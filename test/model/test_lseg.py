@@ -29,7 +29,7 @@ TOLERANCE = 1e-4  # what float32 may differ by in another order of summation
 
 @pytest.fixture(scope="module")
 def official() -> LSeg:
-    """The official ViT-L/16 network with the spatial regularisation block, filled by the figures' rule."""
+    """The official ViT-L/16 network with the spatial regularization block, filled by the figures' rule."""
     return filled(dataclasses.replace(PRESETS["vitl16"], arch_option=1, block_depth=2))
 
 
@@ -121,7 +121,7 @@ def test_logits_have_the_size_of_the_image_and_take_words_or_embeddings(tiny: LS
 
 @given(height=st.integers(32, 140), width=st.integers(32, 140))
 @settings(max_examples=25)
-def test_any_image_comes_back_in_its_own_size_as_if_padded_with_the_mean_colour(height: int, width: int) -> None:
+def test_any_image_comes_back_in_its_own_size_as_if_padded_with_the_mean_color(height: int, width: int) -> None:
     model, words = smallest(), ["floor", "chair"]
     image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -147,7 +147,7 @@ def test_the_authors_half_precision_is_the_literal_one() -> None:
     words = model.encode_text(["floor", "chair", "dog"])
     logits = model.correlate(pixels, words)
     assert logits.dtype == words.dtype == torch.float32
-    assert torch.equal(words, words.half().float())  # normalised in half
+    assert torch.equal(words, words.half().float())  # normalized in half
     for row, column, word in ((0, 0, 0), (3, 7, 1), (15, 9, 2)):
         scaled = (pixels[0, :, row, column].half().float() * LOGIT_SCALE).half()
         product = (scaled.double() @ words[word].half().double()).half().item()

@@ -66,7 +66,7 @@ def measured(files: dict[str, Path]) -> dict[str, tuple[int, int]]:
 
 
 def _write_lightning(model: LSeg, path: Path) -> None:
-    """The authors' mix: CLIP's matrices in float16, the rest in float32, the state of an optimiser beside them."""
+    """The authors' mix: CLIP's matrices in float16, the rest in float32, the state of an optimizer beside them."""
     tensors: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
         half = name.startswith("text_encoder.transformer") and value.ndim >= 2

@@ -1,4 +1,4 @@
-"""The colour baseline learns which class a colour most often is, and no more."""
+"""The color baseline learns which class a color most often is, and no more."""
 
 import numpy as np
 
@@ -12,12 +12,12 @@ def _image(*colors: tuple[int, int, int]) -> np.ndarray:
     return np.array([colors], dtype=np.uint8)
 
 
-def test_a_colour_gets_the_class_it_mostly_had() -> None:
+def test_a_color_gets_the_class_it_mostly_had() -> None:
     seen = Sample(_image(RED, RED, RED, BLUE), np.array([[0, 0, 1, 1]], dtype=np.int16))
     assert ColorBaseline.fit([seen], 2).predict(_image(RED, BLUE)).tolist() == [[0, 1]]
 
 
-def test_colours_that_differ_by_less_than_a_step_are_one() -> None:
+def test_colors_that_differ_by_less_than_a_step_are_one() -> None:
     baseline = ColorBaseline.fit([Sample(_image(RED, BLUE), np.array([[1, 0]], dtype=np.int16))], 2)
     assert baseline.predict(_image((249, 7, 3))).tolist() == [[1]]
 

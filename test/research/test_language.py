@@ -48,14 +48,14 @@ def test_every_other_word_is_asked_and_scored_as_its_class() -> None:
     assert scores.figures["other words / own words"] < 1
 
 
-def test_colours_are_asked_of_the_classes_that_have_unseen_ones() -> None:
+def test_colors_are_asked_of_the_classes_that_have_unseen_ones() -> None:
     scores = asked("attributes", frames=12)
     kinds = {name for name, _ in UNSEEN}
     assert {word.split(" ", 1)[1] for word in scores.per_word} <= kinds
     unseen = [iou for word, iou in scores.per_word.items() if tuple(word.split(" ", 1)[::-1]) in UNSEEN]
     known = [iou for iou in unseen if iou is not None]
     assert scores.figures["unseen combinations, mean IoU"] == pytest.approx(sum(known) / len(known))
-    assert scores.figures["without colours, all classes"] > 0.5
+    assert scores.figures["without colors, all classes"] > 0.5
 
 
 def test_general_words_are_scored_on_the_pixels_of_their_members() -> None:

@@ -82,10 +82,10 @@ def test_different_everyday_words_are_spread_apart(shipped: TextEncoder) -> None
     assert between.mean().abs() < 0.15
 
 
-def test_colour_and_thing_both_count_in_a_phrase(shipped: TextEncoder) -> None:
-    other_colour, other_thing, neither = _similarities(shipped, "red ball", ["blue ball", "red car", "green tree"])
-    assert neither < min(other_colour, other_thing)
-    assert max(other_colour, other_thing) < 0.9
+def test_color_and_thing_both_count_in_a_phrase(shipped: TextEncoder) -> None:
+    other_color, other_thing, neither = _similarities(shipped, "red ball", ["blue ball", "red car", "green tree"])
+    assert neither < min(other_color, other_thing)
+    assert max(other_color, other_thing) < 0.9
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -153,9 +153,9 @@ def test_a_held_out_word_stands_in_no_text_that_is_trained() -> None:
 
 def test_words_come_from_wordnets_files_without_names(tmp_path: Path) -> None:
     for part in ("noun", "adj", "verb"):
-        (tmp_path / f"data.{part}").write_text("  1 licence\n")
+        (tmp_path / f"data.{part}").write_text("  1 license\n")
     (tmp_path / "data.noun").write_text(
-        "  1 licence\n"
+        "  1 license\n"
         "04256520 06 n 03 sofa 0 couch 0 coffee_table 0 001 @ 04161981 n 0000 | a seat\n"
         "02121620 05 n 02 cat 0 Felis_catus 0 001 @ 02120997 n 0000 | a feline\n"
         "05833840 09 n 01 idea 0 001 @ 05809192 n 0000 | a thought\n"
@@ -172,7 +172,7 @@ def test_a_word_is_related_to_its_synonyms_and_to_what_it_is_a_kind_of_by_how_mu
     tmp_path: Path,
 ) -> None:
     (tmp_path / "data.noun").write_text(
-        "  1 licence\n"
+        "  1 license\n"
         "04161981 06 n 01 seat 0 000 | furniture that is made for sitting on\n"
         "04256520 06 n 03 sofa 0 couch 0 lounge 1 001 @ 04161981 n 0000 | a seat\n"
         "09999999 18 n 01 couch 3 000 | somebody\n"

@@ -15,25 +15,25 @@ if os.environ.get("ROS_DISTRO") == "humble":
     os.environ["ROS_LOCALHOST_ONLY"] = "1"
 
 from test.support.executables import Process
-from test.support.node_harness import BENCH, Bench
-from test.support.ros_client import Consumer, until
+from test.support.node_harness import BENCH, NodeHarness
+from test.support.ros_client import RosClient, wait_until
 
 
 @pytest.fixture(scope="package")
-def consumer() -> Iterator[Consumer]:
-    with Consumer() as consumer:
+def consumer() -> Iterator[RosClient]:
+    with RosClient() as consumer:
         yield consumer
 
 
 @pytest.fixture(scope="package")
-def robot(consumer: Consumer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consumer]:
+def robot(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RosClient]:
     """A consumer where the synthetic camera and the node `/lseg` run; labels change from test to test."""
     logs = tmp_path_factory.mktemp("robot")
     with (
         Process("synthetic_camera", logs / "camera.log", rate_hz=6.0, seed=8) as camera,
         Process("lseg_node", logs / "node.log", labels=["floor", "wall", "chair"], max_rate_hz=5.0) as node,
     ):
-        until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
+        wait_until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
         assert node.alive and camera.alive, node.output + camera.output
         yield consumer
         assert node.alive, f"the node died: {node.output}"
@@ -41,11 +41,11 @@ def robot(consumer: Consumer, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="package")
-def bench(consumer: Consumer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeHarness]:
     """A node `/bench/lseg` that does not start by itself, and a camera in the test's hands."""
     log = tmp_path_factory.mktemp("bench") / "node.log"
     with Process("lseg_node", log, "-r", f"__ns:={BENCH}", autostart=False, labels=["floor", "wall"]) as node:
-        yield Bench(consumer, node)
+        yield NodeHarness(consumer, node)
         assert node.alive, f"the node died: {node.output}"
         assert "Traceback" not in node.output
 
@@ -56,7 +56,7 @@ def _listen_no_longer_than_the_test(request: pytest.FixtureRequest) -> Iterator[
     if "consumer" not in request.fixturenames:
         yield
         return
-    consumer: Consumer = request.getfixturevalue("consumer")
+    consumer: RosClient = request.getfixturevalue("consumer")
     kept = consumer.forget(10**6)
     yield
     consumer.forget(kept)

@@ -13,22 +13,22 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from lseg_ros.ros.topics import check_cameras
 from test.support.executables import Process
-from test.support.node_harness import Bench, camera_info, depth, image
-from test.support.ros_client import LATCHED, Consumer, pixels_of, points_of, until
+from test.support.node_harness import NodeHarness, camera_info, depth, image
+from test.support.ros_client import LATCHED, RosClient, pixels_of, points_of, wait_until
 
 NAMESPACE = "/rig"
 NODE = f"{NAMESPACE}/lseg"
-Rig = dict[str, Bench]
+Rig = dict[str, NodeHarness]
 
 
 @pytest.fixture(scope="module")
-def rig(consumer: Consumer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """An active node with the cameras front and rear, and both in the test's hands."""
     log = tmp_path_factory.mktemp("rig") / "node.log"
     settings = {"cameras": ["front", "rear"], "labels": ["floor", "wall", "chair"]}
     with Process("lseg_node", log, "-r", f"__ns:={NAMESPACE}", **settings) as node:
-        benches = {name: Bench(consumer, node, NAMESPACE, f"/{name}") for name in ("front", "rear")}
-        until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
+        benches = {name: NodeHarness(consumer, node, NAMESPACE, f"/{name}") for name in ("front", "rear")}
+        wait_until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
         assert node.alive, node.output
         for bench in benches.values():
             bench.activate()
@@ -44,26 +44,26 @@ def begin(request: pytest.FixtureRequest) -> None:
             bench.begin()
 
 
-def test_every_topic_is_under_the_name_of_its_camera_and_the_words_are_the_nodes_too(rig: Rig, consumer: Consumer):
+def test_every_topic_is_under_the_name_of_its_camera_and_the_words_are_the_nodes_too(rig: Rig, consumer: RosClient):
     def outputs() -> set[str]:
         return {name for name, _ in consumer.node.get_topic_names_and_types() if name.startswith(f"{NODE}/")}
 
     each = {"mask", "confidence", "camera_info", "overlay", "points", "points/floor", "points/chair", "vocabulary"}
     expected = {f"{NODE}/{camera}/{topic}" for camera in rig for topic in each} | {f"{NODE}/vocabulary"}
-    until(lambda: expected <= outputs(), 10, "not every topic is there")
+    wait_until(lambda: expected <= outputs(), 10, "not every topic is there")
     assert not {f"{NODE}/mask", f"{NODE}/points"} & outputs()
     told = [consumer.live_vocabulary(node) for node in (NODE, *(f"{NODE}/{camera}" for camera in rig))]
     assert told[0] == told[1] == told[2]
 
 
-def test_each_camera_has_its_own_masks_and_clouds(rig: Rig, consumer: Consumer):
+def test_each_camera_has_its_own_masks_and_clouds(rig: Rig, consumer: RosClient):
     clouds = {name: consumer.listen(PointCloud2, f"{NODE}/{name}/points") for name in rig}
     infos = {name: consumer.listen(CameraInfo, f"{NODE}/{name}/camera_info") for name in rig}
-    until(lambda: all(consumer.node.count_subscribers(f"{NODE}/{name}/points") for name in rig), 5)
+    wait_until(lambda: all(consumer.node.count_subscribers(f"{NODE}/{name}/points") for name in rig), 5)
     headers = {name: bench.header(f"{name}_optical_frame") for name, bench in rig.items()}
-    metres = {"front": 2.0, "rear": 5.0}
+    meters = {"front": 2.0, "rear": 5.0}
     frames = {
-        name: {"image": image(header), "depth": depth(header, metres[name]), "info": camera_info(header)}
+        name: {"image": image(header), "depth": depth(header, meters[name]), "info": camera_info(header)}
         for name, header in headers.items()
     }
 
@@ -71,10 +71,10 @@ def test_each_camera_has_its_own_masks_and_clouds(rig: Rig, consumer: Consumer):
         masks = {name: bench.mask_of(**frames[name]).header for name, bench in rig.items()}
         return masks == headers and all(clouds[name].messages and infos[name].messages for name in rig)
 
-    until(complete, 20, "no cloud or camera_info")
+    wait_until(complete, 20, "no cloud or camera_info")
     for name in rig:
         assert {message.header.frame_id for message in clouds[name].messages} == {f"{name}_optical_frame"}
-        assert np.allclose(points_of(clouds[name].messages[-1])["z"], metres[name])
+        assert np.allclose(points_of(clouds[name].messages[-1])["z"], meters[name])
         assert infos[name].messages[-1].header == headers[name]
 
 
@@ -125,7 +125,7 @@ def test_a_quick_camera_starves_no_slow_one(rig: Rig):
     flooding = threading.Thread(target=flood)
     flooding.start()
     try:
-        until(lambda: len(front.mask.messages) > 3, 20)
+        wait_until(lambda: len(front.mask.messages) > 3, 20)
         waits = []
         for _ in range(9):
             before = len(front.mask.messages)
@@ -141,32 +141,32 @@ def test_each_camera_has_a_status_of_its_own(rig: Rig):
     front, rear = rig["front"], rig["rear"]
     front.mask_of(image=image(front.header()))
     rear.complaint(f"{NAMESPACE}/rear/rgb/image")
-    status = until(lambda: next((s for s in front.statuses() if s.values), None), 5)
+    status = wait_until(lambda: next((s for s in front.statuses() if s.values), None), 5)
     assert "rear" not in status.message
     assert {"labels", "device", "frames processed"} <= {each.key for each in status.values}
 
 
-def test_a_change_of_words_reaches_every_camera_before_its_next_mask(rig: Rig, consumer: Consumer):
+def test_a_change_of_words_reaches_every_camera_before_its_next_mask(rig: Rig, consumer: RosClient):
     order: dict[str, list[object]] = {name: [] for name in rig}
     for name in rig:
         consumer.listen(Vocabulary, f"{NODE}/{name}/vocabulary", LATCHED, order[name].append)
         consumer.listen(Image, f"{NODE}/{name}/mask", callback=order[name].append)
-    until(lambda: all(order.values()), 10, "no vocabulary for a late joiner")
+    wait_until(lambda: all(order.values()), 10, "no vocabulary for a late joiner")
     vocabulary = consumer.set_labels(["lamp", "rug"], node=NODE).vocabulary
     ids = {0, *(label.id for label in vocabulary.labels)}
     for bench in rig.values():
         assert set(np.unique(pixels_of(bench.mask_of(image=image(bench.header()))))) <= ids
     for heard in order.values():
-        until(lambda heard=heard: isinstance(heard[-1], Image), 10)
+        wait_until(lambda heard=heard: isinstance(heard[-1], Image), 10)
         told = [index for index, each in enumerate(heard) if isinstance(each, Vocabulary)]
         assert heard[told[-1]].epoch == vocabulary.epoch
         assert isinstance(heard[told[-1] + 1], Image)
     for name in rig:
-        until(lambda topic=f"{NODE}/{name}/points/rug": consumer.node.count_publishers(topic) == 1, 5)
+        wait_until(lambda topic=f"{NODE}/{name}/points/rug": consumer.node.count_publishers(topic) == 1, 5)
     consumer.set_labels(["floor", "wall", "chair"], node=NODE)
 
 
-def test_a_query_looks_at_the_frame_of_the_camera_asked_or_at_the_newest(rig: Rig, consumer: Consumer):
+def test_a_query_looks_at_the_frame_of_the_camera_asked_or_at_the_newest(rig: Rig, consumer: RosClient):
     def ask(camera: str) -> QueryLabel.Response:
         return consumer.ask(QueryLabel, f"{NODE}/query", QueryLabel.Request(text="wall", camera=camera))
 

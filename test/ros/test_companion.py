@@ -6,14 +6,14 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lseg_ros.ros.companion import Companion
+from lseg_ros.ros.companion import StampedCache
 
 MS = 1_000_000
 SLOP = 50 * MS
 
 
-def companion(*stamps_ms: int) -> Companion[int]:
-    filled: Companion[int] = Companion()
+def companion(*stamps_ms: int) -> StampedCache[int]:
+    filled: StampedCache[int] = StampedCache()
     for stamp in stamps_ms:
         filled.add(stamp * MS, stamp)
     return filled

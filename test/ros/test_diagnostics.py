@@ -23,18 +23,18 @@ from lseg_ros.ros.node import SegmentationNode
 from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.ros.subscriptions import RawImage
 from test.support.node_harness import camera_info, image
-from test.support.ros_client import BEST_EFFORT, Consumer, until
+from test.support.ros_client import BEST_EFFORT, RosClient, wait_until
 
 
-def statistics(image_hz: float, hz: float, stage_ms: dict[str, float], pushed_out: int = 10) -> Statistics:
+def statistics(image_hz: float, hz: float, stage_ms: dict[str, float], superseded: int = 10) -> Statistics:
     """As of a camera and a node that kept these rates for the last four seconds."""
     made, now_s = Statistics(), time.monotonic()
     for index in range(int(4 * image_hz)):
         made.received(now_s - 4 + index / image_hz)
     for index in range(int(4 * hz)):
         made.processed(now_s - 4 + index / hz, 0.1, 0.1, stage_ms)
-    for _ in range(pushed_out):
-        made.pushed_out()
+    for _ in range(superseded):
+        made.superseded()
     return made
 
 
@@ -51,12 +51,12 @@ def test_a_rate_below_what_was_asked_names_the_slowest_stage_and_what_to_change(
 
 
 @pytest.mark.parametrize(
-    ("image_hz", "hz", "asked_hz", "pushed_out"),
+    ("image_hz", "hz", "asked_hz", "superseded"),
     [(30, 10, 10, 0), (30, 9, 10, 10), (5, 4, 10, 10), (30, 3, 0, 10), (30, 3, 10, 0), (30, 0, 10, 10)],
     ids=["as asked", "nearly", "the camera sends fewer", "nothing was asked", "not the node's fault", "none at all"],
 )
-def test_other_rates_are_no_problem_of_this_kind(image_hz: float, hz: float, asked_hz: float, pushed_out: int):
-    assert not statistics(image_hz, hz, {"network": 50.0}, pushed_out).shortfall(asked_hz)
+def test_other_rates_are_no_problem_of_this_kind(image_hz: float, hz: float, asked_hz: float, superseded: int):
+    assert not statistics(image_hz, hz, {"network": 50.0}, superseded).shortfall(asked_hz)
 
 
 class Desk:
@@ -88,7 +88,7 @@ class Desk:
         return self.camera.report({}, "idle")
 
     def complaint(self, text: str) -> None:
-        until(lambda: any(text in each for _, each in self.report().problems), 5, text)
+        wait_until(lambda: any(text in each for _, each in self.report().problems), 5, text)
 
 
 def test_nobody_who_subscribes_is_said_and_is_no_problem():
@@ -100,10 +100,10 @@ def test_nobody_who_subscribes_is_said_and_is_no_problem():
     assert not report.problems
 
 
-def test_what_is_subscribed_to_is_told(consumer: Consumer):
+def test_what_is_subscribed_to_is_told(consumer: RosClient):
     with Desk("/seen") as desk:
         consumer.listen(Image, "/seen/eye/overlay")
-        until(lambda: desk.report().values["subscribed"] == "/seen/eye/overlay", 5)
+        wait_until(lambda: desk.report().values["subscribed"] == "/seen/eye/overlay", 5)
         assert desk.report().fine == "0.0 Hz"
 
 
@@ -129,10 +129,10 @@ def test_camera_info_that_nobody_publishes_is_named_with_the_topic_to_remap():
         assert not any("depth" in text for _, text in desk.report().problems)  # nobody wants points
 
 
-def test_camera_info_that_came_long_ago_is_no_matter_of_the_slop(consumer: Consumer):
+def test_camera_info_that_came_long_ago_is_no_matter_of_the_slop(consumer: RosClient):
     publisher = consumer.node.create_publisher(CameraInfo, "/stopped/rgb/camera_info", 1)
     with Desk("/stopped") as desk:
-        until(publisher.get_subscription_count, 5)
+        wait_until(publisher.get_subscription_count, 5)
         now_s = time.time()
         message = camera_info(Header())
         message.header.stamp.sec = int(now_s) - 20
@@ -143,7 +143,7 @@ def test_camera_info_that_came_long_ago_is_no_matter_of_the_slop(consumer: Consu
             assert desk.camera.shot(raw(int(now_s))) is not None
             return any("-20.000 s from the image's stamp: did it stop" in text for _, text in desk.report().problems)
 
-        until(asked_again, 5)
+        wait_until(asked_again, 5)
     consumer.between_waits(consumer.node.destroy_publisher, publisher)
 
 
@@ -154,7 +154,7 @@ def test_stamps_of_another_clock_are_named_with_what_to_set(off_s: float, said: 
         desk.complaint(f"stamps are {said} the system clock; for a recording or a simulation: set use_sim_time")
 
 
-def test_diagnostics_come_also_where_the_simulated_clock_does_not(consumer: Consumer):
+def test_diagnostics_come_also_where_the_simulated_clock_does_not(consumer: RosClient):
     listener = consumer.listen(DiagnosticArray, "/diagnostics")
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
@@ -169,21 +169,21 @@ def test_diagnostics_come_also_where_the_simulated_clock_does_not(consumer: Cons
         return "timeless/lseg: segmentation" in names
 
     try:
-        until(told, 10)
+        wait_until(told, 10)
     finally:
         executor.shutdown()
         node.destroy_node()
         rclpy.shutdown(context=context)
 
 
-def test_a_topic_of_another_type_is_named_with_its_type(consumer: Consumer):
+def test_a_topic_of_another_type_is_named_with_its_type(consumer: RosClient):
     publisher = consumer.node.create_publisher(CompressedImage, "/typed/rgb/image", 1)
     with Desk("/typed") as desk:
         desk.complaint("/typed/rgb/image carries sensor_msgs/msg/CompressedImage, expected sensor_msgs/msg/Image")
     consumer.between_waits(consumer.node.destroy_publisher, publisher)
 
 
-def test_an_overridden_qos_that_a_camera_does_not_offer_is_named(consumer: Consumer):
+def test_an_overridden_qos_that_a_camera_does_not_offer_is_named(consumer: RosClient):
     publisher = consumer.node.create_publisher(Image, "/strict/rgb/image", BEST_EFFORT)
     with Desk("/strict", **{"qos_overrides./strict/rgb/image.subscription.reliability": "reliable"}) as desk:
         desk.complaint("rgb/image: a publisher offers less than qos_overrides ask for")

@@ -9,25 +9,25 @@ import pytest
 from lseg_ros.srv import QueryLabel
 from std_srvs.srv import SetBool
 
-from test.support.node_harness import BENCH, NODE, Bench, camera_info, depth, image
-from test.support.ros_client import until
+from test.support.node_harness import BENCH, NODE, NodeHarness, camera_info, depth, image
+from test.support.ros_client import wait_until
 
 
 @pytest.fixture
-def active(bench: Bench) -> Bench:
+def active(bench: NodeHarness) -> NodeHarness:
     bench.activate()
     bench.begin()
     return bench
 
 
-def enable(bench: Bench, data: bool) -> str:
+def enable(bench: NodeHarness, data: bool) -> str:
     answer = bench.consumer.ask(SetBool, f"{NODE}/enable", SetBool.Request(data=data))
     assert answer.success
     return answer.message
 
 
 @pytest.fixture
-def paused(active: Bench) -> Any:
+def paused(active: NodeHarness) -> Any:
     """The node, paused after a frame that had depth."""
     header = active.header()
     active.mask_of(image=image(header), depth=depth(header, 2.5), info=camera_info(header))
@@ -39,33 +39,33 @@ def paused(active: Bench) -> Any:
     active.activate()
 
 
-def subscribers(bench: Bench) -> int:
+def subscribers(bench: NodeHarness) -> int:
     return bench.consumer.node.count_subscribers(f"{BENCH}/rgb/image")
 
 
-def test_a_paused_node_listens_to_no_camera_and_says_paused(paused: Bench):
-    until(lambda: subscribers(paused) == 0, 10)
+def test_a_paused_node_listens_to_no_camera_and_says_paused(paused: NodeHarness):
+    wait_until(lambda: subscribers(paused) == 0, 10)
     assert paused.complaint("paused").level == b"\x00"
 
 
-def test_frames_while_paused_are_gone_and_the_first_after_it_is_masked(paused: Bench):
-    until(lambda: subscribers(paused) == 0, 10)
+def test_frames_while_paused_are_gone_and_the_first_after_it_is_masked(paused: NodeHarness):
+    wait_until(lambda: subscribers(paused) == 0, 10)
     paused.begin()
     for _ in range(5):
         paused.send(image=image(paused.header()))
         time.sleep(0.05)
     assert enable(paused, True) == "processing"
-    until(lambda: subscribers(paused) == 1, 10)
+    wait_until(lambda: subscribers(paused) == 1, 10)
     assert not paused.mask.messages
     paused.mask_of(image=image(paused.header()))
 
 
-def test_the_last_frame_can_still_be_asked_with_its_depth(paused: Bench):
+def test_the_last_frame_can_still_be_asked_with_its_depth(paused: NodeHarness):
     answer = paused.consumer.ask(QueryLabel, f"{NODE}/query", QueryLabel.Request(text="wall"))
     assert answer.success and answer.has_point and answer.point.z == pytest.approx(2.5)
 
 
-def test_labels_can_be_changed_while_paused_and_hold_for_the_next_frame(paused: Bench):
+def test_labels_can_be_changed_while_paused_and_hold_for_the_next_frame(paused: NodeHarness):
     epoch = paused.consumer.set_labels(["rug"], node=NODE).vocabulary.epoch
     assert paused.consumer.live_vocabulary(NODE).epoch == epoch
     enable(paused, True)
@@ -75,7 +75,7 @@ def test_labels_can_be_changed_while_paused_and_hold_for_the_next_frame(paused: 
     paused.consumer.set_labels(["floor", "wall"], node=NODE)
 
 
-def test_it_may_be_said_twice_and_survives_the_lifecycle(paused: Bench):
+def test_it_may_be_said_twice_and_survives_the_lifecycle(paused: NodeHarness):
     consumer = paused.consumer
     assert enable(paused, False) == "paused"
     assert consumer.transition("deactivate", NODE)
@@ -84,7 +84,7 @@ def test_it_may_be_said_twice_and_survives_the_lifecycle(paused: Bench):
     assert enable(paused, True) == "not active; it will process when it is activated"
     assert enable(paused, False) == "not active; it will be paused when it is activated"
     assert consumer.transition("activate", NODE)
-    until(lambda: subscribers(paused) == 0, 5)
+    wait_until(lambda: subscribers(paused) == 0, 5)
     paused.complaint("paused")
     assert enable(paused, True) == "processing" == enable(paused, True)
-    until(lambda: subscribers(paused) == 1, 10)
+    wait_until(lambda: subscribers(paused) == 1, 10)

@@ -10,24 +10,24 @@ from lseg_ros.msg import SegmentationSummary
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from test.support.node_harness import BENCH, NODE, Bench, camera_info, depth, image
-from test.support.ros_client import LATCHED, RELIABLE, pixels_of, points_of, until
+from test.support.node_harness import BENCH, NODE, NodeHarness, camera_info, depth, image
+from test.support.ros_client import LATCHED, RELIABLE, pixels_of, points_of, wait_until
 
 
 @pytest.fixture
-def active(bench: Bench) -> Bench:
+def active(bench: NodeHarness) -> NodeHarness:
     bench.activate()
     bench.begin()
     return bench
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "mono8"])
-def test_images_with_padded_rows_give_masks_without(active: Bench, encoding):
+def test_images_with_padded_rows_give_masks_without(active: NodeHarness, encoding):
     mask = active.mask_of(image=image(active.header(), encoding, pad=7))
     assert (mask.height, mask.width, mask.step, len(mask.data)) == (48, 64, 64, 48 * 64)
 
 
-def test_padding_changes_nothing(active: Bench):
+def test_padding_changes_nothing(active: NodeHarness):
     def mask_of(picture: Image) -> np.ndarray:
         return pixels_of(active.mask_of(image=picture))
 
@@ -37,14 +37,14 @@ def test_padding_changes_nothing(active: Bench):
     assert np.array_equal(mask_of(plain), mask_of(padded))
 
 
-def test_an_unknown_encoding_is_named_and_survived(active: Bench):
+def test_an_unknown_encoding_is_named_and_survived(active: NodeHarness):
     active.send(image=image(active.header(), "octarine8"))
     status = active.complaint("octarine8")
     assert status.level == b"\x02"
     active.mask_of(image=image(active.header()))
 
 
-def test_an_image_shorter_than_it_says_is_named_and_survived(active: Bench):
+def test_an_image_shorter_than_it_says_is_named_and_survived(active: NodeHarness):
     broken = image(active.header())
     broken.data = broken.data[:100]
     active.send(image=broken)
@@ -52,7 +52,7 @@ def test_an_image_shorter_than_it_says_is_named_and_survived(active: Bench):
     active.mask_of(image=image(active.header()))
 
 
-def test_an_image_of_another_size_is_just_the_next_frame(active: Bench):
+def test_an_image_of_another_size_is_just_the_next_frame(active: NodeHarness):
     assert active.mask_of(image=image(active.header(), height=40, width=72)).width == 72
     assert active.mask_of(image=image(active.header())).width == 64
 
@@ -61,7 +61,7 @@ def frame(header: Header, **changes: object) -> dict[str, object]:
     return {"image": image(header), "depth": depth(header), "info": camera_info(header), **changes}
 
 
-def cloud_of(bench: Bench, **messages: object) -> PointCloud2 | None:
+def cloud_of(bench: NodeHarness, **messages: object) -> PointCloud2 | None:
     """The cloud of a frame; None where there is a mask but no cloud.
 
     The frame is sent again for a while: that someone listens the node learns later than we do.
@@ -70,7 +70,7 @@ def cloud_of(bench: Bench, **messages: object) -> PointCloud2 | None:
     for _ in range(8):
         mask = bench.mask_of(**messages)
         with suppress(AssertionError):
-            until(lambda: clouds.messages, 0.3)
+            wait_until(lambda: clouds.messages, 0.3)
             break
     else:
         return None
@@ -78,18 +78,18 @@ def cloud_of(bench: Bench, **messages: object) -> PointCloud2 | None:
     return clouds.messages[-1]
 
 
-def test_depth_and_camera_info_of_the_same_stamp_give_a_cloud(active: Bench):
+def test_depth_and_camera_info_of_the_same_stamp_give_a_cloud(active: NodeHarness):
     points = points_of(cloud_of(active, **frame(active.header())))
     assert np.allclose(points["z"], 2.0)
 
 
-def test_depth_of_half_the_size_gives_a_point_for_every_pixel_of_the_mask(active: Bench):
+def test_depth_of_half_the_size_gives_a_point_for_every_pixel_of_the_mask(active: NodeHarness):
     header = active.header()
     points = points_of(cloud_of(active, **frame(header, depth=depth(header, 3.0, 24, 32))))
     assert points.shape == (48, 64) and np.allclose(points["z"], 3.0)
 
 
-def test_depth_a_little_off_is_matched_and_keeps_the_header_of_the_image(active: Bench):
+def test_depth_a_little_off_is_matched_and_keeps_the_header_of_the_image(active: NodeHarness):
     near = active.header(later_s=-0.03)
     cloud = cloud_of(active, **frame(active.header(), depth=depth(near)))
     assert cloud is not None and cloud.header.stamp != near.stamp
@@ -107,13 +107,13 @@ def test_depth_a_little_off_is_matched_and_keeps_the_header_of_the_image(active:
     ],
     ids=["other frame", "no match", "other aspect", "no depth", "uncalibrated", "other size"],
 )
-def test_unusable_depth_or_camera_info_costs_the_cloud_only_and_is_named(active: Bench, change, named):
+def test_unusable_depth_or_camera_info_costs_the_cloud_only_and_is_named(active: NodeHarness, change, named):
     header = active.header()
     assert cloud_of(active, **frame(header, **change(active, header))) is None
     active.complaint(named)
 
 
-def test_a_lens_with_distortion_is_told_what_is_assumed_once(active: Bench):
+def test_a_lens_with_distortion_is_told_what_is_assumed_once(active: NodeHarness):
     clouds = [
         cloud_of(active, **frame(header, info=distorted(header))) for header in (active.header(), active.header())
     ]
@@ -129,7 +129,7 @@ def distorted(header: Header) -> CameraInfo:
 
 
 @pytest.mark.parametrize(("model", "coefficients"), [("equidistant", 4), ("plumb_bob", 5), ("", 0)])
-def test_a_lens_without_distortion_is_told_nothing(active: Bench, model, coefficients):
+def test_a_lens_without_distortion_is_told_nothing(active: NodeHarness, model, coefficients):
     before = active.process.output.count("rectified")
     info = camera_info(active.header())
     info.distortion_model, info.d = model, [0.0] * coefficients
@@ -137,10 +137,10 @@ def test_a_lens_without_distortion_is_told_nothing(active: Bench, model, coeffic
     assert active.process.output.count("rectified") == before
 
 
-def test_a_summary_without_depth_has_no_distances(active: Bench):
+def test_a_summary_without_depth_has_no_distances(active: NodeHarness):
     summaries = active.consumer.listen(SegmentationSummary, f"{NODE}/summary")
     picture = image(active.header())
-    until(lambda: active.mask_of(image=picture) and summaries.messages, 10, "no summary")
+    wait_until(lambda: active.mask_of(image=picture) and summaries.messages, 10, "no summary")
     summary = summaries.messages[-1]
     assert summary.header == picture.header and not summary.has_depth and summary.labels
     for each in summary.labels:
@@ -148,12 +148,12 @@ def test_a_summary_without_depth_has_no_distances(active: Bench):
         assert np.isnan([each.distance, each.nearest.x, each.nearest.z, each.centroid.y]).all()
 
 
-def test_a_subscriber_whose_qos_does_not_match_is_named(active: Bench):
+def test_a_subscriber_whose_qos_does_not_match_is_named(active: NodeHarness):
     active.consumer.listen(Image, f"{NODE}/mask", LATCHED)
     active.complaint("~/mask: a subscriber asks for a QoS")
 
 
-def test_old_images_are_dropped_and_the_advice_is_use_sim_time(active: Bench):
+def test_old_images_are_dropped_and_the_advice_is_use_sim_time(active: NodeHarness):
     assert active.consumer.set_parameter("max_frame_age_s", 1.0, NODE).successful
     try:
         masks = active.consumer.listen(Image, f"{NODE}/mask", RELIABLE)
@@ -165,7 +165,7 @@ def test_old_images_are_dropped_and_the_advice_is_use_sim_time(active: Bench):
         active.consumer.set_parameter("max_frame_age_s", 0.0, NODE)
 
 
-def test_no_image_at_all_is_named_with_the_topic_to_remap(active: Bench):
+def test_no_image_at_all_is_named_with_the_topic_to_remap(active: NodeHarness):
     status = active.complaint("rgb/image")
     assert f"{BENCH}/rgb/image" in status.message
 
@@ -180,7 +180,7 @@ def test_no_image_at_all_is_named_with_the_topic_to_remap(active: Bench):
         ("max_rate_hz", "fast", "type"),
     ],
 )
-def test_a_parameter_that_cannot_be_is_refused_by_name(active: Bench, name, value, named):
+def test_a_parameter_that_cannot_be_is_refused_by_name(active: NodeHarness, name, value, named):
     before = active.consumer.get_parameter(name, NODE)
     result = active.consumer.set_parameter(name, value, NODE)
     assert not result.successful and named in result.reason

@@ -16,25 +16,25 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, PointCloud2
 
 from lseg_ros.ros.node import SegmentationNode
-from test.support.ros_client import APPEND, LATCHED, RELIABLE, Consumer, pixels_of, stamp_of, until
+from test.support.ros_client import APPEND, LATCHED, RELIABLE, RosClient, pixels_of, read_stamp_ns, wait_until
 
 FIRST, SECOND = ["floor", "wall", "chair"], ["ceiling", "table", "sofa|couch"]
 
 
 @pytest.fixture
-def live(robot: Consumer):
+def live(robot: RosClient):
     """The vocabulary of ``FIRST``, live."""
     response = robot.set_labels(FIRST)
     assert response.success, response.message
     return response.vocabulary
 
 
-def now_ns(robot: Consumer) -> int:
+def now_ns(robot: RosClient) -> int:
     return robot.node.get_clock().now().nanoseconds
 
 
 @pytest.mark.parametrize("way", ["parameter", "service"])
-def test_the_old_words_never_appear_after_the_answer(robot: Consumer, live, way):
+def test_the_old_words_never_appear_after_the_answer(robot: RosClient, live, way):
     masks = robot.listen(Image, "/lseg/mask")
     masks.more(2)
     if way == "parameter":
@@ -42,16 +42,16 @@ def test_the_old_words_never_appear_after_the_answer(robot: Consumer, live, way)
     else:
         assert robot.set_labels(SECOND).success
     answered_ns = now_ns(robot)
-    until(lambda: len([each for each in masks.messages if stamp_of(each) > answered_ns]) >= 3, 20)
+    wait_until(lambda: len([each for each in masks.messages if read_stamp_ns(each) > answered_ns]) >= 3, 20)
     old, new = {each.id for each in live.labels}, {each.id for each in robot.live_vocabulary().labels}
     assert not old & new
-    later = [set(np.unique(pixels_of(each))) for each in masks.messages if stamp_of(each) > answered_ns]
+    later = [set(np.unique(pixels_of(each))) for each in masks.messages if read_stamp_ns(each) > answered_ns]
     assert all(ids <= {0, *new} for ids in later)
     earlier = [set(np.unique(pixels_of(each))) for each in masks.messages[:2]]
     assert all(ids <= {0, *old} for ids in earlier)
 
 
-def test_parameter_and_service_say_the_same(robot: Consumer, live):
+def test_parameter_and_service_say_the_same(robot: RosClient, live):
     assert robot.get_parameter("labels") == FIRST
     robot.set_labels(["person"], APPEND)
     assert robot.get_parameter("labels") == [*FIRST, "person"]
@@ -59,15 +59,15 @@ def test_parameter_and_service_say_the_same(robot: Consumer, live):
     assert [label.name for label in robot.live_vocabulary().labels] == ["ceiling", "table", "sofa"]
 
 
-def test_the_vocabulary_comes_before_its_first_mask(robot: Consumer, live):
+def test_the_vocabulary_comes_before_its_first_mask(robot: RosClient, live):
     order: list[Image | Vocabulary] = []
     robot.listen(Vocabulary, "/lseg/vocabulary", LATCHED, order.append)
     robot.listen(Image, "/lseg/mask", RELIABLE, order.append)
-    until(lambda: len(order) > 3, 10)
+    wait_until(lambda: len(order) > 3, 10)
     epoch = robot.set_labels(SECOND).vocabulary.epoch
-    until(lambda: any(isinstance(each, Vocabulary) and each.epoch == epoch for each in order), 10)
+    wait_until(lambda: any(isinstance(each, Vocabulary) and each.epoch == epoch for each in order), 10)
     count = len(order)
-    until(lambda: len(order) > count + 2, 10)
+    wait_until(lambda: len(order) > count + 2, 10)
     known: set[int] = set()
     for each in order[1:] if isinstance(order[0], Image) else order:
         if isinstance(each, Vocabulary):
@@ -76,7 +76,7 @@ def test_the_vocabulary_comes_before_its_first_mask(robot: Consumer, live):
             assert not known or set(np.unique(pixels_of(each))) <= known
 
 
-def test_a_late_joiner_is_told_the_live_vocabulary(robot: Consumer, live):
+def test_a_late_joiner_is_told_the_live_vocabulary(robot: RosClient, live):
     vocabulary = robot.live_vocabulary()
     assert vocabulary.epoch == live.epoch
     assert [(label.id, label.name, label.slug) for label in vocabulary.labels] == [
@@ -85,20 +85,20 @@ def test_a_late_joiner_is_told_the_live_vocabulary(robot: Consumer, live):
     assert vocabulary.model == "demo" and list(vocabulary.prompt_templates) == ["{}"]
 
 
-def test_a_label_that_comes_back_has_its_old_id_and_epochs_grow_by_one(robot: Consumer, live):
+def test_a_label_that_comes_back_has_its_old_id_and_epochs_grow_by_one(robot: RosClient, live):
     second, third = robot.set_labels(SECOND).vocabulary, robot.set_labels(FIRST).vocabulary
     assert [label.id for label in third.labels] == [label.id for label in live.labels]
     assert (second.epoch, third.epoch) == (live.epoch + 1, live.epoch + 2)
     assert {"ceiling", "table", "sofa"} <= {label.name for label in third.retired}
 
 
-def test_the_same_labels_again_are_no_change(robot: Consumer, live):
+def test_the_same_labels_again_are_no_change(robot: RosClient, live):
     assert robot.set_labels(FIRST).vocabulary.epoch == live.epoch
     assert robot.set_parameter("labels", FIRST).successful
     assert robot.live_vocabulary().epoch == live.epoch
 
 
-def test_whoever_asks_is_told_the_live_vocabulary(robot: Consumer, live):
+def test_whoever_asks_is_told_the_live_vocabulary(robot: RosClient, live):
     told = robot.get_labels()
     assert (told.epoch, told.labels, told.model) == (live.epoch, live.labels, "demo")
     epoch = robot.set_labels(SECOND).vocabulary.epoch
@@ -120,7 +120,7 @@ bad_lists = pytest.mark.parametrize(("labels", "named"), BAD_LISTS.values(), ids
 
 @bad_lists
 @pytest.mark.parametrize("way", ["parameter", "service"])
-def test_a_bad_list_is_refused_by_name_and_the_old_one_stays_alive(robot: Consumer, live, way, labels, named):
+def test_a_bad_list_is_refused_by_name_and_the_old_one_stays_alive(robot: RosClient, live, way, labels, named):
     if way == "parameter":
         result = robot.set_parameter("labels", labels)
         accepted, reason = result.successful, result.reason
@@ -150,7 +150,7 @@ def test_a_node_refuses_to_start_with_a_bad_list_in_the_same_words(start, labels
         ({"prompt_templates": ["a photo"]}, "prompt_templates: expected exactly one {} in each, got 'a photo'"),
     ],
 )
-def test_a_node_refuses_to_start_with_ids_or_colours_that_cannot_be(start, parameters, named):
+def test_a_node_refuses_to_start_with_ids_or_colors_that_cannot_be(start, parameters, named):
     assert named in start(labels=["floor", "wall"], **parameters)
 
 
@@ -179,7 +179,7 @@ def start() -> Iterator[Callable[..., str]]:
     rclpy.shutdown(context=context)
 
 
-def test_masks_go_on_with_the_old_labels_after_a_refusal(robot: Consumer, live):
+def test_masks_go_on_with_the_old_labels_after_a_refusal(robot: RosClient, live):
     assert not robot.set_parameter("labels", ["chair", "chair"]).successful
     (mask,) = robot.listen(Image, "/lseg/mask").more(1)
     assert set(np.unique(pixels_of(mask))) <= {0, *(label.id for label in live.labels)}
@@ -188,7 +188,7 @@ def test_masks_go_on_with_the_old_labels_after_a_refusal(robot: Consumer, live):
 @pytest.mark.parametrize(
     ("number", "named"), [(0, "expected 1 to 254"), (255, "expected 1 to 254"), (None, "belongs to")]
 )
-def test_an_id_that_cannot_be_is_refused(robot: Consumer, live, number, named):
+def test_an_id_that_cannot_be_is_refused(robot: RosClient, live, number, named):
     taken = live.labels[0].id
     response = robot.set_labels(["unheard of"], ids=[taken if number is None else number])
     assert not response.success and "'unheard of'" in response.message and named in response.message
@@ -205,13 +205,13 @@ def test_an_id_that_cannot_be_is_refused(robot: Consumer, live, number, named):
         ({"mode": 7}, "mode: expected 0 (REPLACE) or 1 (APPEND), got 7"),
     ],
 )
-def test_ids_colours_and_modes_that_cannot_be_are_refused_by_name(robot: Consumer, live, request_, named):
+def test_ids_colors_and_modes_that_cannot_be_are_refused_by_name(robot: RosClient, live, request_, named):
     response = robot.set_labels(["unheard of", "nor of"], **request_)
     assert not response.success and named in response.message
     assert robot.get_labels().epoch == live.epoch
 
 
-def test_an_id_of_a_label_that_is_gone_is_not_given_to_another(robot: Consumer, live):
+def test_an_id_of_a_label_that_is_gone_is_not_given_to_another(robot: RosClient, live):
     gone = live.labels[0]
     robot.set_labels(SECOND)
     response = robot.set_labels(["carpet"], ids=[gone.id])
@@ -219,7 +219,7 @@ def test_an_id_of_a_label_that_is_gone_is_not_given_to_another(robot: Consumer, 
     assert response.message == f"id of 'carpet': {gone.id} belongs to 'floor' and is never given to another label"
 
 
-def test_a_colour_can_be_asked_for_and_stays_when_others_come_and_go(robot: Consumer, live):
+def test_a_color_can_be_asked_for_and_stays_when_others_come_and_go(robot: RosClient, live):
     response = robot.set_labels(["lamp", "rug"], APPEND, colors=["#102030", ""])
     assert response.success, response.message
     first = {label.name: label.color for label in response.vocabulary.labels}
@@ -229,42 +229,42 @@ def test_a_colour_can_be_asked_for_and_stays_when_others_come_and_go(robot: Cons
     assert all(second[name] == first[name] for name in ("rug", "lamp", "floor"))
 
 
-def test_topics_of_labels_come_and_go_and_leave_an_empty_cloud(robot: Consumer, live):
+def test_topics_of_labels_come_and_go_and_leave_an_empty_cloud(robot: RosClient, live):
     wall = robot.listen(PointCloud2, "/lseg/points/wall")
-    until(lambda: wall.messages, 20, "no cloud of the wall")
+    wait_until(lambda: wall.messages, 20, "no cloud of the wall")
     robot.set_labels(SECOND)
-    until(lambda: robot.node.count_publishers("/lseg/points/wall") == 0, 10, "the topic of the wall stays")
+    wait_until(lambda: robot.node.count_publishers("/lseg/points/wall") == 0, 10, "the topic of the wall stays")
     last = wall.messages[-1]
     assert last.width == 0 and [field.name for field in last.fields] == ["x", "y", "z", "rgb"]
     assert robot.node.count_publishers("/lseg/points/sofa") == 1
 
 
-def test_only_cloud_labels_have_a_cloud(robot: Consumer, live):
+def test_only_cloud_labels_have_a_cloud(robot: RosClient, live):
     assert robot.set_parameter("cloud_labels", ["chair"]).successful
     try:
-        until(lambda: robot.node.count_publishers("/lseg/points/floor") == 0, 10)
+        wait_until(lambda: robot.node.count_publishers("/lseg/points/floor") == 0, 10)
         assert robot.node.count_publishers("/lseg/points/chair") == 1
     finally:
         assert robot.set_parameter("cloud_labels", [""]).successful
-    until(lambda: robot.node.count_publishers("/lseg/points/floor") == 1, 10)
+    wait_until(lambda: robot.node.count_publishers("/lseg/points/floor") == 1, 10)
 
 
 @pytest.mark.parametrize("word", ["other", "others"])
-def test_other_is_a_label_like_any_other(robot: Consumer, live, word):
-    """As the paper's users know it: it competes with the rest, and has an id, a colour and a cloud."""
+def test_other_is_a_label_like_any_other(robot: RosClient, live, word):
+    """As the paper's users know it: it competes with the rest, and has an id, a color and a cloud."""
     _, other = robot.set_labels(["floor", word]).vocabulary.labels
     clouds = robot.listen(PointCloud2, f"/lseg/points/{word}")
     (mask,) = robot.listen(Image, "/lseg/mask").more(1)
     ids = set(np.unique(pixels_of(mask)))
     assert other.id in ids and 0 not in ids
-    assert until(lambda: clouds.messages, 10)[-1].width > 0
+    assert wait_until(lambda: clouds.messages, 10)[-1].width > 0
 
 
-def test_what_no_label_is_sure_enough_of_is_unlabelled(robot: Consumer, live):
+def test_what_no_label_is_sure_enough_of_is_unlabeled(robot: RosClient, live):
     assert robot.set_parameter("unlabeled_threshold", 0.9).successful
     try:
         heard = {topic: robot.listen(Image, f"/lseg/{topic}") for topic in ("mask", "confidence")}
-        until(lambda: set(heard["mask"].by_stamp()) & set(heard["confidence"].by_stamp()), 20)
+        wait_until(lambda: set(heard["mask"].by_stamp()) & set(heard["confidence"].by_stamp()), 20)
         stamp = (set(heard["mask"].by_stamp()) & set(heard["confidence"].by_stamp())).pop()
         mask, confidence = (pixels_of(heard[topic].by_stamp()[stamp]) for topic in ("mask", "confidence"))
         assert (mask == 0).any() and (confidence[mask == 0] == 0).all()

@@ -10,29 +10,29 @@ import pytest
 from sensor_msgs.msg import PointCloud2
 
 from test.support.executables import Process
-from test.support.node_harness import Bench, camera_info, depth, image
-from test.support.ros_client import Consumer, pixels_of, points_of, until
+from test.support.node_harness import NodeHarness, camera_info, depth, image
+from test.support.ros_client import RosClient, pixels_of, points_of, wait_until
 
 NODE = "/crowd/lseg"
 LABELS = [f"l{number}" for number in range(1, 255)]
 
 
 @pytest.fixture(scope="module")
-def crowded(consumer: Consumer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def crowded(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeHarness]:
     """An active node of its own, for ids are for ever: it looks for 254 labels, of which two have a cloud."""
     log = tmp_path_factory.mktemp("crowd") / "node.log"
     ids, colors = list(range(254, 0, -1)), ["#ff0000", *[""] * 252, "#00ff00"]
     settings = {"labels": LABELS, "class_ids": ids, "colors": colors, "cloud_labels": ["l1", "l254"]}
     with Process("lseg_node", log, "-r", "__ns:=/crowd", **settings) as node:
-        bench = Bench(consumer, node, "/crowd")
-        until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
+        bench = NodeHarness(consumer, node, "/crowd")
+        wait_until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
         bench.activate()
         yield bench
         assert node.alive, f"the node died: {node.output}"
         assert "Traceback" not in node.output
 
 
-def test_each_has_the_id_and_the_colour_it_was_given_or_one_like_no_other(crowded: Bench):
+def test_each_has_the_id_and_the_color_it_was_given_or_one_like_no_other(crowded: NodeHarness):
     labels = crowded.consumer.get_labels(NODE).labels
     assert [label.name for label in labels] == LABELS
     assert [label.id for label in labels] == list(range(254, 0, -1))
@@ -41,17 +41,19 @@ def test_each_has_the_id_and_the_colour_it_was_given_or_one_like_no_other(crowde
     assert len(set(colors)) == len({label.slug for label in labels}) == 254
 
 
-def test_254_labels_give_masks_and_clouds(crowded: Bench, consumer: Consumer):
+def test_254_labels_give_masks_and_clouds(crowded: NodeHarness, consumer: RosClient):
     header = crowded.header()
     heard = {topic: consumer.listen(PointCloud2, f"{NODE}/{topic}") for topic in ("points", "points/l1", "points/l254")}
-    until(lambda: all(consumer.node.count_publishers(f"{NODE}/{topic}") for topic in heard), 10)
+    wait_until(lambda: all(consumer.node.count_publishers(f"{NODE}/{topic}") for topic in heard), 10)
     assert not consumer.node.count_publishers(f"{NODE}/points/l2")
     frame = {"image": image(header), "depth": depth(header), "info": camera_info(header)}
     mask = crowded.mask_of(**frame)
     pixels = pixels_of(mask)
     assert 1 <= pixels.min() < pixels.max() <= 254
     # sent again until the node knows of every listener
-    until(lambda: crowded.mask_of(**frame) and all(each.messages for each in heard.values()), 20, "a cloud is missing")
+    wait_until(
+        lambda: crowded.mask_of(**frame) and all(each.messages for each in heard.values()), 20, "a cloud is missing"
+    )
     clouds = {topic: listener.messages[-1] for topic, listener in heard.items()}
     assert all(cloud.header == mask.header for cloud in clouds.values())
     assert np.array_equal(points_of(clouds["points"])["label"], pixels)
@@ -59,13 +61,13 @@ def test_254_labels_give_masks_and_clouds(crowded: Bench, consumer: Consumer):
         assert clouds[f"points/{name}"].width == (pixels == number).sum()
 
 
-def test_when_all_ids_were_given_out_a_new_label_is_refused_by_name(crowded: Bench):
+def test_when_all_ids_were_given_out_a_new_label_is_refused_by_name(crowded: NodeHarness):
     response = crowded.consumer.set_labels(["one more"], node=NODE)
     assert not response.success
     assert "all 254 ids have been given out" in response.message and "'one more'" in response.message
 
 
-def test_a_change_costs_no_frame_and_takes_effect_in_the_next_mask(crowded: Bench, consumer: Consumer):
+def test_a_change_costs_no_frame_and_takes_effect_in_the_next_mask(crowded: NodeHarness, consumer: RosClient):
     """Each image waits for its mask before the next is sent, so none is dropped because a newer one came."""
     stop = threading.Event()
     refused: list[str] = []
@@ -91,7 +93,9 @@ def test_a_change_costs_no_frame_and_takes_effect_in_the_next_mask(crowded: Benc
     assert set(np.unique(pixels_of(crowded.mask_of(image=image(crowded.header()))))) <= ids
     crowded.begin()
     # an image that was sent twice because its mask was late may have been dropped for itself, and no other was
-    until(lambda: len(crowded.statuses()) >= 2, 20, "no diagnostics")  # of which the second was made after all masks
+    wait_until(
+        lambda: len(crowded.statuses()) >= 2, 20, "no diagnostics"
+    )  # of which the second was made after all masks
 
     def counts() -> tuple[int, int, dict[str, int]]:
         values = {each.key: each.value for each in crowded.statuses()[-1].values}
@@ -102,6 +106,6 @@ def test_a_change_costs_no_frame_and_takes_effect_in_the_next_mask(crowded: Benc
         received, processed, dropped = counts()
         return received == processed + sum(dropped.values())
 
-    until(all_accounted_for, 10, "an image was neither processed nor dropped")
+    wait_until(all_accounted_for, 10, "an image was neither processed nor dropped")
     dropped = counts()[-1]
     assert sum(dropped.values()) <= crowded.sent_again, dropped

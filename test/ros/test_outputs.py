@@ -8,13 +8,13 @@ import pytest
 from lseg_ros.msg import SegmentationSummary
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from test.support.ros_client import BEST_EFFORT, RELIABLE, Consumer, pixels_of, points_of, stamp_of, until
+from test.support.ros_client import BEST_EFFORT, RELIABLE, RosClient, pixels_of, points_of, read_stamp_ns, wait_until
 
 LABELS = ["wall", "door", "unicorn"]
 
 
 @pytest.fixture(scope="module")
-def frame(robot: Consumer) -> dict[str, object]:
+def frame(robot: RosClient) -> dict[str, object]:
     """All messages of one frame by topic."""
     kept = robot.forget(10**6)
     vocabulary = robot.set_labels(LABELS).vocabulary
@@ -38,7 +38,7 @@ def frame(robot: Consumer) -> dict[str, object]:
         common = set.intersection(*(set(each) for each in by_stamp.values()))
         return {topic: each[max(common)] for topic, each in by_stamp.items()} if common else None
 
-    found = until(complete, 30, "no frame with everything")
+    found = wait_until(complete, 30, "no frame with everything")
     robot.forget(kept)
     return {**found, "vocabulary": vocabulary}
 
@@ -55,13 +55,13 @@ def test_mask_and_confidence_are_mono8_of_the_size_of_the_image_without_padding(
         assert message.step == message.width and len(message.data) == message.width * message.height
 
 
-def test_mask_holds_only_ids_of_the_vocabulary_and_confidence_is_zero_where_it_is_unlabelled(frame):
+def test_mask_holds_only_ids_of_the_vocabulary_and_confidence_is_zero_where_it_is_unlabeled(frame):
     mask, confidence = pixels_of(frame["/lseg/mask"]), pixels_of(frame["/lseg/confidence"])
     assert set(np.unique(mask)) <= {0, *(label.id for label in frame["vocabulary"].labels)}
     assert ((confidence == 0) == (mask == 0)).all()
 
 
-def test_the_organised_cloud_agrees_with_the_mask_point_by_point(frame):
+def test_the_organized_cloud_agrees_with_the_mask_point_by_point(frame):
     cloud = frame["/lseg/points"]
     assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "label", "confidence"]
     assert (cloud.height, cloud.width, cloud.is_dense, cloud.is_bigendian) == (240, 320, False, False)
@@ -91,12 +91,12 @@ def test_every_point_projects_back_to_its_own_pixel_and_has_its_depth(frame):
 
 
 def test_each_label_cloud_holds_the_points_of_its_pixels(frame):
-    organised = points_of(frame["/lseg/points"])
+    organized = points_of(frame["/lseg/points"])
     for label in frame["vocabulary"].labels:
         cloud = frame[f"/lseg/points/{label.slug}"]
         assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb"]  # in an empty one too
         assert cloud.height == 1 and cloud.is_dense
-        expected = organised[(organised["label"] == label.id) & np.isfinite(organised["z"])]
+        expected = organized[(organized["label"] == label.id) & np.isfinite(organized["z"])]
         points = points_of(cloud)[0]
         assert cloud.width == len(expected)
         for axis in "xyz":
@@ -142,13 +142,13 @@ def test_overlay_is_a_picture_of_the_size_of_the_image(frame):
 
 
 @pytest.mark.parametrize("qos", [RELIABLE, BEST_EFFORT], ids=["reliable", "best effort"])
-def test_subscribers_of_both_kinds_get_masks_in_the_order_of_their_stamps(robot: Consumer, qos):
+def test_subscribers_of_both_kinds_get_masks_in_the_order_of_their_stamps(robot: RosClient, qos):
     masks = robot.listen(Image, "/lseg/mask", qos).more(5)
-    stamps = [stamp_of(each) for each in masks]
+    stamps = [read_stamp_ns(each) for each in masks]
     assert stamps == sorted(set(stamps))
 
 
-def test_max_rate_is_kept_on_average(robot: Consumer):
+def test_max_rate_is_kept_on_average(robot: RosClient):
     assert robot.set_parameter("max_rate_hz", 2.0).successful
     try:
         masks = robot.listen(Image, "/lseg/mask")

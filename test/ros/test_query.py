@@ -10,11 +10,11 @@ from lseg_ros.msg import Vocabulary
 from lseg_ros.srv import QueryLabel
 from sensor_msgs.msg import Image
 
-from test.support.node_harness import NODE, Bench, camera_info, depth, image
-from test.support.ros_client import LATCHED, LSEG, Consumer, pixels_of, stamp_of, until
+from test.support.node_harness import NODE, NodeHarness, camera_info, depth, image
+from test.support.ros_client import LATCHED, LSEG, RosClient, pixels_of, read_stamp_ns, wait_until
 
 
-def ask(consumer: Consumer, text: str, node: str = LSEG, **more: Any) -> Any:
+def ask(consumer: RosClient, text: str, node: str = LSEG, **more: Any) -> Any:
     return consumer.ask(QueryLabel, f"{node}/query", QueryLabel.Request(text=text, **more))
 
 
@@ -31,14 +31,14 @@ def is_nowhere(answer: Any) -> bool:
 
 
 @pytest.fixture
-def active(bench: Bench) -> Bench:
+def active(bench: NodeHarness) -> NodeHarness:
     bench.activate()
     bench.begin()
     return bench
 
 
 @pytest.fixture(scope="module")
-def answer(robot: Consumer) -> tuple[Any, np.ndarray]:
+def answer(robot: RosClient) -> tuple[Any, np.ndarray]:
     """Where the floor is, with the exact labels of that frame: True where it is.
 
     Of a frame with depth: on a busy machine DDS loses some, and a frame whose depth was lost has no points.
@@ -47,11 +47,11 @@ def answer(robot: Consumer) -> tuple[Any, np.ndarray]:
     exact = robot.listen(Image, "/ground_truth/labels")
     named = robot.listen(Vocabulary, "/ground_truth/vocabulary", LATCHED)
     masks = robot.listen(Image, "/lseg/mask")
-    until(lambda: named.messages and masks.messages and len(exact.messages) > 1, 20)
+    wait_until(lambda: named.messages and masks.messages and len(exact.messages) > 1, 20)
     floor = next(label.id for label in named.messages[0].labels if label.name == "floor")
-    answer = until(lambda: found if (found := ask(robot, "floor")).has_point else None, 20, "no frame had depth")
-    stamp = stamp_of(answer)
-    until(lambda: stamp in exact.by_stamp(), 10, "no frame of that stamp")
+    answer = wait_until(lambda: found if (found := ask(robot, "floor")).has_point else None, 20, "no frame had depth")
+    stamp = read_stamp_ns(answer)
+    wait_until(lambda: stamp in exact.by_stamp(), 10, "no frame of that stamp")
     robot.forget(kept)
     return answer, pixels_of(exact.by_stamp()[stamp]) == floor
 
@@ -78,7 +78,7 @@ def test_it_is_high_where_the_thing_is(answer: tuple[Any, np.ndarray]):
     assert similarity[is_floor].mean() > similarity[~is_floor].mean() + 0.2
 
 
-def test_a_text_that_fits_nothing_says_so_with_score_and_threshold(robot: Consumer):
+def test_a_text_that_fits_nothing_says_so_with_score_and_threshold(robot: RosClient):
     answer = ask(robot, "elephant")
     assert answer.success and not answer.found and answer.score < answer.threshold
     assert answer.message == (
@@ -86,7 +86,7 @@ def test_a_text_that_fits_nothing_says_so_with_score_and_threshold(robot: Consum
     )
 
 
-def test_the_threshold_is_that_of_the_request_or_the_parameter(robot: Consumer):
+def test_the_threshold_is_that_of_the_request_or_the_parameter(robot: RosClient):
     assert ask(robot, "elephant", threshold=-1.0).found
     assert not ask(robot, "floor", threshold=1.0).found
     assert robot.set_parameter("query_threshold", 0.99).successful
@@ -97,23 +97,23 @@ def test_the_threshold_is_that_of_the_request_or_the_parameter(robot: Consumer):
         assert robot.set_parameter("query_threshold", 0.55).successful
 
 
-def test_the_image_can_be_left_out(robot: Consumer):
+def test_the_image_can_be_left_out(robot: RosClient):
     answer = ask(robot, "floor", no_image=True)
     assert answer.success and answer.score > 0 and not answer.similarity.data and not answer.similarity.height
 
 
-def test_the_labels_stay_as_they_are(robot: Consumer):
+def test_the_labels_stay_as_they_are(robot: RosClient):
     before = robot.live_vocabulary()
     assert ask(robot, "lamp|lantern").success
     assert robot.live_vocabulary() == before
 
 
-def frame(bench: Bench, metres: float = 2.0) -> dict[str, Any]:
+def frame(bench: NodeHarness, meters: float = 2.0) -> dict[str, Any]:
     header = bench.header()
-    return {"image": image(header), "depth": depth(header, metres), "info": camera_info(header)}
+    return {"image": image(header), "depth": depth(header, meters), "info": camera_info(header)}
 
 
-def test_depth_is_found_though_nobody_listens_to_points(active: Bench):
+def test_depth_is_found_though_nobody_listens_to_points(active: NodeHarness):
     messages = frame(active, 3.0)
     active.mask_of(**messages)
     answer = ask(active.consumer, "wall", NODE)
@@ -123,7 +123,7 @@ def test_depth_is_found_though_nobody_listens_to_points(active: Bench):
     assert answer.point.y == pytest.approx((answer.v - 24) / 60 * 3.0, abs=1e-5)
 
 
-def test_without_depth_there_is_a_pixel_and_no_point(active: Bench):
+def test_without_depth_there_is_a_pixel_and_no_point(active: NodeHarness):
     active.mask_of(image=image(active.header(later_s=2.0)))  # no depth is near
     answer = ask(active.consumer, "wall", NODE)
     assert answer.success and is_nowhere(answer) and similarity_of(answer).shape == (48, 64)
@@ -142,14 +142,14 @@ def test_without_depth_there_is_a_pixel_and_no_point(active: Bench):
     ],
     ids=["blank", "blank synonym", "control character", "too long", "threshold", "NaN", "camera"],
 )
-def test_what_cannot_be_asked_is_refused_with_the_reason(active: Bench, request_: dict[str, Any], named: str):
+def test_what_cannot_be_asked_is_refused_with_the_reason(active: NodeHarness, request_: dict[str, Any], named: str):
     active.mask_of(image=image(active.header()))
     answer = ask(active.consumer, node=NODE, **request_)
     assert not answer.success and named in answer.message
     assert is_nowhere(answer) and np.isnan([answer.score, answer.threshold]).all() and not answer.similarity.data
 
 
-def test_before_the_first_frame_and_while_not_active_it_says_so(active: Bench):
+def test_before_the_first_frame_and_while_not_active_it_says_so(active: NodeHarness):
     consumer = active.consumer
     active.mask_of(image=image(active.header()))
     assert consumer.transition("deactivate", NODE)

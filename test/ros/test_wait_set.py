@@ -14,8 +14,8 @@ from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
-from lseg_ros.ros.wait_set import NotByExecutor, Reception
-from test.support.ros_client import until
+from lseg_ros.ros.wait_set import DetachedCallbackGroup, SubscriptionWaitSet
+from test.support.ros_client import wait_until
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ class Topics:
     """Raw subscriptions of one node, in the order of their names, and publishers to them."""
 
     def __init__(self, node: Node, *names: str, callback: Callable[[str], object]) -> None:
-        group = NotByExecutor()
+        group = DetachedCallbackGroup()
 
         def take(data: bytes) -> None:
             callback(deserialize_message(data, String).data)
@@ -41,7 +41,7 @@ class Topics:
         self.subscriptions = [
             node.create_subscription(String, name, take, 10, callback_group=group, raw=True) for name in names
         ]
-        until(lambda: all(each.get_subscription_count() for each in self.publishers.values()), 10)
+        wait_until(lambda: all(each.get_subscription_count() for each in self.publishers.values()), 10)
 
     def say(self, name: str, text: str) -> None:
         self.publishers[name].publish(String(data=text))
@@ -53,8 +53,8 @@ def test_what_is_there_at_the_same_time_is_taken_in_the_order_of_the_subscriptio
     for name in ("image", "depth", "info"):
         topics.say(name, name)
     time.sleep(0.5)  # until all are there: nobody takes them yet
-    reception = Reception(node, topics.subscriptions)
-    until(lambda: len(taken) == 3, 10)
+    reception = SubscriptionWaitSet(node, topics.subscriptions)
+    wait_until(lambda: len(taken) == 3, 10)
     reception.close()
     assert taken == ["info", "depth", "image"]
 
@@ -68,19 +68,19 @@ def test_a_message_that_cannot_be_used_does_not_make_it_deaf(node: Node):
         taken.append(text)
 
     topics = Topics(node, "image", callback=callback)
-    reception = Reception(node, topics.subscriptions)
+    reception = SubscriptionWaitSet(node, topics.subscriptions)
     topics.say("image", "bad")
     topics.say("image", "good")
-    until(lambda: taken == ["good"], 10)
+    wait_until(lambda: taken == ["good"], 10)
     reception.close()
 
 
 def test_when_closed_it_takes_nothing_more(node: Node):
     taken: list[str] = []
     topics = Topics(node, "image", callback=taken.append)
-    reception = Reception(node, topics.subscriptions)
+    reception = SubscriptionWaitSet(node, topics.subscriptions)
     topics.say("image", "before")
-    until(lambda: taken == ["before"], 10)
+    wait_until(lambda: taken == ["before"], 10)
     reception.close()
     topics.say("image", "after")
     time.sleep(0.3)

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lseg_ros.pipeline import EmbeddedFrame, Pipeline, Products, Segmenter, SegmenterConfig, Want
-from lseg_ros.ros.camera import Seen, Shot
+from lseg_ros.pipeline import EncodedFrame, FrameResult, Outputs, Pipeline, Segmenter, SegmenterConfig
+from lseg_ros.ros.camera import LastFrame, PendingFrame
 from lseg_ros.ros.mailbox import Mailbox
-from lseg_ros.ros.worker import Live, Worker
+from lseg_ros.ros.worker import ActiveState, Worker
 from lseg_ros.structures import Frame
 from lseg_ros.vocabulary import Vocabulary
-from test.support.ros_client import until
+from test.support.ros_client import wait_until
 from test.support.tiny_network import write_tiny
 
 WORDS = Vocabulary.of(["floor", "wall"])
@@ -26,15 +26,17 @@ class Camera:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.seen: Seen | None = None
-        self.published: list[Products] = []
+        self.seen: LastFrame | None = None
+        self.published: list[FrameResult] = []
         self.errors: list[Exception] = []
         self.failed = self.errors.append
 
-    def shot(self, image: Frame) -> Shot | None:
-        return None if image.frame_id == "too old" else Shot(image, SimpleNamespace(), None, Want.NONE, 0.0, {})
+    def shot(self, image: Frame) -> PendingFrame | None:
+        return (
+            None if image.frame_id == "too old" else PendingFrame(image, SimpleNamespace(), None, Outputs.NONE, 0.0, {})
+        )
 
-    def publish(self, shot: Shot, products: Products) -> None:
+    def publish(self, shot: PendingFrame, products: FrameResult) -> None:
         self.published.append(products)
 
 
@@ -45,9 +47,9 @@ class Recording(Pipeline):
         super().__init__(segmenter)
         self.batches: list[int] = []
 
-    def embed(self, frames: Sequence[Frame]) -> list[EmbeddedFrame]:
+    def encode(self, frames: Sequence[Frame]) -> list[EncodedFrame]:
         self.batches.append(len(frames))
-        return super().embed(frames)
+        return super().encode(frames)
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +73,9 @@ def work(pipeline: Pipeline, **images: Frame) -> dict[str, Camera]:
     mailbox: Mailbox[Frame] = Mailbox()
     for name, image in images.items():
         mailbox.put(name, image)
-    live = Live(pipeline.segmenter.encode(WORDS), 0.0)
+    live = ActiveState(pipeline.segmenter.encode(WORDS), 0.0)
     worker = Worker(pipeline, live, cameras.values(), mailbox, threading.Lock())
-    until(lambda: not mailbox._items, 10)  # stop would leave what was not taken
+    wait_until(lambda: not mailbox._items, 10)  # stop would leave what was not taken
     worker.stop()
     return cameras
 
@@ -100,19 +102,19 @@ def test_of_a_batch_that_fails_only_the_bad_frame_is_lost(pipeline: Recording):
 
 
 def test_a_frame_whose_words_change_meanwhile_gets_the_new_ones_and_the_network_runs_once(segmenter: Segmenter):
-    new = Live(segmenter.encode(Vocabulary.of(["lamp"])), 0.0)
+    new = ActiveState(segmenter.encode(Vocabulary.of(["lamp"])), 0.0)
 
     class Interrupted(Recording):
-        def make(self, *arguments: object) -> Products:
-            products = super().make(*arguments)
+        def postprocess(self, *arguments: object) -> FrameResult:
+            products = super().postprocess(*arguments)
             worker.live = new
             return products
 
     pipeline, camera = Interrupted(segmenter), Camera("front")
     mailbox: Mailbox[Frame] = Mailbox()
-    worker = Worker(pipeline, Live(segmenter.encode(WORDS), 0.0), [camera], mailbox, threading.Lock())
+    worker = Worker(pipeline, ActiveState(segmenter.encode(WORDS), 0.0), [camera], mailbox, threading.Lock())
     mailbox.put("front", frame())
-    until(lambda: not mailbox._items, 10)
+    wait_until(lambda: not mailbox._items, 10)
     worker.stop()
     assert [each.segmentation.vocabulary.names for each in camera.published] == [("lamp",)]
     assert pipeline.batches == [1]

@@ -21,7 +21,7 @@ def write_image(path: Path, width: int = 4, height: int = 3) -> NDArray[np.uint8
 
 
 def write_mask(path: Path, ids: Any, palette: bool = False) -> None:
-    """A grey mask of 8 bits, of 16 where ``ids`` are uint16, or a palette's indices."""
+    """A gray mask of 8 bits, of 16 where ``ids`` are uint16, or a palette's indices."""
     mask = Image.fromarray(np.asarray(ids if isinstance(ids, np.ndarray) else np.array(ids, np.uint8)))
     if palette:
         mask.putpalette([7 * channel % 256 for channel in range(768)])

@@ -11,20 +11,20 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from test.support.executables import Process
-from test.support.ros_client import RELIABLE, Consumer, until
+from test.support.ros_client import RELIABLE, RosClient, wait_until
 
 BENCH = "/bench"
 NODE = f"{BENCH}/lseg"
 FRAME_ID = "camera_optical_frame"
 
 
-class Bench:
+class NodeHarness:
     """Publishes what a test wants published, and reads what the node at ``node_name`` says.
 
     camera: "" for a node of one camera, else "/" and the name of one of its cameras.
     """
 
-    def __init__(self, consumer: Consumer, process: Process, namespace: str = BENCH, camera: str = "") -> None:
+    def __init__(self, consumer: RosClient, process: Process, namespace: str = BENCH, camera: str = "") -> None:
         self.consumer = consumer
         self.process = process
         self.node_name = f"{namespace}/lseg"
@@ -48,7 +48,7 @@ class Bench:
             assert self.consumer.transition("configure", self.node_name), self.process.output
         if self.consumer.state(self.node_name) == "inactive":
             assert self.consumer.transition("activate", self.node_name), self.process.output
-        until(lambda: self._image.get_subscription_count(), 10, "the node does not subscribe")
+        wait_until(lambda: self._image.get_subscription_count(), 10, "the node does not subscribe")
 
     def header(self, frame_id: str = FRAME_ID, later_s: float = 0.0) -> Header:
         """A header of now."""
@@ -80,7 +80,9 @@ class Bench:
 
     def complaint(self, text: str, timeout_s: float = 10.0) -> Any:
         """A status since ``begin`` that has a text in its message."""
-        return until(lambda: next((each for each in self.statuses() if text in each.message), None), timeout_s, text)
+        return wait_until(
+            lambda: next((each for each in self.statuses() if text in each.message), None), timeout_s, text
+        )
 
     def statuses(self) -> list[Any]:
         """What diagnostics said since ``begin``."""
@@ -97,10 +99,10 @@ def image(header: Header, encoding: str = "rgb8", height: int = 48, width: int =
     return message
 
 
-def depth(header: Header, metres: float = 2.0, height: int = 48, width: int = 64) -> Image:
+def depth(header: Header, meters: float = 2.0, height: int = 48, width: int = 64) -> Image:
     """A wall in front of the camera, as 32FC1."""
     message = Image(header=header, height=height, width=width, encoding="32FC1", step=4 * width)
-    message.data.frombytes(np.full((height, width), metres, "<f4").tobytes())
+    message.data.frombytes(np.full((height, width), meters, "<f4").tobytes())
     return message
 
 

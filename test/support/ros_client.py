@@ -47,17 +47,17 @@ class Listener:
     def more(self, count: int, timeout_s: float = 20.0) -> list[Any]:
         """The next so many messages."""
         first = len(self.messages)
-        until(lambda: len(self.messages) >= first + count, timeout_s, f"{count} more messages did not come")
+        wait_until(lambda: len(self.messages) >= first + count, timeout_s, f"{count} more messages did not come")
         return self.messages[first:]
 
     def stamps(self) -> list[int]:
-        return [stamp_of(each) for each in list(self.messages)]
+        return [read_stamp_ns(each) for each in list(self.messages)]
 
     def by_stamp(self) -> dict[int, Any]:
-        return {stamp_of(each): each for each in list(self.messages)}
+        return {read_stamp_ns(each): each for each in list(self.messages)}
 
 
-class Consumer:
+class RosClient:
     """A node of its own that listens, publishes, calls and waits, spun by a thread."""
 
     def __init__(self, name: str = "consumer") -> None:
@@ -72,7 +72,7 @@ class Consumer:
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> Consumer:
+    def __enter__(self) -> RosClient:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -106,14 +106,14 @@ class Consumer:
         """Have the spinning thread do it. Whatever goes away must go so: gone between being listed and being waited
         for, it makes rclpy raise there, and the consumer would be deaf from then on."""
         assert self._thread.is_alive(), "the consumer's thread died of what a warning tells below"
-        until(self._executor.create_task(action, *arguments).done, 20, "the consumer does not spin")
+        wait_until(self._executor.create_task(action, *arguments).done, 20, "the consumer does not spin")
 
     def call(self, service_type: type, name: str, request: Any, timeout_s: float = 30.0) -> Any:
         if name not in self._clients:
             self._clients[name] = self.node.create_client(service_type, name)
         assert self._clients[name].wait_for_service(timeout_s), f"nobody serves {name}"
         future = self._clients[name].call_async(request)
-        until(future.done, timeout_s, f"no answer from {name}")
+        wait_until(future.done, timeout_s, f"no answer from {name}")
         return future.result()
 
     def ask(self, service_type: type, name: str, request: Any) -> Any:
@@ -160,11 +160,11 @@ class Consumer:
     def live_vocabulary(self, node: str = LSEG) -> Any:
         """The lseg_ros/Vocabulary that someone who comes now is told."""
         listener = self.listen(Vocabulary, f"{node}/vocabulary", LATCHED)
-        until(lambda: listener.messages, 10, "no vocabulary for a late joiner")
+        wait_until(lambda: listener.messages, 10, "no vocabulary for a late joiner")
         return listener.messages[-1]
 
 
-def until(condition: Callable[[], Any], timeout_s: float, complaint: str = "") -> Any:
+def wait_until(condition: Callable[[], Any], timeout_s: float, complaint: str = "") -> Any:
     """Wait for something to become true and return it; fails the test where it does not."""
     deadline_s = time.monotonic() + timeout_s
     while not (result := condition()):
@@ -173,7 +173,7 @@ def until(condition: Callable[[], Any], timeout_s: float, complaint: str = "") -
     return result
 
 
-def stamp_of(message: Any) -> int:
+def read_stamp_ns(message: Any) -> int:
     return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
 
 

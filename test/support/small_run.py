@@ -12,8 +12,8 @@ from PIL import Image
 from lseg_ros.datasets import DatasetConfig
 from lseg_ros.training.augmentation import AugmentationConfig
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.initialization import StartConfig
-from lseg_ros.training.schedule import OrderConfig
+from lseg_ros.training.initialization import InitializationConfig
+from lseg_ros.training.schedule import ScheduleConfig
 from test.support.dataset_trees import write_mask, write_text
 from test.support.tiny_network import write_tiny
 
@@ -28,8 +28,8 @@ def small_run(folder: Path, **settings: Any) -> TrainingConfig:
     config = TrainingConfig(
         output=str(folder / "run"),
         data=DatasetConfig(dataset="folder", root=str(folder / "data"), split="train", seed=0),
-        start=StartConfig(init=write_tiny(folder)),
-        order=OrderConfig(steps=4, batch_size=2),
+        start=InitializationConfig(init=write_tiny(folder)),
+        order=ScheduleConfig(steps=4, batch_size=2),
         augmentation=AugmentationConfig(base_size=80, crop=64),
         precision="float32",
         workers=0,
@@ -53,7 +53,7 @@ def changed(config: TrainingConfig, **settings: Any) -> TrainingConfig:
 
 
 def write_pictures(root: Path) -> None:
-    """Eight pictures to train on and three to validate, of three things that differ in colour."""
+    """Eight pictures to train on and three to validate, of three things that differ in color."""
     random = np.random.default_rng(0)
     write_text(root / "labels.txt", "ball|sphere", "lawn", "sea")
     for split, count in (("train", 8), ("val", 3)):

@@ -1,4 +1,4 @@
-"""The synthetic world: exact, repeatable, varied, and not to be solved by colour."""
+"""The synthetic world: exact, repeatable, varied, and not to be solved by color."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_every_pixel_has_a_label() -> None:
         assert labels.min() >= 1 and labels.max() <= len(CLASSES)
 
 
-def test_no_instance_mixes_classes_and_each_has_a_colour_entry() -> None:
+def test_no_instance_mixes_classes_and_each_has_a_color_entry() -> None:
     for seed in range(20):
         seen = SyntheticWorld(seed, 96, 72).frame(2.0)
         surroundings = {class_id(name) for name in BACKGROUND}
@@ -77,14 +77,14 @@ def test_no_instance_mixes_classes_and_each_has_a_colour_entry() -> None:
         assert seen.colors[0] is None
 
 
-def test_a_thing_is_called_by_the_colour_that_most_of_it_is_seen_in() -> None:
+def test_a_thing_is_called_by_the_color_that_most_of_it_is_seen_in() -> None:
     rng, camera = np.random.default_rng(0), lens(64, 48, 0.8)
     red, blue, nameless = named_paint(rng, "red"), named_paint(rng, "blue"), plain((120, 160, 200))
     cabinet, cloth = Thing("cabinet", rng), Thing("floor", rng)
     cabinet.box((0, -0.2, 0), (1.0, 0.1, 1.0), red)  # small, and what is seen from the front
     cabinet.box((0, -0.1, 0), (0.8, 0.1, 0.8), blue)
     cabinet.box((0, 0.2, 0), (2.0, 0.1, 2.0), blue.shade(0.5))
-    cabinet.box((0, 0.0, 0), (1.2, 0.1, 3.0), nameless)  # the largest, of a colour that has no name
+    cabinet.box((0, 0.0, 0), (1.2, 0.1, 3.0), nameless)  # the largest, of a color that has no name
     cloth.rectangle((0, 0, 0), 9.0, 9.0, red)
     scene = scene_of([cloth, cabinet])
 
@@ -99,7 +99,7 @@ def test_a_thing_is_called_by_the_colour_that_most_of_it_is_seen_in() -> None:
     assert called((0.0, 5.0, 0.5), 1.0) == (None, None)
 
 
-def test_made_things_have_colours_of_every_name() -> None:
+def test_made_things_have_colors_of_every_name() -> None:
     counted = dict.fromkeys(COLORS, 0)
     for seed in range(40):
         for color in SyntheticWorld(seed, 160, 120).frame(0.0).colors:
@@ -274,10 +274,10 @@ def test_the_camera_is_never_in_things_and_always_sees_some() -> None:
             assert len(np.unique(seen.labels)) >= 3
 
 
-# --- colour does not solve it ---------------------------------------------------------------------
+# --- color does not solve it ---------------------------------------------------------------------
 
 
-def test_the_best_classifier_of_single_pixels_by_colour_stays_below_0_30_miou() -> None:
+def test_the_best_classifier_of_single_pixels_by_color_stays_below_0_30_miou() -> None:
     bins, classes = 16, len(CLASSES) + 1
 
     def cells(seed: int) -> tuple[Array, Array]:

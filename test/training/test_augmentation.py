@@ -73,7 +73,7 @@ def test_what_is_small_is_filled_up_below_and_on_the_right() -> None:
     assert image[39, 49].tolist() == [49, 39, 200]
 
 
-def test_colours_change_within_their_share_and_not_without_one() -> None:
+def test_colors_change_within_their_share_and_not_without_one() -> None:
     image = np.full((4, 4, 3), (120, 90, 60), np.uint8)
     assert jittered(image, 0.0, np.random.default_rng(0)) is image
     changed = [jittered(image, 0.2, np.random.default_rng(seed))[0, 0].astype(int) for seed in range(20)]

@@ -11,7 +11,7 @@ from lseg_ros.datasets import IGNORE, Sample, SyntheticScenes
 from lseg_ros.synthetic import CLASSES
 from lseg_ros.training.batches import Batch, Batches, Fault, words_of
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.label_sampler import QuestionConfig
+from lseg_ros.training.label_sampler import LabelSamplerConfig
 from lseg_ros.training.recipes import RECIPES
 from lseg_ros.training.schedule import Order
 from lseg_ros.training.validation import opened
@@ -45,7 +45,7 @@ def test_scenes_of_several_widths_take_turns_and_are_filled_up_to_what_the_netwo
     assert batch(batches, 1).target.shape == (2, 48, 48)
 
 
-def test_filling_has_no_word_and_the_mean_colour() -> None:
+def test_filling_has_no_word_and_the_mean_color() -> None:
     second = batch(batches_of(SCENES), 1)  # 88 x 66 in 96 x 96
     assert (second.image[..., 66:, :] == 127).all()
     assert (second.target[:, 34:] == IGNORE).all()
@@ -112,7 +112,7 @@ def test_targets_name_the_words_of_the_mask(tmp_path: Path) -> None:
 
 
 def test_every_word_can_be_asked_for_always() -> None:
-    complete = QuestionConfig(complete_share=1.0)
+    complete = LabelSamplerConfig(complete_share=1.0)
     made = batch(batches_of(changed(SCENES, questions=complete)))
     assert all(question.rows.tolist() == list(range(len(CLASSES))) for (question,) in made.questions)
 

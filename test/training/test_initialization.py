@@ -16,7 +16,7 @@ from lseg_ros.model import PRESETS, LSeg, load_lseg
 from lseg_ros.model.checkpoint import save_lseg
 from lseg_ros.model.config import IMAGENET_MEAN, IMAGENET_STD, RESNET_CHANNELS
 from lseg_ros.model.text_encoder import TextEncoder
-from lseg_ros.training.initialization import StartConfig, starting_network
+from lseg_ros.training.initialization import InitializationConfig, build_initial_network
 from test.support.tiny_network import CONFIG, write_tiny
 
 
@@ -27,7 +27,7 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
 
 def test_without_anything_it_is_the_demo_at_random_with_the_words_of_the_package() -> None:
     torch.manual_seed(0)
-    model, packaged = starting_network(StartConfig()), load_lseg("demo")
+    model, packaged = build_initial_network(InitializationConfig()), load_lseg("demo")
     assert model.config == PRESETS["demo"]
     assert same(model.text_encoder, packaged.text_encoder)
     assert not same(model.decoder, packaged.decoder)
@@ -37,14 +37,14 @@ def test_without_anything_it_is_the_demo_at_random_with_the_words_of_the_package
 
 def test_an_lseg_is_gone_on_with(tmp_path: Path) -> None:
     file = write_tiny(tmp_path)
-    model = starting_network(StartConfig(init=file))
+    model = build_initial_network(InitializationConfig(init=file))
     assert model.config == CONFIG
     assert same(model, load_lseg(file))
 
 
-def test_a_regularisation_can_be_added_to_it(tmp_path: Path) -> None:
+def test_a_regularization_can_be_added_to_it(tmp_path: Path) -> None:
     file = write_tiny(tmp_path)
-    model = starting_network(StartConfig(init=file, arch_option=1, block_depth=2))
+    model = build_initial_network(InitializationConfig(init=file, arch_option=1, block_depth=2))
     assert (model.config.arch_option, model.config.block_depth) == (1, 2)
     assert model.regularization is not None
     assert same(model.backbone, load_lseg(file).backbone)
@@ -54,7 +54,7 @@ def test_another_preset_than_that_of_the_file_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"preset: expected that of demo \(demo\) or the same with more blocks, got vitb32"
     ):
-        starting_network(StartConfig(preset="vitb32", init="demo"))
+        build_initial_network(InitializationConfig(preset="vitb32", init="demo"))
 
 
 def test_a_deeper_preset_begins_as_the_network_that_grows_into_it(
@@ -63,7 +63,7 @@ def test_a_deeper_preset_begins_as_the_network_that_grows_into_it(
     before = load_lseg(write_tiny(tmp_path))
     deeper = dataclasses.replace(CONFIG, depth=CONFIG.depth + 2, taps=(*CONFIG.taps[:-1], CONFIG.depth + 1))
     monkeypatch.setitem(PRESETS, "demo", deeper)
-    model = starting_network(StartConfig(preset="demo", init=write_tiny(tmp_path))).eval()
+    model = build_initial_network(InitializationConfig(preset="demo", init=write_tiny(tmp_path))).eval()
     assert model.config == deeper
     image, text = torch.rand(2, 3, 64, 96), before.encode_text(["floor", "wall"])
     assert torch.equal(model(image, text), before(image, text))
@@ -77,7 +77,7 @@ def test_a_shallower_preset_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     save_lseg(LSeg(dataclasses.replace(CONFIG, depth=6)), deeper)
     monkeypatch.setitem(PRESETS, "demo", CONFIG)
     with pytest.raises(ValueError, match=r"\(none, leave it empty\) or the same with more blocks, got demo"):
-        starting_network(StartConfig(preset="demo", init=str(deeper)))
+        build_initial_network(InitializationConfig(preset="demo", init=str(deeper)))
 
 
 def test_a_preset_without_weights_in_the_package_starts_as_the_authors_did(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,9 +89,12 @@ def test_a_preset_without_weights_in_the_package_starts_as_the_authors_did(monke
 
     monkeypatch.setattr(timm, "create_model", create)
     monkeypatch.setattr(open_clip, "create_model", create)
-    for start in (StartConfig(preset="vitb32"), StartConfig(preset="vitb32", backbone_weights="random")):
+    for start in (
+        InitializationConfig(preset="vitb32"),
+        InitializationConfig(preset="vitb32", backbone_weights="random"),
+    ):
         with pytest.raises(ConnectionError, match=r"could not be downloaded, give a file instead \(no network\)"):
-            starting_network(start)
+            build_initial_network(start)
     assert asked == [("vit_base_patch32_384", True), ("ViT-B-32", "openai")]
 
 
@@ -99,7 +102,7 @@ def test_a_state_dict_of_timm_becomes_the_image_backbone(tmp_path: Path) -> None
     vit = VisionTransformer(img_size=64, patch_size=16, embed_dim=32, depth=4, num_heads=2, num_classes=10)
     torch.save(vit.state_dict(), tmp_path / "vit.pth")
     init = write_tiny(tmp_path)
-    model = starting_network(StartConfig(init=init, backbone_weights=str(tmp_path / "vit.pth")))
+    model = build_initial_network(InitializationConfig(init=init, backbone_weights=str(tmp_path / "vit.pth")))
     loaded = model.backbone.get_submodule("vit").state_dict()
     assert all(torch.equal(value, vit.state_dict()[name]) for name, value in loaded.items())
     assert same(model.backbone.get_submodule("reassemble"), load_lseg(init).backbone.get_submodule("reassemble"))
@@ -113,8 +116,8 @@ def test_a_resnet_of_timm_becomes_the_four_stages(tmp_path: Path) -> None:
         image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD,
     )  # fmt: skip
     save_lseg(LSeg(config), tmp_path / "lseg.safetensors")
-    start = StartConfig(init=str(tmp_path / "lseg.safetensors"), backbone_weights=str(tmp_path / "resnet.pth"))
-    model = starting_network(start).eval()
+    start = InitializationConfig(init=str(tmp_path / "lseg.safetensors"), backbone_weights=str(tmp_path / "resnet.pth"))
+    model = build_initial_network(start).eval()
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(model.backbone(image)[-1], net.forward_features(image))
@@ -125,10 +128,10 @@ def test_a_text_tower_comes_from_another_lseg_or_from_a_bare_file(tmp_path: Path
     init, other = write_tiny(tmp_path), write_tiny(tmp_path / "other", seed=1)
     wanted = load_lseg(other).text_encoder
     save_file({name: value.half() for name, value in wanted.state_dict().items()}, tmp_path / "tower.safetensors")
-    model = starting_network(StartConfig(init=init, text_tower=other))
+    model = build_initial_network(InitializationConfig(init=init, text_tower=other))
     assert same(model.text_encoder, wanted)
     assert same(model.backbone, load_lseg(init).backbone)
-    model = starting_network(StartConfig(init=init, text_tower=str(tmp_path / "tower.safetensors")))
+    model = build_initial_network(InitializationConfig(init=init, text_tower=str(tmp_path / "tower.safetensors")))
     assert torch.allclose(model.text_encoder.text_projection, wanted.text_projection, atol=1e-3)
 
 
@@ -139,7 +142,7 @@ def test_what_a_network_knows_survives_another_text_tower(tmp_path: Path) -> Non
     tower = {**model.text_encoder.state_dict(), "text_projection": model.text_encoder.text_projection.detach() @ turn}
     torch.save(tower, tmp_path / "tower.pth")
     words, image = ["floor", "red ball", "cat"], torch.rand(1, 3, 64, 64)
-    turned = starting_network(StartConfig(init="demo", text_tower=str(tmp_path / "tower.pth"))).eval()
+    turned = build_initial_network(InitializationConfig(init="demo", text_tower=str(tmp_path / "tower.pth"))).eval()
     assert not torch.allclose(turned.encode_text(words), model.encode_text(words), atol=0.1)
     with torch.no_grad():
         found, expected = (each(image, each.encode_text(words)) for each in (turned, model))
@@ -151,31 +154,33 @@ def test_a_tower_of_another_form_takes_the_place_of_the_presets(tmp_path: Path) 
     tower = TextEncoder(form)
     facts = {"text_config": json.dumps(dataclasses.asdict(form))}
     save_file(tower.state_dict(), tmp_path / "tower.safetensors", metadata=facts)
-    model = starting_network(StartConfig(init=write_tiny(tmp_path), text_tower=str(tmp_path / "tower.safetensors")))
+    model = build_initial_network(
+        InitializationConfig(init=write_tiny(tmp_path), text_tower=str(tmp_path / "tower.safetensors"))
+    )
     assert model.config == dataclasses.replace(CONFIG, text=form) and same(model.text_encoder, tower)
     save_lseg(model, tmp_path / "out.safetensors")
     assert same(load_lseg(str(tmp_path / "out.safetensors")), model)
 
 
 def test_the_same_text_tower_changes_nothing(tmp_path: Path) -> None:
-    assert same(starting_network(StartConfig(init="demo", text_tower="demo")), load_lseg("demo"))
+    assert same(build_initial_network(InitializationConfig(init="demo", text_tower="demo")), load_lseg("demo"))
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     init = write_tiny(tmp_path)
     with pytest.raises(ValueError, match="text_tower: demo: expected embeddings of 16 dimensions, got 128"):
-        starting_network(StartConfig(init=init, text_tower="demo"))
+        build_initial_network(InitializationConfig(init=init, text_tower="demo"))
     torch.save(load_lseg("demo").text_encoder.state_dict(), tmp_path / "tower.pth")
     with pytest.raises(ValueError, match=r"tower\.pth: expected weights of this architecture, .* has shape"):
-        starting_network(StartConfig(init=init, text_tower=str(tmp_path / "tower.pth")))
+        build_initial_network(InitializationConfig(init=init, text_tower=str(tmp_path / "tower.pth")))
     torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match=r"backbone_weights: .*a\.pth: expected .*cls_token is missing, .* more"):
-        starting_network(StartConfig(init=init, backbone_weights=str(tmp_path / "a.pth")))
+        build_initial_network(InitializationConfig(init=init, backbone_weights=str(tmp_path / "a.pth")))
 
 
 def test_architectures_that_others_do_not_have_are_named(tmp_path: Path) -> None:
     init = write_tiny(tmp_path)
     with pytest.raises(ValueError, match="timm has no backbone of this architecture"):
-        starting_network(StartConfig(init=init, backbone_weights="timm"))
+        build_initial_network(InitializationConfig(init=init, backbone_weights="timm"))
     with pytest.raises(ValueError, match="CLIP has no text tower of this architecture"):
-        starting_network(StartConfig(init=init, text_tower="openai"))
+        build_initial_network(InitializationConfig(init=init, text_tower="openai"))

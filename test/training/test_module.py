@@ -12,11 +12,11 @@ from lseg_ros.datasets import IGNORE
 from lseg_ros.model import LSeg
 from lseg_ros.training.batches import Batch
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.label_sampler import Question, QuestionConfig, Words
+from lseg_ros.training.label_sampler import LabelSamplerConfig, Question, Words
 from lseg_ros.training.module import WordPixelLoss, _drawn, _on_grid
 from test.support.tiny_network import CONFIG
 
-WORDS = Words.of(("wall", "floor", "chair"), QuestionConfig())
+WORDS = Words.of(("wall", "floor", "chair"), LabelSamplerConfig())
 
 
 def loss_of(**settings: object) -> WordPixelLoss:
@@ -90,10 +90,10 @@ def test_a_drawn_pixels_embedding_is_that_of_its_place() -> None:
     image = batch_of(32, ALL).image
     positions = torch.tensor([[0, 37, 700, 1023]])
     with torch.no_grad():
-        normalised = (image / 255 - 0.5) / 0.5
-        expected = loss.model.encode_image(normalised).flatten(2)[..., positions[0]]  # (1, C, 4)
+        normalized = (image / 255 - 0.5) / 0.5
+        expected = loss.model.encode_image(normalized).flatten(2)[..., positions[0]]  # (1, C, 4)
         grid = _on_grid(positions, torch.Size((32, 32)))
-        found = F.grid_sample(loss.model.encode_coarse(normalised), grid, align_corners=True)[:, :, 0]
+        found = F.grid_sample(loss.model.encode_coarse(normalized), grid, align_corners=True)[:, :, 0]
         torch.testing.assert_close(F.normalize(found, dim=1), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -149,7 +149,7 @@ def test_others_pull_nothing() -> None:
 
 
 def test_a_head_of_classes_is_a_conventional_classifier() -> None:
-    settings = dict(head="classes", validation_images=-1, questions=QuestionConfig(complete_share=1.0))
+    settings = dict(head="classes", validation_images=-1, questions=LabelSamplerConfig(complete_share=1.0))
     loss = loss_of(**settings)
     batch = batch_of(32, ALL, ALL)
     with torch.no_grad():
@@ -162,7 +162,7 @@ def test_a_head_of_classes_is_a_conventional_classifier() -> None:
 @pytest.mark.parametrize("settings", [{"pull": 1.0}, {"pixels": 5}])
 def test_scores_that_are_of_more_than_a_pixel_and_a_word_are_neither_pulled_nor_drawn(settings: dict[str, Any]) -> None:
     model, (name,) = LSeg(dataclasses.replace(CONFIG, arch_option=1)), settings
-    with pytest.raises(ValueError, match=f"{name}: expected 0 with a spatial regularisation"):
+    with pytest.raises(ValueError, match=f"{name}: expected 0 with a spatial regularization"):
         WordPixelLoss(model, WORDS, TrainingConfig(**settings))
 
 

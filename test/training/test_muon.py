@@ -1,4 +1,4 @@
-"""Muon's steps against their definition, and beside torch's own optimisers."""
+"""Muon's steps against their definition, and beside torch's own optimizers."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Pictures of a run: image, truth and answer, a colour for each class in view, however many there are."""
+"""Pictures of a run: image, truth and answer, a color for each class in view, however many there are."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def panels(picture: np.ndarray) -> list[np.ndarray]:
     return [picture[TITLE:, left : left + 128] for left in (0, 128 + GAP, 2 * (128 + GAP))]
 
 
-def test_truth_and_answer_have_the_same_colours() -> None:
+def test_truth_and_answer_have_the_same_colors() -> None:
     target = np.full((96, 128), 5, np.int16)
     target[:, 64:] = 399
     image, truth, answer = panels(sample_picture(IMAGE, target, target, CLASSES))

@@ -26,7 +26,7 @@ class ConvertSettings:
 
     Its metadata say where it is from: name and sha256 of the source (and of the first one, where the source was
     converted itself), date, version of this tool. The architecture is
-    read off the source; what it cannot tell of the spatial regularisation is recorded from the options. The file
+    read off the source; what it cannot tell of the spatial regularization is recorded from the options. The file
     appears whole or not at all.
     """
 
@@ -39,7 +39,7 @@ class ConvertSettings:
     half: bool = setting(False, "matrices and filters in float16: half the size")
     official: bool = setting(False, "write what the authors' code and VLMaps load strictly, unused entries as zeros")
     arch_option: int = setting(
-        -1, "spatial regularisation: 0 none, 1 bottleneck, 2 depthwise, -1 as the file tells", minimum=-1, maximum=2
+        -1, "spatial regularization: 0 none, 1 bottleneck, 2 depthwise, -1 as the file tells", minimum=-1, maximum=2
     )
     block_depth: int = setting(-1, "rounds of it, -1 as the file tells", minimum=-1)
     activation: str = setting("file", "between its rounds", choices=("file", "lrelu", "tanh", "relu"))

@@ -76,7 +76,7 @@ def _table(weights: WeightFile) -> Iterator[str]:
         yield _row("unused in all", dead)
     beside = size - sum(map(_size, parts.values()))
     if beside > 1 << 20:
-        yield f"{'beside the network':<32}{'':>8}{'':>14}{_bytes(beside):>12}  such as the state of an optimiser"
+        yield f"{'beside the network':<32}{'':>8}{'':>14}{_bytes(beside):>12}  such as the state of an optimizer"
 
 
 def _row(part: str, values: list[Tensor]) -> str:
@@ -101,10 +101,10 @@ def _architecture(config: LSegConfig) -> Iterator[str]:
     yield f"{'text encoder:':<24}{text.layers} blocks of {text.width}, at most {text.context_length} tokens"
     yield f"{'embeddings:':<24}{text.embed_dim} numbers; decoder of {config.features} channels"
     yield f"{'image mean, std:':<24}{config.image_mean}, {config.image_std}"
-    yield f"{'regularisation:':<24}{_regularisation(config)}"
+    yield f"{'regularization:':<24}{_regularization(config)}"
 
 
-def _regularisation(config: LSegConfig) -> str:
+def _regularization(config: LSegConfig) -> str:
     kinds = ("none", "bottleneck", "depthwise")
     if not config.arch_option:
         return "none (arch_option 0)"

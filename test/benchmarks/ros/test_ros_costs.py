@@ -13,17 +13,17 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from benchmarks.ros.latency import measure_latency
-from benchmarks.ros.naive_baseline import ObviousWay
+from benchmarks.ros.naive_baseline import NaiveBaseline
 from benchmarks.ros.ready import LABELS, ready_segmentation
 from benchmarks.ros.recording import record, stamped
 from benchmarks.ros.skipped import measure_skipped
 from lseg_ros.cdr import cloud_bytes
-from lseg_ros.geometry import label_clouds, organise
+from lseg_ros.geometry import label_clouds, organized_cloud
 from lseg_ros.messages import stamp_ns
 from lseg_ros.ros.conversions import assemble
-from lseg_ros.ros.subscriptions import stamp_of
+from lseg_ros.ros.subscriptions import read_stamp_ns
 from lseg_ros.structures import POINT_DTYPE
-from test.support.ros_client import Consumer
+from test.support.ros_client import RosClient
 
 SIZE = (48, 64)
 
@@ -33,7 +33,7 @@ def test_a_stamped_message_is_the_same_but_for_its_stamp() -> None:
     moment_ns = 1_700_000_000_123_456_789
     data = stamped(recorded.image, moment_ns)
     before, after = (deserialize_message(each, Image) for each in (recorded.image, data))
-    assert stamp_of(data) == stamp_ns(after.header) == moment_ns
+    assert read_stamp_ns(data) == stamp_ns(after.header) == moment_ns
     assert (after.data, after.encoding, after.header.frame_id) == (before.data, "rgb8", before.header.frame_id)
 
 
@@ -43,20 +43,20 @@ def layout(cloud: PointCloud2) -> tuple[object, ...]:
     return each.header, each.height, each.width, each.fields, each.point_step, each.row_step, each.is_dense
 
 
-def test_the_obvious_way_makes_the_same_messages_as_ours(consumer: Consumer) -> None:
+def test_the_obvious_way_makes_the_same_messages_as_ours(consumer: RosClient) -> None:
     recorded = record(*SIZE)
     segmentation = ready_segmentation(recorded)
-    mask, confidence, points, clouds = ObviousWay(consumer.node, recorded, segmentation, "/obvious").messages()
+    mask, confidence, points, clouds = NaiveBaseline(consumer.node, recorded, segmentation, "/obvious").messages()
     info = deserialize_message(recorded.info, CameraInfo)
     image, depth = (deserialize_message(each, Image) for each in (recorded.image, recorded.depth))
     frame = assemble(image, depth, info).frame
-    organised = organise(frame, segmentation)
-    ours = deserialize_message(cloud_bytes(image.header, organised, is_dense=False), PointCloud2)
+    organized = organized_cloud(frame, segmentation)
+    ours = deserialize_message(cloud_bytes(image.header, organized, is_dense=False), PointCloud2)
     assert layout(points) == layout(ours)
     for name in POINT_DTYPE.names or ():
         theirs, mine = (np.frombuffer(each.data, POINT_DTYPE)[name] for each in (points, ours))
         np.testing.assert_allclose(theirs, mine, rtol=1e-5, atol=1e-6)
-    for cloud in label_clouds(organised, segmentation.label_map, segmentation.vocabulary.labels):
+    for cloud in label_clouds(organized, segmentation.label_map, segmentation.vocabulary.labels):
         message = deserialize_message(cloud_bytes(image.header, cloud.points, is_dense=True), PointCloud2)
         assert layout(clouds[cloud.label.id]) == layout(message)
     assert len(clouds) == LABELS and any(each.width for each in clouds.values())

@@ -1,9 +1,9 @@
 """Hydra (Hydra and Hydra-ROS, branch main, read in 2026-11).
 
-Its closed-set camera input synchronises colour, depth and label image, makes the colour rgb8 with cv_bridge, takes the
+Its closed-set camera input synchronizes color, depth and label image, makes the color rgb8 with cv_bridge, takes the
 label image as it is (one channel, whole numbers) and wants all of one size. Its cloud input knows the fields x, y, z
 (floats), rgb or rgba (four bytes) and, as the label, "label" or "ring" (whole numbers): the later of the two wins. An
-id at or above total_semantic_labels, or one that its colour table lacks, is an error in its log.
+id at or above total_semantic_labels, or one that its color table lacks, is an error in its log.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 from sensor_msgs.msg import PointField
 
 from lseg_ros.cli.labels import LabelsSettings, color_table, label_space
-from lseg_ros.ros.conversions import vocabulary_of
+from lseg_ros.ros.conversions import vocabulary_from_message
 from test.ros.consumers import layout
 from test.ros.consumers.received import Received
 from test.support.ros_client import pixels_of
@@ -25,7 +25,7 @@ from test.support.ros_client import pixels_of
 WHOLE = {PointField.UINT8, PointField.UINT16, PointField.UINT32}
 
 
-def objections(received: Received) -> Iterator[str]:
+def violations(received: Received) -> Iterator[str]:
     mask, points = received["mask"], received["points"]
     for topic in ("rgb/image", "depth/image"):
         yield from layout.stamps("mask", mask, received[topic])
@@ -43,8 +43,8 @@ def objections(received: Received) -> Iterator[str]:
 
 
 def _label_space(received: Received) -> Iterator[str]:
-    """Objections to the label space and colours that `lseg labels` makes of the vocabulary."""
-    vocabulary = vocabulary_of(received["vocabulary"])
+    """Objections to the label space and colors that `lseg labels` makes of the vocabulary."""
+    vocabulary = vocabulary_from_message(received["vocabulary"])
     settings = LabelsSettings(vocabulary.entries)
     total = yaml.safe_load(label_space(vocabulary, settings))["total_semantic_labels"]
     rows = list(csv.DictReader(io.StringIO(color_table(vocabulary, settings))))
@@ -52,4 +52,4 @@ def _label_space(received: Received) -> Iterator[str]:
     if max(seen) >= total or not seen <= {int(each["id"]) for each in rows}:
         yield "mask: an id that the label space lacks"
     if len({(each["red"], each["green"], each["blue"]) for each in rows}) < len(rows):
-        yield "vocabulary: two labels of one colour"
+        yield "vocabulary: two labels of one color"

@@ -12,7 +12,7 @@ from test.ros.consumers import layout
 from test.ros.consumers.received import Received
 
 
-def objections(received: Received) -> Iterator[str]:
+def violations(received: Received) -> Iterator[str]:
     for topic, encoding in (("mask", "mono8"), ("confidence", "mono8"), ("overlay", "rgb8")):
         yield from layout.image(topic, received[topic], encoding)
         yield from layout.quality(topic, received.offered[topic], reliable=True)

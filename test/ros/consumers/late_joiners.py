@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lseg_ros.ros.conversions import vocabulary_of
+from lseg_ros.ros.conversions import vocabulary_from_message
 from test.ros.consumers import layout
 from test.ros.consumers.received import CLOUD, Received
 
 
-def objections(received: Received) -> Iterator[str]:
+def violations(received: Received) -> Iterator[str]:
     for topic in {"vocabulary", "label_info"} & set(received.messages):
         yield from layout.quality(topic, received.offered[topic], reliable=True, latched=True)
-    vocabulary = vocabulary_of(received["vocabulary"])
+    vocabulary = vocabulary_from_message(received["vocabulary"])
     if vocabulary.epoch < 1 or not vocabulary.labels:
         yield "vocabulary: nothing in it"
     if {CLOUD + label.slug for label in vocabulary.labels} != set(received.clouds):

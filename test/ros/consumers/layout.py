@@ -9,7 +9,7 @@ import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointField
 
-from test.support.ros_client import stamp_of
+from test.support.ros_client import read_stamp_ns
 
 SIZES = {PointField.UINT8: 1, PointField.UINT16: 2, PointField.UINT32: 4, PointField.FLOAT32: 4, PointField.FLOAT64: 8}
 CHANNELS = {"mono8": 1, "rgb8": 3}
@@ -50,7 +50,7 @@ def values(message: Any, field_name: str) -> np.ndarray:
 
 def stamps(name: str, message: Any, other: Any) -> Iterator[str]:
     """Objections to a message that should go with another."""
-    if stamp_of(message) != stamp_of(other):
+    if read_stamp_ns(message) != read_stamp_ns(other):
         yield f"{name}: another stamp"
     if message.header.frame_id != other.header.frame_id or not message.header.frame_id:
         yield f"{name}: frame_id {message.header.frame_id!r}"

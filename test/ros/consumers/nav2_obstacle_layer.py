@@ -16,7 +16,7 @@ from test.ros.consumers import layout
 from test.ros.consumers.received import Received
 
 
-def objections(received: Received) -> Iterator[str]:
+def violations(received: Received) -> Iterator[str]:
     for topic, cloud in {**received.clouds, "points": received["points"]}.items():
         yield from layout.stamps(topic, cloud, received["rgb/image"])
         unreadable = list(layout.cloud(topic, cloud))

@@ -1,6 +1,6 @@
 """Nav2's semantic_segmentation_layer (kiwicampus; its branches humble, jazzy and rolling, read in 2026-11).
 
-It pairs mask, confidence and organised cloud by stamp, asks for best effort (mask, confidence, cloud) and for reliable
+It pairs mask, confidence and organized cloud by stamp, asks for best effort (mask, confidence, cloud) and for reliable
 and transient local (LabelInfo), compares the products of width and height, and then walks over mask, confidence and
 cloud with one counter: data[v * width + u], and one point further. A point is invalid where z is not finite. Ids are
 cast to uint8. A name that LabelInfo has and its parameters lack is an error in its log. Older versions crash where a
@@ -18,7 +18,7 @@ from test.ros.consumers.received import Received
 from test.support.ros_client import pixels_of
 
 
-def objections(received: Received) -> Iterator[str]:
+def violations(received: Received) -> Iterator[str]:
     mask, points = received["mask"], received["points"]
     for topic in ("mask", "confidence"):
         yield from layout.stamps(topic, received[topic], points)

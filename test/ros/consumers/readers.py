@@ -14,7 +14,7 @@ from test.ros.consumers import (
 )
 
 CONSUMERS = {
-    module.__name__.rsplit(".", 1)[-1]: module.objections
+    module.__name__.rsplit(".", 1)[-1]: module.violations
     for module in (
         nav2_semantic_layer,
         nav2_obstacle_layer,

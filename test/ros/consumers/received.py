@@ -12,7 +12,7 @@ from lseg_ros.msg import Vocabulary
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from test.support.ros_client import LATCHED, LSEG, Consumer, until
+from test.support.ros_client import LATCHED, LSEG, RosClient, wait_until
 
 try:
     from vision_msgs.msg import LabelInfo
@@ -64,7 +64,7 @@ class Received:
         return dataclasses.replace(self, messages={**self.messages, topic: message})
 
 
-def receive(consumer: Consumer, slugs: Iterable[str], node: str = LSEG, camera: str = "") -> Received:
+def receive(consumer: RosClient, slugs: Iterable[str], node: str = LSEG, camera: str = "") -> Received:
     """Listen to everything until a few frames came of which nothing is missing.
 
     node and camera: what the names of the outputs and of the camera's topics begin with.
@@ -77,12 +77,12 @@ def receive(consumer: Consumer, slugs: Iterable[str], node: str = LSEG, camera: 
         common = set.intersection(*(set(each.by_stamp()) for each in heard.values()))
         return sorted(common) if len(common) >= FRAMES else []
 
-    whole = until(complete, 40, "no frames with everything")
+    whole = wait_until(complete, 40, "no frames with everything")
     stamps = {topic: tuple(listener.stamps()) for topic, listener in heard.items()}
     late = {"vocabulary": consumer.listen(Vocabulary, f"{node}/vocabulary", LATCHED)}
     if LabelInfo is not None:
         late["label_info"] = consumer.listen(LabelInfo, f"{node}/label_info", LATCHED)
-    until(lambda: all(each.messages for each in late.values()), 10, "nothing for a late joiner")
+    wait_until(lambda: all(each.messages for each in late.values()), 10, "nothing for a late joiner")
     return Received(
         {topic: each.by_stamp()[whole[-1]] for topic, each in heard.items()}
         | {topic: each.messages[-1] for topic, each in late.items()},

@@ -14,12 +14,12 @@ from test.ros.consumers import layout
 from test.ros.consumers.received import Received
 
 
-def objections(received: Received) -> Iterator[str]:
+def violations(received: Received) -> Iterator[str]:
     for topic, cloud in received.clouds.items():
         yield from layout.stamps(topic, cloud, received["rgb/image"])
         if unreadable := list(layout.cloud(topic, cloud)):
             yield from unreadable
         elif cloud.height != 1:
-            yield f"{topic}: organised"
+            yield f"{topic}: organized"
         elif cloud.is_dense and len(cloud.data) and not np.isfinite(layout.values(cloud, "z")).all():
             yield f"{topic}: said to be dense, but has a NaN"

@@ -15,7 +15,7 @@ from sensor_msgs.msg import PointField
 
 from test.ros.consumers.readers import CONSUMERS
 from test.ros.consumers.received import Received, receive
-from test.support.ros_client import Consumer, pixels_of
+from test.support.ros_client import RosClient, pixels_of
 
 ROOT = Path(__file__).resolve().parents[3]
 FULL, EMPTY = "points/wall", "points/street"
@@ -23,7 +23,7 @@ THRESHOLD = 0.6
 
 
 @pytest.fixture(scope="module")
-def received(robot: Consumer) -> Iterator[Received]:
+def received(robot: RosClient) -> Iterator[Received]:
     """What the node says of the synthetic kitchen, in which it is not sure enough of any street."""
     kept = robot.forget(10**6)
     assert robot.set_parameter("unlabeled_threshold", THRESHOLD).successful
@@ -172,7 +172,7 @@ OPAQUE = np.array(0x7F336699, "<u4").view("<f4")[()]
         ("nav2_obstacle_layer", FULL, longer, "bytes"),
         ("nav2_obstacle_layer", FULL, lambda cloud: setattr(cloud, "row_step", 1), "padded rows"),
         ("nav2_obstacle_layer", FULL, written("y", np.nan, first_known), "not finite"),
-        ("spatio_temporal_voxel_layer", FULL, doubled, "organised"),
+        ("spatio_temporal_voxel_layer", FULL, doubled, "organized"),
         ("spatio_temporal_voxel_layer", FULL, written("z", np.nan, first_known), "has a NaN"),
         ("spatio_temporal_voxel_layer", EMPTY, too_wide, "outside of its point"),
         ("elevation_mapping", FULL, integer_color, "no float"),
@@ -186,8 +186,8 @@ OPAQUE = np.array(0x7F336699, "<u4").view("<f4")[()]
         ("hydra", "mask", pixel(200), "the label space lacks"),
         ("hydra", "vocabulary", one_color, "expected its own"),
         ("rviz", "points", called("confidence", "intensity"), "an intensity"),
-        ("rviz", "points", called("label", "class"), "no label to colour by"),
-        ("rviz", FULL, called("rgb", "color"), "no colour"),
+        ("rviz", "points", called("label", "class"), "no label to color by"),
+        ("rviz", FULL, called("rgb", "color"), "no color"),
         ("rviz", FULL, written("rgb", OPAQUE, everywhere), "alpha bits"),
         ("rviz", "overlay", cut, "bytes"),
         ("image_tools", "overlay", padded, "padded rows"),
@@ -204,7 +204,7 @@ def test_a_consumer_objects_to_a_message_that_it_could_not_use(
 
 
 def said(reader: str, received: Received) -> str:
-    """All objections; a file that `lseg labels` refuses to write is one as well."""
+    """All violations; a file that `lseg labels` refuses to write is one as well."""
     try:
         return "; ".join(CONSUMERS[reader](received))
     except ValueError as error:
@@ -245,7 +245,7 @@ def test_foxglove_finds_the_definitions_of_our_messages_where_they_are_installed
         assert (installed / f"{name}.msg").read_text() == (ROOT / f"{name}.msg").read_text()
 
 
-def relabelled(number: int, name: str) -> Callable[[Any], None]:
+def relabeled(number: int, name: str) -> Callable[[Any], None]:
     def change(label_info: Any) -> None:
         label_info.class_map[0].class_id, label_info.class_map[0].class_name = number, name
 
@@ -255,8 +255,8 @@ def relabelled(number: int, name: str) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     ("reader", "change", "objection"),
     [
-        ("nav2_semantic_layer", relabelled(300, "floor"), "an id that is no label's"),
-        ("nav2_semantic_layer", relabelled(1, "wall"), "names that are not one each"),
+        ("nav2_semantic_layer", relabeled(300, "floor"), "an id that is no label's"),
+        ("nav2_semantic_layer", relabeled(1, "wall"), "names that are not one each"),
         ("nav2_semantic_layer", lambda message: setattr(message, "class_map", []), "unknown ids"),
         ("late_joiners", lambda message: setattr(message, "class_map", []), "lacks a label"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
-from test.support.ros_client import LATCHED, RELIABLE, Consumer, Listener, pixels_of, until
+from test.support.ros_client import LATCHED, RELIABLE, Listener, RosClient, pixels_of, wait_until
 
 LabelInfo = pytest.importorskip(
     "vision_msgs.msg", reason="no vision_msgs here, it comes with a ROS installation"
@@ -20,12 +20,12 @@ GRACE_S = 1.5
 
 
 @pytest.fixture
-def told(robot: Consumer) -> Iterator[Listener]:
+def told(robot: RosClient) -> Iterator[Listener]:
     """What label_info says from now on, and what it said last; labels are floor and wall, others' grace is over."""
     assert robot.set_parameter("retire_grace_s", GRACE_S).successful
     assert robot.set_labels(["floor", "wall"]).success
     listener = robot.listen(LabelInfo, "/lseg/label_info", LATCHED)
-    until(lambda: listener.messages and names(listener.messages[-1]) == {"floor", "wall"}, 10, "other labels")
+    wait_until(lambda: listener.messages and names(listener.messages[-1]) == {"floor", "wall"}, 10, "other labels")
     yield listener
     robot.set_parameter("retire_grace_s", 5.0)
 
@@ -34,15 +34,15 @@ def names(label_info: Any) -> set[str]:
     return {each.class_name for each in label_info.class_map}
 
 
-def test_a_label_that_is_no_longer_looked_for_stays_listed_for_its_grace(robot: Consumer, told: Listener):
+def test_a_label_that_is_no_longer_looked_for_stays_listed_for_its_grace(robot: RosClient, told: Listener):
     robot.set_labels(["floor", "chair"])
-    until(lambda: names(told.messages[-1]) == {"floor", "wall", "chair"}, 5, "the wall is not listed any more")
+    wait_until(lambda: names(told.messages[-1]) == {"floor", "wall", "chair"}, 5, "the wall is not listed any more")
     since_s = told.received_s[-1]
-    until(lambda: names(told.messages[-1]) == {"floor", "chair"}, 10, "the wall stays listed")
+    wait_until(lambda: names(told.messages[-1]) == {"floor", "chair"}, 10, "the wall stays listed")
     assert told.received_s[-1] - since_s > GRACE_S - 0.3
 
 
-def test_nothing_is_told_while_nothing_changes(robot: Consumer, told: Listener):
+def test_nothing_is_told_while_nothing_changes(robot: RosClient, told: Listener):
     count = len(told.messages)
     robot.listen(Image, "/lseg/mask").more(3)
     robot.set_labels(["floor", "wall"])
@@ -50,14 +50,14 @@ def test_nothing_is_told_while_nothing_changes(robot: Consumer, told: Listener):
     assert len(told.messages) == count
 
 
-def test_masks_with_a_new_id_come_after_it_was_listed(robot: Consumer, told: Listener):
+def test_masks_with_a_new_id_come_after_it_was_listed(robot: RosClient, told: Listener):
     order: list[Any] = []
     robot.listen(LabelInfo, "/lseg/label_info", LATCHED, order.append)
     robot.listen(Image, "/lseg/mask", RELIABLE, order.append)
-    until(lambda: len(order) > 3, 10)
+    wait_until(lambda: len(order) > 3, 10)
     robot.set_labels(["ceiling", "table"])
     count = len(order)
-    until(lambda: len(order) > count + 3, 10)
+    wait_until(lambda: len(order) > count + 3, 10)
     known: set[int] = set()
     for each in order[1:] if isinstance(order[0], Image) else order:
         if isinstance(each, LabelInfo):

@@ -10,13 +10,13 @@ import pytest
 from test.ros.consumers.readers import CONSUMERS
 from test.ros.consumers.received import Received, receive
 from test.support.executables import Process
-from test.support.ros_client import Consumer, until
+from test.support.ros_client import RosClient, wait_until
 
 CAMERAS = ["front", "rear"]
 
 
 @pytest.fixture(scope="module")
-def each(consumer: Consumer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Received]]:
+def each(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Received]]:
     """What comes of each of two synthetic cameras, in two worlds, through one node."""
     logs = tmp_path_factory.mktemp("pair")
     with ExitStack() as stack:
@@ -25,7 +25,7 @@ def each(consumer: Consumer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             stack.enter_context(Process("synthetic_camera", logs / name, *remap, rate_hz=3.0, seed=2 * seed + 6))
         settings = {"cameras": CAMERAS, "labels": ["floor", "wall"]}
         node = stack.enter_context(Process("lseg_node", logs / "node", "-r", "__ns:=/pair", **settings))
-        until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
+        wait_until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
         assert node.alive, node.output
         yield {name: receive(consumer, ["floor", "wall"], f"/pair/lseg/{name}", f"/pair/{name}") for name in CAMERAS}
 
