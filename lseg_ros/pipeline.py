@@ -11,32 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.geometry import label_clouds, organized_cloud, sample_depth
-from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter, SegmenterConfig, similarity
+from lseg_ros.geometry import label_clouds, organized_cloud
+from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter, similarity
 from lseg_ros.query import QueryResult, locate
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Frame, LabelCloud, Segmentation, to_xyz
-from lseg_ros.summary import LabelSummary, Summary, summarize
-from lseg_ros.visualization import demo_picture, overlay
+from lseg_ros.summary import Summary, summarize
+from lseg_ros.visualization import overlay
 from lseg_ros.vocabulary import Label, Vocabulary, parse_synonyms
 
-# Segmenter and what goes with it, demo_picture and sample_depth are other rooms': the node knows this one only.
-__all__ = [
-    "EncodedFrame",
-    "EncodedVocabulary",
-    "FrameResult",
-    "LabelSummary",
-    "Outputs",
-    "Pipeline",
-    "PipelineConfig",
-    "PixelEmbeddings",
-    "QueryResult",
-    "Segmenter",
-    "SegmenterConfig",
-    "Summary",
-    "demo_picture",
-    "sample_depth",
-]
+__all__ = ["EncodedFrame", "FrameResult", "Outputs", "Pipeline", "PipelineConfig"]
 
 
 class Outputs(enum.Flag):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lseg_ros.vocabulary import MAX_ID, UNLABELED, Vocabulary, parse_synonyms, slug
+from lseg_ros.vocabulary import MAX_ID, UNLABELED, Color, Vocabulary, parse_synonyms, pick_color, slug
 
 NAMES = st.lists(
     st.text("abcdefgh ", min_size=1).filter(str.strip), min_size=1, max_size=12, unique_by=lambda n: n.strip()
 )
+HOUSEHOLD = ["floor", "wall", "ceiling", "door", "window", "cabinet", "table", "chair", "lamp", "cup", "sofa", "person"]
 MANY = [f"thing {number}" for number in range(MAX_ID)]
 
 
@@ -201,3 +203,39 @@ class TestSlug:
 
     def test_names_that_look_alike_stay_apart(self) -> None:
         assert [label.slug for label in Vocabulary.of(["a b", "a-b", "a_b"]).labels] == ["a_b", "a_b_2", "a_b_3"]
+
+
+class TestColors:
+    def test_color_depends_on_the_name_alone_when_no_other_is_near(self) -> None:
+        assert pick_color("floor") == pick_color("Floor") == Vocabulary.of(["floor"])["floor"].color
+        assert len({pick_color(name) for name in HOUSEHOLD}) == len(HOUSEHOLD)
+
+    def test_twelve_labels_have_distinct_colors(self) -> None:
+        assert smallest_distance(Vocabulary.of(HOUSEHOLD)) >= 70
+
+    def test_254_labels_have_different_colors(self) -> None:
+        assert smallest_distance(Vocabulary.of(MANY)) > 15
+
+    def test_automatic_color_differs_from_requested_colors(self) -> None:
+        automatic = Vocabulary.of(["floor"])["floor"].color
+        requested = f"#{bytes(automatic).hex()}"
+        for entries, colors in ((["wall", "floor"], [requested, ""]), (["floor", "wall"], ["", requested])):
+            vocabulary = Vocabulary.of(entries, colors=colors)
+            assert vocabulary["wall"].color == automatic
+            assert color_distance(vocabulary["floor"].color, automatic) > 50
+
+    def test_colors_of_retired_labels_are_not_reused(self) -> None:
+        first = Vocabulary.of(HOUSEHOLD)
+        later = first.replace([f"another {name}" for name in HOUSEHOLD])
+        assert not {label.color for label in later.labels} & {label.color for label in first.labels}
+
+
+def smallest_distance(vocabulary: Vocabulary) -> float:
+    """Distance between the two most similar colors of a vocabulary."""
+    pairs = itertools.combinations([label.color for label in vocabulary.labels], 2)
+    return min(color_distance(*pair) for pair in pairs)
+
+
+def color_distance(one: Color, other: Color) -> float:
+    """Euclidean distance in RGB."""
+    return sum((a - b) ** 2 for a, b in zip(one, other)) ** 0.5

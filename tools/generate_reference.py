@@ -13,7 +13,8 @@ from pathlib import Path
 
 from lseg_ros.demo.replay_camera import ReplayCameraConfig
 from lseg_ros.demo.synthetic_camera import SyntheticCameraConfig
-from lseg_ros.pipeline import PipelineConfig, SegmenterConfig
+from lseg_ros.inference import SegmenterConfig
+from lseg_ros.pipeline import PipelineConfig
 from lseg_ros.ros.parameters import NodeConfig, parameter_default
 from lseg_ros.ros.topics import INPUTS, OUTPUTS, SERVICES, Topic
 from lseg_ros.settings import Setting, list_settings

@@ -12,7 +12,8 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from benchmarks.ros.recording import Recorded
 from lseg_ros.cdr import image_from_cdr
-from lseg_ros.pipeline import EncodedFrame, EncodedVocabulary, Outputs, Pipeline, PixelEmbeddings, Segmenter
+from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter
+from lseg_ros.pipeline import EncodedFrame, Outputs, Pipeline
 from lseg_ros.ros.companion import StampedCache
 from lseg_ros.ros.conversions import assemble, make_header
 from lseg_ros.ros.publishers import Publishers

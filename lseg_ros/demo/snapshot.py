@@ -13,11 +13,11 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from lseg_ros.messages import stamp_ns
-from lseg_ros.pipeline import demo_picture
 from lseg_ros.ros.conversions import assemble
 from lseg_ros.ros.qos import FRAME_QOS
 from lseg_ros.ros.topics import CLOUD_PREFIX, CONFIDENCE, DEPTH, IMAGE, INFO, MASK
 from lseg_ros.structures import CLOUD_DTYPE, LabelCloud, Segmentation
+from lseg_ros.visualization import demo_picture
 from lseg_ros.vocabulary import Vocabulary
 
 __all__ = ["Snapshot"]

@@ -15,14 +15,15 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import ColorRGBA, Header
 
 from lseg_ros.cdr import image_bytes
+from lseg_ros.geometry import sample_depth
 from lseg_ros.messages import compressed_to_rgb, depth_to_meters, image_to_rgb, intrinsics_from_camera_info, stamp_ns
 from lseg_ros.msg import Label as LabelMessage
 from lseg_ros.msg import LabelSummary as LabelSummaryMessage
 from lseg_ros.msg import SegmentationSummary
 from lseg_ros.msg import Vocabulary as VocabularyMessage
-from lseg_ros.pipeline import LabelSummary, Summary, sample_depth
 from lseg_ros.ros.topics import DEPTH, INFO, Topic
 from lseg_ros.structures import Frame, Intrinsics
+from lseg_ros.summary import LabelSummary, Summary
 from lseg_ros.vocabulary import Label, Vocabulary
 
 __all__ = [

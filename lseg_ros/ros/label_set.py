@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lseg_ros.pipeline import EncodedVocabulary, Segmenter
+from lseg_ros.inference import EncodedVocabulary, Segmenter
 from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.vocabulary import Vocabulary
 

@@ -12,7 +12,8 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
-from lseg_ros.pipeline import Pipeline, PipelineConfig, Segmenter, SegmenterConfig
+from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.pipeline import Pipeline, PipelineConfig
 from lseg_ros.ros.announcement import VocabularyPublisher
 from lseg_ros.ros.camera import Camera
 from lseg_ros.ros.diagnostics import Diagnostics

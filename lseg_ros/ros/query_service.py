@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from rclpy.node import Node
 
 from lseg_ros.messages import fill_image
-from lseg_ros.pipeline import Pipeline, QueryResult
+from lseg_ros.pipeline import Pipeline
+from lseg_ros.query import QueryResult
 from lseg_ros.ros.camera import Camera, LastFrame
 from lseg_ros.ros.conversions import point_to_message
 from lseg_ros.ros.parameters import NodeConfig

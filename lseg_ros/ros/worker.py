@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lseg_ros.pipeline import EncodedFrame, EncodedVocabulary, Pipeline
+from lseg_ros.inference import EncodedVocabulary
+from lseg_ros.pipeline import EncodedFrame, Pipeline
 from lseg_ros.ros.camera import Camera, LastFrame, PendingFrame
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.subscriptions import RawImage

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lseg_ros.pipeline import EncodedFrame, FrameResult, Outputs, Pipeline, Segmenter, SegmenterConfig
+from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.pipeline import EncodedFrame, FrameResult, Outputs, Pipeline
 from lseg_ros.ros.camera import LastFrame, PendingFrame
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.worker import ActiveState, Worker
