@@ -24,6 +24,7 @@ _COMMANDS = {
     "export": "write the image encoder as ONNX or for torch.export, and check the file",
     "checkpoint inspect": "show what a file of weights holds",
     "checkpoint convert": "write a file of weights as safetensors, or as the authors' code wants it",
+    "checkpoint average": "average the weights of several checkpoints",
     "checkpoint fetch": "download one of the files that the authors of LSeg publish",
 }
 

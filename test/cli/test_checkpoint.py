@@ -126,7 +126,7 @@ def test_convert_writes_what_the_authors_code_asks_for(lightning: Path, tmp_path
         (["convert", "demo"], "expected a source, and a destination with the ending .safetensors, got ''"),
         (["inspect"], "expected a file of weights, got none"),
         (["fetch", "demo_e300"], "expected one of demo_e200, pascal_fold0"),
-        (["inspct", "x"], "expected one of the commands checkpoint inspect, checkpoint convert, checkpoint fetch, got"),
+        (["inspct", "x"], "expected one of the commands checkpoint inspect, checkpoint convert, checkpoint average,"),
         ([], "expected one of the commands checkpoint inspect"),
     ],
 )
