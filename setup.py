@@ -1,4 +1,4 @@
-"""For tools that look for this file; everything is said in pyproject.toml."""
+"""For tools that look for setup.py. All settings are in pyproject.toml."""
 
 from setuptools import setup
 

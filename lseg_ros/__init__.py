@@ -7,4 +7,4 @@ Importing this package imports nothing else: it runs whenever anyone imports our
 # lseg_ros.msg and lseg_ros.srv; extending the path lets both be one package.
 __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

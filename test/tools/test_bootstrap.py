@@ -1,4 +1,4 @@
-"""The set-up of a bare machine: what is in the way is said in one sentence, and what is done is not done again."""
+"""Setting up a bare machine: errors are one sentence, and finished steps do not run again."""
 
 from __future__ import annotations
 
@@ -16,83 +16,85 @@ ROOT = Path(__file__).resolve().parents[2]
 WHEELS = Ros("jazzy", bootstrap.PYTHON, sourced=False)
 
 
-def make(*arguments, **variables):
+def make(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     variables = {"PATH": os.environ["PATH"], **variables}
     return subprocess.run(["make", *arguments], cwd=ROOT, env=variables, capture_output=True, text=True)
 
 
-class TestWhichRos:
-    def test_wheels_where_none_is_sourced(self):
+class TestFindRos:
+    def test_uses_wheels_if_no_ros_is_sourced(self) -> None:
         assert find_ros("jazzy", {}) == WHEELS
 
-    def test_each_distribution_has_an_environment_of_its_own(self):
+    def test_each_distribution_has_its_own_environment(self) -> None:
         kinds = [WHEELS, Ros("kilted", "python3", sourced=False), Ros("jazzy", "python3", sourced=True)]
-        assert len({each.venv for each in kinds}) == 3
+        assert len({kind.venv for kind in kinds}) == 3
 
-    def test_a_python_is_wanted_only_where_it_was_named(self):
+    def test_requires_a_python_only_if_the_user_named_it(self) -> None:
         named = find_ros("jazzy", {}, python=sys.executable)
-        assert (named.python, named.python_is_wanted) == (sys.executable, True)
+        assert (named.python, named.python_required) == (sys.executable, True)
 
-    def test_an_unknown_distribution_is_refused_with_those_that_are_known(self):
+    def test_unknown_distribution_error_lists_the_known_ones(self) -> None:
         with pytest.raises(SystemExit, match="expected jazzy or kilted, got 'noetic'"):
             find_ros("noetic", {})
 
     @pytest.fixture
-    def prefix(self, tmp_path):
+    def prefix(self, tmp_path: Path) -> Path:
         (tmp_path / "share/rclpy").mkdir(parents=True)
         return tmp_path
 
-    def test_a_sourced_one_wins(self, prefix, monkeypatch):
+    def test_prefers_a_sourced_installation(self, prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (prefix / "rclpy.py").touch()
         monkeypatch.setenv("PYTHONPATH", str(prefix))
         ros = find_ros("jazzy", {"AMENT_PREFIX_PATH": str(prefix), "ROS_DISTRO": "humble"})
         assert ros == Ros("humble", bootstrap.PYTHON, sourced=True)
 
-    def test_a_sourced_one_for_another_python_is_not_guessed_around(self, prefix, monkeypatch):
+    def test_rejects_a_sourced_installation_for_another_python(
+        self, prefix: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(subprocess, "call", lambda *arguments, **options: 1)
         with pytest.raises(SystemExit, match="humble is sourced, but .* cannot import its rclpy: name the Python"):
             find_ros("jazzy", {"AMENT_PREFIX_PATH": str(prefix), "ROS_DISTRO": "humble"})
 
-    def test_our_own_environment_is_not_taken_for_a_sourced_one(self, prefix):
+    def test_does_not_treat_its_own_environment_as_sourced(self, prefix: Path) -> None:
         (prefix / "pyvenv.cfg").touch()
         assert not find_ros("jazzy", {"AMENT_PREFIX_PATH": str(prefix), "ROS_DISTRO": "jazzy"}).sourced
 
 
-class TestWhatIsInTheWay:
-    def test_a_missing_compiler(self, monkeypatch):
+class TestMissingRequirements:
+    def test_missing_compiler(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "")
         monkeypatch.delenv("CC", raising=False)
         with pytest.raises(SystemExit, match="No C compiler was found: install one, as in: .*build-essential"):
             check_machine(WHEELS)
 
-    def test_another_processor(self, monkeypatch):
+    def test_unsupported_processor(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(bootstrap.platform, "machine", lambda: "aarch64")
         with pytest.raises(SystemExit, match="wheels are for Linux on x86_64 .* aarch64: install ROS 2, source"):
             check_machine(WHEELS)
 
-    def test_a_python_without_its_headers(self, monkeypatch, tmp_path):
+    def test_missing_python_headers(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(bootstrap.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
         with pytest.raises(SystemExit, match="headers are missing .*: install them, as in: .*python3-dev"):
             check_machine(WHEELS)
 
-    def test_a_python_that_cannot_make_environments(self, monkeypatch):
+    def test_missing_venv_module(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(subprocess, "call", lambda *arguments, **options: 1)
-        with pytest.raises(SystemExit, match="cannot make environments: .*python3-venv"):
+        with pytest.raises(SystemExit, match="cannot create virtual environments: .*python3-venv"):
             check_machine(WHEELS)
 
-    def test_this_machine_is_fine(self):
+    def test_accepts_this_machine(self) -> None:
         check_machine(WHEELS)
 
-    def test_a_full_disk(self):
+    def test_full_disk(self) -> None:
         check_disk(free_bytes=50_000_000_000)
-        with pytest.raises(SystemExit, match="needs 9 GB of disk and 1.5 GB are free"):
+        with pytest.raises(SystemExit, match="needs 9 GB of disk space and .* has 1.5 GB"):
             check_disk(free_bytes=1_500_000_000)
 
     @pytest.mark.parametrize("python", ["python-that-is-not-there", "false"])
-    def test_an_unsupported_python(self, python):
+    def test_unsupported_python(self, python: str) -> None:
         done = make("demo", f"PYTHON={python}")
         assert done.returncode != 0
-        assert f"needs Python 3.10 to 3.14, which '{python}' is not: install one and name it" in done.stderr
+        assert f"expected Python 3.10 to 3.14, got '{python}': install one and name it" in done.stderr
         assert "Traceback" not in done.stderr
 
 
@@ -111,19 +113,21 @@ class TestFailures:
             ("something else", ""),
         ],
     )
-    def test_the_reason_is_found_in_what_was_written(self, log, sentence):
+    def test_finds_the_reason_in_the_log(self, log: str, sentence: str) -> None:
         assert sentence in reason(log)
 
-    def test_a_step_that_fails_says_why_and_is_not_taken_for_done(self, tmp_path, monkeypatch):
+    def test_failed_step_gives_its_reason_and_is_not_done(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
         step = Step("Installing", tmp_path / "pip", "key")
-        with pytest.raises(SystemExit, match="Installing failed: the disk .* is full: make room and try again"):
+        with pytest.raises(SystemExit, match="Installing failed: the disk .* is full: free some space and try again"):
             step.run([sys.executable, "-c", "raise OSError(28, 'No space left on device')"], os.environ)
         assert not step.is_done()
 
 
-class TestOnlyOnce:
-    def test_a_step_is_done_until_its_key_changes(self, tmp_path, monkeypatch):
+class TestRepeatedSetup:
+    def test_step_is_done_until_its_key_changes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
         step = Step("Building", tmp_path / "built", "key")
         assert not step.is_done()
@@ -131,7 +135,7 @@ class TestOnlyOnce:
         assert step.is_done()
         assert not Step("Building", tmp_path / "built", "another key").is_done()
 
-    def test_a_key_follows_the_content_of_files_and_folders(self, tmp_path, monkeypatch):
+    def test_digest_depends_on_file_and_folder_contents(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
         (tmp_path / "msg").mkdir()
         label = tmp_path / "msg/Label.msg"
@@ -142,10 +146,12 @@ class TestOnlyOnce:
         keys.add(digest([tmp_path / "msg"], "3.13"))
         assert len(keys) == 3
 
-    def test_a_second_run_starts_nothing_and_a_new_message_only_the_build(self, tmp_path, monkeypatch):
-        started = []
+    def test_second_run_does_nothing_and_a_new_message_only_rebuilds(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        started: list[str] = []
 
-        def call(command, **options):
+        def call(command: list[str], **options: object) -> int:
             started.append(str(command[0]).rpartition("/")[2] if "venv" not in command else "venv")
             if started[-1] == "venv":
                 (WHEELS.venv / "bin").mkdir(parents=True)
@@ -156,12 +162,18 @@ class TestOnlyOnce:
             return 0
 
         monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
-        monkeypatch.setattr(bootstrap, "HERE", tmp_path / "tools")
+        monkeypatch.setattr(bootstrap, "WHEELS", tmp_path / "tools/wheels")
         monkeypatch.setattr(bootstrap, "check_machine", lambda ros: None)
         monkeypatch.setattr(subprocess, "call", call)
-        for each in ("pyproject.toml", "tools/jazzy.txt", "tools/wheels.cmake", "package.xml", "CMakeLists.txt"):
-            (tmp_path / each).parent.mkdir(exist_ok=True)
-            (tmp_path / each).touch()
+        for name in (
+            "pyproject.toml",
+            "tools/wheels/jazzy.txt",
+            "tools/wheels/wheels.cmake",
+            "package.xml",
+            "CMakeLists.txt",
+        ):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
         bootstrap.set_up(WHEELS)
         assert started == ["venv", "python", "colcon"]
         bootstrap.set_up(WHEELS)
@@ -172,13 +184,13 @@ class TestOnlyOnce:
         assert started == ["venv", "python", "colcon", "colcon"]
 
 
-class TestVariables:
-    def test_wheels_need_no_second_start_of_python(self):
+class TestEnvironment:
+    def test_wheels_do_not_start_python_twice(self) -> None:
         inside = bootstrap.environment(WHEELS, {"PATH": "/usr/bin", "LD_LIBRARY_PATH": "/opt/cuda"})
         assert inside["_ROS_WHEELS_BOOTSTRAP_COMPLETE"] == "1"
         assert inside["PATH"].split(":") == [str(WHEELS.venv / "bin"), "/usr/bin"]
         assert inside["LD_LIBRARY_PATH"].split(":")[-1] == "/opt/cuda"
 
-    def test_entering_twice_changes_nothing(self):
+    def test_is_idempotent(self) -> None:
         once = bootstrap.environment(WHEELS, {"PATH": "/usr/bin"})
         assert bootstrap.environment(WHEELS, once) == once

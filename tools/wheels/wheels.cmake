@@ -1,9 +1,10 @@
-# Lets our interfaces be built against the ROS 2 wheels: handed to CMake as CMAKE_PROJECT_INCLUDE, by tools/bootstrap.py only.
+# Makes it possible to build our interfaces against the ROS 2 wheels. Only tools/bootstrap.py passes this file to CMake,
+# as CMAKE_PROJECT_INCLUDE.
 #
-# A Python type support exports the folders of Python's and NumPy's headers, which nobody who uses it needs. In the
-# wheels they are folders of the machine that built them; in ours they lie in a virtual environment inside the source
-# tree. CMake refuses to use the first and to export the second. So both are withdrawn, at the end of configuring, when
-# every package has been found and every target of ours declared.
+# A Python type support exports the include folders of Python and NumPy, which its users do not need. In the wheels
+# they are folders of the machine that built them; in our build they are in a virtual environment inside the source
+# tree. CMake rejects the former and refuses to export the latter. So this removes both at the end of configuring, when
+# all packages are found and all targets are declared.
 function(keep_include_directories_of_type_supports_private)
   get_property(imported DIRECTORY PROPERTY IMPORTED_TARGETS)
   foreach(target IN LISTS imported)
