@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cloud_bytes", "image_bytes", "image_from_cdr"]
+__all__ = ["cloud_to_cdr", "image_from_cdr", "image_to_cdr"]
 
 _POINT_FIELD_TYPES = {"u4": 6, "f4": 7}  # sensor_msgs/PointField UINT32 and FLOAT32
 _LITTLE_ENDIAN_CDR = bytes([0, 1, 0, 0])  # four bytes, so what is a multiple of 4 in the message is one here
@@ -27,10 +27,10 @@ def image_from_cdr(message: bytes) -> Any:
     order = "<" if message[1] & 1 else ">"
     sec, nanosec = struct.unpack_from(order + "iI", message, 4)
     frame_id, end = _read_string(message, 12, order)
-    height, width = struct.unpack_from(order + "II", message, _aligned(end))
-    encoding, end = _read_string(message, _aligned(end) + 8, order)
-    step, octets = struct.unpack_from(order + "II", message, _aligned(end + 1))
-    begin = _aligned(end + 1) + 8
+    height, width = struct.unpack_from(order + "II", message, _align(end))
+    encoding, end = _read_string(message, _align(end) + 8, order)
+    step, octets = struct.unpack_from(order + "II", message, _align(end + 1))
+    begin = _align(end + 1) + 8
     return SimpleNamespace(
         header=SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec), frame_id=frame_id),
         height=height,
@@ -42,16 +42,16 @@ def image_from_cdr(message: bytes) -> Any:
     )
 
 
-def image_bytes(header: Any, pixels: NDArray[np.uint8], encoding: str) -> bytes:
+def image_to_cdr(header: Any, pixels: NDArray[np.uint8], encoding: str) -> bytes:
     """A sensor_msgs/Image of pixels without row padding: (H, W) uint8 for mono8, (H, W, 3) for rgb8."""
     height, width = pixels.shape[:2]
     size = struct.pack("<II", height, width)
     is_bigendian = b"\0"
-    begin = _padded(_header(header) + size + _string(encoding) + is_bigendian)
-    return b"".join([begin, struct.pack("<II", pixels.nbytes // height, pixels.nbytes), _octets(pixels)])
+    begin = _pad(_write_header(header) + size + _write_string(encoding) + is_bigendian)
+    return b"".join([begin, struct.pack("<II", pixels.nbytes // height, pixels.nbytes), _raw_bytes(pixels)])
 
 
-def cloud_bytes(header: Any, points: NDArray[np.void], *, is_dense: bool) -> bytes:
+def cloud_to_cdr(header: Any, points: NDArray[np.void], *, is_dense: bool) -> bytes:
     """A sensor_msgs/PointCloud2 of a structured array of little-endian numbers of four bytes: (H, W), or (N,) as a row.
 
     An empty one declares its fields too: readers look for x, y and z before they look at the size.
@@ -59,30 +59,30 @@ def cloud_bytes(header: Any, points: NDArray[np.void], *, is_dense: bool) -> byt
     height, width = points.shape if points.ndim == 2 else (1, len(points))
     size = struct.pack("<II", height, width)
     is_bigendian = b"\0"
-    begin = _padded(_header(header) + size + _fields(points.dtype) + is_bigendian)
+    begin = _pad(_write_header(header) + size + _write_fields(points.dtype) + is_bigendian)
     point_step = points.itemsize
     steps = struct.pack("<III", point_step, point_step * width, points.nbytes)
-    return b"".join([begin, steps, _octets(points), bytes([is_dense])])
+    return b"".join([begin, steps, _raw_bytes(points), bytes([is_dense])])
 
 
-def _header(header: Any) -> bytes:
+def _write_header(header: Any) -> bytes:
     """What a message with a std_msgs/Header begins with."""
     stamp = struct.pack("<iI", header.stamp.sec, header.stamp.nanosec)
-    return _padded(_LITTLE_ENDIAN_CDR + stamp + _string(header.frame_id))
+    return _pad(_LITTLE_ENDIAN_CDR + stamp + _write_string(header.frame_id))
 
 
 @functools.cache
-def _fields(dtype: np.dtype[Any]) -> bytes:
+def _write_fields(dtype: np.dtype[Any]) -> bytes:
     """A list of sensor_msgs/PointField."""
     fields = [struct.pack("<I", len(dtype.names or ()))]
     for name in dtype.names or ():
         kind, offset = dtype.fields[name][:2]  # type: ignore[index]
         datatype = _POINT_FIELD_TYPES[kind.str[1:]]
-        fields.append(_padded(_string(name)) + struct.pack("<IBxxxI", offset, datatype, 1))
+        fields.append(_pad(_write_string(name)) + struct.pack("<IBxxxI", offset, datatype, 1))
     return b"".join(fields)
 
 
-def _string(text: str) -> bytes:
+def _write_string(text: str) -> bytes:
     octets = text.encode() + b"\0"
     return struct.pack("<I", len(octets)) + octets
 
@@ -94,13 +94,13 @@ def _read_string(message: bytes, begin: int, order: str) -> tuple[str, int]:
     return message[begin + 4 : end - 1].decode(), end
 
 
-def _padded(octets: bytes) -> bytes:
-    return octets + bytes(_aligned(len(octets)) - len(octets))
+def _pad(octets: bytes) -> bytes:
+    return octets + bytes(_align(len(octets)) - len(octets))
 
 
-def _aligned(place: int) -> int:
+def _align(place: int) -> int:
     return (place + 3) // 4 * 4
 
 
-def _octets(values: NDArray[Any]) -> memoryview:
+def _raw_bytes(values: NDArray[Any]) -> memoryview:
     return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data

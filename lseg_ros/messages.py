@@ -44,8 +44,8 @@ _COLOR_LAYOUTS = {
     "bgr8": (3, 1),
     "rgba8": (4, 1),
     "bgra8": (4, 1),
-    **{f"{each}8": (1, 1) for each in _BAYER},
-    **{f"{each}16": (1, 2) for each in _BAYER},
+    **{f"{pattern}8": (1, 1) for pattern in _BAYER},
+    **{f"{pattern}16": (1, 2) for pattern in _BAYER},
     "yuv422": (2, 1),
     "uyvy": (2, 1),  # the newer name of yuv422
     "yuv422_yuy2": (2, 1),
@@ -58,7 +58,7 @@ _DEPTH_LAYOUTS = {"16UC1": "u2", "32FC1": "f4"}
 # "rgb8; jpeg compressed bgr8"; the last is empty where nothing was converted. Other drivers write "jpeg" or the like.
 _COMPRESSED_FORMAT = re.compile(r"(\w+); *\w+ compressed *(\w*)")
 # encoding that we write -> kind of number, shape of a pixel
-_FILLED: dict[str, tuple[str, tuple[int, ...]]] = {
+_WRITABLE: dict[str, tuple[str, tuple[int, ...]]] = {
     "mono8": ("u1", ()), "rgb8": ("u1", (3,)), "16UC1": ("u2", ()), "32FC1": ("f4", ()),
 }  # fmt: skip
 
@@ -74,9 +74,9 @@ def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
     channels, sample_bytes = _COLOR_LAYOUTS[msg.encoding]
     two_planes = msg.encoding.startswith("nv")
     if (msg.width % 2 and (two_planes or channels == 2)) or (msg.height % 2 and two_planes):
-        raise ValueError(f"{_name(msg)}: expected a size that this encoding can halve")
+        raise ValueError(f"{_describe(msg)}: expected a size that this encoding can halve")
     rows = msg.height * 3 // 2 if two_planes else msg.height
-    pixels = _pixels(msg, "u1", channels * sample_bytes, rows)
+    pixels = _sample_view(msg, "u1", channels * sample_bytes, rows)
     if sample_bytes == 2:
         pixels = pixels[..., 0:1] if msg.is_bigendian else pixels[..., 1:2]
     if msg.encoding == "rgb8":
@@ -86,7 +86,7 @@ def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
         code = cv2.COLOR_GRAY2RGB
     if code is not None:
         return _u8(cv2.cvtColor(np.ascontiguousarray(pixels), code))
-    return _camera_to_rgb(pixels, msg.encoding.replace("16", "8"))
+    return _decode_camera_samples(pixels, msg.encoding.replace("16", "8"))
 
 
 def compressed_to_rgb(msg: Any) -> NDArray[np.uint8]:
@@ -108,7 +108,7 @@ def compressed_to_rgb(msg: Any) -> NDArray[np.uint8]:
     if pixels is None:
         raise ValueError(f"CompressedImage: expected an image, got {data.size} bytes of format {msg.format!r}")
     if mosaic:
-        return _camera_to_rgb(_u8(pixels)[..., None], camera.replace("16", "8"))
+        return _decode_camera_samples(_u8(pixels)[..., None], camera.replace("16", "8"))
     if as_sent and camera.startswith("rgb"):  # OpenCV took them for blue, green, red, twice
         return _u8(pixels)
     return _u8(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
@@ -122,7 +122,7 @@ def depth_to_meters(msg: Any) -> NDArray[np.float32]:
     """
     if msg.encoding not in _DEPTH_LAYOUTS:
         raise ValueError(f"encoding of depth: expected one of {', '.join(_DEPTH_LAYOUTS)}, got {msg.encoding!r}")
-    raw = _pixels(msg, _DEPTH_LAYOUTS[msg.encoding], 1, msg.height)[..., 0]
+    raw = _sample_view(msg, _DEPTH_LAYOUTS[msg.encoding], 1, msg.height)[..., 0]
     depth_m = raw.astype(np.float32)  # always a copy, in this machine's byte order
     if msg.encoding == "16UC1":
         depth_m *= np.float32(0.001)
@@ -159,7 +159,7 @@ def intrinsics_from_camera_info(camera_info: Any) -> Intrinsics | None:
 
 def is_distorted(camera_info: Any) -> bool:
     """Whether a sensor_msgs/CameraInfo tells of a lens that is no pinhole: any coefficient of its model is not 0."""
-    return any(each != 0 for each in camera_info.d)
+    return any(coefficient != 0 for coefficient in camera_info.d)
 
 
 def stamp_ns(header: Any) -> int:
@@ -173,25 +173,25 @@ def fill_image(msg: Any, pixels: NDArray[Any], encoding: str) -> None:
     pixels: (H, W) uint8 for mono8, uint16 for 16UC1, float32 for 32FC1, or (H, W, 3) uint8 for rgb8. Raises ValueError
     for any others.
     """
-    kind, trailing = _FILLED.get(encoding, ("", ()))
+    kind, trailing = _WRITABLE.get(encoding, ("", ()))
     if pixels.dtype.str[1:] != kind or pixels.shape != (*pixels.shape[:2], *trailing):
-        known = ", ".join(_FILLED)
+        known = ", ".join(_WRITABLE)
         raise ValueError(f"pixels: expected those of {known}, got {pixels.shape} {pixels.dtype} for {encoding!r}")
     msg.height, msg.width = pixels.shape[:2]
     msg.encoding = encoding
     msg.is_bigendian = int(sys.byteorder == "big" and pixels.itemsize > 1)
     msg.step = pixels.nbytes // msg.height
-    _fill_data(msg, pixels)
+    _write_data(msg, pixels)
 
 
 def fill_png(msg: Any, pixels: NDArray[np.uint8]) -> None:
     """Write (H, W) mono8 pixels into a sensor_msgs/CompressedImage as PNG, without loss; leaves the header."""
     _, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])  # quick; ids compress well all the same
     msg.format = "mono8; png compressed"  # as image_transport's readers want it
-    _fill_data(msg, png)
+    _write_data(msg, png)
 
 
-def _fill_data(msg: Any, values: NDArray[Any]) -> None:
+def _write_data(msg: Any, values: NDArray[Any]) -> None:
     """Copy an array's bytes into ``msg.data``, kept the kind of container that it is."""
     octets = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
     if isinstance(msg.data, array.array):  # rclpy: anything else would be checked and copied number by number
@@ -202,25 +202,25 @@ def _fill_data(msg: Any, values: NDArray[Any]) -> None:
         msg.data = octets.copy()
 
 
-def _pixels(msg: Any, kind: DTypeLike, channels: int, rows: int) -> NDArray[Any]:
+def _sample_view(msg: Any, kind: DTypeLike, channels: int, rows: int) -> NDArray[Any]:
     """The message's samples as a (rows, width, channels) view that skips the row padding; ValueError where broken."""
     dtype = np.dtype(kind).newbyteorder(">" if msg.is_bigendian else "<")
     width, step, pixel_bytes = msg.width, msg.step, channels * dtype.itemsize
     if not (msg.height > 0 and width > 0):
-        raise ValueError(f"{_name(msg)}: expected a size of at least one pixel")
+        raise ValueError(f"{_describe(msg)}: expected a size of at least one pixel")
     if step < width * pixel_bytes:
-        raise ValueError(f"{_name(msg)}: expected a step of at least {width * pixel_bytes} bytes, got {step}")
+        raise ValueError(f"{_describe(msg)}: expected a step of at least {width * pixel_bytes} bytes, got {step}")
     data = np.frombuffer(msg.data, np.uint8)
     if data.size < step * rows:
-        raise ValueError(f"{_name(msg)}: expected {step * rows} bytes of data, got {data.size}")
+        raise ValueError(f"{_describe(msg)}: expected {step * rows} bytes of data, got {data.size}")
     return np.ndarray((rows, width, channels), dtype, data, strides=(step, pixel_bytes, dtype.itemsize))
 
 
-def _name(msg: Any) -> str:
+def _describe(msg: Any) -> str:
     return f"Image {msg.encoding} of {msg.width}x{msg.height}"
 
 
-def _camera_to_rgb(samples: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
+def _decode_camera_samples(samples: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
     """Bayer mosaics and YUV, as (rows, W, channels) uint8 without padding, -> (H, W, 3) uint8 RGB."""
     rows, width, channels = samples.shape
     plain = SimpleNamespace(

@@ -111,63 +111,63 @@ class Pipeline:
     def process(
         self,
         frame: Frame,
-        encoded: EncodedVocabulary,
-        want: Outputs = Outputs.NONE,
+        encoded_vocabulary: EncodedVocabulary,
+        outputs: Outputs = Outputs.NONE,
         unlabeled_threshold: float | None = None,
     ) -> FrameResult:
-        """All that ``want`` names, of one frame: ``encode`` and ``postprocess`` in one."""
-        (embedded,) = self.encode([frame])
-        return self.postprocess(embedded, encoded, want, unlabeled_threshold)
+        """All that ``outputs`` names, of one frame: ``encode`` and ``postprocess`` in one."""
+        (encoded_frame,) = self.encode([frame])
+        return self.postprocess(encoded_frame, encoded_vocabulary, outputs, unlabeled_threshold)
 
     def encode(self, frames: Sequence[Frame]) -> list[EncodedFrame]:
         """Frames of one moment through the network, as one batch where they fit together."""
         start = time.perf_counter()
-        embedded = self.segmenter.embed_all([frame.image for frame in frames])
+        embeddings = self.segmenter.embed_all([frame.image for frame in frames])
         share_ms = (time.perf_counter() - start) * 1e3 / max(len(frames), 1)
-        return [EncodedFrame(frame, each, share_ms) for frame, each in zip(frames, embedded)]
+        return [EncodedFrame(*pair, share_ms) for pair in zip(frames, embeddings)]
 
     def postprocess(
         self,
-        embedded: EncodedFrame,
-        encoded: EncodedVocabulary,
-        want: Outputs = Outputs.NONE,
+        encoded_frame: EncodedFrame,
+        encoded_vocabulary: EncodedVocabulary,
+        outputs: Outputs = Outputs.NONE,
         unlabeled_threshold: float | None = None,
     ) -> FrameResult:
-        """All that ``want`` names, of one frame that the network has seen.
+        """All that ``outputs`` names, of one frame that the network has seen.
 
         unlabeled_threshold: see ``Segmenter.label``.
         """
-        config, frame = self.config, embedded.frame  # one config for the whole frame
-        stage_ms = {"network": embedded.network_ms}
+        config, frame = self.config, encoded_frame.frame  # one config for the whole frame
+        stage_ms = {"network": encoded_frame.network_ms}
         with _timed(stage_ms, "labels"):
-            segmentation = self.segmenter.label(embedded.embeddings, encoded, unlabeled_threshold)
-        picture = points = clouds = summary = None
-        if want & Outputs.OVERLAY:
+            segmentation = self.segmenter.label(encoded_frame.embeddings, encoded_vocabulary, unlabeled_threshold)
+        overlay_image = points = clouds = summary = None
+        if outputs & Outputs.OVERLAY:
             with _timed(stage_ms, "overlay"):
-                picture = overlay(frame.image, segmentation, config.overlay_alpha)
-        if want & Outputs.ANY_POINTS and frame.depth_m is not None and frame.intrinsics is not None:
+                overlay_image = overlay(frame.image, segmentation, config.overlay_alpha)
+        if outputs & Outputs.ANY_POINTS and frame.depth_m is not None and frame.intrinsics is not None:
             with _timed(stage_ms, "points"):
                 points = organized_cloud(frame, segmentation, config.depth_min_m, config.depth_max_m or np.inf)
-            if want & Outputs.LABEL_CLOUDS:
+            if outputs & Outputs.LABEL_CLOUDS:
                 with _timed(stage_ms, "clouds"):
-                    labels = config.labels_with_cloud(encoded.vocabulary)
+                    labels = config.labels_with_cloud(encoded_vocabulary.vocabulary)
                     clouds = label_clouds(points, segmentation.label_map, labels, config.voxel_size_m)
-        if want & Outputs.SUMMARY:
+        if outputs & Outputs.SUMMARY:
             with _timed(stage_ms, "summary"):
                 summary = summarize(segmentation, None if points is None else to_xyz(points))
-        asked = points if want & Outputs.POINTS else None
-        return FrameResult(frame, segmentation, picture, asked, clouds, summary, stage_ms)
+        published = points if outputs & Outputs.POINTS else None
+        return FrameResult(frame, segmentation, overlay_image, published, clouds, summary, stage_ms)
 
-    def query(self, embedded: EncodedFrame, text: str, prompt_templates: Sequence[str] = ("{}",)) -> QueryResult:
+    def query(self, encoded_frame: EncodedFrame, text: str, prompt_templates: Sequence[str] = ("{}",)) -> QueryResult:
         """Where in a frame that the network has seen a text fits best; the network does not run again.
 
         text: as an entry of a label list, ``|`` between synonyms. Raises ValueError that says what is wrong with it.
         """
         parse_synonyms(text, "text")
-        encoded = self.segmenter.encode(Vocabulary.of([text], prompt_templates=prompt_templates))
+        query = self.segmenter.encode(Vocabulary.of([text], prompt_templates=prompt_templates))
         config = self.config
-        cosine = similarity(embedded.embeddings, encoded.embeddings[0])
-        return locate(cosine, embedded.frame, config.depth_min_m, config.depth_max_m or np.inf)
+        cosine = similarity(encoded_frame.embeddings, query.embeddings[0])
+        return locate(cosine, encoded_frame.frame, config.depth_min_m, config.depth_max_m or np.inf)
 
 
 @contextmanager

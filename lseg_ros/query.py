@@ -38,11 +38,11 @@ def locate(
     among those at most 8 columns and rows away: rather on the same thing than beside it.
     """
     row, column = divmod(int(similarity.argmax()), similarity.shape[1])
-    point = _point(similarity, frame, row, column, nearest_m, farthest_m)
+    point = _nearby_point(similarity, frame, row, column, nearest_m, farthest_m)
     return QueryResult(similarity, float(similarity[row, column]), (column, row), point)
 
 
-def _point(
+def _nearby_point(
     similarity: NDArray[np.float32], frame: Frame, row: int, column: int, nearest_m: float, farthest_m: float
 ) -> NDArray[np.float64] | None:
     if frame.depth_m is None or frame.intrinsics is None:

@@ -70,5 +70,5 @@ def list_settings(config: type) -> tuple[Setting, ...]:
 
 def check(config: Any) -> None:
     """Check every field of a settings dataclass (call from ``__post_init__``); raises ValueError naming the field."""
-    for each in list_settings(type(config)):
-        each.check(getattr(config, each.name))
+    for item in list_settings(type(config)):
+        item.check(getattr(config, item.name))

@@ -50,7 +50,7 @@ def summarize(segmentation: Segmentation, xyz: NDArray[np.float32] | None) -> Su
     label_map = segmentation.label_map.reshape(-1)
     pixels = np.bincount(label_map, minlength=256)
     confidence = np.bincount(label_map, segmentation.confidence.reshape(-1), minlength=256) / 255
-    points = _points(label_map, xyz)
+    points = _point_statistics(label_map, xyz)
     labels = tuple(
         LabelSummary(
             label,
@@ -68,7 +68,7 @@ def summarize(segmentation: Segmentation, xyz: NDArray[np.float32] | None) -> Su
 
 
 @dataclass(frozen=True, eq=False)
-class _Points:
+class _PointStatistics:
     """By id: how many points (256,), the nearest and the mean of them, each (256, 3), NaN where there is none."""
 
     count: NDArray[np.intp]
@@ -76,10 +76,10 @@ class _Points:
     centroid: NDArray[np.float64]
 
 
-def _points(label_map: NDArray[np.uint8], xyz: NDArray[np.float32] | None) -> _Points:
+def _point_statistics(label_map: NDArray[np.uint8], xyz: NDArray[np.float32] | None) -> _PointStatistics:
     count, nearest, centroid = np.zeros(256, np.intp), np.full((256, 3), np.nan), np.full((256, 3), np.nan)
     if xyz is None:
-        return _Points(count, nearest, centroid)
+        return _PointStatistics(count, nearest, centroid)
     known = np.flatnonzero(np.isfinite(xyz[..., 2]))
     ids = label_map.take(known)
     count = np.bincount(ids, minlength=256)
@@ -92,4 +92,4 @@ def _points(label_map: NDArray[np.uint8], xyz: NDArray[np.float32] | None) -> _P
     x, y, z = points.T
     squared = x * x + y * y + z * z
     nearest[present] = points[[first + squared[first:end].argmin() for first, end in zip(firsts, ends)]]
-    return _Points(count, nearest, centroid)
+    return _PointStatistics(count, nearest, centroid)

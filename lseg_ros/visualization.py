@@ -17,9 +17,9 @@ __all__ = ["colorize", "colorize_depth", "demo_picture", "draw_clouds", "overlay
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_PAPER = (24, 26, 30)
-_INK = (236, 236, 236)
-_MOST_ENTRIES = 12
+_BACKGROUND = (24, 26, 30)
+_TEXT_COLOR = (236, 236, 236)
+_MAX_LEGEND_ENTRIES = 12
 
 
 def palette(vocabulary: Vocabulary) -> NDArray[np.uint8]:
@@ -43,7 +43,7 @@ def overlay(image: Picture, segmentation: Segmentation, alpha: float = 0.5) -> P
     blended = cv2.addWeighted(image, 1 - alpha, colorize(segmentation), alpha, 0)
     unlabeled = (segmentation.label_map == UNLABELED).view(np.uint8)
     cv2.copyTo(image, unlabeled, blended)
-    return _legend(_u8(blended), _in_view(segmentation))
+    return _draw_legend(_u8(blended), _labels_in_view(segmentation))
 
 
 def colorize_depth(depth_m: NDArray[np.float32]) -> Picture:
@@ -53,10 +53,10 @@ def colorize_depth(depth_m: NDArray[np.float32]) -> Picture:
     share = np.where(known, (depth_m - near) / max(far - near, 1e-6), 1)
     turbo = cv2.applyColorMap((255 * (1 - share.clip(0, 1))).astype(np.uint8), cv2.COLORMAP_TURBO)
     picture = _u8(cv2.cvtColor(turbo, cv2.COLOR_BGR2RGB))
-    picture[~known] = _PAPER
+    picture[~known] = _BACKGROUND
     text = f"{near:.1f} m to {far:.1f} m" if known.any() else "no depth"
     scale, line = _font(len(picture))
-    _box(picture, line // 2, line // 2, _width(text, scale) + line, 2 * line)
+    _darken(picture, line // 2, line // 2, _text_width(text, scale) + line, 2 * line)
     _write(picture, text, (line, line + line * 3 // 4), scale)
     return picture
 
@@ -67,14 +67,14 @@ def draw_clouds(clouds: Sequence[LabelCloud], size: tuple[int, int]) -> Picture:
     size: (H, W) of the picture. Far points are painted first, so near ones cover them.
     """
     height, width = size
-    picture = np.full((height, width, 3), _PAPER, np.uint8)
+    picture = np.full((height, width, 3), _BACKGROUND, np.uint8)
     filled = [cloud for cloud in clouds if len(cloud.xyz)]
     if not filled:
         return picture
     xyz = np.concatenate([cloud.xyz for cloud in filled]).astype(np.float64)
-    colors = np.concatenate([_shaded(cloud) for cloud in filled])
-    pixels, scale, distance = _seen_from_outside(xyz, size)
-    dots = np.clip(np.ceil(1.8 * _spacing(xyz) * scale), 1, 9).astype(np.intp)  # wide enough for slopes too
+    colors = np.concatenate([_shade(cloud) for cloud in filled])
+    pixels, scale, distance = _project_from_outside(xyz, size)
+    dots = np.clip(np.ceil(1.8 * _point_spacing(xyz) * scale), 1, 9).astype(np.intp)  # wide enough for slopes too
     order = np.argsort(-distance)
     dots, pixels = dots[order], pixels[order]
     point = np.repeat(np.arange(len(xyz)), dots**2)  # one entry per pixel of each dot, far points still first
@@ -93,8 +93,8 @@ def demo_picture(frame: Frame, segmentation: Segmentation, clouds: Sequence[Labe
     size = (width, height)
     image = _u8(cv2.resize(frame.image, size, interpolation=cv2.INTER_CUBIC))
     label_map, confidence = (
-        _u8(cv2.resize(each, size, interpolation=cv2.INTER_NEAREST))
-        for each in (segmentation.label_map, segmentation.confidence)
+        _u8(cv2.resize(label_image, size, interpolation=cv2.INTER_NEAREST))
+        for label_image in (segmentation.label_map, segmentation.confidence)
     )
     larger = Segmentation(label_map, confidence, segmentation.vocabulary)  # before the legend: its letters stay sharp
     depth_m = np.full(frame.size, np.nan, np.float32) if frame.depth_m is None else frame.depth_m
@@ -109,29 +109,29 @@ def demo_picture(frame: Frame, segmentation: Segmentation, clouds: Sequence[Labe
 
 def side_by_side(panels: Mapping[str, Picture]) -> Picture:
     """Pictures of one height, each under its title, with gaps between them."""
-    titled = [_titled(panel, title) for title, panel in panels.items()]
+    titled = [_add_title(panel, title) for title, panel in panels.items()]
     return np.concatenate([part for panel in titled for part in (_gap(panel), panel)][1:], axis=1)
 
 
-def _in_view(segmentation: Segmentation) -> list[Label]:
+def _labels_in_view(segmentation: Segmentation) -> list[Label]:
     pixels = np.bincount(segmentation.label_map.reshape(-1), minlength=256)
     labels = [label for label in segmentation.vocabulary.labels if pixels[label.id]]
     return sorted(labels, key=lambda label: -pixels[label.id])
 
 
-def _legend(picture: Picture, labels: Sequence[Label]) -> Picture:
+def _draw_legend(picture: Picture, labels: Sequence[Label]) -> Picture:
     """Write label names beside their colors into the upper left, over at most half of the width."""
     height, width = picture.shape[:2]
     scale, line = _font(height)
-    room = min(_MOST_ENTRIES, (height - 2 * line) // line)
+    room = min(_MAX_LEGEND_ENTRIES, (height - 2 * line) // line)
     if not labels or room < 1:
         return picture
     shown = labels if len(labels) <= room else labels[: max(room - 1, 1)]
-    names = [_shortened(label.name, scale, width // 2 - 3 * line) for label in shown]
+    names = [_shorten(label.name, scale, width // 2 - 3 * line) for label in shown]
     rest = len(labels) - len(shown)
     lines = [*names, f"and {rest} more"] if rest else names
-    box_width = max(_width(text, scale) for text in lines) + 5 * line // 2
-    _box(picture, line // 2, line // 2, min(box_width, width // 2), line * len(lines) + line // 2)
+    box_width = max(_text_width(text, scale) for text in lines) + 5 * line // 2
+    _darken(picture, line // 2, line // 2, min(box_width, width // 2), line * len(lines) + line // 2)
     for number, text in enumerate(lines):
         top = line // 2 + line // 4 + number * line
         if number < len(shown):
@@ -147,27 +147,27 @@ def _font(height: int) -> tuple[float, int]:
     return line / 36, line
 
 
-def _width(text: str, scale: float) -> int:
+def _text_width(text: str, scale: float) -> int:
     return int(cv2.getTextSize(text, _FONT, scale, 1)[0][0])
 
 
-def _shortened(text: str, scale: float, room: int) -> str:
-    while len(text) > 4 and _width(text, scale) > room:
+def _shorten(text: str, scale: float, room: int) -> str:
+    while len(text) > 4 and _text_width(text, scale) > room:
         text = text[:-4].rstrip() + "..."
     return text
 
 
 def _write(picture: Picture, text: str, origin: tuple[int, int], scale: float) -> None:
-    cv2.putText(picture, text, origin, _FONT, scale, _INK, 1, cv2.LINE_AA)
+    cv2.putText(picture, text, origin, _FONT, scale, _TEXT_COLOR, 1, cv2.LINE_AA)
 
 
-def _box(picture: Picture, left: int, top: int, width: int, height: int) -> None:
+def _darken(picture: Picture, left: int, top: int, width: int, height: int) -> None:
     """Darken a rectangle, to write on."""
     area = picture[top : top + height, left : left + width]
-    area[:] = (area * 0.3 + np.array(_PAPER) * 0.7).astype(np.uint8)
+    area[:] = (area * 0.3 + np.array(_BACKGROUND) * 0.7).astype(np.uint8)
 
 
-def _titled(panel: Picture, title: str) -> Picture:
+def _add_title(panel: Picture, title: str) -> Picture:
     bar = np.full((28, panel.shape[1], 3), 12, np.uint8)
     _write(bar, title, (2, 19), 0.5)
     return np.concatenate([bar, panel])
@@ -177,13 +177,13 @@ def _gap(panel: Picture) -> Picture:
     return np.full((len(panel), 8, 3), 12, np.uint8)
 
 
-def _shaded(cloud: LabelCloud) -> NDArray[np.uint8]:
+def _shade(cloud: LabelCloud) -> NDArray[np.uint8]:
     """(N, 3) colors: the label's, darker where the image is dark."""
     light = 0.45 + 0.55 * cloud.rgb.astype(np.float32).mean(axis=1, keepdims=True) / 255
     return (light * np.array(cloud.label.color, np.float32)).astype(np.uint8)
 
 
-def _spacing(xyz: NDArray[np.float64]) -> NDArray[np.float64]:
+def _point_spacing(xyz: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far each point (N,) is from its neighbors: a camera saw all of them, the far ones further apart."""
     rays = xyz[:, :2] / xyz[:, 2:]
     seen = np.prod(np.ptp(rays, axis=0))
@@ -191,7 +191,7 @@ def _spacing(xyz: NDArray[np.float64]) -> NDArray[np.float64]:
     return spacing
 
 
-def _seen_from_outside(
+def _project_from_outside(
     xyz: NDArray[np.float64], size: tuple[int, int]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """Points in a picture (H, W) that they fill: pixels (N, 2) as column, row; pixels per meter (N,); distance (N,)."""

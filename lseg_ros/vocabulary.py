@@ -39,7 +39,7 @@ _TONES = (
     ((0.75, 0.95), (0.75, 0.6), (0.15, 0.9)),
 )
 _HUES = 48  # for each of the four
-_FAR = 150.0  # apart: red and orange are about 260, black and white 765
+_SUFFICIENT_DISTANCE = 150.0  # apart: red and orange are about 260, black and white 765
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,18 +101,18 @@ class Vocabulary:
         colors: Sequence[str] | None = None,
     ) -> Vocabulary:
         """The next vocabulary, with these labels instead. Raises ValueError like ``of``; self is untouched."""
-        texts = _parsed(entries)
-        _check_one_each("ids", ids, texts)
-        _check_one_each("colors", colors, texts)
+        texts = _parse_entries(entries)
+        _check_one_per_label("ids", ids, texts)
+        _check_one_per_label("colors", colors, texts)
         known = {label.name.casefold(): label for label in (*self.retired, *self.labels)}
         owner = {label.id: label.name for label in known.values()}
         names = [synonyms[0] for synonyms in texts]
         if ids is None:
-            wanted = _next_ids(names, known)
+            wanted = _assign_ids(names, known)
         else:
-            wanted = [_checked_id(each, name, owner) for each, name in zip(ids, names)]
-        slugs = _slugs(names, known)
-        parts = zip(wanted, texts, _colors(names, colors, known), slugs)
+            wanted = [_checked_id(number, name, owner) for number, name in zip(ids, names)]
+        slugs = _assign_slugs(names, known)
+        parts = zip(wanted, texts, _assign_colors(names, colors, known), slugs)
         labels = tuple(Label(number, synonyms, color, part) for number, synonyms, color, part in parts)
         now = {name.casefold() for name in names}
         retired = tuple(label for name, label in known.items() if name not in now)
@@ -129,8 +129,8 @@ class Vocabulary:
         added = list(entries)
         if not added:
             raise ValueError("labels: expected at least one label to append, got none")
-        _check_one_each("ids", ids, added)
-        _check_one_each("colors", colors, added)
+        _check_one_per_label("ids", ids, added)
+        _check_one_per_label("colors", colors, added)
         all_ids = None if ids is None else [*(label.id for label in self.labels), *ids]
         all_colors = None if colors is None else [*([""] * len(self)), *colors]
         return self.replace([*self.entries, *added], ids=all_ids, colors=all_colors)
@@ -185,7 +185,7 @@ def parse_synonyms(entry: str, where: str) -> tuple[str, ...]:
             raise ValueError(f"{where}: expected a word, got a blank in {entry!r}")
         if any(not character.isprintable() for character in text):
             raise ValueError(f"{where}: expected printable characters, got {text!r}")
-        if text.casefold() in (each.casefold() for each in synonyms[:position]):
+        if text.casefold() in (earlier.casefold() for earlier in synonyms[:position]):
             raise ValueError(f"{where}: {text!r} is there twice (in {entry!r})")
     return synonyms
 
@@ -204,8 +204,8 @@ def pick_color(name: str, taken: Sequence[Color] = ()) -> Color:
         candidates.append((red, green, blue))
     if not taken:
         return candidates[0]
-    nearest = _distances(np.array(candidates), np.array(taken)).min(axis=1)
-    far = np.flatnonzero(nearest >= _FAR)
+    nearest = _color_distances(np.array(candidates), np.array(taken)).min(axis=1)
+    far = np.flatnonzero(nearest >= _SUFFICIENT_DISTANCE)
     return candidates[int(far[0] if len(far) else nearest.argmax())]
 
 
@@ -219,7 +219,7 @@ def parse_color(text: str, name: str) -> Color | None:
     return red, green, blue
 
 
-def _parsed(entries: Iterable[str]) -> list[tuple[str, ...]]:
+def _parse_entries(entries: Iterable[str]) -> list[tuple[str, ...]]:
     """Label list -> stripped synonyms per label; raises ValueError naming the first item that cannot be a label."""
     if isinstance(entries, str):
         raise ValueError(f"labels: expected a list of texts, got the single text {entries!r}")
@@ -239,12 +239,12 @@ def _parsed(entries: Iterable[str]) -> list[tuple[str, ...]]:
     return parsed
 
 
-def _check_one_each(name: str, values: Sequence[object] | None, labels: Sequence[object]) -> None:
+def _check_one_per_label(name: str, values: Sequence[object] | None, labels: Sequence[object]) -> None:
     if values is not None and len(values) != len(labels):
         raise ValueError(f"{name}: expected one per label ({len(labels)}), got {len(values)}")
 
 
-def _next_ids(names: Sequence[str], known: Mapping[str, Label]) -> list[int]:
+def _assign_ids(names: Sequence[str], known: Mapping[str, Label]) -> list[int]:
     """An id per name: its own where it has one, else the lowest that was never given out; ValueError where none is."""
     given = {label.id for label in known.values()}
     fresh = iter([number for number in range(1, MAX_ID + 1) if number not in given])
@@ -261,7 +261,7 @@ def _next_ids(names: Sequence[str], known: Mapping[str, Label]) -> list[int]:
     return ids
 
 
-def _slugs(names: Sequence[str], known: Mapping[str, Label]) -> list[str]:
+def _assign_slugs(names: Sequence[str], known: Mapping[str, Label]) -> list[str]:
     """A slug per name: its own where it has one, else one that no label ever had."""
     taken = {label.slug for label in known.values()}
     olds = (known.get(name.casefold()) for name in names)
@@ -275,13 +275,13 @@ def _checked_id(number: int, name: str, owner: dict[int, str]) -> int:
     previous = owner.setdefault(int(number), name)
     if previous.casefold() != name.casefold():
         raise ValueError(f"id of {name!r}: {number} belongs to {previous!r} and is never given to another label")
-    held = next((each for each, label in owner.items() if label.casefold() == name.casefold() and each != number), None)
+    held = next((id_ for id_, label in owner.items() if label.casefold() == name.casefold() and id_ != number), None)
     if held is not None:
         raise ValueError(f"id of {name!r}: it has been {held} since it was first used and cannot become {number}")
     return int(number)
 
 
-def _colors(names: Sequence[str], wanted: Sequence[str] | None, known: Mapping[str, Label]) -> list[Color]:
+def _assign_colors(names: Sequence[str], wanted: Sequence[str] | None, known: Mapping[str, Label]) -> list[Color]:
     """A color per name: the one wanted, else the one it has, else one that follows from it, far from all others."""
     chosen = [parse_color(text, name) for text, name in zip(wanted or [""] * len(names), names)]
     used = [label.color for label in known.values()] + [color for color in chosen if color]
@@ -306,7 +306,7 @@ def _checked_templates(templates: Sequence[str]) -> tuple[str, ...]:
     return tuple(templates)
 
 
-def _distances(colors: NDArray[np.int_], others: NDArray[np.int_]) -> NDArray[np.float64]:
+def _color_distances(colors: NDArray[np.int_], others: NDArray[np.int_]) -> NDArray[np.float64]:
     """(N, 3) and (M, 3) RGB -> (N, M), how different they look: Euclidean, weighted by the mean red ("redmean")."""
     red, green, blue = np.moveaxis(colors[:, None] - others, -1, 0).astype(float)
     mean_red = (colors[:, None, 0] + others[:, 0]) / 2

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rosbags.typesys import Stores, get_typestore
 
-from lseg_ros.cdr import cloud_bytes, image_bytes, image_from_cdr
+from lseg_ros.cdr import cloud_to_cdr, image_from_cdr, image_to_cdr
 from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
@@ -69,7 +69,7 @@ CLOUDS = [
 def test_an_image_is_what_rosbags_makes_of_the_message(values: np.ndarray, encoding: str, head: Any) -> None:
     message = STORE.types["sensor_msgs/msg/Image"](header=head, **image_parts(values, encoding))
     expected = bytes(STORE.serialize_cdr(message, "sensor_msgs/msg/Image"))
-    assert image_bytes(head, values, encoding) == expected
+    assert image_to_cdr(head, values, encoding) == expected
 
 
 @given(HEADERS)
@@ -78,7 +78,7 @@ def test_a_cloud_is_what_rosbags_makes_of_the_message(values: np.ndarray, is_den
     parts = cloud_parts(values, is_dense=is_dense, point_field=STORE.types["sensor_msgs/msg/PointField"])
     message = STORE.types["sensor_msgs/msg/PointCloud2"](header=head, **parts)
     expected = bytes(STORE.serialize_cdr(message, "sensor_msgs/msg/PointCloud2"))
-    assert cloud_bytes(head, values, is_dense=is_dense) == expected
+    assert cloud_to_cdr(head, values, is_dense=is_dense) == expected
 
 
 @given(st.booleans(), HEADERS)
@@ -95,7 +95,7 @@ def test_an_image_that_rosbags_wrote_is_read(values: np.ndarray, encoding: str, 
 
 def test_pixels_that_do_not_lie_side_by_side_are_put_there() -> None:
     values = pixels(6, 8)[::2, ::2]
-    assert image_bytes(header(), values, "mono8") == image_bytes(header(), values.copy(), "mono8")
+    assert image_to_cdr(header(), values, "mono8") == image_to_cdr(header(), values.copy(), "mono8")
 
 
 @pytest.mark.ros
@@ -107,10 +107,10 @@ def test_rclpy_reads_the_message_and_would_have_written_as_many_bytes(frame_id: 
 
     head = Header(frame_id=frame_id)
     head.stamp.sec, head.stamp.nanosec = 1_700_000_000, 123_456_789
-    cases = [(Image, image_parts(*each), image_bytes(head, *each)) for each in IMAGES]
+    cases = [(Image, image_parts(*each), image_to_cdr(head, *each)) for each in IMAGES]
     for values, is_dense in CLOUDS:
         parts = cloud_parts(values, is_dense=is_dense, point_field=PointField)
-        cases.append((PointCloud2, parts, cloud_bytes(head, values, is_dense=is_dense)))
+        cases.append((PointCloud2, parts, cloud_to_cdr(head, values, is_dense=is_dense)))
     for kind, parts, ours in cases:
         expected = kind(header=head, **{**parts, "data": parts["data"].tobytes()})
         assert deserialize_message(ours, kind) == expected

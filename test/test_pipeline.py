@@ -41,14 +41,14 @@ def frame() -> Frame:
 
 
 def test_everything_of_a_frame_agrees(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
-    products = Pipeline(segmenter).process(frame, encoded, EVERYTHING)
-    label_map, points, clouds = products.segmentation.label_map, products.points, products.clouds
-    assert products.frame is frame
-    assert products.segmentation.vocabulary is WORDS
+    result = Pipeline(segmenter).process(frame, encoded, EVERYTHING)
+    label_map, points, clouds = result.segmentation.label_map, result.points, result.clouds
+    assert result.frame is frame
+    assert result.segmentation.vocabulary is WORDS
     assert points is not None
     assert clouds is not None
-    assert products.overlay is not None
-    assert products.overlay.shape == frame.image.shape
+    assert result.overlay is not None
+    assert result.overlay.shape == frame.image.shape
     assert np.array_equal(points["label"], label_map)
     assert np.array_equal(np.isfinite(points["z"]), np.isfinite(frame.depth_m))
     assert [cloud.label for cloud in clouds] == list(WORDS.labels)
@@ -56,23 +56,23 @@ def test_everything_of_a_frame_agrees(segmenter: Segmenter, encoded: EncodedVoca
         column, row = np.round(project(cloud.xyz, CAMERA)).astype(int).T
         assert (label_map[row, column] == cloud.label.id).all()
         assert len(cloud.xyz) == ((label_map == cloud.label.id) & np.isfinite(frame.depth_m)).sum()
-    assert products.summary is not None
-    assert [each.points for each in products.summary.labels] == [len(cloud.xyz) for cloud in clouds if len(cloud.xyz)]
-    assert set(products.stage_ms) == {"network", "labels", "overlay", "points", "clouds", "summary"}
-    assert all(took > 0 for took in products.stage_ms.values())
+    assert result.summary is not None
+    assert [each.points for each in result.summary.labels] == [len(cloud.xyz) for cloud in clouds if len(cloud.xyz)]
+    assert set(result.stage_ms) == {"network", "labels", "overlay", "points", "clouds", "summary"}
+    assert all(took > 0 for took in result.stage_ms.values())
 
 
 @pytest.mark.parametrize(
-    "want", [Outputs.NONE, Outputs.OVERLAY, Outputs.POINTS, Outputs.LABEL_CLOUDS, Outputs.SUMMARY, EVERYTHING]
+    "outputs", [Outputs.NONE, Outputs.OVERLAY, Outputs.POINTS, Outputs.LABEL_CLOUDS, Outputs.SUMMARY, EVERYTHING]
 )
 def test_only_what_is_wanted_is_made(
-    segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame, want: Outputs
+    segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame, outputs: Outputs
 ) -> None:
-    products = Pipeline(segmenter).process(frame, encoded, want)
-    assert (products.overlay is not None) == bool(want & Outputs.OVERLAY)
-    assert (products.points is not None) == bool(want & Outputs.POINTS)
-    assert (products.clouds is not None) == bool(want & Outputs.LABEL_CLOUDS)
-    assert (products.summary is not None) == bool(want & Outputs.SUMMARY)
+    result = Pipeline(segmenter).process(frame, encoded, outputs)
+    assert (result.overlay is not None) == bool(outputs & Outputs.OVERLAY)
+    assert (result.points is not None) == bool(outputs & Outputs.POINTS)
+    assert (result.clouds is not None) == bool(outputs & Outputs.LABEL_CLOUDS)
+    assert (result.summary is not None) == bool(outputs & Outputs.SUMMARY)
 
 
 @pytest.mark.parametrize("named", [("sofa",), ("Couch ",), ("sofa|couch",)], ids=["name", "synonym", "entry"])
@@ -84,27 +84,27 @@ def test_a_label_gets_its_cloud_by_any_of_its_texts(named: tuple[str, ...]) -> N
 def test_without_depth_or_intrinsics_there_are_no_points(
     segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame, missing: str
 ) -> None:
-    products = Pipeline(segmenter).process(dataclasses.replace(frame, **{missing: None}), encoded, EVERYTHING)
-    assert products.points is None
-    assert products.clouds is None
-    assert products.overlay is not None
-    assert products.summary is not None
-    assert not products.summary.has_depth
-    assert sum(each.pixels for each in products.summary.labels) == products.segmentation.label_map.size
+    result = Pipeline(segmenter).process(dataclasses.replace(frame, **{missing: None}), encoded, EVERYTHING)
+    assert result.points is None
+    assert result.clouds is None
+    assert result.overlay is not None
+    assert result.summary is not None
+    assert not result.summary.has_depth
+    assert sum(each.pixels for each in result.summary.labels) == result.segmentation.label_map.size
 
 
 def test_a_query_finds_the_pixel_that_is_most_like_the_text(segmenter: Segmenter, frame: Frame) -> None:
     pipeline = Pipeline(segmenter, PipelineConfig(depth_max_m=3.0))
-    (embedded,) = pipeline.encode([frame])
-    found = pipeline.query(embedded, "settee|couch", ["a {}"])
+    (encoded_frame,) = pipeline.encode([frame])
+    found = pipeline.query(encoded_frame, "settee|couch", ["a {}"])
     (column, row), similarity = found.pixel, found.similarity
     assert similarity.shape == frame.size
     assert found.score == similarity[row, column] == similarity.max() <= 1
     assert found.point is not None
     assert found.point[2] <= 3
     assert np.abs(project(found.point, CAMERA) - found.pixel).max() < 8.5
-    assert pipeline.query(embedded, "couch|settee", ["a {}"]).score == pytest.approx(found.score)
-    assert pipeline.query(embedded, "settee|couch").score != found.score
+    assert pipeline.query(encoded_frame, "couch|settee", ["a {}"]).score == pytest.approx(found.score)
+    assert pipeline.query(encoded_frame, "settee|couch").score != found.score
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_frames_of_one_moment_give_what_each_gives_alone(
 ) -> None:
     pipeline = Pipeline(segmenter)
     frames = [frame, dataclasses.replace(frame, image=np.ascontiguousarray(frame.image[::-1]))]
-    for each, embedded in zip(frames, pipeline.encode(frames)):
+    for each, encoded_frame in zip(frames, pipeline.encode(frames)):
         together, alone = (
-            pipeline.postprocess(embedded, encoded, EVERYTHING),
+            pipeline.postprocess(encoded_frame, encoded, EVERYTHING),
             pipeline.process(each, encoded, EVERYTHING),
         )
         assert together.frame is each
@@ -137,11 +137,11 @@ def test_frames_of_one_moment_give_what_each_gives_alone(
 def test_settings_may_change_between_frames(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
     pipeline = Pipeline(segmenter)
     pipeline.config = PipelineConfig(cloud_labels=("Sofa", "nothing of the kind"), depth_min_m=2.0, depth_max_m=3.0)
-    products = pipeline.process(frame, encoded, EVERYTHING)
-    assert products.points is not None
-    assert products.clouds is not None
-    assert [cloud.label.name for cloud in products.clouds] == ["sofa"]
-    assert 2 <= np.nanmin(products.points["z"]) <= np.nanmax(products.points["z"]) <= 3
+    result = pipeline.process(frame, encoded, EVERYTHING)
+    assert result.points is not None
+    assert result.clouds is not None
+    assert [cloud.label.name for cloud in result.clouds] == ["sofa"]
+    assert 2 <= np.nanmin(result.points["z"]) <= np.nanmax(result.points["z"]) <= 3
     pipeline.config = PipelineConfig(voxel_size_m=0.5)
     thinned = pipeline.process(frame, encoded, Outputs.LABEL_CLOUDS).clouds
     pipeline.config = PipelineConfig()
@@ -152,10 +152,10 @@ def test_settings_may_change_between_frames(segmenter: Segmenter, encoded: Encod
 
 
 def test_the_threshold_of_the_call_holds(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
-    products = Pipeline(segmenter).process(frame, encoded, EVERYTHING, unlabeled_threshold=1.0)
-    assert not products.segmentation.label_map.any()
-    assert products.clouds is not None
-    assert not any(len(cloud.xyz) for cloud in products.clouds)
+    result = Pipeline(segmenter).process(frame, encoded, EVERYTHING, unlabeled_threshold=1.0)
+    assert not result.segmentation.label_map.any()
+    assert result.clouds is not None
+    assert not any(len(cloud.xyz) for cloud in result.clouds)
 
 
 @pytest.mark.parametrize(

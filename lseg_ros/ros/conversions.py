@@ -14,7 +14,7 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import ColorRGBA, Header
 
-from lseg_ros.cdr import image_bytes
+from lseg_ros.cdr import image_to_cdr
 from lseg_ros.geometry import sample_depth
 from lseg_ros.messages import compressed_to_rgb, depth_to_meters, image_to_rgb, intrinsics_from_camera_info, stamp_ns
 from lseg_ros.msg import Label as LabelMessage
@@ -155,7 +155,7 @@ def make_header(stamp_ns: int, frame_id: str) -> Header:
 
 def publish_image(publisher: Publisher, header: Header, pixels: NDArray[np.uint8], encoding: str) -> None:
     """Publish (H, W) mono8 or (H, W, 3) rgb8."""
-    publisher.publish(image_bytes(header, pixels, encoding))
+    publisher.publish(image_to_cdr(header, pixels, encoding))
 
 
 def camera_info_of(intrinsics: Intrinsics, model: str = "plumb_bob", distortion: tuple[float, ...] = ()) -> CameraInfo:

@@ -12,7 +12,7 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
-from lseg_ros.cdr import cloud_bytes
+from lseg_ros.cdr import cloud_to_cdr
 from lseg_ros.ros.qos import FRAME_QOS
 from lseg_ros.structures import CLOUD_DTYPE, LabelCloud
 from lseg_ros.vocabulary import Label
@@ -58,7 +58,7 @@ class LabelTopics:
         for cloud in clouds:
             publisher = self._publishers.get(cloud.label.slug)
             if publisher is not None and publisher.get_subscription_count():
-                publisher.publish(cloud_bytes(header, cloud.points, is_dense=True))
+                publisher.publish(cloud_to_cdr(header, cloud.points, is_dense=True))
 
     def sweep(self) -> None:
         """Take away topics that said goodbye a while ago."""
@@ -84,4 +84,4 @@ class LabelTopics:
         return self._node.create_publisher(PointCloud2, self._prefix + slug, FRAME_QOS)
 
     def _say_goodbye(self, publisher: Publisher) -> None:
-        publisher.publish(cloud_bytes(self._header, _NOTHING, is_dense=True))
+        publisher.publish(cloud_to_cdr(self._header, _NOTHING, is_dense=True))

@@ -10,7 +10,7 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
-from lseg_ros.cdr import cloud_bytes
+from lseg_ros.cdr import cloud_to_cdr
 from lseg_ros.messages import fill_png
 from lseg_ros.msg import SegmentationSummary
 from lseg_ros.pipeline import FrameResult, Outputs
@@ -88,7 +88,7 @@ class Publishers:
         if products.overlay is not None:
             publish_image(self._overlay, header, products.overlay, "rgb8")
         if products.points is not None:
-            self._points.publish(cloud_bytes(header, products.points, is_dense=False))
+            self._points.publish(cloud_to_cdr(header, products.points, is_dense=False))
         if products.clouds is not None:
             self._clouds.publish(products.clouds, header)
         if products.summary is not None:

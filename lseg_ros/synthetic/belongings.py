@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from lseg_ros.synthetic.materials import Paint, Texture, any_paint, plain
-from lseg_ros.synthetic.things import Thing, lean, roll
+from lseg_ros.synthetic.materials import Paint, Texture, random_paint, rgb_paint
+from lseg_ros.synthetic.things import Thing, rotation_x, rotation_y
 
 __all__ = ["ball", "barrel", "bottle", "box", "cup", "hammer", "ladder", "leaf_paint", "potted_plant", "television"]
 
@@ -23,7 +23,7 @@ def leaf_paint(rng: Rng) -> Paint:
     if rng.random() < 0.15:
         rgb = np.array([178, 106, 44])
     rgb = rgb * rng.uniform(0.75, 1.2)
-    return plain(tuple(rgb), Texture.TUFTS, 5.0)._replace(b=plain(tuple(rgb * 0.45)).a)
+    return rgb_paint(tuple(rgb), Texture.TUFTS, 5.0)._replace(b=rgb_paint(tuple(rgb * 0.45)).a)
 
 
 def potted_plant(rng: Rng) -> Thing:
@@ -36,40 +36,40 @@ def potted_plant(rng: Rng) -> Thing:
     kind = rng.random()
     if kind < 0.4:
         for _ in range(8):
-            angle, out, up = t.size(0, 6.28), t.size(0.2, 0.34), t.size(0.25, 0.6)
+            angle, out, up = t.uniform(0, 6.28), t.uniform(0.2, 0.34), t.uniform(0.25, 0.6)
             end = (out * math.cos(angle), out * math.sin(angle), 0.27 + up)
-            t.rod((0, 0, 0.25), end, 0.055, leaf.shade(t.size(0.7, 1.2)), taper=0.15)
+            t.rod((0, 0, 0.25), end, 0.055, leaf.shade(t.uniform(0.7, 1.2)), taper=0.15)
     elif kind < 0.8:
-        t.cylinder((0, 0, 0.25), 0.03, 0.2, plain((92, 66, 44)))
+        t.cylinder((0, 0, 0.25), 0.03, 0.2, rgb_paint((92, 66, 44)))
         for _ in range(6):
-            at = (t.size(-0.14, 0.14), t.size(-0.14, 0.14), t.size(0.46, 0.78))
-            t.ball(at, (t.size(0.12, 0.19),) * 3, leaf.shade(t.size(0.75, 1.2)))
+            at = (t.uniform(-0.14, 0.14), t.uniform(-0.14, 0.14), t.uniform(0.46, 0.78))
+            t.ball(at, (t.uniform(0.12, 0.19),) * 3, leaf.shade(t.uniform(0.75, 1.2)))
     else:
         t.cylinder((0, 0, 0.25), 0.09, 0.45, leaf)
         t.ball((0, 0, 0.7), 0.09, leaf)
         for side in (-1, 1):
-            z = t.size(0.4, 0.55)
+            z = t.uniform(0.4, 0.55)
             t.rod((0, 0, z), (side * 0.18, 0, z), 0.05, leaf)
             t.rod((side * 0.18, 0, z - 0.03), (side * 0.18, 0, z + 0.18), 0.055, leaf)
-    t.reach, t.scale = 0.36, t.size(0.8, 1.4)
+    t.reach, t.scale = 0.36, t.uniform(0.8, 1.4)
     return t
 
 
 def television(rng: Rng) -> Thing:
     """A flat screen with a frame on a foot."""
     t = Thing("television", rng)
-    wide = t.size(0.8, 1.2)
+    wide = t.uniform(0.8, 1.2)
     high = wide * 0.58
     frame = t.paint
     if rng.random() < 0.5:
-        shown = any_paint(rng, (Texture.NOISE, Texture.STRIPES, Texture.CHECKS))
+        shown = random_paint(rng, (Texture.NOISE, Texture.STRIPES, Texture.CHECKS))
         screen = shown._replace(texture=Texture.GLOW) if rng.random() < 0.5 else shown.shade(0.8)
     else:
         screen = _DARK
     t.box((0, 0, 0), (wide * 0.45, 0.2, 0.03), frame)
     t.box((0, 0.02, 0.02), (0.1, 0.04, 0.1), frame)
     t.box((0, 0.01, 0.1), (wide, 0.05, high), frame)
-    t.rectangle((0, -0.017, 0.1 + high / 2), wide - 0.09, high - 0.09, screen, lean(math.pi / 2))
+    t.rectangle((0, -0.017, 0.1 + high / 2), wide - 0.09, high - 0.09, screen, rotation_x(math.pi / 2))
     t.reach = wide * 0.45
     return t
 
@@ -77,15 +77,20 @@ def television(rng: Rng) -> Thing:
 def box(rng: Rng) -> Thing:
     """A carton: closed with a strip of tape, or open with its flaps out."""
     t = Thing("box", rng)
-    wide, deep, high = t.size(0.3, 0.6), t.size(0.28, 0.5), t.size(0.22, 0.5)
+    wide, deep, high = t.uniform(0.3, 0.6), t.uniform(0.28, 0.5), t.uniform(0.22, 0.5)
     t.box((0, 0, 0), (wide, deep, high))
-    tape = any_paint(rng)
+    tape = random_paint(rng)
     if rng.random() < 0.5:
         t.box((0, 0, 0.0), (wide * 0.16, deep + 0.006, high + 0.004), tape)
     else:
         t.rectangle((0, 0, high + 0.002), wide * 0.92, deep * 0.92, _DARK)
         for side in (-1, 1):
-            t.box((side * (wide / 2 + 0.07), 0, high + 0.01), (0.2, deep, 0.012), t.paint.shade(1.15), roll(side * 0.5))
+            t.box(
+                (side * (wide / 2 + 0.07), 0, high + 0.01),
+                (0.2, deep, 0.012),
+                t.paint.shade(1.15),
+                rotation_y(side * 0.5),
+            )
     t.reach, t.tops = 0.35, [(0, 0, high, wide * 0.2, deep * 0.2)]
     return t
 
@@ -93,8 +98,8 @@ def box(rng: Rng) -> Thing:
 def ball(rng: Rng) -> Thing:
     """A ball, plain, striped or checked."""
     t = Thing("ball", rng, textures=(Texture.PLAIN, Texture.STRIPES, Texture.CHECKS))
-    radius = t.size(0.12, 0.26)
-    t.ball((0, 0, radius), radius, turn=roll(t.size(0, 3)))
+    radius = t.uniform(0.12, 0.26)
+    t.ball((0, 0, radius), radius, rotation=rotation_y(t.uniform(0, 3)))
     t.reach = radius
     return t
 
@@ -102,33 +107,33 @@ def ball(rng: Rng) -> Thing:
 def bottle(rng: Rng) -> Thing:
     """A body, shoulders, a neck, a cap and a label."""
     t = Thing("bottle", rng)
-    radius, high = t.size(0.055, 0.075), t.size(0.2, 0.26)
+    radius, high = t.uniform(0.055, 0.075), t.uniform(0.2, 0.26)
     t.cylinder((0, 0, 0), radius, high)
     t.cylinder((0, 0, high), radius, 0.07, taper=0.38)
     t.cylinder((0, 0, high + 0.07), radius * 0.38, 0.08)
-    t.cylinder((0, 0, high + 0.14), radius * 0.46, 0.035, any_paint(rng))
-    t.cylinder((0, 0, high * 0.25), radius * 1.02, high * 0.4, any_paint(rng))
-    t.reach, t.scale = 0.12, t.size(1.0, 1.35)
+    t.cylinder((0, 0, high + 0.14), radius * 0.46, 0.035, random_paint(rng))
+    t.cylinder((0, 0, high * 0.25), radius * 1.02, high * 0.4, random_paint(rng))
+    t.reach, t.scale = 0.12, t.uniform(1.0, 1.35)
     return t
 
 
 def cup(rng: Rng) -> Thing:
     """A wide short vessel with a handle, open at the top."""
     t = Thing("cup", rng, textures=(Texture.PLAIN, Texture.STRIPES))
-    radius, high = t.size(0.075, 0.1), t.size(0.13, 0.18)
+    radius, high = t.uniform(0.075, 0.1), t.uniform(0.13, 0.18)
     t.cylinder((0, 0, 0), radius * 0.85, high, taper=1.18)
-    t.ring((0, 0, high + 0.001), radius * 0.88, 0.0, plain((58, 38, 26)))
+    t.ring((0, 0, high + 0.001), radius * 0.88, 0.0, rgb_paint((58, 38, 26)))
     for y in (-0.008, 0.0, 0.008):
-        t.ring((radius * 1.1, y, high * 0.52), high * 0.36, 0.58, turn=lean(math.pi / 2))
-    t.reach, t.scale = 0.14, t.size(1.0, 1.4)
+        t.ring((radius * 1.1, y, high * 0.52), high * 0.36, 0.58, rotation=rotation_x(math.pi / 2))
+    t.reach, t.scale = 0.14, t.uniform(1.0, 1.4)
     return t
 
 
 def hammer(rng: Rng) -> Thing:
     """A heavy head across the end of a handle, lying, or standing on its head."""
     t = Thing("hammer", rng)
-    head = _METAL.shade(t.size(0.3, 1.3)) if rng.random() < 0.6 else any_paint(rng)
-    long, fat = t.size(0.42, 0.6), t.size(0.05, 0.07)
+    head = _METAL.shade(t.uniform(0.3, 1.3)) if rng.random() < 0.6 else random_paint(rng)
+    long, fat = t.uniform(0.42, 0.6), t.uniform(0.05, 0.07)
     if rng.random() < 0.35:
         t.box((0, 0, 0), (0.24, 2 * fat, 2 * fat), head)
         t.cylinder((0, 0, 2 * fat), 0.028, long)
@@ -136,15 +141,15 @@ def hammer(rng: Rng) -> Thing:
         t.rod((-long / 2, 0, fat), (long / 2, 0, fat), 0.028)
         t.box((long / 2, 0, 0), (2 * fat, 0.2, 2 * fat), head)
         t.rod((long / 2, -0.1, fat), (long / 2, -0.19, fat), fat * 0.95, head, taper=0.2)
-    t.reach, t.scale = 0.3, t.size(1.0, 1.25)
+    t.reach, t.scale = 0.3, t.uniform(1.0, 1.25)
     return t
 
 
 def ladder(rng: Rng) -> Thing:
     """Two rails and rungs, leaning back, or a step ladder on four feet."""
     t = Thing("ladder", rng)
-    high, wide = t.size(1.5, 2.3), t.size(0.4, 0.5)
-    slope = t.size(0.2, 0.32)
+    high, wide = t.uniform(1.5, 2.3), t.uniform(0.4, 0.5)
+    slope = t.uniform(0.2, 0.32)
     rungs = int(high / 0.28)
     for x in (-wide / 2, wide / 2):
         t.rod((x, 0, 0), (x, slope * high, high), 0.03)
@@ -160,8 +165,8 @@ def ladder(rng: Rng) -> Thing:
 def barrel(rng: Rng) -> Thing:
     """A drum with hoops, wider at its middle."""
     t = Thing("barrel", rng, textures=(Texture.PLAIN, Texture.WOOD))
-    radius, high = t.size(0.27, 0.34), t.size(0.75, 0.95)
-    hoop = any_paint(rng).shade(0.7)
+    radius, high = t.uniform(0.27, 0.34), t.uniform(0.75, 0.95)
+    hoop = random_paint(rng).shade(0.7)
     t.cylinder((0, 0, 0), radius * 0.88, high / 2, taper=1 / 0.88)
     t.cylinder((0, 0, high / 2), radius, high / 2, taper=0.88)
     for z, size in ((0.12, 0.94), (0.42, 1.01), (0.58, 1.01), (0.84, 0.95)):

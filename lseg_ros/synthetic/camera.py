@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lseg_ros.structures import Intrinsics
 
-__all__ = ["CameraPath", "lens"]
+__all__ = ["CameraPath", "pinhole"]
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class CameraPath:
 
     def pose(self, t_s: float) -> tuple[NDArray[Any], NDArray[Any]]:
         """Position (3,) and rotation (3, 3) in the world; columns are the camera's x right, y down, z forward."""
-        turn = 2 * math.pi * t_s / self.period_s + self.phase
+        angle = 2 * math.pi * t_s / self.period_s + self.phase
         x, y, z = self.middle
         position = np.array([
-            x + self.sway * math.cos(turn), y + 0.6 * self.sway * math.sin(2 * turn), z + 0.05 * math.sin(3 * turn),
+            x + self.sway * math.cos(angle), y + 0.6 * self.sway * math.sin(2 * angle), z + 0.05 * math.sin(3 * angle),
         ])  # fmt: skip
-        yaw = self.heading + self.pan * math.sin(turn)  # to the right
-        pitch = self.pitch + self.nod * math.sin(2 * turn + 1.0)  # upwards
+        yaw = self.heading + self.pan * math.sin(angle)  # to the right
+        pitch = self.pitch + self.nod * math.sin(2 * angle + 1.0)  # upwards
         cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
         forward = (sy * cp, cy * cp, sp)
         right = (cy, -sy, 0.0)
@@ -47,6 +47,6 @@ class CameraPath:
         return position, np.array([right, down, forward]).T
 
 
-def lens(width: int, height: int, focal: float) -> Intrinsics:
+def pinhole(width: int, height: int, focal: float) -> Intrinsics:
     """Intrinsics of an image of any size: ``focal`` is the focal length in image widths."""
     return Intrinsics(focal * width, focal * width, (width - 1) / 2, (height - 1) / 2, width, height)

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from lseg_ros.synthetic.materials import Paint, Texture, any_paint, plain
-from lseg_ros.synthetic.things import Thing, lean
+from lseg_ros.synthetic.materials import Paint, Texture, random_paint, rgb_paint
+from lseg_ros.synthetic.things import Thing, rotation_x
 
 __all__ = ["bird", "cat", "dog", "horse", "person"]
 
 Rng = np.random.Generator
 _FUR = {"brown": (112, 72, 44), "black": (36, 34, 36), "white": (226, 222, 212), "gray": (128, 126, 124)}
-_EYE = plain((12, 12, 12))
+_EYE = rgb_paint((12, 12, 12))
 
 
 def _animal(name: str, rng: Rng) -> Thing:
     t = Thing(name, rng, colored=False)
     color = tuple(_FUR)[rng.integers(len(_FUR))]
     rgb = np.asarray(_FUR[color]) * rng.uniform(0.85, 1.12)
-    t.paint = plain(tuple(rgb), Texture.NOISE, 9.0)._replace(name=color)
+    t.paint = rgb_paint(tuple(rgb), Texture.NOISE, 9.0)._replace(name=color)
     return t
 
 
 def person(rng: Rng) -> Thing:
     """Standing or walking, in trousers or a skirt, a coat or a shirt."""
     t = Thing("person", rng, textures=(Texture.PLAIN, Texture.STRIPES, Texture.CHECKS))
-    skin = plain(tuple(np.array([232, 188, 158]) * (1 - (k := rng.random())) + np.array([92, 58, 42]) * k))
-    hair = plain(((26, 22, 20), (92, 58, 30), (206, 168, 92), (170, 168, 164))[rng.integers(4)], Texture.NOISE, 20.0)
-    legs, shoes = any_paint(rng), any_paint(rng).shade(0.6)
-    step, lift = t.size(0.0, 0.22), t.size(0.02, 0.2)
+    skin = rgb_paint(tuple(np.array([232, 188, 158]) * (1 - (k := rng.random())) + np.array([92, 58, 42]) * k))
+    hair = rgb_paint(
+        ((26, 22, 20), (92, 58, 30), (206, 168, 92), (170, 168, 164))[rng.integers(4)], Texture.NOISE, 20.0
+    )
+    legs, shoes = random_paint(rng), random_paint(rng).shade(0.6)
+    step, lift = t.uniform(0.0, 0.22), t.uniform(0.02, 0.2)
     for side in (-1, 1):
         x, foot = side * 0.1, side * step
         t.rod((x, foot, 0.06), (x * 0.9, 0, 0.86), 0.065, legs, taper=1.35)
@@ -45,7 +47,7 @@ def person(rng: Rng) -> Thing:
     t.ball((0, 0.025, 1.65), (0.112, 0.115, 0.115), hair)
     for side in (-1, 1):
         t.ball((side * 0.04, -0.11, 1.62), 0.016, _EYE)
-    t.reach, t.scale = 0.42, t.size(0.72, 1.06)
+    t.reach, t.scale = 0.42, t.uniform(0.72, 1.06)
     return t
 
 
@@ -58,7 +60,7 @@ def _legs(t: Thing, width: float, length: float, top: float, radius: float, swin
 def dog(rng: Rng) -> Thing:
     """A long body, a long muzzle, hanging ears and a raised tail."""
     t = _animal("dog", rng)
-    _legs(t, 0.1, 0.25, 0.38, 0.034, t.size(0, 0.08))
+    _legs(t, 0.1, 0.25, 0.38, 0.034, t.uniform(0, 0.08))
     t.ball((0, 0.02, 0.44), (0.14, 0.4, 0.145))
     t.ball((0, -0.24, 0.46), (0.145, 0.18, 0.17))
     t.rod((0, -0.3, 0.48), (0, -0.46, 0.68), 0.1, taper=0.8)
@@ -70,8 +72,8 @@ def dog(rng: Rng) -> Thing:
         t.ball((side * 0.06, -0.61, 0.76), 0.02, _EYE)
     t.rod((0, 0.38, 0.5), (0, 0.6, 0.76), 0.04, taper=0.35)
     if rng.random() < 0.5:
-        t.cylinder((0, -0.4, 0.53), 0.105, 0.05, any_paint(rng), turn=lean(0.7))
-    t.reach, t.scale = 0.6, t.size(0.75, 1.15)
+        t.cylinder((0, -0.4, 0.53), 0.105, 0.05, random_paint(rng), rotation=rotation_x(0.7))
+    t.reach, t.scale = 0.6, t.uniform(0.75, 1.15)
     return t
 
 
@@ -82,13 +84,13 @@ def cat(rng: Rng) -> Thing:
     if rng.random() < 0.5:
         head = (0.0, -0.1, 0.5)
         t.ball((0, 0.06, 0.16), (0.15, 0.18, 0.16))
-        t.ball((0, -0.03, 0.28), (0.105, 0.11, 0.2), turn=lean(-0.1))
+        t.ball((0, -0.03, 0.28), (0.105, 0.11, 0.2), rotation=rotation_x(-0.1))
         for side in (-1, 1):
             t.rod((side * 0.055, -0.13, 0), (side * 0.05, -0.09, 0.28), 0.033)
         tail = [(0, 0.2, 0.04), (0.18, 0.26, 0.04), (0.3, 0.12, 0.06), (0.3, -0.02, 0.08)]
     else:
         head = (0.0, -0.34, 0.42)
-        _legs(t, 0.07, 0.2, 0.26, 0.026, t.size(0, 0.06))
+        _legs(t, 0.07, 0.2, 0.26, 0.026, t.uniform(0, 0.06))
         t.ball((0, 0, 0.29), (0.095, 0.3, 0.1))
         t.rod((0, -0.22, 0.31), (0, -0.33, 0.39), 0.07)
         tail = [(0, 0.26, 0.33), (0, 0.42, 0.4), (0, 0.46, 0.56), (0, 0.4, 0.7)]
@@ -97,19 +99,19 @@ def cat(rng: Rng) -> Thing:
     t.ball((x, y - 0.085, z - 0.03), (0.05, 0.035, 0.035), t.paint.shade(1.25))
     for side in (-1, 1):
         t.cylinder((x + side * 0.072, y + 0.01, z + 0.06), 0.05, 0.12, taper=0.0, squash=0.5)
-        t.ball((x + side * 0.045, y - 0.09, z + 0.02), 0.02, plain((150, 190, 60)))
+        t.ball((x + side * 0.045, y - 0.09, z + 0.02), 0.02, rgb_paint((150, 190, 60)))
     for i, end in enumerate(tail[1:]):
         t.rod(tail[i], end, 0.026)
         t.ball(end, 0.026)
-    t.reach, t.scale = 0.38, t.size(0.9, 1.3)
+    t.reach, t.scale = 0.38, t.uniform(0.9, 1.3)
     return t
 
 
 def horse(rng: Rng) -> Thing:
     """High on long legs, a long neck with a mane, a long face."""
     t = _animal("horse", rng)
-    mane = plain(_FUR[tuple(_FUR)[rng.integers(len(_FUR))]], Texture.NOISE, 20.0)
-    _legs(t, 0.17, 0.52, 0.85, 0.055, t.size(0, 0.15))
+    mane = rgb_paint(_FUR[tuple(_FUR)[rng.integers(len(_FUR))]], Texture.NOISE, 20.0)
+    _legs(t, 0.17, 0.52, 0.85, 0.055, t.uniform(0, 0.15))
     t.ball((0, 0, 1.02), (0.29, 0.8, 0.29))
     t.ball((0, 0.5, 1.05), (0.28, 0.33, 0.3))
     t.rod((0, -0.55, 1.1), (0, -0.98, 1.62), 0.2, taper=0.6)
@@ -120,7 +122,7 @@ def horse(rng: Rng) -> Thing:
         t.cylinder((side * 0.075, -0.95, 1.74), 0.04, 0.16, taper=0.1)
         t.ball((side * 0.11, -1.12, 1.66), 0.028, _EYE)
     t.rod((0, 0.78, 1.12), (0, 0.98, 0.55), 0.07, mane, taper=1.2)
-    t.reach, t.scale = 1.1, t.size(0.85, 1.1)
+    t.reach, t.scale = 1.1, t.uniform(0.85, 1.1)
     return t
 
 
@@ -131,14 +133,14 @@ def bird(rng: Rng) -> Thing:
     for side in (-1, 1):
         t.rod((side * 0.06, 0, 0), (side * 0.06, 0.02, 0.2), 0.016, beak)
         t.box((side * 0.06, -0.03, 0), (0.07, 0.12, 0.015), beak)
-        t.ball((side * 0.12, 0.06, 0.33), (0.035, 0.22, 0.1), t.paint.shade(0.6), lean(-0.15))
-    t.ball((0, 0, 0.31), (0.13, 0.24, 0.14), turn=lean(-0.2))
+        t.ball((side * 0.12, 0.06, 0.33), (0.035, 0.22, 0.1), t.paint.shade(0.6), rotation_x(-0.15))
+    t.ball((0, 0, 0.31), (0.13, 0.24, 0.14), rotation=rotation_x(-0.2))
     t.rod((0, 0.18, 0.34), (0, 0.42, 0.38), 0.07, t.paint.shade(0.6), taper=0.5)
-    up = t.size(0.08, 0.3)
+    up = t.uniform(0.08, 0.3)
     t.rod((0, -0.15, 0.36), (0, -0.22, 0.42 + up), 0.055, taper=0.75)
     t.ball((0, -0.24, 0.46 + up), (0.065, 0.08, 0.07))
     t.rod((0, -0.29, 0.455 + up), (0, -0.42, 0.44 + up), 0.035, beak, taper=0.2)
     for side in (-1, 1):
         t.ball((side * 0.05, -0.275, 0.48 + up), 0.014, _EYE)
-    t.reach, t.scale = 0.36, t.size(0.85, 1.3)
+    t.reach, t.scale = 0.36, t.uniform(0.85, 1.3)
     return t

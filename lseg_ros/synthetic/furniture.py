@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lseg_ros.synthetic.materials import Paint, Texture, any_paint, named_paint
-from lseg_ros.synthetic.things import Thing, lean
+from lseg_ros.synthetic.materials import Paint, Texture, named_paint, random_paint
+from lseg_ros.synthetic.things import Thing, rotation_x
 
 __all__ = ["bed", "bench", "cabinet", "chair", "lamp", "rug", "shelf", "sofa", "table"]
 
@@ -17,17 +17,17 @@ _CLOTH = (Texture.PLAIN, Texture.STRIPES, Texture.CHECKS, Texture.NOISE)
 def table(rng: Rng) -> Thing:
     """A slab on four legs, or a round one on a foot."""
     t = Thing("table", rng, textures=_SOLID)
-    high = t.size(0.62, 0.8)
+    high = t.uniform(0.62, 0.8)
     if rng.random() < 0.3:
-        radius = t.size(0.45, 0.65)
+        radius = t.uniform(0.45, 0.65)
         t.cylinder((0, 0, high - 0.05), radius, 0.05)
         t.cylinder((0, 0, 0), 0.06, high - 0.05, t.paint.shade(0.7))
         t.cylinder((0, 0, 0), radius * 0.55, 0.05, t.paint.shade(0.7), taper=0.6)
         t.reach, t.tops = radius, [(0, 0, high, radius * 0.65, radius * 0.65)]
         return t
-    wide, deep = t.size(1.1, 1.7), t.size(0.7, 0.9)
+    wide, deep = t.uniform(1.1, 1.7), t.uniform(0.7, 0.9)
     t.box((0, 0, high - 0.06), (wide, deep, 0.06))
-    t.legs(wide - 0.06, deep - 0.06, high - 0.06, t.size(0.03, 0.05), t.paint.shade(0.75))
+    t.legs(wide - 0.06, deep - 0.06, high - 0.06, t.uniform(0.03, 0.05), t.paint.shade(0.75))
     t.reach, t.tops = wide * 0.5, [(0, 0, high, wide * 0.45, deep * 0.42)]
     return t
 
@@ -35,11 +35,11 @@ def table(rng: Rng) -> Thing:
 def chair(rng: Rng) -> Thing:
     """A seat on four legs with a back."""
     t = Thing("chair", rng, textures=_SOLID)
-    wide, high = t.size(0.42, 0.52), t.size(0.42, 0.48)
+    wide, high = t.uniform(0.42, 0.52), t.uniform(0.42, 0.48)
     frame = t.paint.shade(0.75)
     t.box((0, 0, high), (wide, wide, 0.06))
-    t.legs(wide, wide, high, t.size(0.018, 0.03), frame)
-    back = t.size(0.42, 0.6)
+    t.legs(wide, wide, high, t.uniform(0.018, 0.03), frame)
+    back = t.uniform(0.42, 0.6)
     y = wide / 2 - 0.02
     if rng.random() < 0.5:
         t.box((0, y, high + 0.12), (wide, 0.04, back - 0.1))
@@ -56,22 +56,22 @@ def chair(rng: Rng) -> Thing:
 def sofa(rng: Rng) -> Thing:
     """A long seat with a thick back, arms and cushions."""
     t = Thing("sofa", rng, textures=_CLOTH)
-    wide, deep, seat = t.size(1.5, 2.2), t.size(0.8, 0.95), t.size(0.36, 0.44)
-    arm = t.size(0.16, 0.24)
+    wide, deep, seat = t.uniform(1.5, 2.2), t.uniform(0.8, 0.95), t.uniform(0.36, 0.44)
+    arm = t.uniform(0.16, 0.24)
     t.box((0, 0, 0.06), (wide, deep, seat - 0.16))
     cushions = 2 if wide < 1.85 else 3
-    each = (wide - 2 * arm) / cushions
+    cushion = (wide - 2 * arm) / cushions
     for i in range(cushions):
-        x = -wide / 2 + arm + each * (i + 0.5)
-        t.box((x, -0.06, seat - 0.1), (each - 0.025, deep - 0.14, 0.14), t.paint.shade(1.15))
-        t.ball((x, deep / 2 - 0.26, seat + 0.24), (each * 0.46, 0.13, 0.24), t.paint.shade(1.1), lean(0.2))
+        x = -wide / 2 + arm + cushion * (i + 0.5)
+        t.box((x, -0.06, seat - 0.1), (cushion - 0.025, deep - 0.14, 0.14), t.paint.shade(1.15))
+        t.ball((x, deep / 2 - 0.26, seat + 0.24), (cushion * 0.46, 0.13, 0.24), t.paint.shade(1.1), rotation_x(0.2))
     t.box((0, deep / 2 - 0.11, 0.06), (wide, 0.22, seat + 0.36), t.paint.shade(0.9))
     for side in (-1, 1):
         t.box((side * (wide - arm) / 2, 0, 0.06), (arm, deep, seat + 0.1), t.paint.shade(0.9))
     if rng.random() < 0.5:
         side = -1 if rng.random() < 0.5 else 1
-        cloth = any_paint(rng, _CLOTH)
-        t.ball((side * (wide / 2 - arm - 0.22), 0.05, seat + 0.22), (0.22, 0.1, 0.2), cloth, lean(0.3))
+        cloth = random_paint(rng, _CLOTH)
+        t.ball((side * (wide / 2 - arm - 0.22), 0.05, seat + 0.22), (0.22, 0.1, 0.2), cloth, rotation_x(0.3))
     t.reach, t.tops = wide * 0.46, [(0, -0.1, seat + 0.04, wide / 2 - arm - 0.2, 0.15)]
     return t
 
@@ -79,16 +79,16 @@ def sofa(rng: Rng) -> Thing:
 def bed(rng: Rng) -> Thing:
     """A mattress on a frame with a board at its head, pillows and a blanket."""
     t = Thing("bed", rng, textures=_CLOTH)
-    wide, long = t.size(1.1, 1.8), 2.0
-    frame, linen = any_paint(rng, _SOLID), named_paint(rng, "white")
+    wide, long = t.uniform(1.1, 1.8), 2.0
+    frame, linen = random_paint(rng, _SOLID), named_paint(rng, "white")
     t.legs(wide, long, 0.2, 0.04, frame)
     t.box((0, 0, 0.16), (wide, long, 0.14), frame)
     t.box((0, 0, 0.3), (wide - 0.06, long - 0.08, 0.2), linen)
     t.box((0, -0.3, 0.32), (wide, long - 0.7, 0.23))
     t.box((0, -0.3 + long / 2 - 0.38, 0.49), (wide + 0.005, 0.16, 0.075), linen)
-    t.box((0, long / 2, 0), (wide + 0.08, 0.07, t.size(0.85, 1.15)), frame)
+    t.box((0, long / 2, 0), (wide + 0.08, 0.07, t.uniform(0.85, 1.15)), frame)
     for x in (0.0,) if wide < 1.35 else (-wide / 4, wide / 4):
-        t.ball((x, long / 2 - 0.28, 0.58), (min(wide * 0.36, 0.36), 0.2, 0.12), linen, lean(0.25))
+        t.ball((x, long / 2 - 0.28, 0.58), (min(wide * 0.36, 0.36), 0.2, 0.12), linen, rotation_x(0.25))
     t.reach, t.tops = 1.0, [(0, -0.5, 0.55, wide * 0.3, 0.35)]
     return t
 
@@ -96,7 +96,7 @@ def bed(rng: Rng) -> Thing:
 def shelf(rng: Rng) -> Thing:
     """An open rack: boards between two sides, with books and boxes on them."""
     t = Thing("shelf", rng, textures=_SOLID)
-    wide, deep, high = t.size(0.8, 1.3), t.size(0.28, 0.38), t.size(1.2, 2.0)
+    wide, deep, high = t.uniform(0.8, 1.3), t.uniform(0.28, 0.38), t.uniform(1.2, 2.0)
     boards = int(rng.integers(4, 6))
     for side in (-1, 1):
         t.box((side * wide / 2, 0, 0), (0.04, deep, high))
@@ -107,10 +107,10 @@ def shelf(rng: Rng) -> Thing:
     for i in range(boards - 1):
         x = -wide / 2 + 0.05
         while x < wide / 2 - 0.25:
-            run = t.size(0.1, 0.3)
+            run = t.uniform(0.1, 0.3)
             if rng.random() < 0.7:
-                books = any_paint(rng, (Texture.STRIPES,))._replace(per_m=t.size(10.0, 16.0))
-                t.box((x + run / 2, 0.02, 0.065 + step * i), (run, deep * 0.7, step * t.size(0.5, 0.8)), books)
+                books = random_paint(rng, (Texture.STRIPES,))._replace(per_m=t.uniform(10.0, 16.0))
+                t.box((x + run / 2, 0.02, 0.065 + step * i), (run, deep * 0.7, step * t.uniform(0.5, 0.8)), books)
             x += run + 0.04
     t.reach, t.tops = wide * 0.5, [(0, 0, high, wide * 0.35, 0.06)] if high < 1.4 else []
     return t
@@ -119,7 +119,7 @@ def shelf(rng: Rng) -> Thing:
 def cabinet(rng: Rng) -> Thing:
     """A closed body on feet: two doors or three drawers, with handles."""
     t = Thing("cabinet", rng, textures=_SOLID)
-    wide, deep, high = t.size(0.8, 1.3), t.size(0.42, 0.55), t.size(0.7, 1.5)
+    wide, deep, high = t.uniform(0.8, 1.3), t.uniform(0.42, 0.55), t.uniform(0.7, 1.5)
     dark, metal = t.paint.shade(0.35), Paint(Texture.PLAIN, (0.45, 0.43, 0.38), (0.2, 0.2, 0.2))
     t.legs(wide, deep, 0.1, 0.03, dark)
     t.box((0, 0.01, 0.08), (wide, deep - 0.02, high - 0.08), dark)
@@ -143,12 +143,12 @@ def cabinet(rng: Rng) -> Thing:
 def lamp(rng: Rng) -> Thing:
     """A shade on a pole on a foot, as high as a person."""
     t = Thing("lamp", rng)
-    metal = any_paint(rng)
-    high, radius = t.size(1.25, 1.7), t.size(0.2, 0.28)
+    metal = random_paint(rng)
+    high, radius = t.uniform(1.25, 1.7), t.uniform(0.2, 0.28)
     glow = t.paint._replace(texture=Texture.GLOW) if rng.random() < 0.5 else t.paint
     t.cylinder((0, 0, 0), radius * 0.75, 0.04, metal)
     t.cylinder((0, 0, 0), 0.022, high - 0.2, metal)
-    t.cylinder((0, 0, high - 0.32), radius, 0.34, glow, taper=t.size(0.45, 0.7))
+    t.cylinder((0, 0, high - 0.32), radius, 0.34, glow, taper=t.uniform(0.45, 0.7))
     t.reach = 0.3
     return t
 
@@ -156,14 +156,14 @@ def lamp(rng: Rng) -> Thing:
 def rug(rng: Rng) -> Thing:
     """A cloth on the floor, round or not, with a border."""
     t = Thing("rug", rng, textures=(Texture.CHECKS, Texture.STRIPES, Texture.NOISE))
-    t.paint = t.paint._replace(b=any_paint(rng).a) if rng.random() < 0.5 else t.paint
-    border = any_paint(rng)
+    t.paint = t.paint._replace(b=random_paint(rng).a) if rng.random() < 0.5 else t.paint
+    border = random_paint(rng)
     if rng.random() < 0.35:
-        radius = t.size(0.8, 1.3)
+        radius = t.uniform(0.8, 1.3)
         t.cylinder((0, 0, 0), radius, 0.012, border)
         t.cylinder((0, 0, 0), radius * 0.88, 0.018)
     else:
-        wide, deep = t.size(1.5, 2.6), t.size(1.0, 1.7)
+        wide, deep = t.uniform(1.5, 2.6), t.uniform(1.0, 1.7)
         t.box((0, 0, 0), (wide, deep, 0.012), border)
         t.box((0, 0, 0), (wide - 0.2, deep - 0.2, 0.018))
     t.shadow = False
@@ -173,12 +173,12 @@ def rug(rng: Rng) -> Thing:
 def bench(rng: Rng) -> Thing:
     """Slats for a seat and a back on two feet."""
     t = Thing("bench", rng, textures=(Texture.WOOD, Texture.PLAIN))
-    wide = t.size(1.3, 1.8)
-    metal = any_paint(rng).shade(0.7)
+    wide = t.uniform(1.3, 1.8)
+    metal = random_paint(rng).shade(0.7)
     for y in (-0.2, -0.02, 0.16):
         t.box((0, y, 0.43), (wide, 0.13, 0.04))
     for z in (0.56, 0.76):
-        t.box((0, 0.27 + (z - 0.56) * 0.2, z), (wide, 0.035, 0.13), turn=lean(-0.15))
+        t.box((0, 0.27 + (z - 0.56) * 0.2, z), (wide, 0.035, 0.13), rotation=rotation_x(-0.15))
     for side in (-1, 1):
         x = side * (wide / 2 - 0.12)
         t.box((x, 0, 0.39), (0.06, 0.5, 0.04), metal)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.synthetic.materials import linear
+from lseg_ros.synthetic.materials import srgb_to_linear
 from lseg_ros.synthetic.scene import Scene
 
-__all__ = ["GRID", "Light", "light_of"]
+__all__ = ["SHADOW_CELLS", "Light", "random_light"]
 
 Array = NDArray[Any]
-GRID = 192  # cells of the shadow map along each side
+SHADOW_CELLS = 192  # cells of the shadow map along each side
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Light:
     room: tuple[float, float, float, float, float] | None
 
 
-def light_of(
+def random_light(
     rng: np.random.Generator, scene: Scene, bounds: tuple[float, float, float, float], ceiling: float
 ) -> Light:
     """Random light for a scene: lamps and a window's direction indoors, sun and sky outdoors."""
@@ -84,7 +84,7 @@ def _sky(rng: np.random.Generator) -> tuple[Array, Array]:
     else:
         top, low = (96, 104, 160), (244, 178, 122)
     factor = rng.uniform(0.75, 1.1)
-    return np.array(linear(top)) * factor, np.array(linear(low)) * factor
+    return np.array(srgb_to_linear(top)) * factor, np.array(srgb_to_linear(low)) * factor
 
 
 def _shadow_map(scene: Scene, slope: Array, area: tuple[float, float, float, float], depth: float) -> Array:
@@ -97,12 +97,12 @@ def _shadow_map(scene: Scene, slope: Array, area: tuple[float, float, float, flo
     spot = at[:, :2] - slope * at[:, 2:]
     size = reach[:, :2] + np.abs(slope) * reach[:, 2:] * 0.6 + 0.06
     strength = depth / (1 + 0.45 * np.maximum(at[:, 2] - reach[:, 2], 0))
-    per = np.array([GRID / (right - left), GRID / (back - front)])
+    per = np.array([SHADOW_CELLS / (right - left), SHADOW_CELLS / (back - front)])
     u, v = ((spot - (left, front)) * per).T
     ru, rv = (size * per * 1.25).T
-    lit = np.ones((GRID, GRID), np.float32)
-    grid = np.arange(GRID, dtype=np.float32) + 0.5
-    boxes = np.clip(np.stack([u - ru, u + ru + 1, v - rv, v + rv + 1], 1), 0, GRID).astype(int)
+    lit = np.ones((SHADOW_CELLS, SHADOW_CELLS), np.float32)
+    grid = np.arange(SHADOW_CELLS, dtype=np.float32) + 0.5
+    boxes = np.clip(np.stack([u - ru, u + ru + 1, v - rv, v + rv + 1], 1), 0, SHADOW_CELLS).astype(int)
     for (u0, u1, v0, v1), x, y, a, b, dark in zip(boxes.tolist(), u, v, ru, rv, strength):
         if u1 > u0 and v1 > v0:
             far = ((grid[u0:u1] - x) / a)[None] ** 2 + ((grid[v0:v1] - y) / b)[:, None] ** 2

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from lseg_ros.synthetic.classes import COLORS
 
-__all__ = ["Paint", "Texture", "any_paint", "linear", "mixture", "named_paint", "plain", "smooth_noise"]
+__all__ = [
+    "Paint",
+    "Texture",
+    "mix_weight",
+    "named_paint",
+    "random_paint",
+    "rgb_paint",
+    "smooth_noise",
+    "srgb_to_linear",
+]
 
 Array = NDArray[Any]
 RGB = tuple[float, float, float]
@@ -41,7 +50,7 @@ class Paint(NamedTuple):
     per_m: float = 4.0
     name: str | None = None
 
-    def pale(self, share: float) -> Paint:
+    def lighten(self, share: float) -> Paint:
         """The same paint with a share of white in it."""
         return self._replace(a=_toward(self.a, 0.8, share), b=_toward(self.b, 0.8, share))
 
@@ -60,15 +69,15 @@ def _scaled(color: RGB, factor: float) -> RGB:
     return min(1.0, r * factor), min(1.0, g * factor), min(1.0, b * factor)
 
 
-def linear(rgb: tuple[float, float, float]) -> RGB:
+def srgb_to_linear(rgb: tuple[float, float, float]) -> RGB:
     """sRGB 0..255 -> linear 0..1; the camera's transfer curve here is a square root."""
     r, g, b = ((max(0.0, channel) / 255.0) ** 2 for channel in rgb)
     return r, g, b
 
 
-def plain(rgb: tuple[float, float, float], texture: Texture = Texture.PLAIN, per_m: float = 4.0) -> Paint:
+def rgb_paint(rgb: tuple[float, float, float], texture: Texture = Texture.PLAIN, per_m: float = 4.0) -> Paint:
     """Paint of one sRGB color, mixed with a somewhat darker one."""
-    a = linear(rgb)
+    a = srgb_to_linear(rgb)
     return Paint(texture, a, (a[0] * 0.6, a[1] * 0.6, a[2] * 0.6), per_m)
 
 
@@ -78,10 +87,10 @@ def named_paint(rng: np.random.Generator, name: str, textures: tuple[Texture, ..
     base = np.clip(base * rng.uniform(0.86, 1.1) + rng.normal(0.0, 6.0, 3), 6, 250)
     other = base * rng.uniform(0.62, 0.9) if base.mean() > 70 else base * rng.uniform(1.3, 1.9)
     texture = textures[rng.integers(len(textures))] if textures else Texture.PLAIN
-    return Paint(texture, linear(tuple(base)), linear(tuple(other)), float(rng.uniform(3.0, 9.0)), name)
+    return Paint(texture, srgb_to_linear(tuple(base)), srgb_to_linear(tuple(other)), float(rng.uniform(3.0, 9.0)), name)
 
 
-def any_paint(rng: np.random.Generator, textures: tuple[Texture, ...] = ()) -> Paint:
+def random_paint(rng: np.random.Generator, textures: tuple[Texture, ...] = ()) -> Paint:
     """Paint of any color that has a name."""
     names = tuple(COLORS)
     return named_paint(rng, names[rng.integers(len(names))], textures)
@@ -109,10 +118,10 @@ def _noise(u: Array, v: Array) -> Array:
     return smooth_noise().take((row << 8) | column)
 
 
-def mixture(texture: int, u: Array, v: Array, per_m: Array, coarse: Array) -> Array:
+def mix_weight(texture: int, u: Array, v: Array, per_m: Array, pixel_m: Array) -> Array:
     """How much of the second color there is at surface coordinates.
 
-    u, v: (N,) meters along the surface. per_m: (N,). coarse: (N,) meters that one pixel covers; textures finer than
+    u, v: (N,) meters along the surface. per_m: (N,). pixel_m: (N,) meters that one pixel covers; textures finer than
     that fade to their mean. Returns (N,) float32 in 0..1.
     """
     su, sv = u * per_m + 1000.0, v * per_m + 1000.0  # positive, so that truncation is floor
@@ -138,5 +147,5 @@ def mixture(texture: int, u: Array, v: Array, per_m: Array, coarse: Array) -> Ar
         return 0.6 * _noise(su * 1.3, sv * 1.3) + 0.4 * _noise(su * 0.07, sv * 0.07)
     else:
         return np.zeros_like(u)
-    sharp = np.clip(1.5 - 2.0 * per_m * coarse, 0.0, 1.0)
+    sharp = np.clip(1.5 - 2.0 * per_m * pixel_m, 0.0, 1.0)
     return mean + (value - mean) * sharp

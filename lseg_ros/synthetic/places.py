@@ -9,17 +9,17 @@ import numpy as np
 
 from lseg_ros.synthetic import belongings, creatures, furniture, outdoors, vehicles
 from lseg_ros.synthetic.camera import CameraPath
-from lseg_ros.synthetic.materials import Texture, plain
-from lseg_ros.synthetic.site import Menu, Site, pick
+from lseg_ros.synthetic.materials import Texture, rgb_paint
+from lseg_ros.synthetic.site import Site, WeightedFactories, pick
 from lseg_ros.synthetic.things import Thing
 
-__all__ = ["Place", "place_of"]
+__all__ = ["Place", "random_place"]
 
 Rng = np.random.Generator
 f, b, c, v, o = furniture, belongings, creatures, vehicles, outdoors
 
 # Weighted menus: what stands along the walls, and what stands about.
-_ROOMS: dict[str, tuple[Menu, Menu]] = {
+_ROOMS: dict[str, tuple[WeightedFactories, WeightedFactories]] = {
     "living room": (
         ((f.sofa, 3), (f.shelf, 2), (f.cabinet, 2), (o.door, 1.5), (b.potted_plant, 1), (f.lamp, 1.5), (o.window, 1)),
         ((f.table, 1.5), (f.chair, 1), (f.rug, 2), (c.cat, 2), (c.dog, 2), (b.ball, 1.5), (c.person, 2), (f.lamp, 1)),
@@ -41,7 +41,7 @@ _ROOMS: dict[str, tuple[Menu, Menu]] = {
         ((f.table, 2), (b.barrel, 2), (b.ladder, 2), (b.box, 2), (c.person, 1.5), (b.hammer, 2), (v.bicycle, 2)),
     ),
 }
-_OPEN: dict[str, Menu] = {
+_OUTDOOR: dict[str, WeightedFactories] = {
     "yard": (
         (f.bench, 2), (f.table, 2), (f.chair, 1), (o.tree, 2), (b.barrel, 2), (b.ladder, 2.5), (b.ball, 2), (c.dog, 2),
         (c.cat, 1.5), (c.bird, 2.5), (c.person, 1.5), (b.potted_plant, 1), (v.bicycle, 2), (c.horse, 2), (b.hammer, 1),
@@ -59,8 +59,8 @@ _OPEN: dict[str, Menu] = {
         (c.bird, 1),
     ),
 }  # fmt: skip
-_VEHICLES: Menu = ((v.car, 3.6), (v.truck, 2.2), (v.bus, 2.4))
-_SURPRISES: Menu = (
+_VEHICLES: WeightedFactories = ((v.car, 3.6), (v.truck, 2.2), (v.bus, 2.4))
+_ANYWHERE: WeightedFactories = (
     (b.barrel, 1), (b.ladder, 1), (v.bicycle, 1), (o.traffic_cone, 1.5), (c.bird, 1.5), (c.horse, 1.5), (b.hammer, 1),
     (f.chair, 1), (b.television, 1.2), (b.ball, 1), (b.potted_plant, 1), (f.bench, 1.5), (c.dog, 1), (c.cat, 1),
     (b.box, 1), (b.bottle, 0.6), (b.cup, 0.6), (f.sofa, 1.2), (f.lamp, 0.6), (f.rug, 0.6),
@@ -85,11 +85,11 @@ class Place:
     ceiling: float
 
 
-def place_of(rng: Rng) -> Place:
+def random_place(rng: Rng) -> Place:
     """A random place."""
-    kinds = (*_ROOMS, *_OPEN)
+    kinds = (*_ROOMS, *_OUTDOOR)
     kind = kinds[int(rng.choice(len(kinds), p=[0.14, 0.14, 0.1, 0.1, 0.1, 0.11, 0.12, 0.11, 0.08]))]
-    return _room(rng, kind) if kind in _ROOMS else _open_place(rng, kind)
+    return _room(rng, kind) if kind in _ROOMS else _outdoor_place(rng, kind)
 
 
 def _path(rng: Rng, sway: float, low: float, high: float) -> CameraPath:
@@ -113,36 +113,36 @@ def _room(rng: Rng, kind: str) -> Place:
     site = Site(rng, bounds, 1.1)
     site.things += outdoors.room_shell(rng, *bounds, float(high))
     for wall in ("back", "left", "right"):
-        site.along_wall(wall, walls, 0.6)
-    _stand_about(site, floor, int(rng.integers(4, 8)), 3.6, 0.95)
-    _stand_about(site, _SURPRISES, int(rng.integers(1, 3)), 3.0, 0.85)
-    site.set_tables(0.85)
+        site.fill_wall(wall, walls, 0.6)
+    _scatter_things(site, floor, int(rng.integers(4, 8)), 3.6, 0.95)
+    _scatter_things(site, _ANYWHERE, int(rng.integers(1, 3)), 3.0, 0.85)
+    site.add_tabletop_things(0.85)
     return Place(kind, site.things, _path(rng, 0.35, 0.5, 1.6), float(rng.uniform(0.68, 0.85)), bounds, float(high))
 
 
-def _stand_about(site: Site, menu: Menu, count: int, far: float, spread: float) -> None:
+def _scatter_things(site: Site, menu: WeightedFactories, count: int, far: float, spread: float) -> None:
     """Put things of a menu before the camera, at most three of a class."""
     for _ in range(count):
         thing = pick(site.rng, menu)(site.rng)
-        if sum(each.name == thing.name for each in site.things) >= 3:
+        if sum(other.name == thing.name for other in site.things) >= 3:
             continue
         if thing.name == "rug" and site.back < 7:
             site.put(thing, site.rng.uniform(-1, 1), site.rng.uniform(1.6, 2.8), site.rng.normal(0, 0.3), radius=0.0)
         elif thing.name in ("cup", "bottle", "hammer"):
             site.scatter(thing, 1.0, 1.9, spread)
         elif site.scatter(thing, _NEAREST.get(thing.name, 1.1), far, spread) and thing.name == "table":
-            site.seat(thing)
+            site.add_chairs(thing)
 
 
-def _open_place(rng: Rng, kind: str) -> Place:
+def _outdoor_place(rng: Rng, kind: str) -> Place:
     bounds = (-13.0, 13.0, -6.0, 17.0)
     site = Site(rng, bounds, 1.3)
     base = "road" if kind == "car park" else "grass"
     site.things.append(outdoors.ground(rng, base, -70, 70, -40, 100, 0.0))
     {"yard": _yard, "street": _street, "park": _park, "car park": _car_park}[kind](site)
-    _stand_about(site, _OPEN[kind], int(rng.integers(8, 13)), 6.0, 1.0)
-    _stand_about(site, _SURPRISES, int(rng.integers(1, 4)), 3.5, 0.9)
-    site.set_tables(0.85)
+    _scatter_things(site, _OUTDOOR[kind], int(rng.integers(8, 13)), 6.0, 1.0)
+    _scatter_things(site, _ANYWHERE, int(rng.integers(1, 4)), 3.5, 0.9)
+    site.add_tabletop_things(0.85)
     return Place(kind, site.things, _path(rng, 0.5, 0.5, 1.7), float(rng.uniform(0.68, 0.85)), bounds, 0.0)
 
 
@@ -155,14 +155,14 @@ def _put_house(site: Site, x: float, y: float, yaw: float) -> None:
         site.occupy(x + wide * share, y + deep / 2, deep / 2 + 0.2)
     places = int(wide / 1.6)
     entrance = int(rng.integers(places))
-    glass = plain(tuple(np.array([96, 120, 146]) * rng.uniform(0.5, 1.5)), Texture.NOISE, 0.8)
+    glass = rgb_paint(tuple(np.array([96, 120, 146]) * rng.uniform(0.5, 1.5)), Texture.NOISE, 0.8)
     for i in range(places):
         dx, dy = -wide / 2 + wide * (i + 0.5) / places, -deep / 2 - 0.02
         at = (x + math.cos(yaw) * dx - math.sin(yaw) * dy, y + deep / 2 + math.sin(yaw) * dx + math.cos(yaw) * dy)
         if i == entrance:
-            site.things.append(outdoors.door(rng).stand(*at, 0.0, yaw))
+            site.things.append(outdoors.door(rng).place_at(*at, 0.0, yaw))
         elif rng.random() < 0.85:
-            site.things.append(outdoors.window(rng, float(rng.uniform(0.9, 1.2)), glass).stand(*at, 0.95, yaw))
+            site.things.append(outdoors.window(rng, float(rng.uniform(0.9, 1.2)), glass).place_at(*at, 0.95, yaw))
 
 
 def _fence_row(site: Site, y: float, gap: float) -> None:
@@ -170,7 +170,7 @@ def _fence_row(site: Site, y: float, gap: float) -> None:
     seed, x = int(site.rng.integers(2**31)), -11.0
     while x < 11.0:
         thing = outdoors.fence(np.random.Generator(np.random.PCG64(seed)))
-        if site.rng.random() > gap and site.free(x + thing.reach, y, 0.3):
+        if site.rng.random() > gap and site.is_free(x + thing.reach, y, 0.3):
             site.put(thing, x + thing.reach, y, 0.0, radius=0.3)
         x += 2 * thing.reach + 0.02
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Kind", "Solids", "hit", "unit_normals"]
+__all__ = ["Kind", "Solids", "intersect", "unit_normals"]
 
 Array = NDArray[Any]
 
@@ -62,7 +62,7 @@ class Solids:
         return extent
 
 
-def hit(kind: int, taper: float, origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
+def intersect(kind: int, taper: float, origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
     """Where rays first meet one solid, in its unit frame.
 
     origin: of all rays, outside of the solid. dx, dy, dz: arrays of one shape. Returns t of that shape, NaN or inf
@@ -70,11 +70,11 @@ def hit(kind: int, taper: float, origin: tuple[float, float, float], dx: Array, 
     it within ``np.errstate(divide="ignore", invalid="ignore")``.
     """
     if kind == Kind.BOX:
-        return _hit_box(origin, dx, dy, dz)
+        return _intersect_box(origin, dx, dy, dz)
     if kind == Kind.ELLIPSOID:
-        return _hit_ellipsoid(origin, dx, dy, dz)
+        return _intersect_ellipsoid(origin, dx, dy, dz)
     if kind == Kind.FRUSTUM:
-        return _hit_frustum(taper, origin, dx, dy, dz)
+        return _intersect_frustum(taper, origin, dx, dy, dz)
     t = -origin[2] / dz
     x, y = np.abs(origin[0] + t * dx), np.abs(origin[1] + t * dy)
     if kind == Kind.RECTANGLE:
@@ -85,7 +85,7 @@ def hit(kind: int, taper: float, origin: tuple[float, float, float], dx: Array, 
     return np.where(inside, t, np.inf)
 
 
-def _hit_box(origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
+def _intersect_box(origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
     enter, leave = np.float32(-np.inf), np.float32(np.inf)
     for start, d in zip(origin, (dx, dy, dz)):
         inverse = 1.0 / d
@@ -94,14 +94,14 @@ def _hit_box(origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array
     return np.where(enter <= leave, enter, np.inf)
 
 
-def _hit_ellipsoid(origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
+def _intersect_ellipsoid(origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
     ox, oy, oz = origin
     a = dx * dx + dy * dy + dz * dz
     b = ox * dx + oy * dy + oz * dz
     return -(b + np.sqrt(b * b - a * (ox * ox + oy * oy + oz * oz - 1.0))) / a
 
 
-def _hit_frustum(taper: float, origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
+def _intersect_frustum(taper: float, origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
     ox, oy, oz = origin
     slope, middle = (taper - 1.0) / 2, (taper + 1.0) / 2  # radius = middle + slope * z
     radius = middle + slope * oz

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from lseg_ros.structures import Intrinsics
 from lseg_ros.synthetic.classes import BACKGROUND, COLORS
-from lseg_ros.synthetic.primitives import Kind, Solids, hit
+from lseg_ros.synthetic.primitives import Kind, Solids, intersect
 from lseg_ros.synthetic.things import Thing
 
-__all__ = ["NEAR_M", "Scene", "Sight", "colors_in_view", "look", "scene_of"]
+__all__ = ["NEAR_M", "RayHits", "Scene", "build_scene", "colors_in_view", "raycast"]
 
 NEAR_M = 0.05
 Array = NDArray[Any]
@@ -42,17 +42,17 @@ class Scene:
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class RayHits:
     """What a camera sees. solid (H, W) int32, -1 = nothing; depth (H, W) float32 meters along z, inf = nothing."""
 
     solid: Array
     depth: Array
 
 
-def scene_of(things: Sequence[Thing]) -> Scene:
+def build_scene(things: Sequence[Thing]) -> Scene:
     """Things as they were set down -> arrays."""
     parts = [part for thing in things for part in thing.parts]
-    kind, at, half, turn, taper, paint = zip(*parts)
+    kind, at, half, rotation, taper, paint = zip(*parts)
     owner = np.repeat(np.arange(len(things)), [len(thing.parts) for thing in things])
     scale = np.array([thing.scale for thing in things])[owner]
     yaw = np.array([thing.yaw for thing in things])[owner]
@@ -63,7 +63,7 @@ def scene_of(things: Sequence[Thing]) -> Scene:
     sizes = np.array(half, np.float64) * scale[:, None]
     sizes[kinds >= Kind.RECTANGLE, 2] = 1.0
     center = position + (upright @ (np.array(at, np.float64) * scale[:, None])[:, :, None])[:, :, 0]
-    solids = Solids(kinds, center, sizes, upright @ np.array(turn), np.array(taper, np.float64))
+    solids = Solids(kinds, center, sizes, upright @ np.array(rotation), np.array(taper, np.float64))
     counted = [thing.name not in BACKGROUND for thing in things]
     instance = np.where(counted, np.cumsum(counted), 0)[owner].astype(np.uint16)
     texture, a, b, per_m, name = zip(*paint)
@@ -76,22 +76,22 @@ def scene_of(things: Sequence[Thing]) -> Scene:
         np.array(a, np.float32),
         np.array(b, np.float32),
         np.array(per_m, np.float32),
-        np.array([_COLORS.get(each, -1) for each in name], np.int8),
+        np.array([_COLORS.get(color, -1) for color in name], np.int8),
     )
 
 
-def look(solids: Solids, position: Array, rotation: Array, lens: Intrinsics) -> Sight:
+def raycast(solids: Solids, position: Array, rotation: Array, camera: Intrinsics) -> RayHits:
     """The nearest solid of every pixel; position (3,) and rotation (3, 3) as ``CameraPath.pose`` gives them."""
-    height, width = lens.height, lens.width
+    height, width = camera.height, camera.width
     solid = np.full((height, width), -1, np.int32)
     depth = np.full((height, width), np.inf, np.float32)
-    xs = ((np.arange(width) - lens.cx) / lens.fx).astype(np.float32)
-    ys = ((np.arange(height) - lens.cy) / lens.fy).astype(np.float32)[:, None]
-    seen, areas = _screen_boxes(solids, position, rotation, lens)
-    turn = np.swapaxes(solids.rotation[seen], 1, 2)
+    xs = ((np.arange(width) - camera.cx) / camera.fx).astype(np.float32)
+    ys = ((np.arange(height) - camera.cy) / camera.fy).astype(np.float32)[:, None]
+    seen, areas = _screen_boxes(solids, position, rotation, camera)
+    to_local = np.swapaxes(solids.rotation[seen], 1, 2)
     half = solids.half[seen]
-    origins = ((turn @ (position - solids.center[seen])[:, :, None])[:, :, 0] / half).tolist()
-    axes = (turn @ rotation / half[:, :, None]).tolist()
+    origins = ((to_local @ (position - solids.center[seen])[:, :, None])[:, :, 0] / half).tolist()
+    axes = (to_local @ rotation / half[:, :, None]).tolist()
     kinds, tapers = solids.kind[seen].tolist(), solids.taper[seen].tolist()
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for index, (u0, u1, v0, v1), kind, taper, origin, rows in zip(
@@ -99,19 +99,19 @@ def look(solids: Solids, position: Array, rotation: Array, lens: Intrinsics) -> 
         ):
             x, y = xs[u0:u1], ys[v0:v1]
             dx, dy, dz = (row[0] * x + (row[1] * y + row[2]) for row in rows)
-            t = hit(kind, taper, origin, dx, dy, dz)
+            t = intersect(kind, taper, origin, dx, dy, dz)
             before = depth[v0:v1, u0:u1]
             nearer = (t < before) & (t > NEAR_M)
             np.copyto(before, t, where=nearer)
             np.copyto(solid[v0:v1, u0:u1], index, where=nearer)
-    return Sight(solid, depth)
+    return RayHits(solid, depth)
 
 
-def colors_in_view(scene: Scene, sight: Sight) -> tuple[str | None, ...]:
+def colors_in_view(scene: Scene, hits: RayHits) -> tuple[str | None, ...]:
     """For each instance the name of the color that most of it is seen in; None where none in view has a name."""
     names = tuple(COLORS)
     pixels = np.zeros((int(scene.instance.max()) + 1, len(names) + 1), np.int64)  # the last column: without a name
-    in_view = np.bincount(sight.solid.ravel() + 1, minlength=len(scene.instance) + 1)[1:]
+    in_view = np.bincount(hits.solid.ravel() + 1, minlength=len(scene.instance) + 1)[1:]
     np.add.at(pixels, (scene.instance, scene.color), in_view)
     pixels[0] = 0
     most = pixels[:, :-1].argmax(1)
@@ -119,7 +119,7 @@ def colors_in_view(scene: Scene, sight: Sight) -> tuple[str | None, ...]:
 
 
 def _screen_boxes(
-    solids: Solids, position: Array, rotation: Array, lens: Intrinsics
+    solids: Solids, position: Array, rotation: Array, camera: Intrinsics
 ) -> tuple[Array, list[tuple[int, int, int, int]]]:
     """Indices of the solids that can be in view, and the pixels (u0, u1, v0, v1) that each can cover."""
     center = (solids.center - position) @ rotation  # (P, 3) in the camera
@@ -129,23 +129,23 @@ def _screen_boxes(
     ahead = z.max(1) > NEAR_M
     crossing = ahead & (z.min(1) <= NEAR_M)
     safe = np.maximum(z, NEAR_M)
-    u = corners[:, :, 0] / safe * lens.fx + lens.cx
-    v = corners[:, :, 1] / safe * lens.fy + lens.cy
+    u = corners[:, :, 0] / safe * camera.fx + camera.cx
+    v = corners[:, :, 1] / safe * camera.fy + camera.cy
     u0, u1 = np.floor(u.min(1)), np.ceil(u.max(1)) + 1
     v0, v1 = np.floor(v.min(1)), np.ceil(v.max(1)) + 1
     # A box through the camera's plane has no bounded projection; it is out of view where all corners are beyond
     # one side of the view.
     x, y = corners[:, :, 0], corners[:, :, 1]
-    left, right = (-lens.cx - 1) / lens.fx, (lens.width - lens.cx) / lens.fx
-    top, bottom = (-lens.cy - 1) / lens.fy, (lens.height - lens.cy) / lens.fy
+    left, right = (-camera.cx - 1) / camera.fx, (camera.width - camera.cx) / camera.fx
+    top, bottom = (-camera.cy - 1) / camera.fy, (camera.height - camera.cy) / camera.fy
     out = (x < left * z).all(1) | (x > right * z).all(1) | (y < top * z).all(1) | (y > bottom * z).all(1)
     u0, u1 = (
-        np.where(crossing, 0, np.clip(u0, 0, lens.width)),
-        np.where(crossing, lens.width, np.clip(u1, 0, lens.width)),
+        np.where(crossing, 0, np.clip(u0, 0, camera.width)),
+        np.where(crossing, camera.width, np.clip(u1, 0, camera.width)),
     )
     v0, v1 = (
-        np.where(crossing, 0, np.clip(v0, 0, lens.height)),
-        np.where(crossing, lens.height, np.clip(v1, 0, lens.height)),
+        np.where(crossing, 0, np.clip(v0, 0, camera.height)),
+        np.where(crossing, camera.height, np.clip(v1, 0, camera.height)),
     )
     seen = np.flatnonzero(ahead & ~out & (u1 > u0) & (v1 > v0))
     areas = np.stack([u0, u1, v0, v1], 1)[seen].astype(int).tolist()

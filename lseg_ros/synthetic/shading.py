@@ -8,38 +8,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.structures import Intrinsics
-from lseg_ros.synthetic.light import GRID, Light
-from lseg_ros.synthetic.materials import Texture, mixture, smooth_noise
+from lseg_ros.synthetic.light import SHADOW_CELLS, Light
+from lseg_ros.synthetic.materials import Texture, mix_weight, smooth_noise
 from lseg_ros.synthetic.primitives import unit_normals
-from lseg_ros.synthetic.scene import Scene, Sight
+from lseg_ros.synthetic.scene import RayHits, Scene
 
-__all__ = ["paint"]
+__all__ = ["shade_pixels"]
 
 Array = NDArray[Any]
-_BAND = 16384  # pixels that are painted at a time: their arrays stay in the cache
+_PIXELS_PER_BAND = 16384  # pixels that are painted at a time: their arrays stay in the cache
 
 
-def paint(scene: Scene, light: Light, sight: Sight, position: Array, rotation: Array, lens: Intrinsics) -> Array:
+def shade_pixels(
+    scene: Scene, light: Light, hits: RayHits, position: Array, rotation: Array, camera: Intrinsics
+) -> Array:
     """(H, W, 3) float32 linear RGB of what is seen."""
-    height, width = sight.solid.shape
-    turn, table = rotation.astype(np.float32), _Table.of(scene, position, rotation)
-    xs = ((np.arange(width) - lens.cx) / lens.fx).astype(np.float32)
-    ys = ((np.arange(height) - lens.cy) / lens.fy).astype(np.float32)
+    height, width = hits.solid.shape
+    to_world, table = rotation.astype(np.float32), _SolidTable.build(scene, position, rotation)
+    xs = ((np.arange(width) - camera.cx) / camera.fx).astype(np.float32)
+    ys = ((np.arange(height) - camera.cy) / camera.fy).astype(np.float32)
     rgb = np.empty((height, width, 3), np.float32)
-    rows = max(1, _BAND // width)
+    rows = max(1, _PIXELS_PER_BAND // width)
     for top in range(0, height, rows):
         band = slice(top, min(top + rows, height))
-        solid, depth = sight.solid[band].ravel(), sight.depth[band].ravel()
+        solid, depth = hits.solid[band].ravel(), hits.depth[band].ravel()
         x, y = np.tile(xs, len(ys[band])), np.repeat(ys[band], width)
         out = rgb[band].reshape(-1, 3)  # a view
         seen = solid >= 0
         if seen.all():
-            out[:] = _surface_rgb(table, light, solid, depth, x, y, position, turn, lens).T
+            out[:] = _surface_rgb(table, light, solid, depth, x, y, position, to_world, camera).T
             continue
         x_none, y_none = x[~seen], y[~seen]
-        out[~seen] = _sky_rgb(light, [turn[i, 0] * x_none + turn[i, 1] * y_none + turn[i, 2] for i in range(3)]).T
+        out[~seen] = _sky_rgb(
+            light, [to_world[i, 0] * x_none + to_world[i, 1] * y_none + to_world[i, 2] for i in range(3)]
+        ).T
         if seen.any():
-            out[seen] = _surface_rgb(table, light, solid[seen], depth[seen], x[seen], y[seen], position, turn, lens).T
+            out[seen] = _surface_rgb(
+                table, light, solid[seen], depth[seen], x[seen], y[seen], position, to_world, camera
+            ).T
     return rgb
 
 
@@ -55,7 +61,7 @@ def _sky_rgb(light: Light, direction: list[Array]) -> Array:
     return base + (0.92 - base) * cloud * 0.8
 
 
-class _Table(NamedTuple):
+class _SolidTable(NamedTuple):
     """What pixels look up by the number of their solid; rows of P values.
 
     start (3, P), axes (9, P): the camera and its axes in the frame of the solid, meters. half (3, P), rotation (9, P),
@@ -74,33 +80,33 @@ class _Table(NamedTuple):
     per_m: Array
 
     @classmethod
-    def of(cls, scene: Scene, position: Array, rotation: Array) -> _Table:
+    def build(cls, scene: Scene, position: Array, rotation: Array) -> _SolidTable:
         solids = scene.solids
         local = np.swapaxes(solids.rotation, 1, 2)
         start = (local @ (position - solids.center)[:, :, None])[:, :, 0]
         axes = local @ rotation.astype(np.float32).astype(np.float64)
         columns = (start, axes, solids.half, solids.rotation, scene.a, scene.b - scene.a)
-        rows = [np.ascontiguousarray(each.reshape(len(local), -1).T, np.float32) for each in columns]
+        rows = [np.ascontiguousarray(column.reshape(len(local), -1).T, np.float32) for column in columns]
         start, axes, half, rotations, a, change = rows
         taper = solids.taper.astype(np.float32)
         return cls(solids.kind, taper, start, axes, half, rotations, a, change, scene.texture, scene.per_m)
 
 
 def _surface_rgb(
-    table: _Table,
+    table: _SolidTable,
     light: Light,
     solid: Array,
     depth: Array,
     x: Array,
     y: Array,
     position: Array,
-    turn: Array,
-    lens: Intrinsics,
+    to_world: Array,
+    camera: Intrinsics,
 ) -> Array:
     """(3, N) linear RGB of surface points."""
     ray = [a.take(solid) * x + b.take(solid) * y + c.take(solid) for a, b, c in table.axes.reshape(3, 3, -1)]
     half = [row.take(solid) for row in table.half]
-    p = [start.take(solid) + depth * each for start, each in zip(table.start, ray)]
+    p = [start.take(solid) + depth * direction for start, direction in zip(table.start, ray)]
     kind, taper = table.kind.take(solid), table.taper.take(solid)
     unit = unit_normals(kind, taper, p[0] / half[0], p[1] / half[1], p[2] / half[2])
     n = [a / b for a, b in zip(unit, half)]
@@ -112,17 +118,19 @@ def _surface_rgb(
         flip * (a.take(solid) * n[0] + b.take(solid) * n[1] + c.take(solid) * n[2])
         for a, b, c in table.rotation.reshape(3, 3, -1)
     ]
-    place = [np.float32(position[i]) + depth * (turn[i, 0] * x + turn[i, 1] * y + turn[i, 2]) for i in range(3)]
-    lit = _lit(light, world, place)
+    point = [
+        np.float32(position[i]) + depth * (to_world[i, 0] * x + to_world[i, 1] * y + to_world[i, 2]) for i in range(3)
+    ]
+    lit = _illuminate(light, world, point)
     glow = table.texture.take(solid) == Texture.GLOW
     if glow.any():
         lit[:, glow] = 1.15
-    return _color(table, solid, p, n, depth / np.maximum(np.abs(facing), 0.15) / np.float32(lens.fx)) * lit
+    return _albedo(table, solid, p, n, depth / np.maximum(np.abs(facing), 0.15) / np.float32(camera.fx)) * lit
 
 
-def _color(table: _Table, solid: Array, p: list[Array], n: list[Array], coarse: Array) -> Array:
+def _albedo(table: _SolidTable, solid: Array, p: list[Array], n: list[Array], pixel_m: Array) -> Array:
     """(3, N) linear RGB of the paint: textures lie on the plane that the normal points out of most."""
-    ax, ay, az = (np.abs(each) for each in n)
+    ax, ay, az = (np.abs(component) for component in n)
     along_x = (ax >= ay) & (ax >= az)
     along_z = ~along_x & (az > ay)
     u = np.where(along_x, p[1], p[0])
@@ -131,23 +139,23 @@ def _color(table: _Table, solid: Array, p: list[Array], n: list[Array], coarse: 
     texture, per_m = table.texture.take(solid), table.per_m.take(solid)
     for kind in np.flatnonzero(np.bincount(texture, minlength=len(Texture))).tolist():
         at = np.flatnonzero(texture == kind)
-        mix[at] = mixture(kind, u[at], v[at], per_m[at], coarse[at])
+        mix[at] = mix_weight(kind, u[at], v[at], per_m[at], pixel_m[at])
     return np.stack([a.take(solid) + change.take(solid) * mix for a, change in zip(table.a, table.change)])
 
 
-def _lit(light: Light, n: list[Array], p: list[Array]) -> Array:
+def _illuminate(light: Light, n: list[Array], p: list[Array]) -> Array:
     """(3, N) how much light of each color falls on points with normals, both in the world."""
     sun = np.maximum(sum(np.float32(s) * a for s, a in zip(light.sun, n)), 0)
     up = 0.5 + 0.5 * n[2]
     ground = np.flatnonzero((p[2] < 0.05) & (n[2] > 0.7))
     left, right, front, back = light.area
-    u = np.clip((p[0][ground] - left) * (GRID / (right - left)) - 0.5, 0, GRID - 1.001)
-    v = np.clip((p[1][ground] - front) * (GRID / (back - front)) - 0.5, 0, GRID - 1.001)
+    u = np.clip((p[0][ground] - left) * (SHADOW_CELLS / (right - left)) - 0.5, 0, SHADOW_CELLS - 1.001)
+    v = np.clip((p[1][ground] - front) * (SHADOW_CELLS / (back - front)) - 0.5, 0, SHADOW_CELLS - 1.001)
     shade = np.ones(len(up), np.float32)
     iu, iv = u.astype(np.int32), v.astype(np.int32)
-    fu, fv, flat, at = u - iu, v - iv, light.shadow.ravel(), iv * GRID + iu
+    fu, fv, flat, at = u - iu, v - iv, light.shadow.ravel(), iv * SHADOW_CELLS + iu
     near = flat.take(at) * (1 - fu) + flat.take(at + 1) * fu
-    far = flat.take(at + GRID) * (1 - fu) + flat.take(at + GRID + 1) * fu
+    far = flat.take(at + SHADOW_CELLS) * (1 - fu) + flat.take(at + SHADOW_CELLS + 1) * fu
     shade[ground] = near * (1 - fv) + far * fv
     if light.room is not None:
         x0, x1, y0, y1, high = light.room
@@ -162,5 +170,5 @@ def _lit(light: Light, n: list[Array], p: list[Array]) -> Array:
         square = to[0] * to[0] + to[1] * to[1] + to[2] * to[2] + 0.15
         bulb = np.maximum(to[0] * n[0] + to[1] * n[1] + to[2] * n[2], 0) / (square * np.sqrt(square)) * 2.0
         bulb += 0.25 / square
-        total = [each + np.float32(c) * bulb for each, c in zip(total, light.bulb_rgb)]
+        total = [light_sum + np.float32(c) * bulb for light_sum, c in zip(total, light.bulb_rgb)]
     return np.stack(total) * shade

@@ -13,19 +13,19 @@ from lseg_ros.synthetic.furniture import chair, lamp
 from lseg_ros.synthetic.outdoors import window
 from lseg_ros.synthetic.things import Thing
 
-__all__ = ["Maker", "Menu", "Site", "pick"]
+__all__ = ["Site", "ThingFactory", "WeightedFactories", "pick"]
 
 Rng = np.random.Generator
-Maker = Callable[[Rng], Thing]
-Menu = Sequence[tuple[Maker, float]]
+ThingFactory = Callable[[Rng], Thing]
+WeightedFactories = Sequence[tuple[ThingFactory, float]]
 
-_ON_TOP: Menu = (
+_ON_TOP: WeightedFactories = (
     (cup, 3.0), (bottle, 3.0), (hammer, 2.2), (ball, 0.8), (box, 0.5), (potted_plant, 0.8), (lamp, 0.8),
     (television, 0.9), (cat, 0.6), (bird, 0.8),
 )  # fmt: skip
 
 
-def pick(rng: Rng, menu: Menu) -> Maker:
+def pick(rng: Rng, menu: WeightedFactories) -> ThingFactory:
     """One maker of a weighted menu."""
     weights = np.array([weight for _, weight in menu])
     return menu[int(np.searchsorted(np.cumsum(weights) / weights.sum(), rng.random()))][0]
@@ -45,7 +45,7 @@ class Site:
 
     def put(self, thing: Thing, x: float, y: float, yaw: float, z: float = 0.0, radius: float | None = None) -> Thing:
         """Put it there and occupy its ground."""
-        self.things.append(thing.stand(x, y, z, yaw))
+        self.things.append(thing.place_at(x, y, z, yaw))
         self._taken.append((x, y, thing.reach * thing.scale if radius is None else radius))
         return thing
 
@@ -53,7 +53,7 @@ class Site:
         """Let nobody else stand in a circle."""
         self._taken.append((x, y, radius))
 
-    def free(self, x: float, y: float, radius: float) -> bool:
+    def is_free(self, x: float, y: float, radius: float) -> bool:
         """Whether a circle is within bounds and on nobody's ground."""
         inside = self.left + radius < x < self.right - radius and self.front + radius < y < self.back - radius
         return inside and all((x - u) ** 2 + (y - v) ** 2 > (radius + r) ** 2 for u, v, r in self._taken)
@@ -68,20 +68,20 @@ class Site:
             distance = near + (far - near) * self.rng.random() ** 1.3 + radius
             angle = self.rng.uniform(-spread, spread)
             x, y = distance * math.sin(angle), distance * math.cos(angle)
-            if self.free(x, y, radius):
+            if self.is_free(x, y, radius):
                 facing = -angle + self.rng.normal(0.0, 0.9) if yaw is None else yaw
                 self.put(thing, x, y, facing)
                 return True
         return False
 
-    def along_wall(self, wall: str, menu: Menu, chance: float) -> None:
+    def fill_wall(self, wall: str, menu: WeightedFactories, chance: float) -> None:
         """Fill a wall with things whose backs are to it, and hang windows above the low ones."""
         length = self.right - self.left if wall == "back" else self.back - 0.7
         at = self.rng.uniform(0.15, 0.6)
         misses = 0
         while at < length and misses < 4:
             thing = pick(self.rng, menu)(self.rng)
-            half, deep, high = thing.spread()
+            half, deep, high = thing.extents()
             end = at + 2 * half
             if end > length - (0.1 if wall == "back" else 0.6):
                 misses += 1
@@ -103,10 +103,10 @@ class Site:
                     self.put(pane, x + inward[0] * 0.02, y + inward[1] * 0.02, yaw, max(high + 0.2, 1.05), 0.01)
             at = end + self.rng.uniform(0.08, 0.5)
 
-    def seat(self, table: Thing) -> None:
+    def add_chairs(self, table: Thing) -> None:
         """Put chairs around a table."""
         x, y, _ = table.position
-        half, deep, _ = table.spread()
+        half, deep, _ = table.extents()
         sides = (
             (0.0, deep + 0.2, 0.0),
             (0.0, -deep - 0.2, math.pi),
@@ -120,7 +120,7 @@ class Site:
                 if math.hypot(u, v) > 1.35 and self.left < u - 0.3 and u + 0.3 < self.right and v + 0.3 < self.back:
                     self.put(chair(self.rng), u, v, table.yaw + yaw + self.rng.normal(0, 0.2))
 
-    def set_tables(self, chance: float) -> None:
+    def add_tabletop_things(self, chance: float) -> None:
         """Put small things on whatever has a top."""
         for base in list(self.things):
             for x, y, z, half, deep, yaw in base.world_tops():
@@ -138,5 +138,5 @@ class Site:
                     off = self.rng.uniform(-deep, deep) * 0.7
                     c, s = math.cos(yaw), math.sin(yaw)
                     turned = yaw + self.rng.normal(0, 0.7)
-                    self.things.append(thing.stand(x + c * at - s * off, y + s * at + c * off, z, turned))
+                    self.things.append(thing.place_at(x + c * at - s * off, y + s * at + c * off, z, turned))
                     at += radius * 0.8 + self.rng.uniform(0.03, 0.25)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.synthetic.classes import class_id
-from lseg_ros.synthetic.materials import Paint, Texture, any_paint
+from lseg_ros.synthetic.materials import Paint, Texture, random_paint
 from lseg_ros.synthetic.primitives import Kind
 
-__all__ = ["Point", "Thing", "lean", "roll"]
+__all__ = ["Point", "Thing", "rotation_x", "rotation_y"]
 
 Point = tuple[float, float, float]
 Array = NDArray[Any]
@@ -21,13 +21,13 @@ _UPRIGHT = np.eye(3)
 _GRAY = Paint(Texture.PLAIN, (0.5, 0.5, 0.5), (0.4, 0.4, 0.4))
 
 
-def lean(angle: float) -> Array:
+def rotation_x(angle: float) -> Array:
     """Rotation about x: with a positive angle the top goes to the front, -y being the front of every thing."""
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
 
 
-def roll(angle: float) -> Array:
+def rotation_y(angle: float) -> Array:
     """Rotation about y: with a positive angle the top goes to +x."""
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
@@ -47,7 +47,7 @@ class Thing:
         self.label = class_id(name)
         self.name = name
         self.rng = rng
-        self.paint = any_paint(rng, textures) if colored else _GRAY
+        self.paint = random_paint(rng, textures) if colored else _GRAY
         self.parts: list[tuple[int, Point, Point, Array, float, Paint]] = []
         self.position: Point = (0.0, 0.0, 0.0)
         self.yaw = 0.0
@@ -56,19 +56,19 @@ class Thing:
         self.shadow = True
         self.tops: list[tuple[float, float, float, float, float]] = []
 
-    def size(self, low: float, high: float) -> float:
+    def uniform(self, low: float, high: float) -> float:
         """A random measure."""
         return float(self.rng.uniform(low, high))
 
-    def box(self, at: Point, size: Point, paint: Paint | None = None, turn: Array = _UPRIGHT) -> None:
-        """A box of ``size`` standing at ``at`` (the middle of its base before ``turn`` about its own middle)."""
+    def box(self, at: Point, size: Point, paint: Paint | None = None, rotation: Array = _UPRIGHT) -> None:
+        """A box of ``size`` standing at ``at`` (the middle of its base before ``rotation`` about its own middle)."""
         center = (at[0], at[1], at[2] + size[2] / 2)
-        self._add(Kind.BOX, center, (size[0] / 2, size[1] / 2, size[2] / 2), turn, 1.0, paint)
+        self._add(Kind.BOX, center, (size[0] / 2, size[1] / 2, size[2] / 2), rotation, 1.0, paint)
 
-    def ball(self, at: Point, size: Point | float, paint: Paint | None = None, turn: Array = _UPRIGHT) -> None:
+    def ball(self, at: Point, size: Point | float, paint: Paint | None = None, rotation: Array = _UPRIGHT) -> None:
         """An ellipsoid of radii ``size`` around ``at``."""
         radii = (size, size, size) if isinstance(size, (int, float)) else size
-        self._add(Kind.ELLIPSOID, at, radii, turn, 1.0, paint)
+        self._add(Kind.ELLIPSOID, at, radii, rotation, 1.0, paint)
 
     def cylinder(
         self,
@@ -77,12 +77,12 @@ class Thing:
         height: float,
         paint: Paint | None = None,
         taper: float = 1.0,
-        turn: Array = _UPRIGHT,
+        rotation: Array = _UPRIGHT,
         squash: float = 1.0,
     ) -> None:
         """A frustum standing at ``at``; ``taper`` is the top radius relative to the base, ``squash`` y to x."""
         center = (at[0], at[1], at[2] + height / 2)
-        self._add(Kind.FRUSTUM, center, (radius, radius * squash, height / 2), turn, taper, paint)
+        self._add(Kind.FRUSTUM, center, (radius, radius * squash, height / 2), rotation, taper, paint)
 
     def rod(self, start: Point, end: Point, radius: float, paint: Paint | None = None, taper: float = 1.0) -> None:
         """A frustum from one point to another."""
@@ -94,20 +94,20 @@ class Thing:
         x /= math.sqrt(x @ x)
         y = np.array([z[1] * x[2] - z[2] * x[1], z[2] * x[0] - z[0] * x[2], z[0] * x[1] - z[1] * x[0]])
         middle = (a + b) / 2
-        turn = np.stack([x, y, z], 1)
-        self._add(Kind.FRUSTUM, tuple(middle), (radius, radius, length / 2), turn, taper, paint)
+        rotation = np.stack([x, y, z], 1)
+        self._add(Kind.FRUSTUM, tuple(middle), (radius, radius, length / 2), rotation, taper, paint)
 
     def ring(
-        self, at: Point, radius: float, inner: float = 0.0, paint: Paint | None = None, turn: Array = _UPRIGHT
+        self, at: Point, radius: float, inner: float = 0.0, paint: Paint | None = None, rotation: Array = _UPRIGHT
     ) -> None:
         """A flat ring (a disc where ``inner``, relative to the radius, is 0) around ``at``; lies unless turned."""
-        self._add(Kind.RING, at, (radius, radius, 1.0), turn, inner, paint)
+        self._add(Kind.RING, at, (radius, radius, 1.0), rotation, inner, paint)
 
     def rectangle(
-        self, at: Point, width: float, height: float, paint: Paint | None = None, turn: Array = _UPRIGHT
+        self, at: Point, width: float, height: float, paint: Paint | None = None, rotation: Array = _UPRIGHT
     ) -> None:
         """A flat rectangle around ``at``; lies unless turned."""
-        self._add(Kind.RECTANGLE, at, (width / 2, height / 2, 1.0), turn, 1.0, paint)
+        self._add(Kind.RECTANGLE, at, (width / 2, height / 2, 1.0), rotation, 1.0, paint)
 
     def legs(self, width: float, depth: float, height: float, radius: float, paint: Paint | None = None) -> None:
         """Four posts under a surface."""
@@ -115,16 +115,16 @@ class Thing:
             for y in (-depth / 2 + radius, depth / 2 - radius):
                 self.box((x, y, 0.0), (2 * radius, 2 * radius, height), paint)
 
-    def stand(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Thing:
+    def place_at(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Thing:
         """Set it down in the world."""
         self.position, self.yaw = (x, y, z), yaw
         return self
 
-    def spread(self) -> tuple[float, float, float]:
+    def extents(self) -> tuple[float, float, float]:
         """Half its width, how far it goes to the back, and its height, before it is turned."""
-        kinds, at, half, turns, _, _ = zip(*self.parts)
+        kinds, at, half, rotations, _, _ = zip(*self.parts)
         half = np.array(half) * np.where(np.array(kinds) >= Kind.RECTANGLE, [[1.0], [1.0], [0.0]], 1.0).T
-        center, reach = np.array(at), np.einsum("pij,pj->pi", np.abs(np.array(turns)), half)
+        center, reach = np.array(at), np.einsum("pij,pj->pi", np.abs(np.array(rotations)), half)
         width = np.abs(center[:, 0]) + reach[:, 0]
         deep, high = (center + reach)[:, 1:].max(0)
         return self.scale * float(width.max()), self.scale * float(deep), self.scale * float(high)
@@ -138,5 +138,5 @@ class Thing:
             for x, y, z, w, d in self.tops
         ]
 
-    def _add(self, kind: Kind, at: Point, half: Point, turn: Array, taper: float, paint: Paint | None) -> None:
-        self.parts.append((int(kind), at, half, turn, taper, self.paint if paint is None else paint))
+    def _add(self, kind: Kind, at: Point, half: Point, rotation: Array, taper: float, paint: Paint | None) -> None:
+        self.parts.append((int(kind), at, half, rotation, taper, self.paint if paint is None else paint))

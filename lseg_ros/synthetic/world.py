@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.structures import Frame
-from lseg_ros.synthetic.camera import lens
+from lseg_ros.synthetic.camera import pinhole
 from lseg_ros.synthetic.classes import class_id
-from lseg_ros.synthetic.light import light_of
-from lseg_ros.synthetic.places import place_of
-from lseg_ros.synthetic.scene import colors_in_view, look, scene_of
-from lseg_ros.synthetic.shading import paint
+from lseg_ros.synthetic.light import random_light
+from lseg_ros.synthetic.places import random_place
+from lseg_ros.synthetic.scene import build_scene, colors_in_view, raycast
+from lseg_ros.synthetic.shading import shade_pixels
 
 __all__ = ["SyntheticFrame", "SyntheticWorld"]
 
@@ -51,37 +51,37 @@ class SyntheticWorld:
         if min(width, height) < 16:
             raise ValueError(f"width, height: expected an image of at least 16 x 16, got {width} x {height}")
         rng = np.random.Generator(np.random.PCG64(seed))
-        place = place_of(rng)
+        place = random_place(rng)
         self.seed = seed
         self.kind = place.kind
         self.path = place.path
-        self.intrinsics = lens(width, height, place.focal)
-        self._scene = scene_of(place.things)
-        self._light = light_of(rng, self._scene, place.bounds, place.ceiling)
+        self.intrinsics = pinhole(width, height, place.focal)
+        self._scene = build_scene(place.things)
+        self._light = random_light(rng, self._scene, place.bounds, place.ceiling)
 
     def frame(self, t_s: float) -> SyntheticFrame:
         """What the camera sees ``t_s`` seconds after the start."""
         scene, camera = self._scene, self.intrinsics
         position, rotation = self.path.pose(t_s)
-        sight = look(scene.solids, position, rotation, camera)
-        rgb = paint(scene, self._light, sight, position, rotation, camera)
+        hits = raycast(scene.solids, position, rotation, camera)
+        rgb = shade_pixels(scene, self._light, hits, position, rotation, camera)
         stamp_ns = round(t_s * 1e9)
-        image = _developed(rgb, self._light.exposure, self.seed, stamp_ns)
+        image = _apply_sensor_model(rgb, self._light.exposure, self.seed, stamp_ns)
         # index -1, nothing, takes the extra last entry
-        labels = np.append(scene.label, np.uint8(_SKY))[sight.solid]
-        instances = np.append(scene.instance, np.uint16(0))[sight.solid]
-        depth_m = np.where(np.isfinite(sight.depth), sight.depth, np.float32(np.nan))
+        labels = np.append(scene.label, np.uint8(_SKY))[hits.solid]
+        instances = np.append(scene.instance, np.uint16(0))[hits.solid]
+        depth_m = np.where(np.isfinite(hits.depth), hits.depth, np.float32(np.nan))
         frame = Frame(image, depth_m, camera, stamp_ns, "camera_optical_frame")
-        return SyntheticFrame(frame, labels, instances, colors_in_view(scene, sight))
+        return SyntheticFrame(frame, labels, instances, colors_in_view(scene, hits))
 
 
 @lru_cache(maxsize=1)
-def _grain() -> NDArray[Any]:
+def _noise_table() -> NDArray[Any]:
     """Normal noise to cut from: drawing it anew would take a third of a frame's time."""
     return np.random.Generator(np.random.PCG64(21)).standard_normal(1 << 21, np.float32)
 
 
-def _developed(rgb: NDArray[Any], exposure: float, seed: int, stamp_ns: int) -> NDArray[np.uint8]:
+def _apply_sensor_model(rgb: NDArray[Any], exposure: float, seed: int, stamp_ns: int) -> NDArray[np.uint8]:
     """Linear light -> (H, W, 3) uint8: the lens's blur, automatic exposure, transfer curve, sensor noise."""
     rng = np.random.Generator(np.random.PCG64([seed, stamp_ns & (2**63 - 1)]))
     gain = exposure * 0.24 / max(float(rgb.mean()), 0.02)
@@ -92,7 +92,7 @@ def _developed(rgb: NDArray[Any], exposure: float, seed: int, stamp_ns: int) -> 
     bright = blur * np.float32(gain)
     bright = bright * (1 + bright * 0.06) / (1 + bright * 0.3)  # highlights roll off
     image = np.sqrt(np.maximum(bright, 0)) * 255
-    grain = _grain()
+    grain = _noise_table()
     start = int(rng.integers(max(grain.size - image.size, 1)))
     noise = np.resize(grain[start : start + image.size], image.shape)  # repeats beyond the table
     image += np.float32(rng.uniform(1.5, 5.0)) * noise

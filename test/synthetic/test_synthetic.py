@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from lseg_ros.structures import Intrinsics
 from lseg_ros.synthetic import CLASSES, COLORS, SyntheticWorld
-from lseg_ros.synthetic.camera import lens
+from lseg_ros.synthetic.camera import pinhole
 from lseg_ros.synthetic.classes import BACKGROUND, class_id
-from lseg_ros.synthetic.materials import named_paint, plain
+from lseg_ros.synthetic.materials import named_paint, rgb_paint
 from lseg_ros.synthetic.primitives import Kind, Solids
-from lseg_ros.synthetic.scene import colors_in_view, look, scene_of
+from lseg_ros.synthetic.scene import build_scene, colors_in_view, raycast
 from lseg_ros.synthetic.things import Thing
 
 Array = NDArray[Any]
-SMALL = lens(24, 18, 0.8)
+SMALL = pinhole(24, 18, 0.8)
 STEP_M = 0.004
 
 
@@ -78,19 +78,19 @@ def test_no_instance_mixes_classes_and_each_has_a_color_entry() -> None:
 
 
 def test_a_thing_is_called_by_the_color_that_most_of_it_is_seen_in() -> None:
-    rng, camera = np.random.default_rng(0), lens(64, 48, 0.8)
-    red, blue, nameless = named_paint(rng, "red"), named_paint(rng, "blue"), plain((120, 160, 200))
+    rng, camera = np.random.default_rng(0), pinhole(64, 48, 0.8)
+    red, blue, nameless = named_paint(rng, "red"), named_paint(rng, "blue"), rgb_paint((120, 160, 200))
     cabinet, cloth = Thing("cabinet", rng), Thing("floor", rng)
     cabinet.box((0, -0.2, 0), (1.0, 0.1, 1.0), red)  # small, and what is seen from the front
     cabinet.box((0, -0.1, 0), (0.8, 0.1, 0.8), blue)
     cabinet.box((0, 0.2, 0), (2.0, 0.1, 2.0), blue.shade(0.5))
     cabinet.box((0, 0.0, 0), (1.2, 0.1, 3.0), nameless)  # the largest, of a color that has no name
     cloth.rectangle((0, 0, 0), 9.0, 9.0, red)
-    scene = scene_of([cloth, cabinet])
+    scene = build_scene([cloth, cabinet])
 
     def called(at: tuple[float, float, float], forward: float) -> tuple[str | None, ...]:
         rotation = np.array([[forward, 0.0, 0.0], [0.0, 0.0, forward], [0.0, -1.0, 0.0]])
-        return colors_in_view(scene, look(scene.solids, np.array(at), rotation, camera))
+        return colors_in_view(scene, raycast(scene.solids, np.array(at), rotation, camera))
 
     assert called((0.0, -0.9, 0.5), 1.0) == (None, "red")
     assert called((0.0, -5.0, 0.5), 1.0) == (None, "blue")
@@ -146,14 +146,14 @@ def inside(kind: Kind, taper: float, p: Array) -> Array:
 
 def random_solid(kind: Kind, seed: int) -> Solids:
     rng = np.random.default_rng(seed)
-    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    turn *= np.sign(np.linalg.det(turn))
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    rotation *= np.sign(np.linalg.det(rotation))
     half = rng.uniform(0.1, 0.8, (1, 3))
     if kind >= Kind.RECTANGLE:
         half[:, 2] = 1.0
     center = np.array([[rng.uniform(-0.6, 0.6), rng.uniform(2.2, 4.0), rng.uniform(-0.5, 0.5)]])
     taper = np.array([rng.uniform(0.2, 0.8) if kind == Kind.RING else rng.choice([0.0, 0.4, 1.0, 1.5])])
-    return Solids(np.array([kind], np.int8), center, half, turn[None], taper)
+    return Solids(np.array([kind], np.int8), center, half, rotation[None], taper)
 
 
 FORWARD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])  # looks along +y, z is up
@@ -164,7 +164,7 @@ FORWARD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])  # look
 @settings(max_examples=20, deadline=None)
 def test_a_body_is_seen_where_stepping_along_the_ray_finds_it(kind: Kind, seed: int) -> None:
     solids = random_solid(kind, seed)
-    seen = look(solids, np.zeros(3), FORWARD, SMALL)
+    seen = raycast(solids, np.zeros(3), FORWARD, SMALL)
     steps = np.arange(0.5, 6.0, STEP_M)
     local = rays(SMALL, FORWARD) @ solids.rotation[0] / solids.half[0]
     start = -solids.center[0] @ solids.rotation[0] / solids.half[0]
@@ -184,7 +184,7 @@ def test_a_body_is_seen_where_stepping_along_the_ray_finds_it(kind: Kind, seed: 
 @settings(max_examples=20, deadline=None)
 def test_a_flat_thing_is_seen_where_the_ray_crosses_its_plane(kind: Kind, seed: int) -> None:
     solids = random_solid(kind, seed)
-    seen = look(solids, np.zeros(3), FORWARD, SMALL)
+    seen = raycast(solids, np.zeros(3), FORWARD, SMALL)
     direction, normal = rays(SMALL, FORWARD), solids.rotation[0][:, 2]
     depth = (solids.center[0] @ normal) / (direction @ normal)
     x, y, _ = np.moveaxis(
@@ -204,8 +204,8 @@ def test_a_flat_thing_is_seen_where_the_ray_crosses_its_plane(kind: Kind, seed: 
 def test_the_nearer_of_two_things_hides_the_other() -> None:
     near, far = random_solid(Kind.BOX, 1), random_solid(Kind.ELLIPSOID, 2)
     fields = (np.concatenate(pair) for pair in zip(vars(near).values(), vars(far).values()))
-    both = look(Solids(*fields), np.zeros(3), FORWARD, SMALL)
-    alone = [look(each, np.zeros(3), FORWARD, SMALL).depth for each in (near, far)]
+    both = raycast(Solids(*fields), np.zeros(3), FORWARD, SMALL)
+    alone = [raycast(solid, np.zeros(3), FORWARD, SMALL).depth for solid in (near, far)]
     np.testing.assert_array_equal(both.depth, np.minimum(*alone))
     shown = np.isfinite(both.depth)
     np.testing.assert_array_equal(both.solid[shown], np.argmin(alone, 0)[shown])

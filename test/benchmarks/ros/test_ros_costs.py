@@ -17,7 +17,7 @@ from benchmarks.ros.naive_baseline import NaiveBaseline
 from benchmarks.ros.ready import LABELS, ready_segmentation
 from benchmarks.ros.recording import record, stamped
 from benchmarks.ros.skipped import measure_skipped
-from lseg_ros.cdr import cloud_bytes
+from lseg_ros.cdr import cloud_to_cdr
 from lseg_ros.geometry import label_clouds, organized_cloud
 from lseg_ros.messages import stamp_ns
 from lseg_ros.ros.conversions import assemble
@@ -51,13 +51,13 @@ def test_the_obvious_way_makes_the_same_messages_as_ours(consumer: RosClient) ->
     image, depth = (deserialize_message(each, Image) for each in (recorded.image, recorded.depth))
     frame = assemble(image, depth, info).frame
     organized = organized_cloud(frame, segmentation)
-    ours = deserialize_message(cloud_bytes(image.header, organized, is_dense=False), PointCloud2)
+    ours = deserialize_message(cloud_to_cdr(image.header, organized, is_dense=False), PointCloud2)
     assert layout(points) == layout(ours)
     for name in POINT_DTYPE.names or ():
         theirs, mine = (np.frombuffer(each.data, POINT_DTYPE)[name] for each in (points, ours))
         np.testing.assert_allclose(theirs, mine, rtol=1e-5, atol=1e-6)
     for cloud in label_clouds(organized, segmentation.label_map, segmentation.vocabulary.labels):
-        message = deserialize_message(cloud_bytes(image.header, cloud.points, is_dense=True), PointCloud2)
+        message = deserialize_message(cloud_to_cdr(image.header, cloud.points, is_dense=True), PointCloud2)
         assert layout(clouds[cloud.label.id]) == layout(message)
     assert len(clouds) == LABELS and any(each.width for each in clouds.values())
     assert bytes(mask.data) == segmentation.label_map.tobytes()
