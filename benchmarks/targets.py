@@ -1,92 +1,93 @@
-"""What the project set itself as a goal, and whether a figure reaches it."""
+"""Compare benchmark reports with the performance targets of this project.
+
+``python -m benchmarks.targets REPORT.json...`` reads the files that ``lseg benchmark --json``,
+``python -m benchmarks.lang_seg --json`` and ``python -m benchmarks.ros --json`` write. It prints one line per target
+that applies to a report. The targets themselves are in ``targets.json``: each names a figure, a limit (``at_most`` or
+``at_least``) and the facts of the report that must match (``when``).
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-__all__ = ["ROS_TARGETS", "Check", "Situation", "Target", "checks"]
+__all__ = ["applicable_targets", "collect_figures", "format_targets", "is_met", "load_targets", "main"]
 
-
-@dataclass(frozen=True)
-class Target:
-    """text: what is measured. limit: at most this, or with ``at_least`` no less; in ``unit``."""
-
-    text: str
-    limit: float
-    unit: str
-    at_least: bool = False
+_FILE = Path(__file__).with_name("targets.json")
 
 
-@dataclass(frozen=True)
-class Check:
-    """A target and what was measured in its place."""
-
-    target: Target
-    value: float
-
-    @property
-    def met(self) -> bool:
-        return self.value >= self.target.limit if self.target.at_least else self.value <= self.target.limit
-
-    def line(self) -> str:
-        """'network ...: 2.31 ms, at most 2.5 ms: met'."""
-        target = self.target
-        bound = "at least" if target.at_least else "at most"
-        verdict = "met" if self.met else "not met"
-        return f"{target.text}: {self.value:.3g} {target.unit}, {bound} {target.limit:g} {target.unit}: {verdict}"
+def load_targets() -> list[dict[str, Any]]:
+    """Read every target from ``targets.json``."""
+    targets: list[dict[str, Any]] = json.loads(_FILE.read_text(encoding="utf-8"))
+    return targets
 
 
-@dataclass(frozen=True)
-class Situation:
-    """What a run measured, as far as targets ask. network: the preset of this architecture, or ""."""
-
-    network: str
-    device: str
-    is_gpu: bool
-    threads: int
-    dtype: str
-    size: str
-    frame: str
-    labels: int
-
-
-_ON_H200 = {
-    "network": Target("image on the device to mask and confidence", 2.5, "ms"),
-    "pipeline": Target("frame 640x480 to mask, confidence, organized cloud and 20 clouds", 6.0, "ms"),
-    "times official": Target("as fast as the official order", 12.0, "times", at_least=True),
-    "agreement": Target("arg max as in float32", 99.5, "%", at_least=True),
-    "GPU memory": Target("peak of GPU memory", 1.7, "GB"),
-}
-_ON_TWO_CORES = {
-    5: Target("as fast as the official order, 5 labels", 1.8, "times", at_least=True),
-    150: Target("as fast as the official order, 150 labels", 3.5, "times", at_least=True),
-}
-_GROWTH = {True: 15.0, False: 30.0}  # by whether it is a GPU
-_VOCABULARY = Target("20 new labels, until the next frame can be made with them", 100.0, "ms")
-
-ROS_TARGETS = {
-    "frame": Target("all but the network, of a 640x480 RGB-D frame, on one core", 15.0, "ms"),
-    "times obvious": Target("as fast as the obvious way", 10.0, "times", at_least=True),
-    "skipped": Target("of a core for skipped frames, 30 Hz 1920x1080 and max_rate_hz 2, beyond DDS", 5.0, "%"),
-    "rate": Target("demo at 640x480 through the node, two cores", 8.0, "frames a second", at_least=True),
-    "latency": Target("stamp to mask at half load, p95, beside the pipeline's median", 1.3, "times"),
-    "start": Target("node ready, checkpoint at hand, compile off", 10.0, "s"),
-}
+def collect_figures(report: Mapping[str, Any]) -> dict[str, float]:
+    """Extract the figures that targets refer to from a report; figures that were not measured are missing."""
+    figures: dict[str, float] = {row["name"]: row["timing"]["median_ms"] for row in report.get("rows", ())}
+    if "GPU memory peak" in report.get("memory_mib", {}):
+        figures["GPU memory"] = report["memory_mib"]["GPU memory peak"] * (1 << 20) / 1e9
+    if scaling := report.get("label_scaling"):
+        few, many = scaling[0]["timing"]["median_ms"], scaling[-1]["timing"]["median_ms"]
+        figures["label scaling"] = 100 * (many / few - 1)
+    if comparison := report.get("comparison"):
+        figures |= {"speedup": comparison["speedup"], "agreement": 100 * comparison["agreement"]}
+    if frames := report.get("frames"):
+        figures["frame without network"] = frames["node"]["median_ms"]
+        figures["speedup over naive baseline"] = frames["speedup"]
+    if skipped := report.get("skipped"):
+        figures["skipped"] = skipped["percent"]
+    if latency := report.get("latency"):
+        figures |= {"ready": latency["ready_s"], "rate": latency["rate_hz"]}
+        figures["latency"] = latency["p95_ms"] / latency["pipeline_ms"]
+    return figures
 
 
-def checks(situation: Situation, figures: Mapping[str, float]) -> list[Check]:
-    """The targets that this situation is about, each with its figure. figures: by the names used here."""
-    found: dict[str, Target] = {}
-    full = situation.network == "vitl16" and situation.size == "480x480"
-    if full and situation.is_gpu and "H200" in situation.device and situation.labels == 150:
-        found |= _ON_H200 if situation.dtype == "bfloat16" else {}
-    if situation.frame != "640x480":
-        found.pop("pipeline", None)
-    if full and not situation.is_gpu and situation.threads == 2 and situation.labels in _ON_TWO_CORES:
-        found["times official"] = _ON_TWO_CORES[situation.labels]
-    where = "GPU" if situation.is_gpu else "CPU"
-    found["label growth"] = Target(f"added by 254 labels in the place of 5, {where}", _GROWTH[situation.is_gpu], "%")
-    if situation.network == "demo" and not situation.is_gpu:
-        found["vocabulary"] = _VOCABULARY
-    return [Check(target, figures[name]) for name, target in found.items() if name in figures]
+def applicable_targets(report: Mapping[str, Any]) -> list[tuple[dict[str, Any], float]]:
+    """The targets that apply to a report, each with the measured value."""
+    figures = collect_figures(report)
+    facts = {**report.get("machine", {}), **report.get("settings", {})}
+    return [
+        (target, figures[target["figure"]])
+        for target in load_targets()
+        if target["figure"] in figures
+        and all(_matches(name, facts.get(name, ""), wanted) for name, wanted in target.get("when", {}).items())
+    ]
+
+
+def is_met(target: Mapping[str, Any], value: float) -> bool:
+    """Whether a value is within the limit of a target."""
+    return value >= target["at_least"] if "at_least" in target else value <= target["at_most"]
+
+
+def format_targets(report: Mapping[str, Any]) -> str:
+    """One line per target that applies, such as "peak GPU memory: 1.5 GB, at most 1.7 GB: met"."""
+    return "\n".join(_format(target, value) for target, value in applicable_targets(report))
+
+
+def _matches(name: str, value: str, wanted: str) -> bool:
+    return wanted in value if name == "device" else value == wanted  # a device name contains vendor and model
+
+
+def _format(target: Mapping[str, Any], value: float) -> str:
+    bound = "at_least" if "at_least" in target else "at_most"
+    unit, verdict = target["unit"], "met" if is_met(target, value) else "not met"
+    return f"{target['name']}: {value:.3g} {unit}, {bound.replace('_', ' ')} {target[bound]:g} {unit}: {verdict}"
+
+
+def main() -> None:
+    """Print the targets that apply to each report; a target that is not met is not an error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.targets", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT.json", help="JSON report of a benchmark")
+    for path in parser.parse_args().reports:
+        print(f"{path}:")
+        print(format_targets(json.loads(path.read_text(encoding="utf-8"))) or "no target applies")
+
+
+if __name__ == "__main__":
+    main()

@@ -19,15 +19,19 @@ __all__ = ["Comparison", "compare"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """ours: image on the device to mask and confidence. official: image and words to the arg max, in float32.
+    """The result of a comparison.
 
-    times: official / ours, of the medians. max_delta: the largest difference of any logit at full size. agreement: how
-    much of the image has the same label, from 0 to 1.
+    Attributes:
+        ours: Time from an image on the device to mask and confidence.
+        official: Time from image and words to the arg max, in float32.
+        speedup: Ratio of the medians, official / ours.
+        max_delta: Largest difference of any logit at full size.
+        agreement: Share of pixels with the same label, 0 to 1.
     """
 
     ours: Timing
     official: Timing
-    times: float
+    speedup: float
     max_delta: float
     agreement: float
 

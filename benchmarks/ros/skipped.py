@@ -11,7 +11,6 @@ from std_msgs.msg import UInt64
 
 from benchmarks.ros.listener import HEARD
 from benchmarks.ros.processes import cpu_s, environment, measuring_node, started
-from lseg_ros.benchmark import ROS_TARGETS, Check
 from lseg_ros.demo.processes import wait_for
 from lseg_ros.ros.topics import DIAGNOSTICS, IMAGE
 
@@ -42,7 +41,6 @@ class Skipped:
     fast: Load
     slow: Load
     percent: float
-    checks: tuple[Check, ...]
 
 
 def measure_skipped(
@@ -52,7 +50,7 @@ def measure_skipped(
     fast = _load(budget_s, folder, height, width, rate_hz)
     slow = _load(budget_s, folder, height, width, _ASKED_HZ)
     percent = (fast.node - slow.node) - (fast.bare - slow.bare)
-    return Skipped(fast, slow, percent, (Check(ROS_TARGETS["skipped"], percent),))
+    return Skipped(fast, slow, percent)
 
 
 def _load(budget_s: float, folder: Path, height: int, width: int, rate_hz: float) -> Load:

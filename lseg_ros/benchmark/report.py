@@ -7,12 +7,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.lang_seg.comparison import Comparison
-from benchmarks.targets import Check
-from lseg_ros.benchmark.scaling import Growth, exponent
+from lseg_ros.benchmark.scaling import Scaling, exponent
 from lseg_ros.benchmark.timing import Timing
 
-__all__ = ["Report", "Row", "columns", "table", "to_json"]
+__all__ = ["Report", "Row", "columns", "format_facts", "format_timing", "table", "to_json"]
 
 
 @dataclass(frozen=True)
@@ -44,10 +42,8 @@ class Report:
     pipeline_ms: Mapping[str, float]
     ceiling: Mapping[str, float]
     memory_mib: Mapping[str, float]
-    comparison: Comparison | None
-    label_growth: tuple[Growth, ...]
-    size_growth: tuple[Growth, ...]
-    checks: tuple[Check, ...]
+    label_scaling: tuple[Scaling, ...]
+    size_scaling: tuple[Scaling, ...]
 
 
 def to_json(report: Report) -> str:
@@ -55,25 +51,21 @@ def to_json(report: Report) -> str:
     facts = dataclasses.asdict(report)
     for fields, row in zip(facts["rows"], report.rows):
         fields["ratio"] = row.ratio
-    for fields, check in zip(facts["checks"], report.checks):
-        fields["met"] = check.met
     return json.dumps(facts, indent=2) + "\n"
 
 
 def table(report: Report) -> str:
     """Everything, a paragraph for each kind of figure."""
     parts = [
-        _facts({**report.machine, **report.settings}),
+        format_facts({**report.machine, **report.settings}),
         *report.warnings,
         _stages(report.rows),
         _sentence("peaks measured here", report.ceiling, _peak),
         _sentence("inside the pipeline, its last run", report.pipeline_ms, lambda name, ms: f"{name} {ms:.3g} ms"),
         _sentence("once, at start", report.start_ms, lambda name, ms: f"{name} {ms / 1e3:.2f} s"),
         _sentence("memory", report.memory_mib, lambda name, mib: f"{name} {mib:.0f} MiB"),
-        _comparison(report.comparison),
-        _label_growth(report.label_growth),
-        _size_growth(report.size_growth),
-        "\n".join(["targets:", *(f"  {check.line()}" for check in report.checks)]) if report.checks else "",
+        _label_scaling(report.label_scaling),
+        _size_scaling(report.size_scaling),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -88,7 +80,8 @@ def columns(rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def _facts(facts: Mapping[str, str]) -> str:
+def format_facts(facts: Mapping[str, str]) -> str:
+    """One line per fact."""
     return "\n".join(f"{name:<16}{value}" for name, value in facts.items())
 
 
@@ -98,12 +91,15 @@ def _stages(rows: Sequence[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    timing = row.timing
-    times = [_number(each) for each in (timing.median_ms, timing.p10_ms, timing.p90_ms)]
     if row.needed_ms is None or row.ratio is None:
-        return row.name, *times, str(timing.runs), "", "", "", "", ""
+        return row.name, *format_timing(row.timing), "", "", "", "", ""
     work = (_number(row.flop / 1e9), _number(row.bytes / 1e6), row.dtype)
-    return row.name, *times, str(timing.runs), *work, _number(row.needed_ms), f"{row.ratio:.1f}"
+    return row.name, *format_timing(row.timing), *work, _number(row.needed_ms), f"{row.ratio:.1f}"
+
+
+def format_timing(timing: Timing) -> tuple[str, ...]:
+    """The cells median ms, p10, p90 and runs of a table."""
+    return *map(_number, (timing.median_ms, timing.p10_ms, timing.p90_ms)), str(timing.runs)
 
 
 def _number(value: float) -> str:
@@ -119,33 +115,22 @@ def _peak(name: str, value: float) -> str:
     return f"{name} {value / 1e9:.3g} GB/s" if name == "memory" else f"{name} {value / 1e9:.4g} GFLOP/s"
 
 
-def _comparison(comparison: Comparison | None) -> str:
-    if comparison is None:
+def _label_scaling(scaling: Sequence[Scaling]) -> str:
+    if not scaling:
         return ""
-    sides = (("ours, words known", comparison.ours), ("official order", comparison.official))
-    rows = [(name, *(_number(each) for each in (t.median_ms, t.p10_ms, t.p90_ms)), str(t.runs)) for name, t in sides]
-    return (
-        "beside the authors' order of operations (float32, eager, words encoded in every frame), in turn:\n"
-        + columns([("", "median ms", "p10", "p90", "runs"), *rows])
-        + f"\n{comparison.times:.2f} times as fast; logits differ by at most {comparison.max_delta:.2g}, "
-        f"{comparison.agreement:.3%} of the pixels have the same label"
-    )
+    first = scaling[0].timing.median_ms
+    rows = [
+        (each.what, _number(each.timing.median_ms), f"{each.timing.median_ms / first - 1:+.1%}") for each in scaling
+    ]
+    return columns([("labels", "median ms", f"over {scaling[0].what}"), *rows])
 
 
-def _label_growth(growth: Sequence[Growth]) -> str:
-    if not growth:
-        return ""
-    first = growth[0].timing.median_ms
-    rows = [(each.what, _number(each.timing.median_ms), f"{each.timing.median_ms / first - 1:+.1%}") for each in growth]
-    return columns([("labels", "median ms", f"over {growth[0].what}"), *rows])
-
-
-def _size_growth(growth: Sequence[Growth]) -> str:
-    if not growth:
+def _size_scaling(scaling: Sequence[Scaling]) -> str:
+    if not scaling:
         return ""
     rows = [
         (each.what, _number(each.timing.median_ms), _number(each.timing.median_ms / each.count * 1e6))
-        for each in growth
+        for each in scaling
     ]
     listed = columns([("network's input", "median ms", "ms per megapixel"), *rows])
-    return f"{listed}\ntime grows with pixels to the power of {exponent(list(growth)):.2f} (1 is linear)"
+    return f"{listed}\ntime grows with pixels to the power of {exponent(list(scaling)):.2f} (1 is linear)"

@@ -9,14 +9,12 @@ from contextlib import contextmanager
 
 import torch
 
-from benchmarks.lang_seg.comparison import Comparison, compare
-from benchmarks.targets import Check, Situation, checks
 from lseg_ros.benchmark.config import BenchmarkConfig
 from lseg_ros.benchmark.machine import busy, machine
 from lseg_ros.benchmark.op_counter import Work, counting
 from lseg_ros.benchmark.report import Report, Row
 from lseg_ros.benchmark.roofline import Roofline
-from lseg_ros.benchmark.scaling import Growth, with_labels, with_size, words
+from lseg_ros.benchmark.scaling import Scaling, with_labels, with_size, words
 from lseg_ros.benchmark.stages import (
     NETWORK,
     PIPELINE,
@@ -28,13 +26,13 @@ from lseg_ros.benchmark.stages import (
     word_stages,
 )
 from lseg_ros.benchmark.timing import Timing, measure
-from lseg_ros.inference import EncodedVocabulary, Segmenter
-from lseg_ros.model import PRESETS, load_lseg
+from lseg_ros.inference import EncodedVocabulary, Segmenter, SegmenterConfig
+from lseg_ros.model import PRESETS
 from lseg_ros.pipeline import Outputs, Pipeline, PipelineConfig
 from lseg_ros.structures import Frame
 from lseg_ros.synthetic import SyntheticWorld
 
-__all__ = ["benchmark"]
+__all__ = ["benchmark", "describe_settings"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +42,7 @@ Measured = tuple[Stage, Timing, Work]
 
 
 def benchmark(config: BenchmarkConfig) -> Report:
-    """Load, measure, compare; takes ``config.seconds`` for each of some fifteen lines, and more where one run does."""
+    """Load and measure; takes ``config.seconds`` for each of some fifteen lines, and more where one run does."""
     warnings = tuple(filter(None, [busy()]))
     start_ms: dict[str, float] = {}
     with _timed(start_ms, "load the network"):
@@ -62,8 +60,7 @@ def benchmark(config: BenchmarkConfig) -> Report:
     measured = [_measured(segmenter, stage, config.seconds) for stage in stages] + [in_pipeline]
 
     x = Network(segmenter).input_of(image)[0]
-    growth = _growth(config, segmenter, encoded, x)
-    comparison = _comparison(config, segmenter, encoded, x) if config.compare == "official" else None
+    scaling = _scaling(config, segmenter, encoded, x)
     ceiling = Roofline(segmenter.device)
     rows = _rows(measured, ceiling)
     return Report(
@@ -75,9 +72,7 @@ def benchmark(config: BenchmarkConfig) -> Report:
         pipeline_ms,
         {"memory": ceiling.bytes_per_s, **ceiling.flop_per_s},
         memory_mib,
-        comparison,
-        *growth,
-        _checks(config, segmenter, rows, memory_mib, comparison, growth[0]),
+        *scaling,
     )
 
 
@@ -104,22 +99,14 @@ def _measured(segmenter: Segmenter, stage: Stage, budget_s: float) -> Measured:
     return stage, measure(stage.run, budget_s, segmenter.device), tally.work + stage.beside
 
 
-def _growth(
+def _scaling(
     config: BenchmarkConfig, segmenter: Segmenter, encoded: EncodedVocabulary, x: torch.Tensor
-) -> tuple[tuple[Growth, ...], tuple[Growth, ...]]:
+) -> tuple[tuple[Scaling, ...], tuple[Scaling, ...]]:
     """With labels and with size, each empty where it was not asked for."""
     x = x.to(segmenter.dtype)
     labels = with_labels(segmenter, x, config.seconds) if config.sweep in ("labels", "all") else []
     sizes = with_size(segmenter, encoded, x, config.seconds) if config.sweep in ("size", "all") else []
     return tuple(labels), tuple(sizes)
-
-
-def _comparison(
-    config: BenchmarkConfig, segmenter: Segmenter, encoded: EncodedVocabulary, x: torch.Tensor
-) -> Comparison:
-    logger.info("measuring the official order")
-    model = load_lseg(config.network.checkpoint)  # the same weights, as they were before a segmenter had them
-    return compare(segmenter, model, encoded, x, config.seconds)
 
 
 def _rows(measured: list[Measured], ceiling: Roofline) -> tuple[Row, ...]:
@@ -138,49 +125,25 @@ def _rows(measured: list[Measured], ceiling: Roofline) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _settings(config: BenchmarkConfig, segmenter: Segmenter, x: torch.Tensor) -> dict[str, str]:
+def describe_settings(config: SegmenterConfig, segmenter: Segmenter) -> dict[str, str]:
+    """The facts of a network that a report states, by name."""
+    presets = [name for name, preset in PRESETS.items() if preset == segmenter.model.config]
     return {
-        "checkpoint": config.network.checkpoint,
+        "checkpoint": config.checkpoint,
+        "architecture": presets[0] if presets else "custom",
+        "device type": segmenter.device.type,
         "precision": str(segmenter.dtype).removeprefix("torch."),
-        "compile": str(config.network.compile).lower(),
-        "image": f"{config.size}, {x.shape[3]}x{x.shape[2]} for the network",
-        "frame": config.frame,
-        "labels": str(config.labels),
+        "compile": str(config.compile).lower(),
     }
 
 
-def _checks(
-    config: BenchmarkConfig,
-    segmenter: Segmenter,
-    rows: tuple[Row, ...],
-    memory_mib: dict[str, float],
-    comparison: Comparison | None,
-    label_growth: tuple[Growth, ...],
-) -> tuple[Check, ...]:
-    medians = {row.name: row.timing.median_ms for row in rows}
-    figures = {"network": medians[NETWORK], "pipeline": medians[PIPELINE], "vocabulary": medians[VOCABULARY]}
-    if "GPU memory peak" in memory_mib:
-        figures["GPU memory"] = memory_mib["GPU memory peak"] * (1 << 20) / 1e9
-    if comparison is not None:
-        figures |= {"times official": comparison.times, "agreement": 100 * comparison.agreement}
-    if label_growth:
-        few, many = label_growth[0].timing.median_ms, label_growth[-1].timing.median_ms
-        figures["label growth"] = 100 * (many / few - 1)
-    return tuple(checks(_situation(config, segmenter), figures))
-
-
-def _situation(config: BenchmarkConfig, segmenter: Segmenter) -> Situation:
-    device = segmenter.device
-    return Situation(
-        network=next((name for name, each in PRESETS.items() if each == segmenter.model.config), ""),
-        device=machine(device)["device"],
-        is_gpu=device.type == "cuda",
-        threads=torch.get_num_threads(),
-        dtype=str(segmenter.dtype).removeprefix("torch."),
-        size=config.size,
-        frame=config.frame,
-        labels=config.labels,
-    )
+def _settings(config: BenchmarkConfig, segmenter: Segmenter, x: torch.Tensor) -> dict[str, str]:
+    return describe_settings(config.network, segmenter) | {
+        "size": config.size,
+        "network input": f"{x.shape[3]}x{x.shape[2]}",
+        "frame": config.frame,
+        "labels": str(config.labels),
+    }
 
 
 @contextmanager

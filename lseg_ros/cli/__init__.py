@@ -20,7 +20,7 @@ _COMMANDS = {
     "train": "train a network",
     "labels": "show the ids, colors and topics of a label list, or write it for Hydra and elevation mapping",
     "evaluate": "score a network",
-    "benchmark": "measure every stage, beside what this device needs at least and beside the official way",
+    "benchmark": "measure every stage of a frame and compare it with the roofline of this device",
     "export": "write the image encoder as ONNX or for torch.export, and check the file",
     "checkpoint inspect": "show what a file of weights holds",
     "checkpoint convert": "write a file of weights as safetensors, or as the authors' code wants it",

@@ -1,4 +1,4 @@
-"""``lseg benchmark``: how fast it is here, and how fast it could be."""
+"""``lseg benchmark``: measure the stages of a frame on this device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SETTINGS = BenchmarkConfig
 
 
 def run(settings: BenchmarkConfig) -> int:
-    """Measure and print; a target that is not met is said, and is no error."""
+    """Measure, print the report and write it as JSON."""
     report = benchmark(settings)
     print(table(report))
     if settings.json:

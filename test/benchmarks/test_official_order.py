@@ -38,4 +38,4 @@ def test_a_comparison_says_how_far_apart_the_two_are(checkpoint: str, precision:
     found = compare(segmenter, load_lseg(checkpoint), segmenter.encode(words(7)), image, 0.01)
     assert found.max_delta < delta
     assert found.agreement > (0.999 if precision == "float32" else 0.8)
-    assert found.times == found.official.median_ms / found.ours.median_ms
+    assert found.speedup == found.official.median_ms / found.ours.median_ms

@@ -70,10 +70,9 @@ def test_all_but_the_network_is_measured_and_told(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     told = json.loads(file.read_text())
-    assert 0 < told["frames"]["ours"]["median_ms"] < told["frames"]["obvious"]["median_ms"]
+    assert 0 < told["frames"]["node"]["median_ms"] < told["frames"]["naive"]["median_ms"]
     assert 0 < told["frames"]["heard"] <= told["frames"]["published"]
-    assert [check["target"]["limit"] for check in told["frames"]["checks"]] == [15.0, 10.0]
-    assert "at most 15 ms" in done.stdout
+    assert "at most 15 ms" in done.stdout and "at least 10 times" in done.stdout
 
 
 @pytest.mark.slow
