@@ -186,7 +186,7 @@ def parse_synonyms(entry: str, where: str) -> tuple[str, ...]:
         if any(not character.isprintable() for character in text):
             raise ValueError(f"{where}: expected printable characters, got {text!r}")
         if text.casefold() in (earlier.casefold() for earlier in synonyms[:position]):
-            raise ValueError(f"{where}: {text!r} is there twice (in {entry!r})")
+            raise ValueError(f"{where}: expected every text once, got {text!r} twice (in {entry!r})")
     return synonyms
 
 
@@ -228,8 +228,10 @@ def _parse_entries(entries: Iterable[str]) -> list[tuple[str, ...]]:
     for position, entry in enumerate(entries):
         synonyms = parse_synonyms(entry, f"labels[{position}]")
         for text in synonyms:
-            if text.casefold() in seen:
-                raise ValueError(f"labels[{position}]: {text!r} is there twice (also in {seen[text.casefold()]!r})")
+            if (earlier := seen.get(text.casefold())) is not None:
+                raise ValueError(
+                    f"labels[{position}]: expected every text once, got {text!r} twice (also in {earlier!r})"
+                )
         seen.update((text.casefold(), entry) for text in synonyms)
         parsed.append(synonyms)
     if not parsed:
@@ -254,8 +256,8 @@ def _assign_ids(names: Sequence[str], known: Mapping[str, Label]) -> list[int]:
         number = old.id if old else next(fresh, None)
         if number is None:
             raise ValueError(
-                f"labels: all {MAX_ID} ids have been given out and an id is never given to another label; "
-                f"restart the node to start afresh (no id left for {name!r})"
+                f"labels: expected at most {MAX_ID} different names while the node runs, got one more, {name!r}; "
+                f"ids are never reused, restart the node to free them"
             )
         ids.append(number)
     return ids
@@ -274,10 +276,10 @@ def _checked_id(number: int, name: str, owner: dict[int, str]) -> int:
         raise ValueError(f"id of {name!r}: expected 1 to {MAX_ID}, got {number}")
     previous = owner.setdefault(int(number), name)
     if previous.casefold() != name.casefold():
-        raise ValueError(f"id of {name!r}: {number} belongs to {previous!r} and is never given to another label")
+        raise ValueError(f"id of {name!r}: expected an unused id, got {number}, which belongs to {previous!r}")
     held = next((id_ for id_, label in owner.items() if label.casefold() == name.casefold() and id_ != number), None)
     if held is not None:
-        raise ValueError(f"id of {name!r}: it has been {held} since it was first used and cannot become {number}")
+        raise ValueError(f"id of {name!r}: expected {held}, its id since it was first used, got {number}")
     return int(number)
 
 

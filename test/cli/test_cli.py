@@ -57,7 +57,7 @@ def test_segment_writes_masks_and_pictures(tmp_path: Path, checkpoint: str, caps
     ("arguments", "sentence"),
     [
         (["nowhere.png", "--labels", "floor"], "lseg segment: nowhere.png: expected a file or folder"),
-        (["nowhere.png", "--labels", "floor", "Floor"], "'Floor' is there twice"),
+        (["nowhere.png", "--labels", "floor", "Floor"], "got 'Floor' twice"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_sentence(

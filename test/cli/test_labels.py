@@ -117,7 +117,7 @@ def test_two_labels_of_one_color_are_refused_by_name_for_hydra_looks_labels_up_b
         ("/**: {ros__parameters: {device: cpu}}", "expected one node with the parameter labels, got 0"),
         ("a: {ros__parameters: {labels: [a]}}\nb: {ros__parameters: {labels: [b]}}", "labels, got 2"),
         ("[", "expected YAML"),
-        ("/**: {ros__parameters: {labels: [floor, Floor]}}", "'Floor' is there twice"),
+        ("/**: {ros__parameters: {labels: [floor, Floor]}}", "got 'Floor' twice"),
     ],
 )
 def test_a_file_that_is_of_no_use_is_refused_in_a_sentence(

@@ -109,8 +109,11 @@ def test_whoever_asks_is_told_the_live_vocabulary(robot: RosClient, live):
 BAD_LISTS = {
     "empty": ([""], "empty list"),
     "blank": (["floor", "  "], "labels[1]: expected a word, got a blank in '  '"),
-    "duplicate": (["floor", "Sofa", "sofa "], "labels[2]: 'sofa' is there twice (also in 'Sofa')"),
-    "duplicate synonym": (["couch|sofa", "sofa"], "labels[1]: 'sofa' is there twice (also in 'couch|sofa')"),
+    "duplicate": (["floor", "Sofa", "sofa "], "labels[2]: expected every text once, got 'sofa' twice (also in 'Sofa')"),
+    "duplicate synonym": (
+        ["couch|sofa", "sofa"],
+        "labels[1]: expected every text once, got 'sofa' twice (also in 'couch|sofa')",
+    ),
     "control character": (["floor", "tab\there"], "labels[1]: expected printable characters, got 'tab\\there'"),
     "too many": ([f"label {number}" for number in range(255)], "labels: expected at most 254, got 255"),
     "too long": (["floor", " ".join(["word"] * 500)], "tokens"),
@@ -143,7 +146,7 @@ def test_a_node_refuses_to_start_with_a_bad_list_in_the_same_words(start, labels
         ({"class_ids": [1]}, "class_ids: expected one per label (2), got 1"),
         ({"class_ids": [1, 0]}, "id of 'wall': expected 1 to 254, got 0"),
         ({"class_ids": [255, 2]}, "id of 'floor': expected 1 to 254, got 255"),
-        ({"class_ids": [7, 7]}, "id of 'wall': 7 belongs to 'floor' and is never given to another label"),
+        ({"class_ids": [7, 7]}, "id of 'wall': expected an unused id, got 7, which belongs to 'floor'"),
         ({"class_ids": ["7", "8"]}, "class_ids: expected a value like [0], got another type"),
         ({"colors": ["#112233"]}, "colors: expected one per label (2), got 1"),
         ({"colors": ["", "red"]}, "color of 'wall': expected '#rrggbb' or '' for an automatic one, got 'red'"),
@@ -199,7 +202,7 @@ def test_an_id_that_cannot_be_is_refused(robot: RosClient, live, number, named):
     ("request_", "named"),
     [
         ({"ids": [250]}, "ids: expected one per label (2), got 1"),
-        ({"ids": [250, 250]}, "id of 'nor of': 250 belongs to 'unheard of'"),
+        ({"ids": [250, 250]}, "id of 'nor of': expected an unused id, got 250, which belongs to 'unheard of'"),
         ({"colors": ["#123456"]}, "colors: expected one per label (2), got 1"),
         ({"colors": ["", "#12345"]}, "color of 'nor of': expected '#rrggbb'"),
         ({"mode": 7}, "mode: expected 0 (REPLACE) or 1 (APPEND), got 7"),
@@ -216,7 +219,7 @@ def test_an_id_of_a_label_that_is_gone_is_not_given_to_another(robot: RosClient,
     robot.set_labels(SECOND)
     response = robot.set_labels(["carpet"], ids=[gone.id])
     assert not response.success
-    assert response.message == f"id of 'carpet': {gone.id} belongs to 'floor' and is never given to another label"
+    assert response.message == f"id of 'carpet': expected an unused id, got {gone.id}, which belongs to 'floor'"
 
 
 def test_a_color_can_be_asked_for_and_stays_when_others_come_and_go(robot: RosClient, live):
