@@ -21,7 +21,7 @@ EVERYTHING = Outputs.OVERLAY | Outputs.POINTS | Outputs.LABEL_CLOUDS | Outputs.S
 
 @pytest.fixture(scope="module")
 def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    return Segmenter(
+    return Segmenter.from_checkpoint(
         SegmenterConfig(checkpoint=write_tiny(tmp_path_factory.mktemp("tiny")), device="cpu", cpu_threads=1)
     )
 

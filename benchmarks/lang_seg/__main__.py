@@ -66,7 +66,7 @@ def main() -> None:
 def run(config: ComparisonConfig) -> dict[str, object]:
     """Measure and print; returns the JSON report (machine, settings, comparison)."""
     warning = busy()
-    segmenter = Segmenter(config.network)
+    segmenter = Segmenter.from_checkpoint(config.network)
     encoded = segmenter.encode(words(config.labels))
     height, width = parse_size("size", config.size)
     image = SyntheticWorld(8, width, height).frame(1.0).frame.image

@@ -46,7 +46,7 @@ def benchmark(config: BenchmarkConfig) -> Report:
     warnings = tuple(filter(None, [busy()]))
     start_ms: dict[str, float] = {}
     with _timed(start_ms, "load the network"):
-        segmenter = Segmenter(config.network)
+        segmenter = Segmenter.from_checkpoint(config.network)
     with _timed(start_ms, f"encode {config.labels} labels"):
         encoded = segmenter.encode(words(config.labels))
     with _timed(start_ms, "first frame"):

@@ -51,7 +51,7 @@ SETTINGS = DemoSettings
 
 def run(settings: DemoSettings) -> int:
     """Segment, score and draw."""
-    segmenter = Segmenter(settings.network)
+    segmenter = Segmenter.from_checkpoint(settings.network)
     pipeline = Pipeline(segmenter, settings.pipeline)
     encoded = segmenter.encode(Vocabulary.of(CLASSES))
     segmenter.warm_up(settings.height, settings.width)

@@ -56,7 +56,7 @@ def run(settings: SegmentSettings) -> int:
     """Segment one image after the other; an image that cannot be read ends the run with its name."""
     vocabulary = Vocabulary.of(settings.labels, prompt_templates=settings.prompt_templates)
     frames = _frames(settings.images)
-    segmenter = Segmenter(settings.network)
+    segmenter = Segmenter.from_checkpoint(settings.network)
     pipeline = Pipeline(segmenter, settings.pipeline)
     encoded = segmenter.encode(vocabulary)
     out = Path(settings.out).expanduser()

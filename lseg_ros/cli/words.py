@@ -61,7 +61,7 @@ SETTINGS = WordsSettings
 
 def run(settings: WordsSettings) -> int:
     """Embed once, label with each vocabulary, write."""
-    segmenter = Segmenter(settings.network)
+    segmenter = Segmenter.from_checkpoint(settings.network)
     image = _picture(settings)
     embedded = segmenter.embed(image)
     page = Path(settings.out).expanduser()

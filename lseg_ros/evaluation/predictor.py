@@ -65,7 +65,7 @@ class Predictor:
         )
         protocol = CITYSCAPES if config.data.dataset == "cityscapes" else OFFICIAL
         return cls(
-            Segmenter(engine, model.official_half() if as_the_authors else model),
+            Segmenter(model.official_half() if as_the_authors else model, engine),
             protocol if config.protocol == "official" else None,
             config.prompt_templates,
         )
@@ -74,7 +74,7 @@ class Predictor:
     def from_model(cls, model: LSeg) -> Predictor:
         """A network that is loaded already, as it is and where it is, in float32: one in training, for example."""
         engine = SegmenterConfig(checkpoint="network", device=str(model.device), precision="float32")
-        return cls(Segmenter(engine, model))
+        return cls(Segmenter(model, engine))
 
     def question(self, words: Sequence[str]) -> Question:
         """Label list entries, ``|`` between synonyms -> what to ask every image; ValueError names a bad entry."""

@@ -69,42 +69,67 @@ class EncodedVocabulary:
 
 
 class Segmenter:
-    """LSeg as a function of an image and a vocabulary.
+    """Segment images with a network, on one device and in one precision.
 
-    ``encode`` is slow and may be called by any thread, also while another is in ``segment``. ``model`` is a network
-    that is loaded already; without one the settings' checkpoint is. Raises what ``load_lseg`` raises for a missing or
-    foreign checkpoint, and ValueError for a device that is not there.
+    ``encode`` is slow; any thread may call it, also while another thread is in ``segment``.
+
+    Attributes:
+        config: The settings.
+        model: The network, on ``device``.
+        device: Where the network runs.
+        dtype: The dtype of the image encoder.
+        input_size: The longer side of the network's input in pixels; 0 keeps the size of each image.
     """
 
-    def __init__(self, config: SegmenterConfig | None = None, model: LSeg | None = None) -> None:
-        self.config = config = config or SegmenterConfig()
-        if config.cpu_threads:
-            torch.set_num_threads(config.cpu_threads)
+    def __init__(self, model: LSeg, config: SegmenterConfig) -> None:
+        """Use a network as it is, for example one in training.
+
+        The network moves to the device of the settings, and its image encoder to their precision.
+
+        Args:
+            model: The network. It is modified, not copied.
+            config: The settings; ``checkpoint`` only names the network in the log.
+
+        Raises:
+            ValueError: If the device does not exist.
+        """
+        _limit_threads(config)
+        self.config = config
         self.device = chosen_device(config.device)
         self.dtype = chosen_dtype(config.precision, self.device)
-        # Entries of a float16 file go to the device as they are: a small host never holds them twice as large.
-        loaded = load_lseg(config.checkpoint, dtype=None) if model is None else model
-        if model is None:  # one that was handed in may be in training
-            fold_batch_norms(loaded.backbone)
-            fold_batch_norms(loaded.decoder)
-        self.model = loaded.to(self.device)
-        for part in (loaded.backbone, loaded.decoder):
+        self.model = model.to(self.device)
+        for part in (model.backbone, model.decoder):
             part.to(self.dtype)
-        if model is None:
-            for rest in (loaded.head, loaded.regularization, loaded.text_encoder):
-                if rest is not None:
-                    rest.float()  # words are encoded once, head and logits are small: half precision only costs here
-            if self.device.type == "cpu" and not config.compile:
-                pack(loaded.backbone)
-                pack(loaded.decoder)
-        preferred = self.model.config.input_size_px
-        self.input_size = preferred if config.input_size < 0 else config.input_size
+        self.input_size = model.config.input_size_px if config.input_size < 0 else config.input_size
         self._encode_image: Callable[[Tensor], Tensor] = (
-            torch.compile(self.model.encode_coarse) if config.compile else self.model.encode_coarse
+            torch.compile(model.encode_coarse) if config.compile else model.encode_coarse
         )
         self._known: OrderedDict[str, Tensor] = OrderedDict()  # text -> embedding, the last used last
         self._lock = threading.Lock()
         logger.info("%s on %s in %s", config.checkpoint, self.device, self.dtype)
+
+    @classmethod
+    def from_checkpoint(cls, config: SegmenterConfig) -> Segmenter:
+        """Load the network of the settings and optimize it for inference.
+
+        Raises:
+            FileNotFoundError: If the checkpoint does not exist.
+            ValueError: If the checkpoint is not an LSeg network, or the device does not exist.
+        """
+        _limit_threads(config)
+        device = chosen_device(config.device)  # fails before a large file is read
+        # The entries of a float16 file reach the device as they are: a small host never holds them at twice the size.
+        model = load_lseg(config.checkpoint, dtype=None)
+        for part in (model.backbone, model.decoder):
+            fold_batch_norms(part)
+        segmenter = cls(model, config)
+        for rest in (model.head, model.regularization, model.text_encoder):
+            if rest is not None:
+                rest.float()  # words are encoded once, head and logits are small: half precision would gain nothing
+        if device.type == "cpu" and not config.compile:
+            for part in (model.backbone, model.decoder):
+                pack(part)
+        return segmenter
 
     def encode(self, vocabulary: Vocabulary) -> EncodedVocabulary:
         """Texts to embeddings: each label's is the mean over its synonyms and prompts, normalized again.
@@ -217,6 +242,11 @@ class Segmenter:
         while len(self._known) > _MOST_TEXTS:
             self._known.popitem(last=False)
         return found
+
+
+def _limit_threads(config: SegmenterConfig) -> None:
+    if config.cpu_threads:
+        torch.set_num_threads(config.cpu_threads)
 
 
 def _mean_direction(embeddings: Sequence[Tensor]) -> Tensor:

@@ -98,7 +98,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
 
     def _load(self) -> Segmenter:
         """The network, with its words encoded, having seen an image."""
-        segmenter = Segmenter(self._segmenter_config)
+        segmenter = Segmenter.from_checkpoint(self._segmenter_config)
         self._labels.encode_with(segmenter)
         segmenter.warm_up(*_WARM_UP_SIZE, most=len(self._cameras))
         return segmenter

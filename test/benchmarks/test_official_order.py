@@ -33,7 +33,7 @@ def test_both_orders_give_the_same_logits_to_rounding(model: LSeg) -> None:
 
 @pytest.mark.parametrize(("precision", "delta"), [("float32", 1e-4), ("bfloat16", 2.0)])
 def test_a_comparison_says_how_far_apart_the_two_are(checkpoint: str, precision: str, delta: float) -> None:
-    segmenter = Segmenter(SegmenterConfig(checkpoint=checkpoint, device="cpu", precision=precision))
+    segmenter = Segmenter.from_checkpoint(SegmenterConfig(checkpoint=checkpoint, device="cpu", precision=precision))
     image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     found = compare(segmenter, load_lseg(checkpoint), segmenter.encode(words(7)), image, 0.01)
     assert found.max_delta < delta

@@ -22,7 +22,7 @@ WORDS = ("wall", "screen", "dog", "screen", "floor|ground")
 
 @pytest.fixture(scope="module")
 def segmenter(checkpoint: str) -> Segmenter:
-    return Segmenter(SegmenterConfig(checkpoint=checkpoint, device="cpu", precision="float32"))
+    return Segmenter.from_checkpoint(SegmenterConfig(checkpoint=checkpoint, device="cpu", precision="float32"))
 
 
 @pytest.fixture(scope="module")

@@ -93,11 +93,11 @@ def test_a_resnets_batch_norms_are_folded_too() -> None:
 
 def test_a_network_that_is_handed_in_stays_as_it_is() -> None:
     model = network(CONFIG)
-    Segmenter(SegmenterConfig(device="cpu", precision="float32"), model)
+    Segmenter(model, SegmenterConfig(device="cpu", precision="float32"))
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
     assert not any(isinstance(layer, PackedLinear) for layer in model.modules())
 
 
 def test_auto_is_bfloat16_where_the_processor_has_it(checkpoint: str) -> None:
     expected = torch.bfloat16 if has_native_bfloat16() else torch.float32
-    assert Segmenter(SegmenterConfig(checkpoint=checkpoint, device="cpu")).dtype == expected
+    assert Segmenter.from_checkpoint(SegmenterConfig(checkpoint=checkpoint, device="cpu")).dtype == expected

@@ -23,7 +23,7 @@ WORDS = Vocabulary.of(["floor", "sofa|couch", "person", "tree", "car", "sky"])
 
 @pytest.fixture(scope="module")
 def segmenter(checkpoint: str) -> Segmenter:
-    return Segmenter(
+    return Segmenter.from_checkpoint(
         SegmenterConfig(checkpoint=checkpoint, device="cpu", precision="float32", input_size=0, cpu_threads=1)
     )
 
@@ -70,13 +70,13 @@ class TestSegment:
         self, segmenter: Segmenter, size: tuple[int, int], input_size: int
     ) -> None:
         config = dataclasses.replace(segmenter.config, input_size=input_size)
-        result = Segmenter(config).segment(picture(*size), segmenter.encode(WORDS))
+        result = Segmenter.from_checkpoint(config).segment(picture(*size), segmenter.encode(WORDS))
         assert result.label_map.shape == result.confidence.shape == size
         assert set(np.unique(result.label_map)) <= set(range(1, 7))
         assert result.confidence.min() >= 1
 
     def test_the_network_s_own_size_is_the_default(self, checkpoint: str) -> None:
-        assert Segmenter(SegmenterConfig(checkpoint=checkpoint)).input_size == CONFIG.input_size_px
+        assert Segmenter.from_checkpoint(SegmenterConfig(checkpoint=checkpoint)).input_size == CONFIG.input_size_px
 
     def test_a_threshold_leaves_unsure_pixels_unlabeled(self, segmenter: Segmenter) -> None:
         encoded = segmenter.encode(WORDS)
@@ -91,7 +91,7 @@ class TestSegment:
 
     def test_the_threshold_of_the_settings_holds_where_none_is_given(self, segmenter: Segmenter) -> None:
         config = dataclasses.replace(segmenter.config, unlabeled_threshold=1.0)
-        assert not Segmenter(config).segment(picture(), segmenter.encode(WORDS)).label_map.any()
+        assert not Segmenter.from_checkpoint(config).segment(picture(), segmenter.encode(WORDS)).label_map.any()
 
     def test_an_image_that_is_too_small_is_refused(self, segmenter: Segmenter) -> None:
         with pytest.raises(ValueError, match="at least 32x32 pixels, got 64x16"):
@@ -99,14 +99,14 @@ class TestSegment:
 
     def test_bfloat16_sees_nearly_the_same(self, segmenter: Segmenter) -> None:
         encoded = segmenter.encode(WORDS)
-        half = Segmenter(dataclasses.replace(segmenter.config, precision="bfloat16"))
+        half = Segmenter.from_checkpoint(dataclasses.replace(segmenter.config, precision="bfloat16"))
         assert half.encode(WORDS).embeddings.dtype == torch.float32
         same = half.segment(picture(), encoded).label_map == segmenter.segment(picture(), encoded).label_map
         assert same.mean() > 0.9
 
     @pytest.mark.gpu
     def test_a_gpu_sees_what_the_cpu_sees(self, segmenter: Segmenter) -> None:
-        on_gpu = Segmenter(dataclasses.replace(segmenter.config, device="cuda", precision="float32"))
+        on_gpu = Segmenter.from_checkpoint(dataclasses.replace(segmenter.config, device="cuda", precision="float32"))
         expected = segmenter.segment(picture(), segmenter.encode(WORDS)).label_map
         same = on_gpu.segment(picture(), on_gpu.encode(WORDS)).label_map == expected
         assert same.mean() > 0.99
@@ -148,7 +148,7 @@ class TestEncode:
         assert torch.allclose(encoded.embeddings[0], mean / mean.norm(), atol=1e-6)
 
     def test_only_new_texts_are_encoded(self, checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        segmenter = Segmenter(SegmenterConfig(checkpoint=checkpoint))
+        segmenter = Segmenter.from_checkpoint(SegmenterConfig(checkpoint=checkpoint))
         asked: list[str] = []
         encode_text = segmenter.model.encode_text
         monkeypatch.setattr(segmenter.model, "encode_text", lambda texts: asked.extend(texts) or encode_text(texts))
@@ -183,11 +183,11 @@ class TestConfig:
     @pytest.mark.parametrize("device", ["tpu", "cuda:99", "gpu"])
     def test_a_device_that_is_not_there_is_refused(self, checkpoint: str, device: str) -> None:
         with pytest.raises(ValueError, match=f"device: expected auto, cpu, cuda .* got '{device}'"):
-            Segmenter(SegmenterConfig(checkpoint=checkpoint, device=device))
+            Segmenter.from_checkpoint(SegmenterConfig(checkpoint=checkpoint, device=device))
 
     def test_a_missing_checkpoint_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"missing\.ckpt"):
-            Segmenter(SegmenterConfig(checkpoint=str(tmp_path / "missing.ckpt")))
+            Segmenter.from_checkpoint(SegmenterConfig(checkpoint=str(tmp_path / "missing.ckpt")))
 
     @pytest.mark.parametrize("change", [{"precision": "int8"}, {"input_size": -2}, {"unlabeled_threshold": 1.5}])
     def test_bad_settings_are_refused_by_name(self, change: dict[str, object]) -> None:

@@ -18,7 +18,7 @@ WORDS = Vocabulary.of(["floor", "sofa|couch", "person"])
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    return Segmenter(
+    return Segmenter.from_checkpoint(
         SegmenterConfig(checkpoint=write_tiny(tmp_path_factory.mktemp("tiny")), device="cpu", cpu_threads=1)
     )
 
@@ -45,7 +45,7 @@ def test_the_most_similar_label_is_the_label_of_the_mask(tiny: Segmenter) -> Non
 def test_the_default_threshold_tells_what_is_there_from_what_is_not() -> None:
     """In scenes that the embedded network has never seen; docs/node.md has the figures of 200."""
     torch.set_num_threads(1)
-    demo = Segmenter(SegmenterConfig(device="cpu"))
+    demo = Segmenter.from_checkpoint(SegmenterConfig(device="cpu"))
     words = demo.encode(Vocabulary.of(CLASSES)).embeddings
     scenes = SyntheticScenes(20, seed=12)
     there, absent = [], []

@@ -56,7 +56,7 @@ class Recording(Pipeline):
 @pytest.fixture(scope="module")
 def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
     path = write_tiny(tmp_path_factory.mktemp("tiny"))
-    return Segmenter(SegmenterConfig(checkpoint=path, device="cpu", cpu_threads=1))
+    return Segmenter.from_checkpoint(SegmenterConfig(checkpoint=path, device="cpu", cpu_threads=1))
 
 
 @pytest.fixture
