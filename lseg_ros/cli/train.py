@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.recipes import RECIPES
+from lseg_ros.training.config import RECIPES, TrainingConfig
 
 __all__ = ["SETTINGS", "run"]
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.loggers.csv_logs import CSVLogger
+from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from torch import nn
 
 from lseg_ros.training.batches import Batches, words_of
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.initialization import build_initial_network
-from lseg_ros.training.launch import build_fabric
 from lseg_ros.training.module import WordPixelLoss
 from lseg_ros.training.schedule import Order
 from lseg_ros.training.trainer import Run
 from lseg_ros.training.validation import Validation, opened
 
-__all__ = ["train"]
+__all__ = ["build_fabric", "train"]
 
 
 def train(config: TrainingConfig) -> Path:
@@ -65,3 +68,36 @@ def _attend_in_parts(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "fused_attn"):  # timm's
             module.fused_attn = False  # type: ignore[assignment]
+
+
+def build_fabric(config: TrainingConfig) -> Fabric:
+    """Lightning's own launcher, or the processes that torchrun or SLURM started already."""
+    devices, nodes = config.devices, config.num_nodes
+    if "LOCAL_WORLD_SIZE" in os.environ:  # torchrun
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    on_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+    devices = devices or (torch.cuda.device_count() if on_gpu else 1)
+    return Fabric(
+        accelerator=config.accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if devices * nodes > 1 else "auto",
+        precision="bf16-mixed" if _in_bfloat16(config.precision, on_gpu) else "32-true",
+        loggers=[
+            CSVLogger(config.output, name="log", flush_logs_every_n_steps=1),
+            TensorBoardLogger(config.output, name="tensorboard"),
+        ],
+    )
+
+
+def _in_bfloat16(wanted: str, on_gpu: bool) -> bool:
+    """Bfloat16 pays only where the device computes in it."""
+    if wanted != "auto":
+        return wanted == "bfloat16"
+    return torch.cuda.is_bf16_supported() if on_gpu else _cpu_has_bfloat16()
+
+
+def _cpu_has_bfloat16() -> bool:
+    facts = Path("/proc/cpuinfo")
+    return facts.exists() and any(flag in facts.read_text() for flag in ("avx512_bf16", "amx_bf16"))

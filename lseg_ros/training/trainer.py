@@ -6,8 +6,11 @@ import dataclasses
 import datetime
 import json
 import logging
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
 import cv2
@@ -22,16 +25,16 @@ from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.model import LSeg
 from lseg_ros.model.checkpoint import save_lseg
 from lseg_ros.training.batches import Batch, Batches, Fault
-from lseg_ros.training.checkpoint_manager import RunState
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.interruption import Interruption, deaf_to_interrupts
 from lseg_ros.training.module import WordPixelLoss
 from lseg_ros.training.optimization import build_optimizer, lr_factor, set_rates
 from lseg_ros.training.validation import Validation
 
-__all__ = ["Run"]
+__all__ = ["Interruption", "Run", "RunState", "deaf_to_interrupts"]
 
 _LOG = logging.getLogger(__name__)
+# settings that may be others when a run goes on: they change no weight
+_FREE = ("output", "workers", "threads", "validate_every", "validation_images", "pictures", "log_every", "resume")
 
 
 class Run:
@@ -207,3 +210,82 @@ def _fault_of(loss: torch.Tensor, step: int, batch: Batch) -> str:
 
 def _shown(figures: dict[str, float]) -> dict[str, str]:
     return {"mIoU": f"{figures['miou']:.3f}"} if "miou" in figures else {}
+
+
+class RunState:
+    """Module, optimizer, steps done and the best mIoU so far, kept in ``last.ckpt`` of the output folder."""
+
+    def __init__(self, fabric: Fabric, config: TrainingConfig, module: Any, optimizer: Any) -> None:
+        self.step = 0
+        self.best = -1.0
+        self._fabric = fabric
+        self._parts = {"module": module, "optimizer": optimizer}
+        self._settings = _settings(config) | {"processes": fabric.world_size}
+        self._path = Path(config.output).expanduser() / "last.ckpt"
+
+    def restore(self) -> bool:
+        """Take over what is kept, where something is; ValueError where it is of a run with other settings."""
+        if not self._path.exists():
+            return False
+        # settings first: parts of another shape would fail with less of a reason
+        kept = self._fabric.load(self._path)
+        before = json.loads(kept["settings"])
+        changed = [
+            f"{name} was {before.get(name)!r}, is {value!r}"
+            for name, value in self._settings.items()
+            if before.get(name) != value
+        ]
+        if changed:
+            raise ValueError(
+                f"resume: expected the settings of the run in {self._path} ({'; '.join(changed)}); "
+                "--no-resume begins anew, --output sets another folder"
+            )
+        self._fabric.load(self._path, dict(self._parts))
+        self.step, self.best = kept["step"], kept["best"]
+        return True
+
+    def save(self) -> None:
+        """The file appears whole or not at all; every process must ask for it."""
+        part = self._path.with_name("last.ckpt.part")
+        content = {"step": self.step, "best": self.best, "settings": json.dumps(self._settings)}
+        self._fabric.save(part, {**self._parts, **content})
+        if self._fabric.is_global_zero:
+            part.replace(self._path)
+        self._fabric.barrier()
+
+
+def _settings(config: TrainingConfig) -> dict[str, Any]:
+    """All that the weights depend on, by the names of the flags."""
+    flat: dict[str, Any] = {}
+    for name, value in dataclasses.asdict(config).items():
+        flat.update(value if isinstance(value, dict) else {name: value})
+    return json.loads(json.dumps({name: value for name, value in flat.items() if name not in _FREE}))
+
+
+class Interruption:
+    """While it is entered, the first signal only sets ``asked``; a second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():  # no other may
+            self._before = {each: signal.signal(each, self._note) for each in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def deaf_to_interrupts(_: int) -> None:
+    """For processes that read images: a terminal's Ctrl-C reaches them too, and the run still needs their batches."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.datasets import ZERO_SHOT, DatasetConfig, open_dataset, open_episodes
+from lseg_ros.datasets import IGNORE, ZERO_SHOT, DatasetConfig, open_dataset, open_episodes
 from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.tasks import OTHERS, EpisodeTask, ImageTask, Task
+from lseg_ros.structures import Segmentation
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.pictures import sample_picture
+from lseg_ros.visualization import overlay, side_by_side
+from lseg_ros.vocabulary import MAX_ID, Vocabulary
 
-__all__ = ["Validation", "opened"]
+__all__ = ["Validation", "opened", "sample_picture"]
 
 _LOG = logging.getLogger(__name__)
 _SCENES_SEED = 900_000  # of the synthetic world: scenes that no evaluation of a small seed shows
@@ -62,3 +64,26 @@ class Validation:
             words = (OTHERS, self.images.classes[sample.class_index]) if self._zero_shot else self.images.classes
             answer = predictor.classify(sample.image, predictor.question(words)).numpy()
             yield sample_picture(sample.image, sample.target, answer, words)
+
+
+def sample_picture(
+    image: NDArray[np.uint8], target: NDArray[np.int16], answer: NDArray[np.int16], classes: Sequence[str]
+) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB, (H, W) class indices or IGNORE, twice -> one picture of three panels with legends.
+
+    A class has one color in both. Only classes in view get one: a data set may have more than a mask has ids.
+    """
+    names = [entry.partition("|")[0].strip() for entry in classes]
+    seen, counts = np.unique(np.concatenate([each[each != IGNORE] for each in (target, answer)]), return_counts=True)
+    largest = seen[np.argsort(-counts, kind="stable")]
+    shown = list({names[index].casefold(): names[index] for index in largest}.values())[:MAX_ID]
+    if not shown:
+        return side_by_side({"image": image})
+    vocabulary = Vocabulary.of(shown)
+    ids = {label.name.casefold(): label.id for label in vocabulary.labels}
+    id_of = np.array([*(ids.get(name.casefold(), 0) for name in names), 0], np.uint8)  # IGNORE, -1, takes the last
+    panels = {"image": image}
+    for title, indices in (("truth", target), ("answer", answer)):
+        confidence = np.full(indices.shape, 255, np.uint8)
+        panels[title] = overlay(image, Segmentation(id_of[indices], confidence, vocabulary))
+    return side_by_side(panels)

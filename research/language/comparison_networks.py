@@ -11,9 +11,8 @@ import logging
 from pathlib import Path
 
 from lseg_ros.settings import check, setting
-from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.config import RECIPES, TrainingConfig
 from lseg_ros.training.initialization import build_initial_network
-from lseg_ros.training.recipes import RECIPES
 from lseg_ros.training.train import train
 from research.language.networks import COMPARISONS, NETWORKS, WORDS, save_comparison
 

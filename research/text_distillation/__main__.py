@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from lseg_ros.model.text_encoder import TextConfig, TextEncoder
 from lseg_ros.settings import check, setting
 from lseg_ros.training.initialization import whole_tokens
-from lseg_ros.training.muon import Muon
+from lseg_ros.training.optimization import Muon
 from research.text_distillation import teacher as text_teacher
 from research.text_distillation import wordnet
 from research.text_distillation.corpus import Corpus, retrofitted

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lseg_ros.datasets import IGNORE, Sample
 from lseg_ros.training.augmentation import AugmentationConfig, Placement, jittered, place
-from lseg_ros.training.recipes import RECIPES
+from lseg_ros.training.config import RECIPES
 
 FILL = (1, 2, 3)
 AUTHORS = RECIPES["lseg"].augmentation

@@ -10,9 +10,8 @@ import torch
 from lseg_ros.datasets import IGNORE, Sample, SyntheticScenes
 from lseg_ros.synthetic import CLASSES
 from lseg_ros.training.batches import Batch, Batches, Fault, words_of
-from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.config import RECIPES, TrainingConfig
 from lseg_ros.training.label_sampler import LabelSamplerConfig
-from lseg_ros.training.recipes import RECIPES
 from lseg_ros.training.schedule import Order
 from lseg_ros.training.validation import opened
 from test.support.dataset_trees import write_image, write_mask, write_text

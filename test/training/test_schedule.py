@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lseg_ros.training.recipes import RECIPES
+from lseg_ros.training.config import RECIPES
 from lseg_ros.training.schedule import Order, ScheduleConfig
 
 configs = st.builds(

@@ -21,9 +21,9 @@ from lseg_ros.model.checkpoint import save_lseg
 from lseg_ros.model.key_mapping import entries
 from lseg_ros.training import train as train_module
 from lseg_ros.training import trainer as run_module
-from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.recipes import RECIPES
+from lseg_ros.training.config import RECIPES, TrainingConfig
 from lseg_ros.training.train import train
+from lseg_ros.training.trainer import Interruption
 from test.support.dataset_trees import write_image, write_mask, write_text
 from test.support.small_run import changed, small_run
 from test.support.tiny_network import CONFIG
@@ -246,3 +246,15 @@ def test_a_run_without_validation_needs_no_val_split(tmp_path: Path) -> None:
     (tmp_path / "data" / "images" / "val").rename(tmp_path / "elsewhere")
     assert load_lseg(train(config)).config == CONFIG
     assert "miou" not in log_of(config)[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_noted_and_the_second_interrupts(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with Interruption() as interruption:
+        assert not interruption.asked
+        os.kill(os.getpid(), number)
+        assert interruption.asked
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before

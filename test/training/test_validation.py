@@ -3,7 +3,7 @@
 import numpy as np
 
 from lseg_ros.datasets import IGNORE
-from lseg_ros.training.pictures import sample_picture
+from lseg_ros.training.validation import sample_picture
 
 IMAGE = np.full((96, 128, 3), 90, np.uint8)
 CLASSES = tuple(f"thing {number}|object {number}" for number in range(400))
