@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from lseg_ros.datasets.config import DatasetConfig
 from lseg_ros.datasets.files import folder_in, pairs_in, target_reader
+from lseg_ros.datasets.labels import COCO_STUFF
 from lseg_ros.datasets.pairs import PairedImages
 from lseg_ros.datasets.sample import IGNORE
-from lseg_ros.datasets.words import COCO_STUFF
 
 __all__ = ["open_coco_stuff"]
 

@@ -1,13 +1,14 @@
-"""Label list files: which word each id of a mask stands for."""
+"""Class names of the known data sets, and label list files."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from lseg_ros.datasets.files import lines_of
 
-__all__ = ["read_label_list", "read_words"]
+__all__ = ["ADE20K", "COCO", "COCO_STUFF", "PASCAL_CONTEXT", "VOC", "cut", "joined", "read_label_list", "read_words"]
 
 _NUMBERED = re.compile(r"(\d+)\s*:\s*(.*)")
 
@@ -46,3 +47,78 @@ def read_words(path: str | Path, count: int) -> tuple[str, ...]:
     if sorted(entries) != list(range(count)):
         raise ValueError(f"{path}: expected {count} words, one for each class of the data set, got {len(entries)}")
     return tuple(entries[index] for index in range(count))
+
+
+def cut(words: Iterable[str]) -> tuple[str, ...]:
+    """Only the first word of each name, as the label file of LSeg's authors has it: both screens become ``screen``."""
+    return tuple(word.split()[0] for word in words)
+
+
+def joined(words: Iterable[str]) -> tuple[str, ...]:
+    """Each name in one word, as in the authors' files for the zero-shot folds: ``diningtable``."""
+    return tuple(word.replace(" ", "") for word in words)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(" ".join(word.split()) for word in text.split(","))
+
+
+# The first name of each of the 150 classes of the SceneParse150 benchmark (its objectInfo150.txt), ids 1 to 150.
+ADE20K = _words("""
+    wall, building, sky, floor, tree, ceiling, road, bed, windowpane, grass, cabinet, sidewalk, person, earth, door,
+    table, mountain, plant, curtain, chair, car, water, painting, sofa, shelf, house, sea, mirror, rug, field,
+    armchair, seat, fence, desk, rock, wardrobe, lamp, bathtub, railing, cushion, base, box, column, signboard,
+    chest of drawers, counter, sand, sink, skyscraper, fireplace, refrigerator, grandstand, path, stairs, runway,
+    case, pool table, pillow, screen door, stairway, river, bridge, bookcase, blind, coffee table, toilet, flower,
+    book, hill, bench, countertop, stove, palm, kitchen island, computer, swivel chair, boat, bar, arcade machine,
+    hovel, bus, towel, light, truck, tower, chandelier, awning, streetlight, booth, television, airplane, dirt
+    track, apparel, pole, land, bannister, escalator, ottoman, bottle, buffet, poster, stage, van, ship, fountain,
+    conveyer belt, canopy, washer, plaything, swimming pool, stool, barrel, basket, waterfall, tent, bag, minibike,
+    cradle, oven, ball, food, step, tank, trade name, microwave, pot, animal, bicycle, lake, dishwasher, screen,
+    blanket, sculpture, hood, sconce, vase, traffic light, tray, ashcan, fan, pier, crt screen, plate, monitor,
+    bulletin board, shower, radiator, glass, clock, flag
+""")
+
+# Pascal VOC 2012, ids 1 to 20.
+VOC = _words("""
+    aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, dining table, dog, horse, motorbike, person,
+    potted plant, sheep, sofa, train, tv monitor
+""")
+
+# The 59 frequent classes of Pascal Context, ids 1 to 59: its usual conversion orders them by the alphabet.
+PASCAL_CONTEXT = _words("""
+    aeroplane, bag, bed, bedclothes, bench, bicycle, bird, boat, book, bottle, building, bus, cabinet, car, cat,
+    ceiling, chair, cloth, computer, cow, cup, curtain, dog, door, fence, floor, flower, food, grass, ground, horse,
+    keyboard, light, motorbike, mountain, mouse, person, plate, platform, potted plant, road, rock, sheep, shelves,
+    sidewalk, sign, sky, snow, sofa, table, track, train, tree, truck, tv monitor, wall, water, window, wood
+""")
+
+# COCO's 80 things by the names that the authors gave them for COCO-20i, ids 1 to 80.
+COCO = _words("""
+    person, bicycle, car, motorbike, aeroplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
+    parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella,
+    handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard,
+    surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange,
+    broccoli, carrot, hot dog, pizza, donut, cake, chair, sofa, potted plant, bed, dining table, toilet, tv monitor,
+    laptop, mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase,
+    scissors, teddy bear, hair drier, toothbrush
+""")
+
+# COCO-Stuff: 80 things, then 91 stuffs, by the names of its labels.txt.
+COCO_STUFF = _words("""
+    person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
+    parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella,
+    handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard,
+    surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange,
+    broccoli, carrot, hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv,
+    laptop, mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase,
+    scissors, teddy bear, hair drier, toothbrush, banner, blanket, branch, bridge, building-other, bush, cabinet,
+    cage, cardboard, carpet, ceiling-other, ceiling-tile, cloth, clothes, clouds, counter, cupboard, curtain,
+    desk-stuff, dirt, door-stuff, fence, floor-marble, floor-other, floor-stone, floor-tile, floor-wood, flower,
+    fog, food-other, fruit, furniture-other, grass, gravel, ground-other, hill, house, leaves, light, mat, metal,
+    mirror-stuff, moss, mountain, mud, napkin, net, paper, pavement, pillow, plant-other, plastic, platform,
+    playingfield, railing, railroad, river, road, rock, roof, rug, salad, sand, sea, shelf, sky-other, skyscraper,
+    snow, solid-other, stairs, stone, straw, structural-other, table, tent, textile-other, towel, tree, vegetable,
+    wall-brick, wall-concrete, wall-other, wall-panel, wall-stone, wall-tile, wall-wood, water-other, waterdrops,
+    window-blind, window-other, wood
+""")

@@ -8,9 +8,9 @@ from torchvision.datasets import VOCSegmentation
 
 from lseg_ros.datasets.config import DatasetConfig
 from lseg_ros.datasets.files import Pair, folder_in, lines_of, present, target_reader
+from lseg_ros.datasets.labels import PASCAL_CONTEXT, VOC, joined
 from lseg_ros.datasets.pairs import PairedImages
 from lseg_ros.datasets.sample import IGNORE
-from lseg_ros.datasets.words import PASCAL_CONTEXT, VOC, joined
 
 __all__ = ["open_pascal_context", "open_voc2012"]
 

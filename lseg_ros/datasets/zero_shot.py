@@ -6,25 +6,63 @@ LSeg's authors test on; ``train`` asks for the classes that may be learned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.datasets.config import DatasetConfig
-from lseg_ros.datasets.episodes import PairedEpisodes, Question
 from lseg_ros.datasets.files import Pair, folder_in, lines_of, present, read_grey, target_reader
-from lseg_ros.datasets.labels import read_words
-from lseg_ros.datasets.sample import IGNORE
+from lseg_ros.datasets.labels import COCO, VOC, joined, read_words
+from lseg_ros.datasets.pairs import checked_index, read_pair, resized
+from lseg_ros.datasets.sample import IGNORE, Episode
 from lseg_ros.datasets.splits import images_by_class, questions, split_file
-from lseg_ros.datasets.words import COCO, VOC, joined
 
-__all__ = ["open_coco_20i", "open_fss_1000", "open_pascal_5i"]
+__all__ = ["PairedEpisodes", "Question", "open_coco_20i", "open_fss_1000", "open_pascal_5i"]
 
 _FOLDS = range(4)
 _LIST_OF = {"train": "trn", "val": "val"}
+
+
+class Question(NamedTuple):
+    """Where in ``pair.image`` is the class? read_target answers it from the mask: 1, 0 or IGNORE, (H, W) int16."""
+
+    pair: Pair
+    class_index: int
+    read_target: Callable[[Path], NDArray[np.int16]]
+
+
+@dataclass(frozen=True, eq=False)
+class PairedEpisodes:
+    """Questions about images and masks in files, read and resized when an episode is taken, as LSeg's authors do.
+
+    The image is resized bilinearly by Pillow, the target to the pixel at the floor of row * H / 480 and
+    column * W / 480, as torch's nearest interpolation does; the aspect is not kept.
+    """
+
+    classes: tuple[str, ...]
+    questions: Sequence[Question]
+    size: tuple[int, int] = (480, 480)
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def __getitem__(self, index: int) -> Episode:
+        pair, class_index, read_target = self.questions[checked_index(index, len(self))]
+        image, target = read_pair(pair, read_target)
+        width, height = self.size
+        rows, columns = (
+            np.floor(np.arange(new, dtype=np.float32) * np.float32(old / new)).astype(int)
+            for new, old in zip((height, width), target.shape)
+        )
+        return Episode(resized(image, height, width), target[rows[:, None], columns], class_index)
+
+    def name(self, index: int) -> str:
+        return str(self.questions[index].pair.image)
 
 
 def open_pascal_5i(config: DatasetConfig) -> PairedEpisodes:

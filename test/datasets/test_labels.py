@@ -1,15 +1,18 @@
-"""Label list files say which word each id stands for."""
+"""Class names of the known data sets, and label list files."""
 
+import zlib
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lseg_ros.datasets import labels
 from lseg_ros.datasets.labels import read_label_list, read_words
 from test.support.dataset_trees import write_text
 
 WORDS = st.from_regex(r"[a-zé][a-zé |]{0,8}[a-zé]", fullmatch=True)
+COUNTS = {"ADE20K": 150, "VOC": 20, "PASCAL_CONTEXT": 59, "COCO": 80, "COCO_STUFF": 171}
 
 
 def test_plain_lines_count_from_0(tmp_path: Path) -> None:
@@ -59,3 +62,37 @@ def test_a_known_set_wants_a_word_for_each_class(tmp_path: Path) -> None:
     assert read_words(file, 2) == ("a", "b")
     with pytest.raises(ValueError, match=r"labels\.txt: expected 3 words, one for each class of the data set, got 2"):
         read_words(file, 3)
+
+
+@pytest.mark.parametrize(("name", "count"), COUNTS.items())
+def test_every_set_has_as_many_words_as_classes_and_none_twice(name: str, count: int) -> None:
+    known = getattr(labels, name)
+    assert len(known) == len(set(known)) == count
+
+
+@pytest.mark.parametrize(
+    ("authors", "checksum"),
+    [
+        (labels.cut(labels.ADE20K), 3241849121),
+        (labels.joined(labels.VOC), 1033196908),
+        (labels.joined(labels.COCO), 4168917731),
+    ],
+    ids=["ADE20K", "PASCAL-5i", "COCO-20i"],
+)
+def test_shortened_they_are_those_of_the_authors_label_files_to_the_letter(
+    authors: tuple[str, ...], checksum: int
+) -> None:
+    assert zlib.crc32(",".join(authors).encode()) == checksum
+
+
+def test_the_authors_words_for_ade20k_are_cut_and_have_two_screens() -> None:
+    cut = labels.cut(labels.ADE20K)
+    assert [index for index, word in enumerate(cut) if word == "screen"] == [58, 130]
+    shortened = dict(zip(labels.ADE20K, cut))
+    for full in ("pool table", "coffee table", "swivel chair", "traffic light", "swimming pool", "chest of drawers"):
+        assert shortened[full] == full.split()[0]
+
+
+def test_the_authors_words_of_the_folds_are_joined() -> None:
+    assert {"diningtable", "pottedplant", "tvmonitor"} < set(labels.joined(labels.VOC))
+    assert {"trafficlight", "firehydrant", "hairdrier", "cellphone"} < set(labels.joined(labels.COCO))
