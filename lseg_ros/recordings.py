@@ -89,8 +89,15 @@ def image_files(path: str | Path) -> list[Path]:
 
 
 def read_rgb(path: str | Path) -> NDArray[np.uint8]:
-    """An image file -> (H, W, 3) uint8 RGB, its pixels as they are in the file."""
-    bgr = _read(Path(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    """Read an image file as (H, W, 3) uint8 RGB, upright: its EXIF orientation is applied.
+
+    Gray and palette images become RGB, 16-bit channels become 8-bit, and transparency is dropped.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a complete image.
+    """
+    bgr = _read(Path(path).expanduser(), cv2.IMREAD_COLOR)  # OpenCV applies the orientation by default
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -158,11 +165,11 @@ def _read(path: Path, flags: int) -> NDArray[Any]:
     except cv2.error:
         pixels = None
     if pixels is None:
-        raise ValueError(f"{path}: expected an image, got {data.size} bytes that are none")
+        raise ValueError(f"{path}: expected an image, got {data.size} bytes that are not a complete one")
     return np.asarray(pixels)
 
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise FileNotFoundError(f"{path}: expected a file or folder, it is not there")
+        raise FileNotFoundError(f"{path}: expected a file or folder, but it does not exist")
     return path

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from lseg_ros.geometry import project, unproject
 from lseg_ros.recordings import RgbdFolder, image_files, read_calibration, read_depth, read_rgb
@@ -121,12 +122,37 @@ class TestFiles:
             image_files(tmp_path)
 
     def test_what_is_no_image_is_named(self, tmp_path: Path) -> None:
-        for content in (b"", b"no image"):
+        cv2.imwrite(str(tmp_path / "whole.png"), np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8))
+        truncated = (tmp_path / "whole.png").read_bytes()[:500]
+        for content in (b"", b"no image", b"\x89PNG\r\n\x1a\n", truncated):
             (tmp_path / "x.png").write_bytes(content)
             with pytest.raises(ValueError, match=r"x\.png: expected an image"):
                 read_rgb(tmp_path / "x.png")
         with pytest.raises(FileNotFoundError, match=r"y\.png"):
             read_rgb(tmp_path / "y.png")
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".png"])
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_applies_every_exif_orientation(self, tmp_path: Path, suffix: str, orientation: int) -> None:
+        pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 3), np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"photo{suffix}"
+        Image.fromarray(pixels).save(path, exif=exif, quality=95, subsampling=0)
+        with Image.open(path) as image:
+            upright = np.array(ImageOps.exif_transpose(image))
+        assert upright.shape[0] == (32 if orientation < 5 else 48)
+        assert np.abs(read_rgb(path).astype(int) - upright).max() <= 2
+
+    def test_converts_gray_palette_and_16_bit_images_to_rgb(self, tmp_path: Path) -> None:
+        cv2.imwrite(str(tmp_path / "gray.png"), np.array([[0, 200]], np.uint8))
+        assert read_rgb(tmp_path / "gray.png").tolist() == [[[0, 0, 0], [200, 200, 200]]]
+        cv2.imwrite(str(tmp_path / "deep.png"), np.array([[0, 200 << 8]], np.uint16))
+        assert read_rgb(tmp_path / "deep.png").tolist() == [[[0, 0, 0], [200, 200, 200]]]
+        palette = Image.fromarray(np.array([[0, 1]], np.uint8))
+        palette.putpalette([0, 7, 14, 21, 28, 35])
+        palette.save(tmp_path / "palette.png")
+        assert read_rgb(tmp_path / "palette.png").tolist() == [[[0, 7, 14], [21, 28, 35]]]
 
     def test_depth_must_be_16_bit_of_one_channel(self, recording: Path) -> None:
         with pytest.raises(ValueError, match=r"a\.png: expected one channel of 16-bit millimeters"):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.recordings import read_rgb
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Segmentation
 from lseg_ros.synthetic import CLASSES, SyntheticWorld
@@ -87,16 +88,10 @@ def run(settings: WordsSettings) -> int:
 
 
 def _picture(settings: WordsSettings) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB; FileNotFoundError or ValueError names a file that is none."""
+    """Read the image that the settings name, or render the synthetic scene: (H, W, 3) uint8 RGB."""
     if not settings.image:
         return SyntheticWorld(settings.seed, 640, 480).frame(settings.time_s).frame.image
-    path = Path(settings.image).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"image: expected a picture, {path} is not there")
-    read = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if read is None:
-        raise ValueError(f"image: expected a picture, {path} is none")
-    return np.ascontiguousarray(read[..., ::-1], dtype=np.uint8)
+    return read_rgb(settings.image)
 
 
 def _write(path: Path, image: NDArray[np.uint8], made: Segmentation) -> None:

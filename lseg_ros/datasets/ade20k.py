@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.datasets.config import DatasetConfig
-from lseg_ros.datasets.files import Pair, folder_in, pairs_in, present, read_rgb, target_reader
+from lseg_ros.datasets.files import Pair, folder_in, pairs_in, present, target_reader
 from lseg_ros.datasets.labels import ADE20K, cut
 from lseg_ros.datasets.pairs import PairedImages, ResizedDataset
 from lseg_ros.datasets.sample import IGNORE, LabeledImages
+from lseg_ros.recordings import read_rgb
 
 __all__ = ["open_ade20k"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Pair", "folder_in", "lines_of", "pairs_in", "present", "read_grey", "read_ids", "read_rgb", "target_reader"]
+__all__ = ["Pair", "folder_in", "lines_of", "pairs_in", "present", "read_grey", "read_ids", "target_reader"]
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 _NOWHERE = -2  # stands for an id that the data set has no word for
@@ -81,19 +81,14 @@ def present(pairs: Iterable[Pair], source: Path) -> list[Pair]:
     return checked
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB, whatever the file's colors are."""
-    return _read(path, "an image", lambda image: np.array(image.convert("RGB")))
-
-
 def read_grey(path: Path) -> NDArray[np.uint8]:
     """(H, W) uint8 luminance of a mask that is drawn rather than numbered."""
-    return _read(path, "a mask", lambda image: np.array(image.convert("L")))
+    return _read_mask(path, lambda image: np.array(image.convert("L")))
 
 
 def read_ids(path: Path) -> NDArray[np.integer]:
     """(H, W) integers of a mask: palette indices or gray values, as they are in the file."""
-    return _read(path, "a mask", _ids)
+    return _read_mask(path, _ids)
 
 
 def target_reader(index_of: Mapping[int, int]) -> Callable[[Path], NDArray[np.int16]]:
@@ -101,14 +96,14 @@ def target_reader(index_of: Mapping[int, int]) -> Callable[[Path], NDArray[np.in
     return partial(_target, index_of=index_of)
 
 
-def _read(path: Path, what: str, convert: Callable[[Image.Image], _T]) -> _T:
+def _read_mask(path: Path, convert: Callable[[Image.Image], _T]) -> _T:
     try:
         with Image.open(path) as image:
             return convert(image)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: expected {what}, it is not there") from error
+        raise FileNotFoundError(f"{path}: expected a mask, it is not there") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # broken, or beyond all measure
-        raise ValueError(f"{path}: expected {what}, got {error}") from error
+        raise ValueError(f"{path}: expected a mask, got {error}") from error
 
 
 def _target(path: Path, index_of: Mapping[int, int]) -> NDArray[np.int16]:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms.functional import resize
 
-from lseg_ros.datasets.files import Pair, read_rgb
+from lseg_ros.datasets.files import Pair
 from lseg_ros.datasets.sample import IGNORE, LabeledImages, Sample
+from lseg_ros.recordings import read_rgb
 
 __all__ = ["PairedImages", "RelabeledDataset", "ResizedDataset", "checked_index", "read_pair", "resized"]
 
@@ -110,12 +111,17 @@ def resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
 
 
 def read_pair(pair: Pair, read_target: Callable[[Path], NDArray[np.int16]]) -> Sample:
-    """Image and target; ValueError names the mask where their sizes differ."""
+    """Read an image and its target. The mask must match the upright image, with the EXIF orientation applied.
+
+    Raises:
+        ValueError: If their sizes differ; the message names the mask.
+    """
     image, target = read_rgb(pair.image), read_target(pair.mask)
     if image.shape[:2] != target.shape:
         (height, width), (mask_height, mask_width) = image.shape[:2], target.shape
         raise ValueError(
-            f"{pair.mask}: expected {width}x{height} pixels as in {pair.image}, got {mask_width}x{mask_height}"
+            f"{pair.mask}: expected {width}x{height} pixels, the size of the upright image {pair.image}, "
+            f"got {mask_width}x{mask_height}"
         )
     return Sample(image, target)
 

@@ -13,6 +13,8 @@ import pytest
 
 from lseg_ros import __version__
 from lseg_ros.cli import main
+from lseg_ros.recordings import read_rgb
+from test.support.dataset_trees import write_photo
 
 
 def test_help_loads_no_network() -> None:
@@ -51,6 +53,18 @@ def test_segment_writes_masks_and_pictures(tmp_path: Path, checkpoint: str, caps
     assert mask.shape == (60, 80)
     assert set(np.unique(mask)) <= {1, 2, 3}
     assert json.loads((out / "labels.json").read_text())["2"]["name"] == "sofa"
+
+
+def test_segment_shows_a_photo_with_an_exif_orientation_upright(tmp_path: Path, checkpoint: str) -> None:
+    upright = write_photo(tmp_path / "photo.jpg")
+    cv2.imwrite(str(tmp_path / "upright.png"), read_rgb(tmp_path / "photo.jpg")[..., ::-1])
+    files = [str(tmp_path / "photo.jpg"), str(tmp_path / "upright.png")]
+    words = ["--labels", "floor", "sofa", "person"]
+    out = tmp_path / "out"
+    assert main(["segment", *files, *words, "--checkpoint", checkpoint, "--out", str(out), "--device", "cpu"]) == 0
+    photo, expected = (cv2.imread(str(out / f"{stem}_mask.png"), cv2.IMREAD_UNCHANGED) for stem in ("photo", "upright"))
+    assert photo.shape == upright.shape[:2]
+    assert np.array_equal(photo, expected)
 
 
 @pytest.mark.parametrize(

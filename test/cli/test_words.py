@@ -9,6 +9,7 @@ import pytest
 
 from lseg_ros.cli import main
 from lseg_ros.cli.words import WordsSettings
+from test.support.dataset_trees import write_photo
 
 
 def test_a_page_has_a_picture_for_each_vocabulary(tmp_path: Path) -> None:
@@ -31,11 +32,22 @@ def test_a_picture_of_ones_own_can_be_asked(tmp_path: Path) -> None:
     assert "the picture photo.png" in page.read_text()
 
 
+def test_a_photo_with_an_exif_orientation_is_shown_upright(tmp_path: Path, checkpoint: str) -> None:
+    upright = write_photo(tmp_path / "photo.jpg")
+    page = tmp_path / "page.md"
+    asked = ["--vocabularies", "a: wall, floor", "--checkpoint", checkpoint]
+    assert main(["words", "--image", str(tmp_path / "photo.jpg"), *asked, "--out", str(page)]) == 0
+    shown = cv2.imread(str(tmp_path / "page" / "1.jpg"))[..., ::-1]
+    height, width = 480, 480 * upright.shape[1] // upright.shape[0]  # of the image, to the left of its labels
+    assert np.abs(shown[height // 6, width // 2] - np.array((200, 30, 30))).max() < 12
+    assert np.abs(shown[height * 2 // 3, width // 4] - np.array((30, 200, 30))).max() < 12
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--vocabularies", "a: wall, wall"], "wall"),
-        (["--image", "nowhere.png"], "image: expected a picture, nowhere.png is not there"),
+        (["--image", "nowhere.png"], "nowhere.png: expected a file or folder, but it does not exist"),
     ],
 )
 def test_what_cannot_be_asked_is_named(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from lseg_ros.datasets.files import read_grey, read_ids, read_rgb, target_reader
+from lseg_ros.datasets.files import read_grey, read_ids, target_reader
 from lseg_ros.datasets.sample import IGNORE
 from test.support.dataset_trees import write_image, write_mask
 
@@ -83,32 +83,26 @@ class TestTargets:
             target_reader({0: 0, 1: 1})(tmp_path / "mask.tif")
 
 
-class TestImages:
-    def test_grey_and_palette_images_become_rgb(self, tmp_path: Path) -> None:
-        write_mask(tmp_path / "gray.png", [[0, 200]])
-        assert read_rgb(tmp_path / "gray.png").tolist() == [[[0, 0, 0], [200, 200, 200]]]
-        write_mask(tmp_path / "palette.png", [[0, 1]], palette=True)
-        assert read_rgb(tmp_path / "palette.png").tolist() == [[[0, 7, 14], [21, 28, 35]]]
-
+class TestFiles:
     def test_drawn_masks_become_luminance(self, tmp_path: Path) -> None:
         Image.fromarray(np.array([[[255, 255, 255], [0, 0, 0]]], np.uint8)).save(tmp_path / "mask.png")
         assert read_grey(tmp_path / "mask.png").tolist() == [[255, 0]]
 
     @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
     def test_a_broken_file_is_named(self, tmp_path: Path, content: bytes) -> None:
-        (tmp_path / "image.jpg").write_bytes(content)
-        with pytest.raises(ValueError, match=r"image\.jpg: expected an image, got "):
-            read_rgb(tmp_path / "image.jpg")
+        (tmp_path / "mask.png").write_bytes(content)
+        with pytest.raises(ValueError, match=r"mask\.png: expected a mask, got "):
+            read_ids(tmp_path / "mask.png")
 
     def test_a_truncated_file_is_named(self, tmp_path: Path) -> None:
-        write_image(tmp_path / "image.png", 40, 30)
-        (tmp_path / "image.png").write_bytes((tmp_path / "image.png").read_bytes()[:500])
-        with pytest.raises(ValueError, match=r"image\.png: expected an image, got "):
-            read_rgb(tmp_path / "image.png")
+        write_image(tmp_path / "mask.png", 40, 30)
+        (tmp_path / "mask.png").write_bytes((tmp_path / "mask.png").read_bytes()[:500])
+        with pytest.raises(ValueError, match=r"mask\.png: expected a mask, got "):
+            read_ids(tmp_path / "mask.png")
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match=r"image\.png: expected an image, it is not there"):
-            read_rgb(tmp_path / "image.png")
+        with pytest.raises(FileNotFoundError, match=r"mask\.png: expected a mask, it is not there"):
+            read_ids(tmp_path / "mask.png")
 
 
 def _png_of_4_bit_grey() -> bytes:

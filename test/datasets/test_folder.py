@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lseg_ros.datasets import DatasetConfig, LabeledImages, open_dataset
-from test.support.dataset_trees import write_image, write_mask, write_text
+from test.support.dataset_trees import write_image, write_mask, write_photo, write_text
 
 
 def opened(root: Path, **settings: str) -> LabeledImages:
@@ -29,6 +29,16 @@ def test_images_and_masks_of_equal_names_and_a_label_list(tmp_path: Path, masks:
     assert images[0].target.tolist() == [[1], [0]]
     assert np.array_equal(images[1].image, pixels)
     assert images[1].target.tolist() == [[0, 1, -1]]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_reads_a_photo_with_an_exif_orientation_upright(tmp_path: Path, split: str) -> None:
+    upright = write_photo(tmp_path / f"images/{split}/a.jpg")
+    write_mask(tmp_path / f"masks/{split}/a.png", np.zeros(upright.shape[:2], np.uint8))
+    write_text(tmp_path / "labels.txt", "floor")
+    image, target = opened(tmp_path, split=split)[0]
+    assert image.shape[:2] == target.shape == upright.shape[:2]
+    assert np.abs(image.astype(int) - upright).mean() < 2
 
 
 def test_ids_of_16_bits_equal_words_and_what_is_not_counted(tmp_path: Path) -> None:

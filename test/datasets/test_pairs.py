@@ -11,7 +11,7 @@ from PIL import Image
 from lseg_ros.datasets import Sample
 from lseg_ros.datasets.files import Pair, target_reader
 from lseg_ros.datasets.pairs import PairedImages, RelabeledDataset, ResizedDataset
-from test.support.dataset_trees import write_image, write_mask
+from test.support.dataset_trees import write_image, write_mask, write_photo
 
 
 class OneImage:
@@ -45,7 +45,19 @@ class TestPairedImages:
         images = PairedImages(("a",), [Pair(tmp_path / "x.png", tmp_path / "m.png")], target_reader({0: 0}))
         write_image(tmp_path / "x.png", 4, 3)
         write_mask(tmp_path / "m.png", np.zeros((4, 3), np.uint8))
-        with pytest.raises(ValueError, match=r"m\.png: expected 4x3 pixels as in .*x\.png, got 3x4"):
+        with pytest.raises(ValueError, match=r"m\.png: expected 4x3 pixels, the size of .*x\.png, got 3x4"):
+            images[0]
+
+    def test_a_photo_with_an_exif_orientation_needs_a_mask_that_matches_it_upright(self, tmp_path: Path) -> None:
+        images = PairedImages(("a", "b"), [Pair(tmp_path / "x.jpg", tmp_path / "m.png")], target_reader({0: 0, 1: 1}))
+        upright = write_photo(tmp_path / "x.jpg")
+        mask = (upright[..., 0] > 100).astype(np.uint8)
+        write_mask(tmp_path / "m.png", mask)
+        image, target = images[0]
+        assert image.shape == upright.shape
+        assert np.abs(image[target == 1].mean(axis=0) - (200, 30, 30)).max() < 5
+        write_mask(tmp_path / "m.png", np.rot90(mask))
+        with pytest.raises(ValueError, match=r"m\.png: expected 64x96 pixels, the size of the upright image"):
             images[0]
 
     @pytest.mark.parametrize("index", [-1, 1])

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+_ORIENTATION = 0x0112  # EXIF tag
+
 # As PNG whatever the file is called: pixels come back as they went in, and readers look at the content.
 
 
@@ -33,3 +35,21 @@ def write_text(path: Path, *lines: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))
     return path
+
+
+def write_photo(path: Path, width: int = 64, height: int = 96) -> NDArray[np.uint8]:
+    """Write a JPEG as a phone held upright does: stored on its side, with EXIF orientation 6.
+
+    Returns:
+        The upright image, (height, width, 3) uint8 RGB: red at the top, green at the bottom left, blue at the
+        bottom right. JPEG changes its values slightly.
+    """
+    upright = np.empty((height, width, 3), np.uint8)
+    upright[: height // 3] = 200, 30, 30
+    upright[height // 3 :, : width // 2] = 30, 200, 30
+    upright[height // 3 :, width // 2 :] = 30, 30, 200
+    exif = Image.Exif()
+    exif[_ORIENTATION] = 6  # turn the stored image by 90 degrees clockwise to view it
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.rot90(upright)).save(path, format="JPEG", quality=95, subsampling=0, exif=exif)
+    return upright
