@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lseg_ros.datasets.files import lines_of
-from lseg_ros.datasets.restricted_pickle import read_plain_pickle
+from lseg_ros.datasets.restricted_pickle import restricted_loads
 
 __all__ = ["images_by_class", "questions", "split_file"]
 
@@ -51,7 +51,7 @@ def images_by_class(path: Path, classes: int) -> dict[int, list[str]]:
     if path.suffix == ".txt":
         return _grouped(questions(path, classes))
     try:
-        content = read_plain_pickle(path.read_bytes())
+        content = restricted_loads(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path}: expected a pickle of plain lists of names, got {error}") from error
     if not _is_names_by_class(content, classes):

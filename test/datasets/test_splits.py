@@ -64,7 +64,7 @@ class TestImagesByClass:
 
     def test_an_array_is_refused_as_well(self, tmp_path: Path) -> None:
         (tmp_path / "fold0.pkl").write_bytes(pickle.dumps({0: np.array(["a"])}))
-        with pytest.raises(ValueError, match=r"fold0\.pkl: expected a pickle of plain lists of names, got the instr"):
+        with pytest.raises(ValueError, match=r"fold0\.pkl: expected a pickle of plain lists of names, got .*numpy"):
             images_by_class(tmp_path / "fold0.pkl", 80)
 
     @pytest.mark.parametrize("content", [["a"], {80: ["a"]}, {"0": ["a"]}, {0: "a"}, {0: [1]}])
