@@ -13,11 +13,9 @@ __all__ = ["SETTINGS", "run"]
 def SETTINGS(words: Sequence[str]) -> TrainingConfig:
     """The recipe that the words ask for, whose values are the flags' defaults."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--recipe")
-    parser.add_argument("--dataset", default="synthetic")
+    parser.add_argument("--recipe", default="modern")
     asked, _ = parser.parse_known_args(words)
-    fitting = RECIPES["synthetic" if asked.dataset == "synthetic" else "modern"]
-    return RECIPES.get(asked.recipe, fitting)  # a name that is none is refused with the other flags
+    return RECIPES.get(asked.recipe, RECIPES["modern"])  # an unknown name is refused with the other flags
 
 
 def run(settings: TrainingConfig) -> int:

@@ -26,9 +26,8 @@ class TrainingConfig:
 
     recipe: str = setting(
         "modern",
-        "where the other defaults come from: modern, lseg (as its authors trained), synthetic (the network in the "
-        "package); by itself synthetic for the synthetic world, else modern",
-        choices=("modern", "lseg", "synthetic"),
+        "where the other defaults come from: modern, or lseg, as its authors trained",
+        choices=("modern", "lseg"),
     )
     output: str = setting("out/train", "folder of checkpoints, logs, pictures and the trained weights")
     data: DatasetConfig = dataclasses.field(
@@ -140,29 +139,4 @@ _LSEG = TrainingConfig(
     validate_every=0,
 )
 
-# The network in the package. Scenes are rendered while it trains, coarse ones first, and none comes twice.
-_SYNTHETIC = TrainingConfig(
-    recipe="synthetic",
-    data=DatasetConfig(dataset="synthetic", split="train", seed=0, frames=10_000_000, colors=True),
-    start=InitializationConfig(preset="demo"),
-    order=ScheduleConfig(steps=5600, batch_size=8, early_steps=2100, early_batch_size=8),
-    widths=(256, 320),
-    early_widths=(192, 256),
-    augmentation=AugmentationConfig(base_size=0, crop=0, color_jitter=0.0),
-    questions=LabelSamplerConfig(
-        complete_share=0.4, color_share=0.4, others_share=0.05, most_distractors=48, questions_per_image=2
-    ),
-    optimization=OptimizationConfig(
-        optimizer="muon", learning_rate=2.5e-3, decoder_rate=1.0, schedule="trapezoid", warm_up=0.01, cool_down=0.6
-    ),
-    pixels=4096,
-    pull=0.7,
-    class_balance=0.5,
-    batch_norm="batch",
-    workers=1,
-    validate_every=500,
-    validation_images=48,
-    half_weights=True,
-)
-
-RECIPES: dict[str, TrainingConfig] = {each.recipe: each for each in (_MODERN, _LSEG, _SYNTHETIC)}
+RECIPES: dict[str, TrainingConfig] = {each.recipe: each for each in (_MODERN, _LSEG)}

@@ -11,10 +11,11 @@ import logging
 from pathlib import Path
 
 from lseg_ros.settings import check, setting
-from lseg_ros.training.config import RECIPES, TrainingConfig
+from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.initialization import build_initial_network
 from lseg_ros.training.train import train
 from research.language.networks import COMPARISONS, NETWORKS, WORDS, save_comparison
+from research.recipes.synthetic import SYNTHETIC
 
 __all__ = ["ComparisonConfig", "main", "recipe"]
 
@@ -40,28 +41,27 @@ def recipe(name: str, config: ComparisonConfig) -> TrainingConfig:
     words, classes: all words in every image, the second with a head of classes. all, fold_0 ...: also asked for one
     word beside 'others', embeddings pulled to their words, and the classes of the fold left out.
     """
-    base = RECIPES["synthetic"]
     zero_shot = name not in ("words", "classes")
     return dataclasses.replace(
-        base,
+        SYNTHETIC,
         output=str(Path(config.output) / name),
         data=dataclasses.replace(
-            base.data, seed=config.seed, colors=False, left_out=int(name[5:]) if name.startswith("fold") else -1
+            SYNTHETIC.data, seed=config.seed, colors=False, left_out=int(name[5:]) if name.startswith("fold") else -1
         ),
-        start=dataclasses.replace(base.start, preset="demo_small", text_tower="demo"),
+        start=dataclasses.replace(SYNTHETIC.start, preset="demo_small", text_tower="demo"),
         order=dataclasses.replace(
-            base.order, steps=config.zero_shot_steps if zero_shot else config.steps, batch_size=8, early_steps=0
+            SYNTHETIC.order, steps=config.zero_shot_steps if zero_shot else config.steps, batch_size=8, early_steps=0
         ),
         widths=(128, 160),
         questions=dataclasses.replace(
-            base.questions,
+            SYNTHETIC.questions,
             complete_share=0.5 if zero_shot else 1.0,
             color_share=0.0,
             others_share=0.05 if zero_shot else 0.0,
             questions_per_image=2 if zero_shot else 1,
         ),
-        optimization=dataclasses.replace(base.optimization, learning_rate=2e-3),
-        pull=base.pull if zero_shot else 0.0,
+        optimization=dataclasses.replace(SYNTHETIC.optimization, learning_rate=2e-3),
+        pull=SYNTHETIC.pull if zero_shot else 0.0,
         head="classes" if name == "classes" else "words",
         devices=1,
         validation_images=-1,

@@ -10,7 +10,7 @@ import torch
 from lseg_ros.datasets import IGNORE, Sample, SyntheticScenes
 from lseg_ros.synthetic import CLASSES
 from lseg_ros.training.batches import Batch, Batches, Fault, words_of
-from lseg_ros.training.config import RECIPES, TrainingConfig
+from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.label_sampler import LabelSamplerConfig
 from lseg_ros.training.schedule import Order
 from lseg_ros.training.validation import opened
@@ -19,8 +19,12 @@ from test.support.small_run import changed, small_run
 
 GREY = (127, 127, 127)
 SCENES = changed(
-    RECIPES["synthetic"], steps=8, batch_size=2, early_steps=0, early_batch_size=3, widths=(64, 88), early_widths=(32,)
-)
+    TrainingConfig(), dataset="synthetic", frames=10_000_000, colors=True, steps=8, batch_size=2, early_batch_size=3,
+    widths=(64, 88), early_widths=(32,), base_size=0, crop=0, color_jitter=0.0, pixels=4096,
+    questions=LabelSamplerConfig(
+        complete_share=0.4, color_share=0.4, others_share=0.05, most_distractors=48, questions_per_image=2
+    ),
+)  # fmt: skip
 
 
 def batches_of(config: TrainingConfig, images: Any = None, process: int = 0, processes: int = 1) -> Batches:

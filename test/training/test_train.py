@@ -22,6 +22,7 @@ from lseg_ros.model.key_mapping import entries
 from lseg_ros.training import train as train_module
 from lseg_ros.training import trainer as run_module
 from lseg_ros.training.config import RECIPES, TrainingConfig
+from lseg_ros.training.optimization import OptimizationConfig
 from lseg_ros.training.train import train
 from lseg_ros.training.trainer import Interruption
 from test.support.dataset_trees import write_image, write_mask, write_text
@@ -74,12 +75,19 @@ def test_the_text_tower_stays_as_it_was(tmp_path: Path) -> None:
     assert not torch.equal(before.head.weight, after.head.weight)
 
 
-@pytest.mark.parametrize("recipe", ["modern", "lseg", "synthetic"])
+@pytest.mark.parametrize(
+    ("optimization", "pixels"),
+    [
+        (RECIPES["modern"].optimization, 0),
+        (RECIPES["lseg"].optimization, 0),
+        (OptimizationConfig(optimizer="muon", schedule="trapezoid"), 4096),
+    ],
+)
 def test_an_interrupted_run_ends_as_one_that_was_not(
-    tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, optimization: OptimizationConfig, pixels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"steps": 6, "accumulate": 2, "validate_every": 4, "pictures": 0, "pixels": RECIPES[recipe].pixels}
-    config = small_run(tmp_path, optimization=RECIPES[recipe].optimization, class_balance=0.5, **settings)
+    settings = {"steps": 6, "accumulate": 2, "validate_every": 4, "pictures": 0, "pixels": pixels}
+    config = small_run(tmp_path, optimization=optimization, class_balance=0.5, **settings)
     whole = train(changed(config, output=str(tmp_path / "whole")))
     original, started = run_module.set_rates, []
 
@@ -197,13 +205,12 @@ def test_a_recipe_sets_what_flags_leave_open() -> None:
 @pytest.mark.parametrize(
     ("words", "recipe"),
     [
-        ([], "synthetic"),
-        (["--preset", "demo"], "synthetic"),
-        (["--dataset", "folder", "--root", "x"], "modern"),
+        ([], "modern"),
+        (["--dataset", "synthetic"], "modern"),
         (["--dataset=ade20k", "--recipe=lseg"], "lseg"),
     ],
 )
-def test_the_recipe_follows_from_the_data_set_unless_it_is_named(words: list[str], recipe: str) -> None:
+def test_uses_the_modern_recipe_by_default(words: list[str], recipe: str) -> None:
     config = parse(SETTINGS, words, "lseg train")
     assert config.recipe == recipe
 
