@@ -16,7 +16,7 @@ from std_msgs.msg import UInt64
 
 from benchmarks.ros.listener import HEARD
 from benchmarks.ros.naive_baseline import NaiveBaseline
-from benchmarks.ros.processes import environment, measuring_node, started
+from benchmarks.ros.processes import make_environment, measuring_node, start_module
 from benchmarks.ros.ready import NodePath, ready_segmentation
 from benchmarks.ros.recording import record
 from lseg_ros.benchmark import Timing, measure_in_turn
@@ -46,7 +46,7 @@ def measure_frames(budget_s: float, folder: Path, height: int = 480, width: int 
     """Both ways in turn, in this process on one core, published to one subscriber process on the others."""
     recorded = record(height, width)
     segmentation = ready_segmentation(recorded)
-    domain, slugs = environment(), [label.slug for label in segmentation.vocabulary.labels]
+    domain, slugs = make_environment(), [label.slug for label in segmentation.vocabulary.labels]
     prefixes = (f"/{_NODE}", f"/{_OBVIOUS}")
     topics = {
         "images": [f"{prefix}/{name}" for prefix in prefixes for name in ("mask", "confidence")],
@@ -55,7 +55,7 @@ def measure_frames(budget_s: float, folder: Path, height: int = 480, width: int 
     heard = _Heard()
     # The child first: it is not to share the core that this process then keeps to.
     with (
-        started("benchmarks.ros.listener", topics, folder, domain) as child,
+        start_module("benchmarks.ros.listener", topics, folder, domain) as child,
         _one_core(),
         measuring_node(domain, _NODE) as node,
     ):

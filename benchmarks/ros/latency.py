@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from sensor_msgs.msg import Image, PointCloud2
 
-from benchmarks.ros.processes import environment, measuring_node, started
+from benchmarks.ros.processes import make_environment, measuring_node, start_module
 from lseg_ros.demo.processes import ChildProcess, wait_for
 from lseg_ros.ros.qos import FRAME_QOS
 from lseg_ros.ros.subscriptions import read_stamp_ns
@@ -46,11 +46,11 @@ class Latency:
 
 def measure_latency(budget_s: float, folder: Path, checkpoint: str = "demo") -> Latency:
     """The node with 20 labels, a subscriber to masks and to the organized cloud, a camera of 640x480 with depth."""
-    domain = environment()
+    domain = make_environment()
     settings = {"checkpoint": checkpoint, "labels": [f"thing {each}" for each in range(1, _LABELS + 1)]}
     start_s = time.monotonic()
     log = folder / "node.log"
-    with started("lseg_ros.ros.__main__", settings, folder, domain) as node, measuring_node(domain) as here:
+    with start_module("lseg_ros.ros.__main__", settings, folder, domain) as node, measuring_node(domain) as here:
         wait_for(lambda: b"looking for" in log.read_bytes(), [node], _START_S, "a node that is ready")
         ready_s = time.monotonic() - start_s
         told = _Told(here)
@@ -73,7 +73,7 @@ def _observed(
     told: _Told, node: ChildProcess, folder: Path, domain: Mapping[str, str], rate_hz: float, budget_s: float
 ) -> _Observed:
     """What is told while a camera of this rate is looked at."""
-    with started("benchmarks.ros.camera", {"rate_hz": rate_hz}, folder, domain) as camera:
+    with start_module("benchmarks.ros.camera", {"rate_hz": rate_hz}, folder, domain) as camera:
         told.begin()
         wait_for(lambda: len(told.latencies_ms) > 1, [node, camera], _START_S, "a mask")
         time.sleep(2.0)  # until the first frames, and what they had to wait for, are over

@@ -1,4 +1,4 @@
-"""A node that measures, and processes beside it, in a ROS domain of their own."""
+"""Child processes and a measuring node in a separate ROS domain."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from typing import Any
 
 from rclpy.node import Node
 
-from lseg_ros.demo.processes import ChildProcess
-from lseg_ros.demo.spun_node import domain_apart, spun_node
+from lseg_ros.demo.processes import ChildProcess, choose_free_domain, run_node
 
-__all__ = ["cpu_s", "environment", "measuring_node", "started"]
+__all__ = ["cpu_s", "make_environment", "measuring_node", "start_module"]
 
 
-def environment() -> dict[str, str]:
-    """For processes that are to meet each other, and no robot."""
-    return {**os.environ, "ROS_DOMAIN_ID": str(domain_apart()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+def make_environment() -> dict[str, str]:
+    """Environment variables of processes that communicate with each other and with no other node."""
+    return {**os.environ, "ROS_DOMAIN_ID": str(choose_free_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 @contextmanager
-def measuring_node(domain: Mapping[str, str], name: str = "benchmark") -> Iterator[Node]:
-    """A node in this process, spun by a thread. domain: an ``environment``."""
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = domain["ROS_AUTOMATIC_DISCOVERY_RANGE"]
-    with spun_node(lambda: Node(name), int(domain["ROS_DOMAIN_ID"])) as node:
+def measuring_node(environment: Mapping[str, str], name: str = "benchmark") -> Iterator[Node]:
+    """Run a node in a thread of this process, in the domain of ``make_environment``."""
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = environment["ROS_AUTOMATIC_DISCOVERY_RANGE"]
+    with run_node(lambda: Node(name), int(environment["ROS_DOMAIN_ID"])) as node:
         yield node
 
 
-def started(module: str, parameters: Mapping[str, Any], folder: Path, domain: Mapping[str, str]) -> ChildProcess:
-    """A module of this room as a process."""
-    return ChildProcess(module, parameters, folder / f"{module.rpartition('.')[2]}.log", domain)
+def start_module(
+    module: str, parameters: Mapping[str, Any], folder: Path, environment: Mapping[str, str]
+) -> ChildProcess:
+    """Start a module as a child process that logs to the folder."""
+    return ChildProcess(("-m", module), parameters, folder / f"{module.rpartition('.')[2]}.log", environment)
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of processor time that a process has used so far, in all of its threads (Linux)."""
+    """CPU time in seconds that all threads of a process have used so far (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from std_msgs.msg import UInt64
 
 from benchmarks.ros.listener import HEARD
-from benchmarks.ros.processes import cpu_s, environment, measuring_node, started
+from benchmarks.ros.processes import cpu_s, make_environment, measuring_node, start_module
 from lseg_ros.demo.processes import wait_for
 from lseg_ros.ros.topics import DIAGNOSTICS, IMAGE
 
@@ -54,14 +54,14 @@ def measure_skipped(
 
 
 def _load(budget_s: float, folder: Path, height: int, width: int, rate_hz: float) -> Load:
-    domain = environment()
+    domain = make_environment()
     camera = {"width": width, "height": height, "rate_hz": rate_hz, "with_depth": False}
     lseg = {"labels": ["anything"], "max_rate_hz": _ASKED_HZ, "input_size": 32, "cpu_threads": 1}
     received = _Received()
     with (
-        started("lseg_ros.ros.__main__", lseg, folder, domain) as node,
-        started("benchmarks.ros.listener", {"images": [IMAGE.name], "reliable": False}, folder, domain) as bare,
-        started("benchmarks.ros.camera", camera, folder, domain) as source,
+        start_module("lseg_ros.ros.__main__", lseg, folder, domain) as node,
+        start_module("benchmarks.ros.listener", {"images": [IMAGE.name], "reliable": False}, folder, domain) as bare,
+        start_module("benchmarks.ros.camera", camera, folder, domain) as source,
         measuring_node(domain) as here,
     ):
         here.create_subscription(UInt64, HEARD, received.bare, 1)

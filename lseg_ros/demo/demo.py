@@ -1,9 +1,8 @@
-"""The demo: a synthetic camera and the node as processes of their own, a change of labels, a score and a picture."""
+"""Run the node with a synthetic camera, change the labels, print the scores and save a picture."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 import time
@@ -15,15 +14,14 @@ import cv2
 
 from lseg_ros.demo.metrics import SegmentationMetrics
 from lseg_ros.demo.observer import DemoObserver
-from lseg_ros.demo.processes import ChildProcess, wait_for
-from lseg_ros.demo.spun_node import domain_apart, spun_node
+from lseg_ros.demo.processes import ChildProcess, choose_free_domain, run_node, wait_for
 from lseg_ros.synthetic import CLASSES
 
 __all__ = ["main"]
 
 NODE = "/lseg"
-BEFORE = ("floor", "wall", "ceiling", "table", "chair", "person")
-AFTER = (
+LABELS_BEFORE = ("floor", "wall", "ceiling", "table", "chair", "person")
+LABELS_AFTER = (
     "floor",
     "wall",
     "ceiling",
@@ -37,52 +35,57 @@ AFTER = (
     "cup",
     "bottle",
 )
-MEAN_IOU_FLOOR = 0.3  # below it the masks are wrong: random weights score 0.06 to 0.10
-_START_S = 180.0  # a cold disk and a busy machine
+MIN_MEAN_IOU = 0.3  # a lower value means that the masks are wrong: random weights score 0.06 to 0.10
+_START_TIMEOUT_S = 180.0  # for a cold disk and a busy machine
 
 
 def main() -> None:
-    """Run the demo; exit status 0, or 1 after a sentence where something is wrong."""
-    arguments = _arguments()
-    story = _live if arguments.live else _scored
+    """Run the demo; the exit status is 0, or 1 with a message if something is wrong."""
+    arguments = _parse_arguments()
+    run_mode = _run_live if arguments.live else _run_scored
     try:
-        sys.exit(story(arguments))
+        sys.exit(run_mode(arguments))
     except (ValueError, RuntimeError) as error:
-        _say(f"failed: {error}")
+        _print(f"failed: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(0 if arguments.live else 130)
 
 
-def _scored(arguments: argparse.Namespace) -> int:
+def _run_scored(arguments: argparse.Namespace) -> int:
+    """Score the masks before and after a change of labels; returns the exit status."""
     arguments.out.mkdir(parents=True, exist_ok=True)
-    domain = domain_apart()
+    domain = choose_free_domain()
     environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
-    with _processes(arguments, environment) as children, spun_node(_spectator, domain) as spectator:
-        importlib.import_module("lseg_ros.demo.snapshot")  # with PyTorch, which takes seconds: while the node loads it
-        wait_for(lambda: spectator.last_mask is not None, children, _START_S, "a first mask")
-        _say(f"the node is up and the first mask is here; looking for {', '.join(BEFORE)}")
-        before = _watch(spectator, children, arguments.seconds)
+    with _start_processes(arguments, environment) as children, run_node(_create_observer, domain) as observer:
+        wait_for(lambda: observer.last_mask is not None, children, _START_TIMEOUT_S, "a first mask")
+        _print(f"received the first mask; labels: {', '.join(LABELS_BEFORE)}")
+        before = _score(observer, children, arguments.seconds)
         started_s = time.monotonic()
-        spectator.change_labels(AFTER)
-        _say(f'ros2 param set {NODE} labels "{list(AFTER)}": taken after {time.monotonic() - started_s:.2f} s')
-        names = AFTER  # the vocabulary comes with the first mask made with it
+        observer.change_labels(LABELS_AFTER)
+        took_s = time.monotonic() - started_s
+        _print(f'ros2 param set {NODE} labels "{list(LABELS_AFTER)}": accepted after {took_s:.2f} s')
+        # The node publishes the vocabulary with the first mask that uses it.
         wait_for(
-            lambda: spectator.vocabulary is not None and spectator.vocabulary.names == names, children, 30, "new labels"
+            lambda: observer.vocabulary is not None and observer.vocabulary.names == LABELS_AFTER,
+            children,
+            30,
+            "new labels",
         )
-        after = _watch(spectator, children, arguments.seconds)
-        picture = arguments.out / "demo.png"
-        _save_picture(spectator, picture)
-    _say(f"{picture} shows the last frame\n\n{_table(before, after)}\n")
-    return _verdict(before, after, spectator.stale_masks)
+        after = _score(observer, children, arguments.seconds)
+        path = arguments.out / "demo.png"
+        cv2.imwrite(str(path), cv2.cvtColor(observer.take_picture(timeout_s=30.0), cv2.COLOR_RGB2BGR))
+    _print(f"saved the last frame as {path}\n\n{_format_table(before, after)}\n")
+    return _report_problems(before, after, observer.stale_masks)
 
 
-def _live(arguments: argparse.Namespace) -> int:
+def _run_live(arguments: argparse.Namespace) -> int:
+    """Keep camera and node running until Ctrl-C."""
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with _processes(arguments, os.environ) as children:
-        _say(f"running in ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')} until Ctrl-C; to look on and take part:")
-        _say("  rviz2 -d rviz/lseg.rviz    or Foxglove: /lseg/overlay, /lseg/points, /lseg/points/chair")
-        _say(f"  ros2 param set {NODE} labels \"['floor', 'wall', 'potted plant']\"")
+    with _start_processes(arguments, os.environ) as children:
+        _print(f"running in ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')} until Ctrl-C; to watch and interact:")
+        _print("  rviz2 -d rviz/lseg.rviz    or Foxglove: /lseg/overlay, /lseg/points, /lseg/points/chair")
+        _print(f"  ros2 param set {NODE} labels \"['floor', 'wall', 'potted plant']\"")
         while True:
             for child in children:
                 child.check()
@@ -90,89 +93,89 @@ def _live(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _processes(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Iterator[tuple[ChildProcess, ...]]:
-    camera_settings = {"seed": arguments.seed, "rate_hz": 10.0}
-    node_settings = {"checkpoint": arguments.checkpoint, "labels": BEFORE}
-    logs = [arguments.out / f"demo_{name}.log" for name in ("camera", "node")]
+def _start_processes(
+    arguments: argparse.Namespace, environment: Mapping[str, str]
+) -> Iterator[tuple[ChildProcess, ...]]:
+    """Run the synthetic camera and the node as child processes."""
+    camera_log, node_log = (arguments.out / f"demo_{name}.log" for name in ("camera", "node"))
+    camera_parameters = {"seed": arguments.seed, "rate_hz": 10.0}
+    node_parameters = {"checkpoint": arguments.checkpoint, "labels": LABELS_BEFORE}
     with (
-        ChildProcess("lseg_ros.demo.synthetic_camera", camera_settings, logs[0], environment) as camera,
-        ChildProcess("lseg_ros.ros.__main__", node_settings, logs[1], environment) as node,
+        ChildProcess(("-m", "lseg_ros.demo.synthetic_camera"), camera_parameters, camera_log, environment) as camera,
+        ChildProcess(("-m", "lseg_ros.ros.__main__"), node_parameters, node_log, environment) as node,
     ):
-        _say(f"synthetic camera and node started as processes, output in {logs[0]} and {logs[1]}")
+        _print(f"started synthetic camera and node; logs: {camera_log} and {node_log}")
         yield camera, node
 
 
-def _spectator() -> DemoObserver:
+def _create_observer() -> DemoObserver:
     return DemoObserver(NODE, {name: number for number, name in enumerate(CLASSES, start=1)})
 
 
-def _watch(spectator: DemoObserver, children: tuple[ChildProcess, ...], seconds: float) -> SegmentationMetrics:
-    """Keep score for some seconds, telling what is seen."""
-    board = spectator.keep_score()
+def _score(observer: DemoObserver, children: tuple[ChildProcess, ...], seconds: float) -> SegmentationMetrics:
+    """Score the masks for a while and print a line every 3 s."""
+    metrics = observer.start_scoring()
     end_s = time.monotonic() + seconds
     while (left_s := end_s - time.monotonic()) > 0:
         time.sleep(min(left_s, 3.0))
         for child in children:
             child.check()
-        view = ", ".join(f"{name} {share:.0%}" for name, share in list(spectator.in_view().items())[:5])
-        _say(f"{board.rate_hz:4.1f} masks a second, mean IoU {board.mean_iou():.2f}, in view: {view}")
-    spectator.rest()
-    return board
+        in_view = ", ".join(f"{name} {share:.0%}" for name, share in list(observer.shares_in_view().items())[:5])
+        _print(f"{metrics.rate_hz:4.1f} Hz, mean IoU {metrics.mean_iou():.2f}, in view: {in_view}")
+    observer.stop_scoring()
+    return metrics
 
 
-def _save_picture(spectator: DemoObserver, path: Path) -> None:
-    from lseg_ros.demo.snapshot import Snapshot
-
-    assert spectator.vocabulary is not None  # its masks have been scored
-    picture = Snapshot(spectator, NODE, spectator.vocabulary).picture(timeout_s=30.0)
-    cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-
-
-def _table(before: SegmentationMetrics, after: SegmentationMetrics) -> str:
+def _format_table(before: SegmentationMetrics, after: SegmentationMetrics) -> str:
+    both = (before, after)
     rows = [
         ("", "before", "after the change"),
-        ("frames", *(str(each.frames) for each in (before, after))),
-        ("rate", *(f"{each.rate_hz:.1f} Hz" for each in (before, after))),
-        ("latency p50", *(f"{each.latency_ms(50):.0f} ms" for each in (before, after))),
-        ("latency p95", *(f"{each.latency_ms(95):.0f} ms" for each in (before, after))),
-        ("mean IoU", *(f"{each.mean_iou():.3f}" for each in (before, after))),
+        ("frames", *(str(metrics.frames) for metrics in both)),
+        ("rate", *(f"{metrics.rate_hz:.1f} Hz" for metrics in both)),
+        ("latency p50", *(f"{metrics.latency_ms(50):.0f} ms" for metrics in both)),
+        ("latency p95", *(f"{metrics.latency_ms(95):.0f} ms" for metrics in both)),
+        ("mean IoU", *(f"{metrics.mean_iou():.3f}" for metrics in both)),
     ]
-    scores = [each.iou() for each in (before, after)]
-    for name in dict.fromkeys((*BEFORE, *AFTER)):
-        rows.append((f"  {name}", *(f"{each[name]:.3f}" if name in each else "-" for each in scores)))
+    scores = [metrics.iou() for metrics in both]
+    for name in dict.fromkeys((*LABELS_BEFORE, *LABELS_AFTER)):
+        rows.append((f"  {name}", *(f"{iou[name]:.3f}" if name in iou else "-" for iou in scores)))
     return "\n".join(f"{name:<16}{left:>12}{right:>20}" for name, left, right in rows)
 
 
-def _verdict(before: SegmentationMetrics, after: SegmentationMetrics, stale_masks: int) -> int:
+def _report_problems(before: SegmentationMetrics, after: SegmentationMetrics, stale_masks: int) -> int:
+    """Print what is wrong with the masks; returns the exit status."""
     problems = []
-    for name, board in (("before", before), ("after", after)):
-        if not board.frames:
+    for name, metrics in (("before", before), ("after", after)):
+        if not metrics.frames:
             problems.append(f"no frame {name} the change")
-        elif not board.mean_iou() >= MEAN_IOU_FLOOR:  # also where it is NaN
-            problems.append(f"mean IoU {name} the change is {board.mean_iou():.3f}, below {MEAN_IOU_FLOOR}")
+        elif not metrics.mean_iou() >= MIN_MEAN_IOU:  # also if it is NaN
+            problems.append(f"mean IoU {name} the change is {metrics.mean_iou():.3f}, below {MIN_MEAN_IOU}")
     if stale_masks:
-        problems.append(f"{stale_masks} masks after the change had labels of before")
-    _say("; ".join(problems) if problems else "all is well")
+        problems.append(f"{stale_masks} masks after the change contained removed labels")
+    _print("; ".join(problems) if problems else "passed")
     return 1 if problems else 0
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lseg_demo", description=__doc__)
-    parser.add_argument("--live", action="store_true", help="keep running, in the default ROS domain, for RViz")
-    parser.add_argument("--seed", type=int, default=8, help="of the synthetic world (default: %(default)s)")
+    parser.add_argument("--live", action="store_true", help="keep running in the current ROS domain, for RViz")
+    parser.add_argument("--seed", type=int, default=8, help="seed of the synthetic world (default: %(default)s)")
     parser.add_argument(
-        "--seconds", type=float, default=12.0, help="before and after the change (default: %(default)s)"
+        "--seconds", type=float, default=12.0, help="time to score before and after the change (default: %(default)s)"
     )
-    parser.add_argument("--checkpoint", default="demo", help="the network (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the picture (default: %(default)s)")
+    parser.add_argument("--checkpoint", default="demo", help="preset or weights file (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out"), help="folder for picture and logs (default: %(default)s)"
+    )
     return parser.parse_args()
 
 
-_START = time.monotonic()
+_START_S = time.monotonic()
 
 
-def _say(text: str) -> None:
-    print(f"{time.monotonic() - _START:6.1f} s  {text}", flush=True)
+def _print(text: str) -> None:
+    """Print a line with the seconds since the start."""
+    print(f"{time.monotonic() - _START_S:6.1f} s  {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The demo's own node: looks on, keeps score, changes the labels, and takes a picture."""
+"""The node of the demo: it scores masks, changes the labels and takes a picture."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,78 +13,93 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from lseg_ros.demo.metrics import SegmentationMetrics
 from lseg_ros.demo.synthetic_camera import GROUND_TRUTH
 from lseg_ros.messages import stamp_ns
 from lseg_ros.msg import Vocabulary as VocabularyMessage
-from lseg_ros.ros.conversions import vocabulary_from_message
+from lseg_ros.ros.conversions import assemble, vocabulary_from_message
 from lseg_ros.ros.qos import FRAME_QOS, LATCHED_QOS
+from lseg_ros.ros.topics import CLOUD_PREFIX, CONFIDENCE, DEPTH, IMAGE, INFO, MASK
+from lseg_ros.structures import CLOUD_DTYPE, LabelCloud, Segmentation
+from lseg_ros.visualization import demo_picture
 from lseg_ros.vocabulary import Vocabulary
 
-__all__ = ["DemoObserver"]
+__all__ = ["DemoObserver", "Snapshot"]
 
-_KEPT = 50  # exact label maps that wait for their mask
+_TRUTH_KEPT = 50  # ground-truth label maps that wait for the mask of their stamp
+_STAMPS_KEPT = 20
 
 
 class DemoObserver(Node):  # type: ignore[misc]  # rclpy is Any to mypy
-    """Compares each mask with the exact labels of its stamp.
+    """Compares each mask with the ground truth of the same stamp.
 
-    target: the segmentation node's name. class_ids: exact label id by class name. Callbacks run in the executor's
-    thread, everything else in the demo's.
+    Callbacks run in the executor's thread, all other methods in the thread of the demo.
+
+    Attributes:
+        vocabulary: The vocabulary that the segmentation node published last; None before the first.
+        last_mask: The latest mask, (H, W) uint8 label ids; None before the first.
+        stale_masks: Number of masks that contain a removed label although their image was taken after the change.
     """
 
     def __init__(self, target: str, class_ids: Mapping[str, int]) -> None:
-        super().__init__("spectator")
+        """Subscribe to a segmentation node and to the ground truth.
+
+        Args:
+            target: Name of the segmentation node.
+            class_ids: Ground-truth label id by class name.
+        """
+        super().__init__("demo_observer")
+        self._target = target
         self._class_ids = class_ids
         self._lock = threading.Lock()
-        self._exact: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
-        self._board: SegmentationMetrics | None = None
+        self._truth: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._metrics: SegmentationMetrics | None = None
         self._valid_from_ns = 0
         self.vocabulary: Vocabulary | None = None
         self.last_mask: NDArray[np.uint8] | None = None
-        self.stale_masks = 0  # images taken after the answer to a change, with labels of before in their mask
-        self._gone: list[int] = []
-        self._gone_since_ns = 0
-        self._remote = AsyncParameterClient(self, target)
+        self.stale_masks = 0
+        self._removed_ids: list[int] = []
+        self._removed_since_ns = 0
+        self._parameter_client = AsyncParameterClient(self, target)
         self.create_subscription(VocabularyMessage, f"{target}/vocabulary", self._on_vocabulary, LATCHED_QOS)
-        self.create_subscription(Image, GROUND_TRUTH, self._on_exact, FRAME_QOS)
+        self.create_subscription(Image, GROUND_TRUTH, self._on_truth, FRAME_QOS)
         self.create_subscription(Image, f"{target}/mask", self._on_mask, FRAME_QOS)
 
-    def keep_score(self) -> SegmentationMetrics:
-        """Begin a new scoreboard, for the vocabulary that is live; images taken before do not count any more."""
+    def start_scoring(self) -> SegmentationMetrics:
+        """Start new metrics for the current vocabulary; they count only images taken from now on."""
         with self._lock:
             if self.vocabulary is None:
-                raise ValueError("vocabulary: expected one before the first mask, none came")
+                raise ValueError("vocabulary: expected one before the first mask, got none")
             self._valid_from_ns = self.get_clock().now().nanoseconds
-            self._board = SegmentationMetrics(self.vocabulary, self._class_ids)
-            return self._board
+            self._metrics = SegmentationMetrics(self.vocabulary, self._class_ids)
+            return self._metrics
 
-    def rest(self) -> None:
-        """Keep no score until the next ``keep_score``."""
+    def stop_scoring(self) -> None:
+        """Stop counting masks until the next ``start_scoring``."""
         with self._lock:
-            self._board = None
+            self._metrics = None
 
     def change_labels(self, labels: Sequence[str], timeout_s: float = 30.0) -> None:
-        """Set the node's parameter ``labels`` and wait for the answer. Raises ValueError where it is refused."""
+        """Set the node's parameter ``labels`` and wait for the answer; raises ValueError if it is rejected."""
         before = self.vocabulary
         answered = threading.Event()
         parameter = Parameter("labels", Parameter.Type.STRING_ARRAY, list(labels))
-        future = self._remote.set_parameters([parameter])
+        future = self._parameter_client.set_parameters([parameter])
         future.add_done_callback(lambda _: answered.set())
         if not answered.wait(timeout_s):
             raise ValueError(f"labels: expected an answer within {timeout_s} s, got none")
         result = future.result().results[0]
         if not result.successful:
-            raise ValueError(f"labels: refused, {result.reason}")
+            raise ValueError(f"labels: rejected, {result.reason}")
         with self._lock:
             if before is not None:
-                self._gone = [label.id for label in before.labels if label.name not in labels]
-                self._gone_since_ns = self.get_clock().now().nanoseconds
+                self._removed_ids = [label.id for label in before.labels if label.name not in labels]
+                self._removed_since_ns = self.get_clock().now().nanoseconds
 
-    def in_view(self) -> dict[str, float]:
-        """Shares of the last mask by label name, the largest first."""
+    def shares_in_view(self) -> dict[str, float]:
+        """Share of the last mask by label name, largest first."""
         mask, vocabulary = self.last_mask, self.vocabulary
         if mask is None or vocabulary is None:
             return {}
@@ -92,26 +107,85 @@ class DemoObserver(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         shares = {label.name: float(share[label.id]) for label in vocabulary.labels if share[label.id] > 0}
         return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
+    def take_picture(self, timeout_s: float) -> NDArray[np.uint8]:
+        """Draw the next complete frame; see ``Snapshot.draw``."""
+        if self.vocabulary is None:
+            raise ValueError("vocabulary: expected one before the first mask, got none")
+        return Snapshot(self, self._target, self.vocabulary).draw(timeout_s)
+
     def _on_vocabulary(self, message: VocabularyMessage) -> None:
         self.vocabulary = vocabulary_from_message(message)
 
-    def _on_exact(self, message: Image) -> None:
+    def _on_truth(self, message: Image) -> None:
         with self._lock:
-            self._exact[stamp_ns(message.header)] = _pixels(message)
-            while len(self._exact) > _KEPT:
-                self._exact.popitem(last=False)
+            self._truth[stamp_ns(message.header)] = _to_array(message)
+            while len(self._truth) > _TRUTH_KEPT:
+                self._truth.popitem(last=False)
 
     def _on_mask(self, message: Image) -> None:
-        arrived_s, mask, stamp = time.monotonic(), _pixels(message), stamp_ns(message.header)
+        arrived_s, mask, stamp = time.monotonic(), _to_array(message), stamp_ns(message.header)
         latency_ms = (self.get_clock().now().nanoseconds - stamp) / 1e6
         self.last_mask = mask
         with self._lock:
-            if stamp > self._gone_since_ns:
-                self.stale_masks += bool(np.isin(mask, self._gone).any())
-            if self._board is not None and stamp > self._valid_from_ns:
-                self._board.add(mask, self._exact.get(stamp), arrived_s, latency_ms)
+            if stamp > self._removed_since_ns:
+                self.stale_masks += bool(np.isin(mask, self._removed_ids).any())
+            if self._metrics is not None and stamp > self._valid_from_ns:
+                self._metrics.add(mask, self._truth.get(stamp), arrived_s, latency_ms)
 
 
-def _pixels(message: Any) -> NDArray[np.uint8]:
-    """(H, W) of a mono8 image without row padding, as this package publishes them."""
+class Snapshot:
+    """Collects all messages of one frame: image, depth, camera_info, mask, confidence and every label cloud."""
+
+    def __init__(self, node: Node, target: str, vocabulary: Vocabulary) -> None:
+        """Subscribe to the camera topics and to the outputs of the segmentation node ``target``."""
+        self._vocabulary = vocabulary
+        self._complete = threading.Event()
+        self._by_stamp: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+        self._messages: dict[str, Any] = {}
+        self._clouds = {f"{CLOUD_PREFIX}{label.slug}": label for label in vocabulary.labels}
+        topics = {IMAGE.name: Image, DEPTH.name: Image, INFO.name: CameraInfo, MASK.name: Image, CONFIDENCE.name: Image}
+        self._expected = topics | dict.fromkeys(self._clouds, PointCloud2)
+        for topic, message_type in self._expected.items():
+            name = topic.replace("~", target)
+            node.create_subscription(message_type, name, self._make_callback(topic), FRAME_QOS)
+
+    def draw(self, timeout_s: float) -> NDArray[np.uint8]:
+        """Draw the first complete frame as four panels.
+
+        Returns:
+            (H, W, 3) uint8 RGB.
+
+        Raises:
+            ValueError: No frame was complete within the timeout; the message lists the missing topics.
+        """
+        if not self._complete.wait(timeout_s):
+            best = max((set(messages) for messages in self._by_stamp.values()), key=len, default=set())
+            missing = ", ".join(sorted(set(self._expected) - best))
+            raise ValueError(f"picture: expected a complete frame within {timeout_s} s, never got {missing}")
+        messages = self._messages
+        frame = assemble(messages[IMAGE.name], messages[DEPTH.name], messages[INFO.name]).frame
+        mask, confidence = (_to_array(messages[topic.name]) for topic in (MASK, CONFIDENCE))
+        segmentation = Segmentation(mask, confidence, self._vocabulary)
+        clouds = [
+            LabelCloud(label, np.frombuffer(messages[topic].data, CLOUD_DTYPE)) for topic, label in self._clouds.items()
+        ]
+        return demo_picture(frame, segmentation, clouds)
+
+    def _make_callback(self, topic: str) -> Callable[[Any], None]:
+        def on_message(message: Any) -> None:
+            if self._complete.is_set():
+                return
+            stamp = stamp_ns(message.header)
+            self._by_stamp[stamp][topic] = message
+            if len(self._by_stamp[stamp]) == len(self._expected):
+                self._messages = self._by_stamp[stamp]
+                self._complete.set()
+            while len(self._by_stamp) > _STAMPS_KEPT:
+                del self._by_stamp[min(self._by_stamp)]
+
+        return on_message
+
+
+def _to_array(message: Any) -> NDArray[np.uint8]:
+    """(H, W) pixels of a mono8 image without row padding, as this package publishes it."""
     return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width)

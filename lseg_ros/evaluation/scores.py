@@ -12,6 +12,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from lseg_ros.datasets import IGNORE
 from lseg_ros.evaluation.distributed import sum_over_processes
+from lseg_ros.metrics import iou_per_class
 
 __all__ = ["Confusion", "EpisodeConfusion", "EpisodeScores", "Scores"]
 
@@ -154,8 +155,7 @@ class EpisodeConfusion:
 
 def _iou(counts: Tensor) -> Tensor:
     """Counts (K, K) or with a column more -> (K,) IoU, 0 where a class is neither there nor found."""
-    hits = counts.diagonal()
-    return hits / (counts.sum(0)[: len(hits)] + counts.sum(1) - hits).clamp(min=1)
+    return torch.from_numpy(iou_per_class(counts.numpy()))
 
 
 def _by_class(classes: Sequence[str], iou: Tensor) -> dict[str, float | None]:

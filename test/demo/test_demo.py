@@ -20,8 +20,8 @@ def run_demo(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110, check=False)
 
 
-@pytest.mark.skipif(not WEIGHTS.exists(), reason="the embedded default has no weights yet")
-def test_the_demo_scores_before_and_after_a_change_of_labels_and_draws_a_picture(tmp_path: Path):
+@pytest.mark.skipif(not WEIGHTS.exists(), reason="the demo weights are missing")
+def test_prints_scores_before_and_after_a_change_of_labels_and_saves_a_picture(tmp_path: Path) -> None:
     done = run_demo(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ros2 param set /lseg labels" in done.stdout and "mean IoU" in done.stdout
@@ -29,7 +29,7 @@ def test_the_demo_scores_before_and_after_a_change_of_labels_and_draws_a_picture
     assert picture is not None and min(picture.shape[:2]) > 600
 
 
-def test_the_demo_fails_with_a_sentence_where_the_node_cannot_start(tmp_path: Path):
+def test_fails_with_a_message_if_the_node_cannot_start(tmp_path: Path) -> None:
     done = run_demo(tmp_path, "--checkpoint", str(tmp_path / "nothing.ckpt"))
     assert done.returncode == 1
     assert "nothing.ckpt" in done.stdout and "Traceback" not in done.stdout + done.stderr
