@@ -63,7 +63,7 @@ def imported_by(folder: str) -> set[str]:
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module.split(".")[0])
-    return names - set(sys.stdlib_module_names) - {"lseg_ros", "research"}
+    return names - set(sys.stdlib_module_names) - {"lseg_ros"}
 
 
 class TestDeclarations:

@@ -11,9 +11,7 @@ import tyro
 from lseg_ros.datasets import ZERO_SHOT, DatasetConfig
 from lseg_ros.settings import check, setting
 
-__all__ = ["SUITES", "EvaluationConfig"]
-
-SUITES = ("fixed", "synonyms", "attributes", "zero-shot", "general", "head-baseline")
+__all__ = ["EvaluationConfig"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,6 @@ class EvaluationConfig:
 
     checkpoint: Annotated[str, tyro.conf.arg(aliases=("--preset",))] = setting(
         "demo", "weights to score: a file, or the name of a preset or of a file that `lseg checkpoint fetch` brought"
-    )
-    suite: str = setting(
-        "",
-        "ask the synthetic world what tests understanding (docs/demo-model.md) instead of the words of a data set",
-        choices=("", *SUITES),
     )
     arch_option: int = setting(
         -1, "spatial regularization: 0 none, 1 bottleneck, 2 depthwise; -1 is what the file says", minimum=-1, maximum=2
@@ -57,7 +50,6 @@ class EvaluationConfig:
     )  # fmt: skip
     cpu_threads: int = setting(0, "threads of the network on a CPU, 0 for all cores", minimum=0, maximum=1024)
     data: DatasetConfig = dataclasses.field(default_factory=DatasetConfig)
-    color_baseline: bool = setting(True, "synthetic set: also score a predictor of single pixels by color")
     json: str = setting("", "file to write the scores to")
     picture: str = setting("", "PNG file to draw the confusions into")
     resume: bool = setting(True, "go on where an evaluation with the same settings was interrupted")
@@ -65,14 +57,6 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.suite and (self.data.dataset != "synthetic" or self.protocol != "single"):
-            raise ValueError(
-                f"suite: expected the synthetic set and protocol single, got {self.data.dataset} and {self.protocol}"
-            )
-        if self.suite in ("zero-shot", "head-baseline") and self.checkpoint != "demo":
-            raise ValueError(
-                f"checkpoint: expected demo with suite {self.suite}, which has its own networks, got {self.checkpoint}"
-            )
         if self.zero_shot and self.protocol != "single":
             raise ValueError(f"protocol: expected single for {self.data.dataset}, as in the paper, got {self.protocol}")
 

@@ -16,13 +16,12 @@ import cv2
 from tqdm import tqdm
 
 import lseg_ros
-from lseg_ros.datasets import DatasetConfig, SyntheticScenes, open_dataset, open_episodes
+from lseg_ros.datasets import open_dataset, open_episodes
 from lseg_ros.evaluation.checkpoint import EvaluationCheckpoint
 from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.distributed import Process, processes
 from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.tasks import EpisodeTask, Evaluation, ImageTask, Samples, Task
-from research.color_baseline import ColorBaseline
 
 __all__ = ["check_destination", "evaluate", "settings_by_flag"]
 
@@ -45,10 +44,8 @@ def evaluate(config: EvaluationConfig) -> Evaluation:
         if config.zero_shot:
             episodes = open_episodes(config.data)
             return _evaluated(EpisodeTask(Predictor.from_config(config, process), episodes), config, process)
-        images, colors = open_dataset(config.data), None
-        if config.color_baseline and isinstance(images, SyntheticScenes):
-            colors = _trained_baseline(config.data, images)
-        return _evaluated(ImageTask(Predictor.from_config(config, process), images, colors), config, process)
+        images = open_dataset(config.data)
+        return _evaluated(ImageTask(Predictor.from_config(config, process), images), config, process)
 
 
 def _evaluated(task: Task[S], config: EvaluationConfig, process: Process) -> Evaluation:
@@ -125,11 +122,6 @@ def _read_ahead(samples: Samples[S], indices: Sequence[int]) -> Iterator[tuple[i
             yield index, sample
 
 
-def _trained_baseline(data: DatasetConfig, scenes: SyntheticScenes) -> ColorBaseline:
-    small = SyntheticScenes(200, scenes.seed, training=True, width=data.width // 2, height=data.height // 2)
-    return ColorBaseline.fit((small[index] for index in range(len(small))), len(scenes.classes))
-
-
 def _partial_path(config: EvaluationConfig, digest: str) -> Path:
     """Where counts are kept meanwhile: beside the scores, or in ``out`` where none are written."""
     return Path(f"{config.json}.partial" if config.json else f"out/evaluation-{digest[:12]}.partial").expanduser()
@@ -157,8 +149,6 @@ def settings_by_flag(config: EvaluationConfig) -> dict[str, Any]:
 
 def _write(result: Evaluation, config: EvaluationConfig) -> None:
     content = {**dataclasses.asdict(result.model), "samples": result.samples, "settings": settings_by_flag(config)}
-    if result.color_baseline is not None:
-        content["color_baseline_miou"] = result.color_baseline.miou
     path = Path(config.json).expanduser()
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     _LOG.info("scores written to %s", path)

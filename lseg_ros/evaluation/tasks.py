@@ -16,7 +16,6 @@ from lseg_ros.evaluation.confusion_picture import confusion_picture
 from lseg_ros.evaluation.distributed import sum_over_processes
 from lseg_ros.evaluation.predictor import Predictor, Question
 from lseg_ros.evaluation.scores import Confusion, EpisodeConfusion, EpisodeScores, Scores
-from research.color_baseline import ColorBaseline
 
 __all__ = ["EpisodeTask", "Evaluation", "ImageTask", "Samples", "Task"]
 
@@ -28,15 +27,13 @@ S_co = TypeVar("S_co", covariant=True)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the model over so many samples and, where asked for, of the color baseline."""
+    """Scores of the model over so many samples."""
 
     model: Scores | EpisodeScores
-    color_baseline: Scores | None
     samples: int
 
     def table(self) -> str:
-        baseline = f"\n{'color alone, mIoU':<20} {self.color_baseline.miou:6.3f}" if self.color_baseline else ""
-        return self.model.table() + baseline
+        return self.model.table()
 
 
 class Samples(Protocol[S_co]):
@@ -75,31 +72,27 @@ class Task(Protocol[S]):
 
 
 class ImageTask:
-    """Every image is asked with all words of its set; where there is a baseline it answers too."""
+    """Every image is asked with all words of its set."""
 
-    def __init__(self, predictor: Predictor, images: LabeledImages, baseline: ColorBaseline | None = None) -> None:
+    def __init__(self, predictor: Predictor, images: LabeledImages) -> None:
         self.samples = images
-        self._classifier, self._baseline = predictor, baseline
+        self._classifier = predictor
         self._question = predictor.question(images.classes)
-        self._model, self._colors = Confusion(images.classes), Confusion(images.classes)
+        self._model = Confusion(images.classes)
 
     @property
     def counts(self) -> dict[str, Tensor]:
-        return {"model": self._model.counts, "color baseline": self._colors.counts}
+        return {"model": self._model.counts}
 
     def count(self, sample: Sample) -> None:
         """Raises ValueError where the image is too small for a network or its target does not fit it."""
-        target = torch.from_numpy(sample.target)
-        self._model.add(self._classifier.classify(sample.image, self._question), target)
-        if self._baseline is not None:
-            self._colors.add(torch.from_numpy(self._baseline.predict(sample.image)), target)
+        self._model.add(self._classifier.classify(sample.image, self._question), torch.from_numpy(sample.target))
 
     def running_miou(self) -> float:
         return self._model.running_miou()
 
     def evaluation(self) -> Evaluation:
-        colors = None if self._baseline is None else self._colors.scores()
-        return Evaluation(self._model.scores(), colors, len(self.samples))
+        return Evaluation(self._model.scores(), len(self.samples))
 
     def picture(self) -> NDArray[np.uint8]:
         counts = sum_over_processes(self._model.counts).numpy()[:, :-1]  # a data set's pixels are all answered
@@ -129,7 +122,7 @@ class EpisodeTask:
         return self._model.running_miou()
 
     def evaluation(self) -> Evaluation:
-        return Evaluation(self._model.scores(), None, len(self.samples))
+        return Evaluation(self._model.scores(), len(self.samples))
 
     def picture(self) -> NDArray[np.uint8]:
         """A row for each class, its pixels found or not, and one for the pixels of anything else."""

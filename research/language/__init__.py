@@ -1,4 +1,4 @@
-"""What the embedded default understands: the questions of ``lseg evaluate --suite``, asked of the synthetic world."""
+"""Language suites: how well a network understands words, measured on the synthetic world."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.distributed import processes
-from lseg_ros.evaluation.evaluate import check_destination, settings_by_flag
+from lseg_ros.evaluation.evaluate import check_destination
 from research.language.attributes import attributes
+from research.language.config import SUITES, SuiteConfig
 from research.language.fixed import fixed
 from research.language.general import general
 from research.language.head_baseline import head_baseline
@@ -18,9 +18,9 @@ from research.language.scores import SuiteScores
 from research.language.synonyms import synonyms
 from research.language.zero_shot import zero_shot
 
-__all__ = ["SuiteScores", "run_suite"]
+__all__ = ["SUITES", "SuiteConfig", "SuiteScores", "run_suite"]
 
-_SUITES: dict[str, Callable[[EvaluationConfig], SuiteScores]] = {
+_SUITES: dict[str, Callable[[SuiteConfig], SuiteScores]] = {
     "fixed": fixed,
     "synonyms": synonyms,
     "attributes": attributes,
@@ -30,7 +30,7 @@ _SUITES: dict[str, Callable[[EvaluationConfig], SuiteScores]] = {
 }
 
 
-def run_suite(config: EvaluationConfig) -> SuiteScores:
+def run_suite(config: SuiteConfig) -> SuiteScores:
     """Ask the suite that ``config`` names of its scenes, and write ``config.json`` where it is named.
 
     Started by torchrun, each process takes its share of the scenes and all return the same scores. Raises what
@@ -40,6 +40,6 @@ def run_suite(config: EvaluationConfig) -> SuiteScores:
     with processes() as process:
         scores = _SUITES[config.suite](config)
         if config.json and process.first:
-            content = {**dataclasses.asdict(scores), "settings": settings_by_flag(config)}
+            content = {**dataclasses.asdict(scores), "settings": dataclasses.asdict(config)}
             Path(config.json).expanduser().write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return scores

@@ -7,26 +7,25 @@ from collections.abc import Iterator, Sequence
 from tqdm import tqdm
 
 from lseg_ros.datasets import Sample, SyntheticScenes
-from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.distributed import processes
 from lseg_ros.evaluation.predictor import Predictor
+from research.language.config import SuiteConfig
 
 __all__ = ["mean", "network", "own_device", "ratio", "samples", "scenes"]
 
 
-def scenes(config: EvaluationConfig, *, colors: bool = False) -> SyntheticScenes:
+def scenes(config: SuiteConfig, *, colors: bool = False) -> SyntheticScenes:
     """The scenes that ``config`` names, of the split that no training sees."""
-    data = config.data
-    return SyntheticScenes(data.frames, data.seed, width=data.width, height=data.height, colors=colors)
+    return SyntheticScenes(config.frames, config.seed, width=config.width, height=config.height, colors=colors)
 
 
-def network(config: EvaluationConfig) -> Predictor:
+def network(config: SuiteConfig) -> Predictor:
     """The network that ``config`` names, on its device."""
     with processes() as process:
-        return Predictor.from_config(config, process)
+        return Predictor.from_config(config.evaluation, process)
 
 
-def own_device(config: EvaluationConfig) -> str:
+def own_device(config: SuiteConfig) -> str:
     """The device that ``config`` names, this process's own where there are several."""
     with processes() as process:
         return process.device(config.device)

@@ -7,17 +7,17 @@ import torch
 
 from lseg_ros.datasets import IGNORE
 from lseg_ros.datasets.language_probes import UNSEEN
-from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.distributed import sum_over_processes
 from lseg_ros.evaluation.scores import Confusion, Scores
 from lseg_ros.synthetic import CLASSES
 from research.language.asking import mean, network, ratio, samples, scenes
+from research.language.config import SuiteConfig
 from research.language.scores import SuiteScores
 
 __all__ = ["attributes"]
 
 
-def attributes(config: EvaluationConfig) -> SuiteScores:
+def attributes(config: SuiteConfig) -> SuiteScores:
     """In each scene each class of an unseen combination that is in view is asked for in every color, all else plainly.
 
     The IoU of a combination is over the scenes in which its class is in view. Beside it stands that of the other

@@ -1,4 +1,4 @@
-"""Train the small networks that ``lseg evaluate --suite zero-shot`` and ``--suite head-baseline`` compare.
+"""Train the small networks that the suites ``zero-shot`` and ``head-baseline`` compare.
 
 ``python -m research.language.comparison_networks`` trains all seven in turn and writes them to weights.
 """

@@ -7,16 +7,16 @@ import torch
 
 from lseg_ros.datasets import IGNORE
 from lseg_ros.datasets.language_probes import GENERAL
-from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.scores import Confusion
 from lseg_ros.synthetic import CLASSES
 from research.language.asking import mean, network, samples, scenes
+from research.language.config import SuiteConfig
 from research.language.scores import SuiteScores
 
 __all__ = ["general"]
 
 
-def general(config: EvaluationConfig) -> SuiteScores:
+def general(config: SuiteConfig) -> SuiteScores:
     """The IoU of each general word with all pixels of its members, and of its members as one when asked by their names.
 
     A word is asked together with the names of all classes that it does not cover.

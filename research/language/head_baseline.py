@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.scores import Confusion
 from lseg_ros.inference.postprocess import postprocess
@@ -15,13 +14,14 @@ from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg
 from lseg_ros.synthetic import CLASSES
 from research.language.asking import own_device, ratio, samples
+from research.language.config import SuiteConfig
 from research.language.networks import comparison_network, comparison_scenes
 from research.language.scores import SuiteScores
 
 __all__ = ["head_baseline"]
 
 
-def head_baseline(config: EvaluationConfig) -> SuiteScores:
+def head_baseline(config: SuiteConfig) -> SuiteScores:
     """mIoU of two networks that were trained with the same data, steps and seed and differ in the head alone."""
     given, device = comparison_scenes(config), own_device(config)
     words = Predictor.from_model(comparison_network("words", device))

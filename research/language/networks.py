@@ -10,12 +10,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lseg_ros.datasets import SyntheticScenes
-from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.inference.device import chosen_device
 from lseg_ros.model import PRESETS, LSeg
 from lseg_ros.model.key_mapping import official_name
 from lseg_ros.synthetic import CLASSES
+from research.language.config import SuiteConfig
 
 __all__ = ["COMPARISONS", "NETWORKS", "WORDS", "comparison_network", "comparison_scenes", "save_comparison"]
 
@@ -47,9 +47,9 @@ class KnownWords(nn.Module):
         return self.get_buffer("embeddings")[self.tokenize(texts)]
 
 
-def comparison_scenes(config: EvaluationConfig) -> SyntheticScenes:
+def comparison_scenes(config: SuiteConfig) -> SyntheticScenes:
     """The scenes that ``config`` names, at the size that the networks were trained at."""
-    return SyntheticScenes(config.data.frames, config.data.seed, width=_SIZE[0], height=_SIZE[1])
+    return SyntheticScenes(config.frames, config.seed, width=_SIZE[0], height=_SIZE[1])
 
 
 def comparison_network(name: str, device: str = "cpu", folder: Path = COMPARISONS) -> LSeg:

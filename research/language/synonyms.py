@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 
 from lseg_ros.datasets.language_probes import SYNONYMS
-from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.scores import Confusion
 from lseg_ros.synthetic import CLASSES
 from research.language.asking import mean, network, ratio, samples, scenes
+from research.language.config import SuiteConfig
 from research.language.scores import SuiteScores
 
 __all__ = ["synonyms"]
 
 
-def synonyms(config: EvaluationConfig) -> SuiteScores:
+def synonyms(config: SuiteConfig) -> SuiteScores:
     """Every class by its own word, then, in as many rounds as a class has other words, by each of those in turn."""
     others = {name: [other for word, other in SYNONYMS if word == name] for name in CLASSES}
     count = max(map(len, others.values()))

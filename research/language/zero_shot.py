@@ -8,13 +8,13 @@ from torch import Tensor
 
 from lseg_ros.datasets import SyntheticScenes
 from lseg_ros.datasets.language_probes import FOLDS
-from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.distributed import sum_over_processes
 from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.scores import EpisodeConfusion, EpisodeScores
 from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.synthetic import CLASSES
 from research.language.asking import mean, own_device, samples
+from research.language.config import SuiteConfig
 from research.language.networks import comparison_network, comparison_scenes
 from research.language.scores import SuiteScores
 
@@ -23,7 +23,7 @@ __all__ = ["zero_shot"]
 _LEAST_PX = 16  # of a class, for it to be asked for in a scene of 160x120
 
 
-def zero_shot(config: EvaluationConfig) -> SuiteScores:
+def zero_shot(config: SuiteConfig) -> SuiteScores:
     """Each class in view is asked for, of the network that its fold was left out of and of one that saw all classes.
 
     Chance is a coin for each pixel.

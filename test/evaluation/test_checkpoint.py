@@ -94,7 +94,7 @@ def test_who_wants_to_start_afresh_does(tmp_path: Path) -> None:
 
 
 def test_a_killed_evaluation_goes_on_and_scores_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    words = ["evaluate", "--checkpoint", write_tiny(tmp_path), "--device", "cpu", "--no-color-baseline"]
+    words = ["evaluate", "--checkpoint", write_tiny(tmp_path), "--device", "cpu"]
     words += ["--frames", "40", "--width", "64", "--height", "48", "--json"]
     file, partial = tmp_path / "killed.json", tmp_path / "killed.json.partial.0"
     killed = subprocess.Popen([sys.executable, "-m", "lseg_ros.cli", *words, str(file), "--save-every-s", "0"])

@@ -16,7 +16,7 @@ from test.support.tiny_network import write_tiny
 def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, picture = tmp_path / "deep" / "scores.json", tmp_path / "other" / "confusions.png"
     words = ["--preset", str(write_tiny(tmp_path)), "--dataset", "synthetic", "--frames", "2", "--seed", "3"]
-    size = ["--width", "64", "--height", "48", "--no-color-baseline"]
+    size = ["--width", "64", "--height", "48"]
     assert main(["evaluate", *words, *size, "--json", str(file), "--picture", str(picture)]) == 0
     scores = json.loads(file.read_text())
     assert set(scores["per_class"]) == set(CLASSES)
@@ -31,18 +31,16 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
 
 def test_scores_repeat_and_other_seeds_show_other_scenes(tmp_path: Path) -> None:
     data = DatasetConfig(frames=2, seed=3, width=64, height=48)
-    config = EvaluationConfig(str(write_tiny(tmp_path)), data=data, color_baseline=False)
+    config = EvaluationConfig(str(write_tiny(tmp_path)), data=data)
     assert evaluate(config) == evaluate(config)
     one, other = SyntheticScenes(1, seed=3, width=64, height=48), SyntheticScenes(1, seed=4, width=64, height=48)
     assert (one[0].image != other[0].image).any()
 
 
-def test_the_shipped_network_knows_its_words_and_color_does_not() -> None:
+def test_the_shipped_network_knows_its_words() -> None:
     result = evaluate(EvaluationConfig(data=DatasetConfig(frames=12, seed=11, width=320, height=240)))
     assert isinstance(result.model, Scores)
     assert result.model.miou >= 0.5  # on 200 frames it has to reach 0.65; these are few, and chance is 0.02
-    assert result.color_baseline is not None
-    assert result.color_baseline.miou <= 0.35
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """The color baseline learns which class a color most often is, and no more."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 from lseg_ros.datasets import Sample
-from research.color_baseline import ColorBaseline
+from research.color_baseline import ColorBaseline, ColorBaselineConfig, main
 
 RED, BLUE = (250, 5, 5), (5, 5, 250)
 
@@ -25,3 +28,10 @@ def test_colors_that_differ_by_less_than_a_step_are_one() -> None:
 def test_pixels_without_a_word_teach_nothing() -> None:
     seen = Sample(_image(RED, RED, RED), np.array([[-1, -1, 1]], dtype=np.int16))
     assert ColorBaseline.fit([seen], 2).predict(_image(RED)).tolist() == [[1]]
+
+
+def test_scores_low_on_the_synthetic_world(tmp_path: Path) -> None:
+    file = tmp_path / "scores.json"
+    scores = main(ColorBaselineConfig(frames=12, seed=11, json=str(file)))
+    assert 0 < scores.miou <= 0.35
+    assert json.loads(file.read_text())["miou"] == scores.miou

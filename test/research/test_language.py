@@ -1,41 +1,64 @@
-"""``lseg evaluate --suite``: what is asked, what is counted, what is written."""
+"""``python -m research.language``: what is asked, what is counted, what is written."""
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from lseg_ros.cli import main
-from lseg_ros.datasets import DatasetConfig
 from lseg_ros.datasets.language_probes import GENERAL, SYNONYMS, UNSEEN
-from lseg_ros.evaluation import EvaluationConfig
-from lseg_ros.evaluation.config import SUITES
 from lseg_ros.synthetic import CLASSES
-from research.language import SuiteScores, run_suite
+from research.language import SUITES, SuiteConfig, SuiteScores, run_suite
 from research.language.networks import COMPARISONS, NETWORKS, comparison_network
+from test.support.torchrun import run_in_two_processes
 
 
 def asked(suite: str, frames: int = 6, seed: int = 11) -> SuiteScores:
-    return run_suite(EvaluationConfig(suite=suite, data=DatasetConfig(frames=frames, seed=seed)))
+    return run_suite(SuiteConfig(suite, frames=frames, seed=seed))
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_the_command_prints_the_figures_and_writes_them(
-    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_writes_the_figures_that_the_table_shows(suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "deep" / "scores.json"
-    words = ["evaluate", "--preset", "demo", "--suite", suite, "--seed", "5", "--frames", "2"]
-    assert main([*words, "--json", str(file)]) == 0
-    written, shown = json.loads(file.read_text()), capsys.readouterr().out
+    table = run_suite(SuiteConfig(suite, seed=5, frames=2, json=str(file))).table()
+    written = json.loads(file.read_text())
     assert written["suite"] == suite
     assert written["scenes"] == 2
     assert written["settings"]["seed"] == 5
     for name, value in written["figures"].items():
-        assert f"{name:<36} {value:6.3f}" in shown
+        assert f"{name:<36} {value:6.3f}" in table
     assert all(iou is None or math.isnan(iou) or 0 <= iou <= 1 for iou in written["per_word"].values())
+
+
+def test_command_prints_the_table(tmp_path: Path) -> None:
+    arguments = ["general", "--preset", "demo", "--seed", "5", "--frames", "1", "--device", "cpu"]
+    finished = _run_command(*arguments)
+    assert finished.returncode == 0, finished.stderr
+    assert "general words, mean IoU" in finished.stdout
+
+
+def test_command_explains_a_missing_checkpoint() -> None:
+    finished = _run_command("general", "--checkpoint", "missing.safetensors")
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("python -m research.language: checkpoint")
+    assert "missing.safetensors" in finished.stderr
+
+
+@pytest.mark.parametrize("suite", ["attributes", "zero-shot"])  # of the package's network, and of those compared
+def test_two_processes_score_a_suite_as_one_does(suite: str, tmp_path: Path) -> None:
+    config = SuiteConfig(suite, device="cpu", seed=3, frames=5, json=str(tmp_path / "one.json"))
+    run_suite(config)
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    words = [suite, "--device", "cpu", "--seed", "3", "--frames", "5", "--json", str(two)]
+    started = run_in_two_processes("research.language", words)
+    alone, together = (json.loads(file.read_text()) for file in (one, two))
+    for scores in ("figures", "per_word", "scenes"):
+        assert together[scores] == pytest.approx(alone[scores], abs=1e-6, nan_ok=True)
+    assert started.stdout.count("mean IoU") == sum("mean IoU" in name for name in alone["figures"])
 
 
 def test_every_other_word_is_asked_and_scored_as_its_class() -> None:
@@ -81,21 +104,19 @@ def test_the_compared_networks_differ_in_their_weights_alone(name: str) -> None:
 
 
 def test_a_network_that_is_not_there_says_how_it_is_made(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"python -m lseg_ros\.training\.comparisons makes it"):
+    with pytest.raises(FileNotFoundError, match=r"python -m research\.language\.comparison_networks makes it"):
         comparison_network("all", folder=tmp_path)
 
 
-def test_a_suite_is_about_the_synthetic_world() -> None:
-    with pytest.raises(
-        ValueError, match="suite: expected the synthetic set and protocol single, got ade20k and single"
-    ):
-        EvaluationConfig(suite="general", data=DatasetConfig(dataset="ade20k"))
+def test_rejects_an_unknown_suite() -> None:
+    with pytest.raises(ValueError, match="suite: expected one of fixed, synonyms, .*, got 'all'"):
+        SuiteConfig("all")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("suite", ["zero-shot", "head-baseline"])
 def test_a_suite_with_networks_of_its_own_takes_no_other(suite: str) -> None:
     with pytest.raises(ValueError, match=f"checkpoint: expected demo with suite {suite}"):
-        EvaluationConfig("vitl16", suite=suite)
+        SuiteConfig(suite, "vitl16")
 
 
 def test_goals_are_said_to_be_reached_or_not() -> None:
@@ -103,3 +124,8 @@ def test_goals_are_said_to_be_reached_or_not() -> None:
     lines = SuiteScores("fixed", 1, figures, {"cup": 0.25, "ball": None}, goals).table().splitlines()
     assert lines[0].split() == ["cup", "0.250"]
     assert [line.partition("(")[2] for line in lines[2:]] == ["goal 0.85: reached)", "goal 0.20: not reached)", ""]
+
+
+def _run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "research.language", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100)

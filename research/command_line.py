@@ -1,0 +1,38 @@
+"""Run a research script from the command line, with a settings dataclass as its flags."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from lseg_ros.cli.flags import parse
+
+__all__ = ["run_script"]
+
+T = TypeVar("T")
+
+
+def run_script(
+    module: str, settings: type[T], run: Callable[[T], object], arguments: Sequence[str] | None = None
+) -> int:
+    """Parse the arguments into ``settings`` and call ``run`` with them.
+
+    Args:
+        module: Name of the script, as in ``python -m MODULE``.
+        settings: Settings dataclass; each field is a flag.
+        run: The script. An OSError or a ValueError that it raises is printed as an error message.
+        arguments: Command-line arguments; those of this process by default.
+
+    Returns:
+        The exit status: 0, or 2 if the arguments or files are invalid.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    command = f"python -m {module}"
+    try:
+        run(parse(settings, list(sys.argv[1:] if arguments is None else arguments), prog=command))
+    except (OSError, ValueError) as error:
+        print(f"{command}: {error}", file=sys.stderr)
+        return 2
+    return 0
