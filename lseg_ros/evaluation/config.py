@@ -40,9 +40,8 @@ class EvaluationConfig:
     device: str = setting("auto", "where the network runs: auto (a GPU if there is one), cpu, cuda or cuda:N")
     precision: str = setting(
         "float32",
-        "of the image encoder; auto is a half precision on a GPU; official_half is float32 with words and correlation "
-        "in float16, as the authors' code computes on a GPU",
-        choices=("float32", "official_half", "auto", "bfloat16", "float16"),
+        "precision of the image encoder; auto is a half precision on a GPU, and bfloat16 on a CPU that supports it",
+        choices=("float32", "auto", "bfloat16", "float16"),
     )
     input_size: int = setting(
         -1, "single: longer side of the network's input; 0 is the image's own, -1 what the network was made for",

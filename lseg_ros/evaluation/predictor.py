@@ -55,17 +55,16 @@ class Predictor:
             block_depth=None if config.block_depth < 0 else config.block_depth,
             activation=config.activation or None,
         )
-        as_the_authors = config.precision == "official_half"
         engine = SegmenterConfig(
             checkpoint=config.checkpoint,
             device=process.device(config.device),
-            precision="float32" if as_the_authors else config.precision,
+            precision=config.precision,
             input_size=config.input_size,
             cpu_threads=config.cpu_threads,
         )
         protocol = CITYSCAPES if config.data.dataset == "cityscapes" else OFFICIAL
         return cls(
-            Segmenter(model.official_half() if as_the_authors else model, engine),
+            Segmenter(model, engine),
             protocol if config.protocol == "official" else None,
             config.prompt_templates,
         )

@@ -200,7 +200,7 @@ class Segmenter:
         words: (K, C) float32 of unit norm. ids: (K,), what the label map says for each, of any integer type.
         """
         where, model = (embedded.filled, embedded.size, ids, threshold), self.model
-        if model.regularization is not None or model.in_official_half:  # not linear in the embeddings
+        if model.regularization is not None:  # not linear in the embeddings
             return postprocess(model.correlate(embedded.pixels, words), *where)
         logits = model.correlate(embedded.coarse.float(), words)  # (1, K, h'/4, w'/4)
         return postprocess(logits, *where, norm=embedded.norm)

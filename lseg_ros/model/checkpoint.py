@@ -36,7 +36,6 @@ def load_lseg(
     block_depth: int | None = None,
     activation: str | None = None,
     dtype: torch.dtype | None = torch.float32,
-    official_half: bool = False,
 ) -> LSeg:
     """A network in eval mode on the CPU.
 
@@ -47,7 +46,6 @@ def load_lseg(
     and activation leave no trace in the weights, and options 1 and 2 leave the same one (1 is taken).
     dtype: None keeps each entry as the file has it, which spares a float16 file its doubling in memory; such a network
     runs once it is moved to one dtype.
-    official_half: compute as the authors' code does on a GPU (``LSeg.official_half``).
 
     Never executes code from a file. Raises FileNotFoundError or ValueError that names what was expected.
     """
@@ -55,11 +53,9 @@ def load_lseg(
     changes: dict[str, Any] = {field: value for field, value in choice.items() if value is not None}
     name = str(path_or_preset)
     if name in PRESETS and not _shipped(name).exists():
-        model = _random(name, dataclasses.replace(PRESETS[name], **changes))
-    else:
-        weights = open_weights(checkpoint_path(path_or_preset))
-        model = _assembled(dataclasses.replace(described(weights), **changes), weights, dtype)
-    return model.official_half() if official_half else model
+        return _random(name, dataclasses.replace(PRESETS[name], **changes))
+    weights = open_weights(checkpoint_path(path_or_preset))
+    return _assembled(dataclasses.replace(described(weights), **changes), weights, dtype)
 
 
 def checkpoint_path(path_or_name: str | Path) -> Path:

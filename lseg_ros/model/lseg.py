@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -36,17 +35,6 @@ class LSeg(nn.Module):
             else None
         )
         self.text_encoder = TextEncoder(config.text)
-        self.in_official_half = False
-
-    def official_half(self) -> LSeg:
-        """From now on compute as the authors' code does on a GPU; returns itself.
-
-        The text encoder's matrices and the correlation are in float16, the rest stays in float32 (lseg.md 1.5). The
-        scores move by a few thousandths, and a pixel in some hundreds to another label. There is no way back.
-        """
-        self.text_encoder.half_matrices()
-        self.in_official_half = True
-        return self
 
     @property
     def device(self) -> torch.device:
@@ -87,12 +75,9 @@ class LSeg(nn.Module):
     def correlate(self, pixels: Tensor, text: Tensor) -> Tensor:
         """Pixel embeddings (B, C, h, w) and text embeddings (K, C), both unit norm -> logits (B, K, h, w).
 
-        They have the dtype of the pixel embeddings; float32 after ``official_half``.
+        They have the dtype of the pixel embeddings.
         """
-        if self.in_official_half:
-            logits = _official_half_logits(pixels, text)  # (B, K, h, w)
-        else:
-            logits = F.conv2d(pixels, (LOGIT_SCALE * text).to(pixels.dtype)[:, :, None, None])  # (B, K, h, w)
+        logits = F.conv2d(pixels, (LOGIT_SCALE * text).to(pixels.dtype)[:, :, None, None])  # (B, K, h, w)
         return logits if self.regularization is None else self.regularization(logits)
 
     def forward(self, image: Tensor, text: Tensor | Sequence[str]) -> Tensor:
@@ -110,17 +95,6 @@ class LSeg(nn.Module):
         logits = self.correlate(self.encode_image(padded), text)  # (B, K, H'/2, W'/2)
         logits = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)  # (B, K, H', W')
         return logits[..., :height, :width]  # (B, K, H, W)
-
-
-def _official_half_logits(pixels: Tensor, text: Tensor) -> Tensor:
-    """The authors' own order of roundings: pixels to half, scaled in half, multiplied in half, then float32.
-
-    The scale is a float32 tensor on the pixels' device, as theirs is: a GPU rounds it to half first, a CPU does not.
-    """
-    scale = torch.tensor(math.log(LOGIT_SCALE), device=pixels.device).exp()  # ()
-    rows = pixels.movedim(1, -1)  # (B, h, w, C)
-    logits = scale * rows.reshape(-1, rows.shape[-1]).half() @ text.half().T  # (B h w, K)
-    return logits.float().view(*rows.shape[:3], -1).movedim(-1, 1)  # (B, K, h, w)
 
 
 class SpatialRegularization(nn.Module):

@@ -92,12 +92,9 @@ class TextEncoder(TextTransformer):  # type: ignore[misc]  # open_clip has no ty
     def forward(self, text: Tensor) -> Tensor:
         """(K, L) int64 token ids, L up to context_length -> (K, embed_dim) embeddings, not normalized."""
         end = text.argmax(dim=-1)  # the end token has the highest id
-        dtype = self.text_projection.dtype
-        # Attention looks only back, so what stands after the last end changes nothing: labels are short, context long.
-        # In float16 it changes roundings, and there it is the authors' that are wanted.
-        length = int(end.max()) + 1 if len(text) and dtype == torch.float32 else text.shape[1]
-        x = self.token_embedding(text[:, :length]).to(dtype)  # (K, L, width)
-        x = x + self.positional_embedding[:length].to(dtype)  # (K, L, width)
+        # Attention is causal, so tokens after the last end token change nothing: labels are short, the context is long.
+        length = int(end.max()) + 1 if len(text) else text.shape[1]
+        x = self.token_embedding(text[:, :length]) + self.positional_embedding[:length]  # (K, L, width)
         causal = torch.full((length, length), -torch.inf, dtype=x.dtype, device=x.device).triu(1)  # (L, L)
         x = self._attend(x, causal)  # (K, L, width)
         x = self.ln_final(x[torch.arange(len(x), device=x.device), end])  # (K, width)
@@ -109,16 +106,6 @@ class TextEncoder(TextTransformer):  # type: ignore[misc]  # open_clip has no ty
         tokens = self.tokenize(texts).to(self.positional_embedding.device)
         embeddings: Tensor = self(tokens)
         return (embeddings / embeddings.norm(dim=-1, keepdim=True)).float()  # (K, embed_dim)
-
-    def half_matrices(self) -> None:
-        """From now on compute in float16, with the norms and the tables in float32: CLIP's own choice for GPUs."""
-        for module in self.transformer.modules():
-            if isinstance(module, (nn.Linear, nn.MultiheadAttention)):
-                for parameter in module.parameters(recurse=False):
-                    parameter.data = parameter.data.half()
-            if hasattr(module, "batch_first"):  # CLIP's order of axes: another one rounds differently
-                module.batch_first = False
-        self.text_projection.data = self.text_projection.data.half()
 
     def _attend(self, x: Tensor, mask: Tensor) -> Tensor:
         """(K, L, width) through the transformer; open_clip before 2.25 wants (L, K, width)."""

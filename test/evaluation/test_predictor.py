@@ -98,15 +98,3 @@ def test_the_settings_make_the_network(tmp_path: Path) -> None:
     assert predictor.segmenter.dtype == torch.bfloat16
     image = np.zeros((40, 50, 3), np.uint8)
     assert Predictor(predictor.segmenter).classify(image, predictor.question(WORDS)).shape == (40, 50)
-
-
-def test_in_the_authors_half_precision_the_logits_are_theirs(checkpoint: str, image: NDArray[np.uint8]) -> None:
-    settings = EvaluationConfig(checkpoint, precision="official_half", protocol="official", device="cpu")
-    predictor = Predictor.from_config(settings, Process())
-    words, theirs = ("wall", "screen", "dog"), load_lseg(checkpoint).official_half()
-    question = predictor.question(words)
-    assert torch.equal(question.embeddings, theirs.encode_text(words))
-    pixels = theirs.encode_image(torch.zeros(1, 3, 64, 64))
-    logits = predictor.segmenter.model.correlate(pixels, question.embeddings)
-    assert torch.equal(logits, theirs.correlate(pixels, theirs.encode_text(words)))
-    assert predictor.classify(image, question).shape == image.shape[:2]
