@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
 import lseg_ros
 
 __all__ = ["main"]
+
+_CLOSED_PIPE = 128 + 13  # the exit status that a shell shows for a process that SIGPIPE ended
 
 # name -> one line for the list of commands. Each is a module here (one of two words in a package) with SETTINGS, a
 # settings dataclass whose docstring is the command's help, and run(settings), which returns the exit status.
@@ -30,8 +33,27 @@ _COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status, 2 where the arguments or their files are of no use."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    """Run one command.
+
+    Returns:
+        The exit status: 0 after success, 2 if an argument or a file cannot be used, 130 after Ctrl-C, and 141 if the
+        reader of the output closed the pipe, as in ``lseg labels ... | head -1``.
+    """
+    try:
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            _flush_stdout()
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more when it exits. This is the way out that Python's documentation
+        # recommends ("Note on SIGPIPE" in the signal module).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _CLOSED_PIPE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(words: list[str]) -> int:
     count = 2 if " ".join(words[:2]) in _COMMANDS else 1
     name, words = " ".join(words[:count]) or "--help", words[count:]
     verbs = [each for each in _COMMANDS if each.startswith(f"{name} ")]
@@ -48,13 +70,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         status: int = command.run(parse(command.SETTINGS, words, prog=f"lseg {name}"))
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError) as error:
         logging.getLogger(__name__).debug("", exc_info=True)
         print(f"lseg {name}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
     return status
+
+
+def _flush_stdout() -> None:
+    """Write what is buffered, so that a closed pipe is noticed here and not when the interpreter exits."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:  # a full disk, for one: the interpreter reports it when it exits
+        pass
 
 
 def _overview() -> str:
