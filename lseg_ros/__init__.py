@@ -1,10 +1,10 @@
-"""lseg_ros: open-vocabulary semantic segmentation (LSeg) for robots.
+"""LSeg: open-vocabulary semantic segmentation for robots.
 
-Importing this package imports nothing else: it runs whenever anyone imports our message types.
+Importing this package loads nothing else, because importing the generated message types imports it.
 """
 
-# Run from the source root, Python finds this folder before the installed one that carries the generated
-# lseg_ros.msg and lseg_ros.srv; extending the path lets both be one package.
+# In a checkout, Python finds this folder before the installed package that contains the generated lseg_ros.msg and
+# lseg_ros.srv. Extending the path makes both one package.
 __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
 __version__ = "0.2.0"

@@ -1,9 +1,10 @@
-"""sensor_msgs <-> the bytes that DDS carries for them, without a message in between.
+"""Conversion between numpy arrays and serialized sensor_msgs.
 
-rclpy publishes bytes as they are, and hands them over as they came. A message would be copied three times on the way
-out: into its ``data``, into the C message, and into such bytes; and twice on the way in. The encoding is CDR (OMG
-DDSI-RTPS 2.5, 10.5): numbers lie at multiples of their size, strings and lists begin with their length. The type's
-definition says the rest. What is written is little endian.
+rclpy publishes and delivers serialized messages without conversion. This avoids three copies when publishing (into
+``data``, into the C message, into the serialized message) and two when receiving.
+
+The encoding is CDR (OMG DDSI-RTPS 2.5, section 10.5): numbers are aligned to their size, and strings and sequences
+start with their length. Written messages are little endian.
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ from numpy.typing import NDArray
 __all__ = ["cloud_to_cdr", "image_from_cdr", "image_to_cdr"]
 
 _POINT_FIELD_TYPES = {"u4": 6, "f4": 7}  # sensor_msgs/PointField UINT32 and FLOAT32
-_LITTLE_ENDIAN_CDR = bytes([0, 1, 0, 0])  # four bytes, so what is a multiple of 4 in the message is one here
+_LITTLE_ENDIAN_CDR = bytes([0, 1, 0, 0])  # 4 bytes long, which keeps offsets in the message multiples of 4
 
 
 def image_from_cdr(message: bytes) -> Any:
-    """A serialized sensor_msgs/Image -> its fields under their names, ``data`` being a view of the bytes."""
+    """Parse a serialized sensor_msgs/Image.
+
+    Returns:
+        An object with the fields of the message; ``data`` is a view of the bytes.
+    """
     order = "<" if message[1] & 1 else ">"
     sec, nanosec = struct.unpack_from(order + "iI", message, 4)
     frame_id, end = _read_string(message, 12, order)
@@ -43,7 +48,13 @@ def image_from_cdr(message: bytes) -> Any:
 
 
 def image_to_cdr(header: Any, pixels: NDArray[np.uint8], encoding: str) -> bytes:
-    """A sensor_msgs/Image of pixels without row padding: (H, W) uint8 for mono8, (H, W, 3) for rgb8."""
+    """Serialize a sensor_msgs/Image without row padding.
+
+    Args:
+        header: std_msgs/Header.
+        pixels: (H, W) uint8 for mono8, or (H, W, 3) uint8 for rgb8.
+        encoding: mono8 or rgb8.
+    """
     height, width = pixels.shape[:2]
     size = struct.pack("<II", height, width)
     is_bigendian = b"\0"
@@ -52,9 +63,14 @@ def image_to_cdr(header: Any, pixels: NDArray[np.uint8], encoding: str) -> bytes
 
 
 def cloud_to_cdr(header: Any, points: NDArray[np.void], *, is_dense: bool) -> bytes:
-    """A sensor_msgs/PointCloud2 of a structured array of little-endian numbers of four bytes: (H, W), or (N,) as a row.
+    """Serialize a sensor_msgs/PointCloud2.
 
-    An empty one declares its fields too: readers look for x, y and z before they look at the size.
+    An empty cloud declares its fields too, because subscribers look up x, y and z before they check the size.
+
+    Args:
+        header: std_msgs/Header.
+        points: (H, W), or (N,) for a single row, of a structured dtype with little-endian 4-byte fields.
+        is_dense: Whether all points are valid.
     """
     height, width = points.shape if points.ndim == 2 else (1, len(points))
     size = struct.pack("<II", height, width)
@@ -66,14 +82,14 @@ def cloud_to_cdr(header: Any, points: NDArray[np.void], *, is_dense: bool) -> by
 
 
 def _write_header(header: Any) -> bytes:
-    """What a message with a std_msgs/Header begins with."""
+    """Encode the beginning of a message that starts with a std_msgs/Header."""
     stamp = struct.pack("<iI", header.stamp.sec, header.stamp.nanosec)
     return _pad(_LITTLE_ENDIAN_CDR + stamp + _write_string(header.frame_id))
 
 
 @functools.cache
 def _write_fields(dtype: np.dtype[Any]) -> bytes:
-    """A list of sensor_msgs/PointField."""
+    """Encode the sequence of sensor_msgs/PointField of a dtype."""
     fields = [struct.pack("<I", len(dtype.names or ()))]
     for name in dtype.names or ():
         kind, offset = dtype.fields[name][:2]  # type: ignore[index]
@@ -88,7 +104,7 @@ def _write_string(text: str) -> bytes:
 
 
 def _read_string(message: bytes, begin: int, order: str) -> tuple[str, int]:
-    """The text that begins there, and where it ends."""
+    """Decode the string at ``begin``. Returns it and the offset of its end."""
     (length,) = struct.unpack_from(order + "I", message, begin)
     end = begin + 4 + length
     return message[begin + 4 : end - 1].decode(), end
@@ -98,8 +114,8 @@ def _pad(octets: bytes) -> bytes:
     return octets + bytes(_align(len(octets)) - len(octets))
 
 
-def _align(place: int) -> int:
-    return (place + 3) // 4 * 4
+def _align(offset: int) -> int:
+    return (offset + 3) // 4 * 4
 
 
 def _raw_bytes(values: NDArray[Any]) -> memoryview:

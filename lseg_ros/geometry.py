@@ -1,4 +1,4 @@
-"""Depth -> points: the organized labeled cloud, a cloud per label, voxel thinning.
+"""Depth to points: the organized labeled cloud, one cloud per label, voxel downsampling.
 
 Points are in meters in the camera's optical frame (REP 103): x right, y down, z forward.
 """
@@ -16,21 +16,32 @@ from lseg_ros.vocabulary import Label
 
 __all__ = ["label_clouds", "organized_cloud", "pack_rgb", "project", "sample_depth", "unproject", "voxel_downsample"]
 
-# A point of the organized cloud is one of a label's cloud and eight bytes more.
-_BEGIN_OF_POINT = np.dtype({"names": ["begin"], "formats": [CLOUD_DTYPE], "itemsize": POINT_DTYPE.itemsize})
+# The first 16 bytes of a point of the organized cloud are a point of a label cloud.
+_CLOUD_POINT_VIEW = np.dtype({"names": ["cloud_point"], "formats": [CLOUD_DTYPE], "itemsize": POINT_DTYPE.itemsize})
 
 
 def sample_depth(depth_m: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Depth at the pixels of an image of another size (H, W) and the same aspect: the nearest sample, never a mixture.
+    """Resample depth to an image size of the same aspect ratio.
 
-    Raises ValueError where the aspects differ by more than a pixel's rounding.
+    Every pixel gets the nearest depth sample. Samples are never interpolated, because a mean of two surfaces is on
+    neither.
+
+    Args:
+        depth_m: (rows, columns) float32 depth.
+        size: (H, W) of the image.
+
+    Returns:
+        (H, W) float32 depth; ``depth_m`` itself if the size is the same.
+
+    Raises:
+        ValueError: The aspect ratios differ by more than the rounding of one pixel.
     """
     (rows, columns), (height, width) = depth_m.shape, size
     if (rows, columns) == (height, width):
         return depth_m
     if abs(columns * height - width * rows) >= max(columns, rows, width, height):
-        raise ValueError(f"depth: expected the aspect of the {width}x{height} image, got {columns}x{rows}")
-    row = (2 * np.arange(height) + 1) * rows // (2 * height)  # the sample whose area holds the pixel's center
+        raise ValueError(f"depth: expected the aspect ratio of the {width}x{height} image, got {columns}x{rows}")
+    row = (2 * np.arange(height) + 1) * rows // (2 * height)  # the sample whose area contains the pixel's center
     column = (2 * np.arange(width) + 1) * columns // (2 * width)
     return depth_m[row[:, None], column]
 
@@ -42,9 +53,17 @@ def unproject(
     farthest_m: float = np.inf,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Depth (H, W) -> points (H, W, 3) float32, NaN in all three where depth is unknown or out of range.
+    """Convert depth to points.
 
-    out: where to write them, else they get memory of their own.
+    Args:
+        depth_m: (H, W) float32 depth along z.
+        camera: Intrinsics of the depth image.
+        nearest_m: Smallest valid depth.
+        farthest_m: Largest valid depth.
+        out: Array for the result; None allocates one.
+
+    Returns:
+        (H, W, 3) float32 points, NaN in all coordinates where depth is unknown or out of range.
     """
     height, width = depth_m.shape
     z = depth_m
@@ -60,13 +79,28 @@ def unproject(
 
 
 def project(xyz: NDArray[np.floating], camera: Intrinsics) -> NDArray[np.float64]:
-    """Points (..., 3) in front of the camera -> their pixels (..., 2) as column, row; the inverse of ``unproject``."""
+    """Project points onto the image: the inverse of ``unproject``.
+
+    Args:
+        xyz: (..., 3) points in front of the camera.
+        camera: Intrinsics of the image.
+
+    Returns:
+        (..., 2) float64 pixels as column and row.
+    """
     x, y, z = (xyz[..., axis].astype(np.float64) for axis in range(3))
     return np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy], axis=-1)
 
 
 def pack_rgb(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(H, W, 3) uint8 RGB -> (H, W) float32 with the bits 0x00RRGGBB (an alpha byte could make it a NaN)."""
+    """Pack colors into floats, as PointCloud2 stores them.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+
+    Returns:
+        (H, W) float32 with the bit pattern 0x00RRGGBB. The alpha byte is 0, because others could make it a NaN.
+    """
     packed = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGRA)).view("<u4")[..., 0]
     packed &= 0x00FFFFFF
     return packed.view("<f4")
@@ -75,14 +109,26 @@ def pack_rgb(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 def organized_cloud(
     frame: Frame, segmentation: Segmentation, nearest_m: float = 0.0, farthest_m: float = np.inf
 ) -> NDArray[np.void]:
-    """The organized cloud of a frame that has depth and intrinsics: (H, W) of POINT_DTYPE, one point per mask pixel.
+    """Build the organized cloud of a frame: one point per pixel.
 
-    Confidence is from 0 to 1. Pixels without a point (NaN in x, y and z: see ``unproject``) keep color, label and
-    confidence, so that the cloud says what the mask says. Raises ValueError without depth or intrinsics.
+    Pixels without a valid depth have NaN in x, y and z, but keep color, label and confidence, so that the cloud
+    contains the whole mask.
+
+    Args:
+        frame: A frame with depth and intrinsics.
+        segmentation: Segmentation of the frame.
+        nearest_m: Smallest valid depth.
+        farthest_m: Largest valid depth.
+
+    Returns:
+        (H, W) of POINT_DTYPE. Confidence is from 0 to 1.
+
+    Raises:
+        ValueError: The frame has no depth or no intrinsics.
     """
     if frame.depth_m is None or frame.intrinsics is None:
         raise ValueError("points: expected a frame with depth and intrinsics")
-    points = np.empty(frame.size, POINT_DTYPE)  # the message's own memory layout, written to once
+    points = np.empty(frame.size, POINT_DTYPE)  # the memory layout of the message, filled in place
     unproject(frame.depth_m, frame.intrinsics, nearest_m, farthest_m, out=to_xyz(points))
     points["rgb"] = pack_rgb(frame.image)
     points["label"] = segmentation.label_map
@@ -93,30 +139,45 @@ def organized_cloud(
 def label_clouds(
     points: NDArray[np.void], label_map: NDArray[np.uint8], labels: Sequence[Label], voxel_m: float = 0.0
 ) -> tuple[LabelCloud, ...]:
-    """An organized cloud (H, W) -> one cloud for each of ``labels``, in their order, empty where one is not in view.
+    """Split an organized cloud into one cloud per label.
 
-    Points keep the row order of the image. label_map: of the same size. voxel_m: see ``voxel_downsample``; 0 keeps
-    every point.
+    Args:
+        points: (H, W) organized cloud.
+        label_map: (H, W) uint8 ids.
+        labels: Labels that get a cloud.
+        voxel_m: Edge length of the cubes of ``voxel_downsample``; 0 keeps every point.
+
+    Returns:
+        A cloud for each of ``labels``, in their order, empty if the label is not in view. Points keep the row order
+        of the image.
     """
-    labeled = (label_map * np.isfinite(points["z"])).reshape(-1)  # 0 where there is no point
-    order = np.argsort(labeled, kind="stable")  # a radix sort for uint8: quicker than a mask per label
+    labeled = (label_map * np.isfinite(points["z"])).reshape(-1)  # 0 for pixels without a point
+    order = np.argsort(labeled, kind="stable")  # a radix sort for uint8, faster than a mask per label
     ends = np.searchsorted(labeled[order], np.arange(256, dtype=np.uint8), side="right")
-    flat = points.view(_BEGIN_OF_POINT)["begin"].reshape(-1)
+    flat = points.view(_CLOUD_POINT_VIEW)["cloud_point"].reshape(-1)
     clouds = []
     for label in labels:
-        chosen = flat[order[ends[label.id - 1] : ends[label.id]]]
+        label_points = flat[order[ends[label.id - 1] : ends[label.id]]]
         if voxel_m > 0:
-            chosen = chosen[voxel_downsample(to_xyz(chosen), voxel_m)]
-        clouds.append(LabelCloud(label, chosen))
+            label_points = label_points[voxel_downsample(to_xyz(label_points), voxel_m)]
+        clouds.append(LabelCloud(label, label_points))
     return tuple(clouds)
 
 
 def voxel_downsample(xyz: NDArray[np.float32], voxel_m: float) -> NDArray[np.intp]:
-    """Indices, rising, of the first point in each cube of ``voxel_m`` of the optical frame.
+    """Select the first point in every cube of a grid.
 
-    The first and not the mean: a point that was measured, with its own color, and not one between two surfaces.
+    The result contains measured points with their own colors. The mean of the points in a cube could lie between two
+    surfaces.
+
+    Args:
+        xyz: (N, 3) points.
+        voxel_m: Edge length of the cubes.
+
+    Returns:
+        Indices of the selected points, ascending.
     """
     cell = np.floor(xyz / voxel_m).astype(np.int64) + (1 << 20)
-    np.clip(cell, 0, (1 << 21) - 1, out=cell)  # a kilometer at voxels of a millimeter
+    np.clip(cell, 0, (1 << 21) - 1, out=cell)  # 1 km in each direction with voxels of 1 mm
     _, first = np.unique(cell[:, 0] << 42 | cell[:, 1] << 21 | cell[:, 2], return_index=True)
     return np.sort(first)

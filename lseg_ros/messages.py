@@ -1,8 +1,8 @@
-"""sensor_msgs memory layout <-> numpy.
+"""Conversion between sensor_msgs and numpy arrays.
 
-Messages are duck-typed: rclpy's and rosbags' both work. To fill one, make it first and pass it in. No function keeps a
-message; arrays that come from one may be views of its data. What goes out in every frame is never made a message: see
-``serialization``.
+Messages are duck-typed: those of rclpy and of rosbags both work. The ``fill_*`` functions write into a message that the
+caller creates. No function keeps a message; arrays may be views of its data. ``cdr`` serializes the messages that are
+published for every frame.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _BAYER = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
-# encoding -> samples per pixel, bytes per sample (nv12 and nv21 also have half as many rows again, with the colors)
+# encoding -> samples per pixel, bytes per sample (nv12 and nv21 have H/2 additional rows for the colors)
 _COLOR_LAYOUTS = {
     "mono8": (1, 1),
     "mono16": (1, 2),
@@ -54,27 +54,32 @@ _COLOR_LAYOUTS = {
     "nv21": (1, 1),
 }
 _DEPTH_LAYOUTS = {"16UC1": "u2", "32FC1": "f4"}
-# What image_transport writes: the camera's encoding, the codec, and the encoding that was compressed, such as
-# "rgb8; jpeg compressed bgr8"; the last is empty where nothing was converted. Other drivers write "jpeg" or the like.
+# The format that image_transport writes: the camera's encoding, the codec and the compressed encoding, for example
+# "rgb8; jpeg compressed bgr8". The last part is empty if nothing was converted. Other drivers write "jpeg" or similar.
 _COMPRESSED_FORMAT = re.compile(r"(\w+); *\w+ compressed *(\w*)")
-# encoding that we write -> kind of number, shape of a pixel
+# encodings of fill_image -> sample type, shape of a pixel
 _WRITABLE: dict[str, tuple[str, tuple[int, ...]]] = {
     "mono8": ("u1", ()), "rgb8": ("u1", (3,)), "16UC1": ("u2", ()), "32FC1": ("f4", ()),
 }  # fmt: skip
 
 
 def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
-    """sensor_msgs/Image of any color encoding -> (H, W, 3) uint8 RGB.
+    """Convert a sensor_msgs/Image of any color encoding to RGB.
 
-    16-bit samples keep their high byte. rgb8 without row padding is a view of the message. Raises ValueError naming
-    the encoding that is not known, or what about the message is broken.
+    16-bit samples are reduced to their high byte.
+
+    Returns:
+        (H, W, 3) uint8; for rgb8 without row padding a view of the message.
+
+    Raises:
+        ValueError: The encoding is unknown, or the message is inconsistent.
     """
     if msg.encoding not in _COLOR_LAYOUTS:
         raise ValueError(f"encoding: expected one of {', '.join(_COLOR_LAYOUTS)}, got {msg.encoding!r}")
     channels, sample_bytes = _COLOR_LAYOUTS[msg.encoding]
     two_planes = msg.encoding.startswith("nv")
     if (msg.width % 2 and (two_planes or channels == 2)) or (msg.height % 2 and two_planes):
-        raise ValueError(f"{_describe(msg)}: expected a size that this encoding can halve")
+        raise ValueError(f"{_describe(msg)}: expected an even size, as this encoding requires")
     rows = msg.height * 3 // 2 if two_planes else msg.height
     pixels = _sample_view(msg, "u1", channels * sample_bytes, rows)
     if sample_bytes == 2:
@@ -90,18 +95,24 @@ def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
 
 
 def compressed_to_rgb(msg: Any) -> NDArray[np.uint8]:
-    """sensor_msgs/CompressedImage (jpeg, png and what else OpenCV reads) -> (H, W, 3) uint8 RGB.
+    """Decode a sensor_msgs/CompressedImage (JPEG, PNG and other formats that OpenCV reads).
 
-    16-bit samples keep their high byte. Where the format says that a camera's rgb or Bayer samples were compressed as
-    they are, they are read as such. Raises ValueError naming the format where the data cannot be decoded.
+    16-bit samples are reduced to their high byte. If the format says that the camera's RGB or Bayer samples were
+    compressed without conversion, they are interpreted as such.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: The data cannot be decoded. The message names the format.
     """
     data = np.frombuffer(msg.data, np.uint8)
-    known = _COMPRESSED_FORMAT.fullmatch(msg.format.strip())
-    camera, compressed = known.groups() if known else ("", "")
-    as_sent = compressed in ("", camera)
-    mosaic = as_sent and camera.startswith(_BAYER)
+    match = _COMPRESSED_FORMAT.fullmatch(msg.format.strip())
+    camera, compressed = match.groups() if match else ("", "")
+    unconverted = compressed in ("", camera)
+    mosaic = unconverted and camera.startswith(_BAYER)
     flags = cv2.IMREAD_GRAYSCALE if mosaic else cv2.IMREAD_COLOR
-    try:  # a camera's pixels as they are: no turning by what the file says of the photographer's hands
+    try:  # an EXIF orientation is ignored, because depth and camera_info refer to the pixels as stored
         pixels = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
     except cv2.error:
         pixels = None
@@ -109,21 +120,26 @@ def compressed_to_rgb(msg: Any) -> NDArray[np.uint8]:
         raise ValueError(f"CompressedImage: expected an image, got {data.size} bytes of format {msg.format!r}")
     if mosaic:
         return _decode_camera_samples(_u8(pixels)[..., None], camera.replace("16", "8"))
-    if as_sent and camera.startswith("rgb"):  # OpenCV took them for blue, green, red, twice
+    if unconverted and camera.startswith("rgb"):  # OpenCV interpreted the samples as BGR when it wrote and read them
         return _u8(pixels)
     return _u8(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
 def depth_to_meters(msg: Any) -> NDArray[np.float32]:
-    """sensor_msgs/Image of depth -> (H, W) float32 meters, NaN where unknown (REP 118, REP 117).
+    """Convert a sensor_msgs/Image of depth to meters (REP 118, REP 117).
 
-    16UC1 is millimeters with 0 for unknown; 32FC1 is meters, unknown where NaN, infinite or not positive. Raises
-    ValueError like ``image_to_rgb``.
+    In 16UC1 (millimeters), 0 means unknown. In 32FC1 (meters), NaN, infinite and non-positive values mean unknown.
+
+    Returns:
+        (H, W) float32, NaN where unknown.
+
+    Raises:
+        ValueError: The encoding is unknown, or the message is inconsistent.
     """
     if msg.encoding not in _DEPTH_LAYOUTS:
         raise ValueError(f"encoding of depth: expected one of {', '.join(_DEPTH_LAYOUTS)}, got {msg.encoding!r}")
     raw = _sample_view(msg, _DEPTH_LAYOUTS[msg.encoding], 1, msg.height)[..., 0]
-    depth_m = raw.astype(np.float32)  # always a copy, in this machine's byte order
+    depth_m = raw.astype(np.float32)  # always a copy, in native byte order
     if msg.encoding == "16UC1":
         depth_m *= np.float32(0.001)
     depth_m[~((depth_m > 0) & (depth_m < np.inf))] = np.nan
@@ -131,11 +147,17 @@ def depth_to_meters(msg: Any) -> NDArray[np.float32]:
 
 
 def intrinsics_from_camera_info(camera_info: Any) -> Intrinsics | None:
-    """The pinhole of a sensor_msgs/CameraInfo, for the image as binning and region of interest left it.
+    """Return the pinhole camera of a sensor_msgs/CameraInfo.
 
-    It is K. Of a lens with distortion the image is taken to be rectified, and it is P, where P is there: what
-    image_proc publishes comes with the camera_info of the raw image. None where the camera is not calibrated
-    (K[0] = 0). Raises ValueError where the matrix is no pinhole.
+    The matrix is K, adapted to binning and region of interest. If the lens has distortion, the image is assumed to be
+    rectified, and P is used instead if it is set: image_proc publishes rectified images together with the camera_info
+    of the raw image.
+
+    Returns:
+        The intrinsics, or None if the camera is not calibrated (K[0] = 0).
+
+    Raises:
+        ValueError: The matrix is not a pinhole camera.
     """
     if camera_info.k[0] == 0:
         return None
@@ -158,25 +180,30 @@ def intrinsics_from_camera_info(camera_info: Any) -> Intrinsics | None:
 
 
 def is_distorted(camera_info: Any) -> bool:
-    """Whether a sensor_msgs/CameraInfo tells of a lens that is no pinhole: any coefficient of its model is not 0."""
+    """Return whether any distortion coefficient of a sensor_msgs/CameraInfo is not 0."""
     return any(coefficient != 0 for coefficient in camera_info.d)
 
 
 def stamp_ns(header: Any) -> int:
-    """The stamp of a std_msgs/Header in nanoseconds."""
+    """Return the stamp of a std_msgs/Header in nanoseconds."""
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
 
 
 def fill_image(msg: Any, pixels: NDArray[Any], encoding: str) -> None:
-    """Write pixels into a sensor_msgs/Image, without row padding; leaves the header.
+    """Write pixels into a sensor_msgs/Image without row padding. The header is not changed.
 
-    pixels: (H, W) uint8 for mono8, uint16 for 16UC1, float32 for 32FC1, or (H, W, 3) uint8 for rgb8. Raises ValueError
-    for any others.
+    Args:
+        msg: The message.
+        pixels: (H, W) uint8 for mono8, uint16 for 16UC1, float32 for 32FC1, or (H, W, 3) uint8 for rgb8.
+        encoding: One of the encodings above.
+
+    Raises:
+        ValueError: The pixels do not have the shape and dtype of the encoding.
     """
     kind, trailing = _WRITABLE.get(encoding, ("", ()))
     if pixels.dtype.str[1:] != kind or pixels.shape != (*pixels.shape[:2], *trailing):
-        known = ", ".join(_WRITABLE)
-        raise ValueError(f"pixels: expected those of {known}, got {pixels.shape} {pixels.dtype} for {encoding!r}")
+        expected = ", ".join(_WRITABLE)
+        raise ValueError(f"pixels: expected those of {expected}, got {pixels.shape} {pixels.dtype} for {encoding!r}")
     msg.height, msg.width = pixels.shape[:2]
     msg.encoding = encoding
     msg.is_bigendian = int(sys.byteorder == "big" and pixels.itemsize > 1)
@@ -185,16 +212,20 @@ def fill_image(msg: Any, pixels: NDArray[Any], encoding: str) -> None:
 
 
 def fill_png(msg: Any, pixels: NDArray[np.uint8]) -> None:
-    """Write (H, W) mono8 pixels into a sensor_msgs/CompressedImage as PNG, without loss; leaves the header."""
-    _, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])  # quick; ids compress well all the same
-    msg.format = "mono8; png compressed"  # as image_transport's readers want it
+    """Write (H, W) uint8 pixels as PNG into a sensor_msgs/CompressedImage.
+
+    The header is not changed.
+    """
+    # Level 1 is the fastest; label ids compress well at any level.
+    _, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    msg.format = "mono8; png compressed"  # the format that image_transport's subscribers expect
     _write_data(msg, png)
 
 
 def _write_data(msg: Any, values: NDArray[Any]) -> None:
-    """Copy an array's bytes into ``msg.data``, kept the kind of container that it is."""
+    """Copy the bytes of an array into ``msg.data``, in the container type of the message."""
     octets = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
-    if isinstance(msg.data, array.array):  # rclpy: anything else would be checked and copied number by number
+    if isinstance(msg.data, array.array):  # rclpy checks and copies other containers element by element
         data = array.array("B")
         data.frombytes(octets.data)
         msg.data = data
@@ -203,7 +234,11 @@ def _write_data(msg: Any, values: NDArray[Any]) -> None:
 
 
 def _sample_view(msg: Any, kind: DTypeLike, channels: int, rows: int) -> NDArray[Any]:
-    """The message's samples as a (rows, width, channels) view that skips the row padding; ValueError where broken."""
+    """Return the samples of a message as a (rows, width, channels) view without row padding.
+
+    Raises:
+        ValueError: The message is inconsistent.
+    """
     dtype = np.dtype(kind).newbyteorder(">" if msg.is_bigendian else "<")
     width, step, pixel_bytes = msg.width, msg.step, channels * dtype.itemsize
     if not (msg.height > 0 and width > 0):
@@ -221,11 +256,11 @@ def _describe(msg: Any) -> str:
 
 
 def _decode_camera_samples(samples: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
-    """Bayer mosaics and YUV, as (rows, W, channels) uint8 without padding, -> (H, W, 3) uint8 RGB."""
+    """Convert a Bayer or YUV image of (rows, W, channels) uint8 to (H, W, 3) uint8 RGB."""
     rows, width, channels = samples.shape
     plain = SimpleNamespace(
         encoding=encoding,
-        height=rows,  # of nv12 and nv21 too, which is how OpenCV counts
+        height=rows,  # includes the color rows of nv12 and nv21, as OpenCV expects
         width=width,
         step=width * channels,
         is_bigendian=sys.byteorder != "little",
@@ -236,10 +271,13 @@ def _decode_camera_samples(samples: NDArray[np.uint8], encoding: str) -> NDArray
 
 @functools.cache
 def _decoder(encoding: str) -> Callable[[Any, str], Any]:
-    """cv_bridge where it imports and knows the encoding, rosbags-image otherwise; tried once, on a small image."""
+    """Return the decoder of an encoding: cv_bridge if it works, otherwise rosbags-image.
+
+    Both are tried once on a small image.
+    """
     from rosbags.image import image_to_cvimage as rosbags_decode
 
-    decode: Callable[[Any, str], Any] = rosbags_decode  # its type asks for a class, its code for attributes
+    decode: Callable[[Any, str], Any] = rosbags_decode  # annotated with a class, but uses only the attributes
     trial = SimpleNamespace(encoding=encoding, height=6, width=8, is_bigendian=sys.byteorder != "little")
     trial.step = 16 if "yuv" in encoding or "uy" in encoding else 8
     trial.data = np.arange(trial.step * trial.height, dtype=np.uint8)
@@ -250,14 +288,14 @@ def _decoder(encoding: str) -> Callable[[Any, str], Any]:
         bridge_decode: Callable[[Any, str], Any] = CvBridge().imgmsg_to_cv2
         if np.array_equal(bridge_decode(trial, "rgb8"), expected):
             return bridge_decode
-        reason = "it decodes to something else"
+        reason = "it decodes differently"
     except (ImportError, AttributeError, SystemError, RuntimeError, TypeError, ValueError, cv2.error) as error:
-        # not there, built for another NumPy, without this encoding: all the same here
+        # Not installed, built for another NumPy, or without this encoding.
         reason = str(error)
     logger.debug("%s is decoded by rosbags-image, not by cv_bridge: %s", encoding, reason)
     return decode
 
 
 def _u8(values: Any) -> NDArray[np.uint8]:
-    """OpenCV's results have no precise type."""
+    """Give the result of an OpenCV function a precise type."""
     return np.asarray(values, np.uint8)

@@ -1,4 +1,4 @@
-"""One frame, one straight line: image -> segmentation -> the pictures and points that someone asked for."""
+"""The pipeline of one frame: image to segmentation to the requested outputs."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ __all__ = ["EncodedFrame", "FrameResult", "Outputs", "Pipeline", "PipelineConfig
 
 
 class Outputs(enum.Flag):
-    """What to make of a frame beside its segmentation."""
+    """What to compute in addition to the segmentation."""
 
     NONE = 0
     OVERLAY = enum.auto()
     POINTS = enum.auto()
     LABEL_CLOUDS = enum.auto()
     SUMMARY = enum.auto()
-    ANY_POINTS = POINTS | LABEL_CLOUDS | SUMMARY  # what depth is needed for
+    ANY_POINTS = POINTS | LABEL_CLOUDS | SUMMARY  # the outputs that use depth
 
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """What is made of a segmentation."""
+    """Settings of what is computed from a segmentation."""
 
     cloud_labels: tuple[str, ...] = setting(
         (),
-        "labels that get a cloud of their own; empty for all, a name that is not looked for is no error",
+        "labels that get their own cloud; empty for all, names that are not in the label set are ignored",
         dynamic=True,
     )
     depth_min_m: float = setting(0.0, "points nearer than this are invalid", unit="m", minimum=0.0, dynamic=True)
@@ -48,10 +48,14 @@ class PipelineConfig:
         0.0, "points farther than this are invalid, 0 for no limit", unit="m", minimum=0.0, dynamic=True
     )
     voxel_size_m: float = setting(
-        0.0, "label clouds keep one point per cube of this side, 0 for every point", unit="m", minimum=0.0, dynamic=True
+        0.0,
+        "edge length of the cubes in which label clouds keep one point, 0 to keep every point",
+        unit="m",
+        minimum=0.0,
+        dynamic=True,
     )
     overlay_alpha: float = setting(
-        0.5, "how much of the overlay is label color", minimum=0.0, maximum=1.0, dynamic=True
+        0.5, "opacity of the label colors in the overlay", minimum=0.0, maximum=1.0, dynamic=True
     )
 
     def __post_init__(self) -> None:
@@ -62,18 +66,27 @@ class PipelineConfig:
             )
 
     def labels_with_cloud(self, vocabulary: Vocabulary) -> tuple[Label, ...]:
-        """The labels of ``cloud_labels``, by any of their synonyms, in the vocabulary's order."""
-        wanted = {text.strip().casefold() for entry in self.cloud_labels for text in entry.split("|")}
+        """Return the labels that get a cloud, in the order of the vocabulary.
+
+        ``cloud_labels`` may name a label by any of its synonyms.
+        """
+        selected = {text.strip().casefold() for entry in self.cloud_labels for text in entry.split("|")}
         return tuple(
             label
             for label in vocabulary.labels
-            if not wanted or any(text.casefold() in wanted for text in label.synonyms)
+            if not selected or any(text.casefold() in selected for text in label.synonyms)
         )
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedFrame:
-    """A frame that the network has seen and that was not asked for any word yet; network_ms: its share of a batch."""
+    """A frame with its pixel embeddings, which are independent of the vocabulary.
+
+    Attributes:
+        frame: The frame.
+        embeddings: Its pixel embeddings.
+        network_ms: Time of the network, divided by the number of frames in the batch.
+    """
 
     frame: Frame
     embeddings: PixelEmbeddings
@@ -82,11 +95,18 @@ class EncodedFrame:
 
 @dataclass(frozen=True, eq=False)
 class FrameResult:
-    """What was made of one frame; None where it was not asked for, or not possible without depth or intrinsics.
+    """The outputs of one frame.
 
-    overlay: (H, W, 3) uint8 RGB with a legend. points: (H, W) of POINT_DTYPE, NaN in x, y and z where invalid.
-    clouds: one for each label with a cloud, also the empty ones. summary: has no distances without depth or intrinsics.
-    stage_ms: how long each stage took.
+    Attributes:
+        frame: The frame.
+        segmentation: Its segmentation.
+        overlay: (H, W, 3) uint8 RGB with a legend; None if not requested.
+        points: (H, W) of POINT_DTYPE, NaN in x, y and z where invalid; None if not requested or if the frame has no
+            depth or no intrinsics.
+        clouds: One cloud for each label that gets one, including empty ones; None like ``points``.
+        summary: The labels in view, without distances if the frame has no depth or no intrinsics; None if not
+            requested.
+        stage_ms: Duration of each stage.
     """
 
     frame: Frame
@@ -99,9 +119,11 @@ class FrameResult:
 
 
 class Pipeline:
-    """The network with all that follows it.
+    """The network and everything that follows it.
 
-    ``config`` may be replaced between frames, by any thread.
+    Attributes:
+        segmenter: The network.
+        config: Settings; any thread may replace them between frames.
     """
 
     def __init__(self, segmenter: Segmenter, config: PipelineConfig | None = None) -> None:
@@ -115,12 +137,15 @@ class Pipeline:
         outputs: Outputs = Outputs.NONE,
         unlabeled_threshold: float | None = None,
     ) -> FrameResult:
-        """All that ``outputs`` names, of one frame: ``encode`` and ``postprocess`` in one."""
+        """Compute the outputs of one frame: ``encode`` followed by ``postprocess``."""
         (encoded_frame,) = self.encode([frame])
         return self.postprocess(encoded_frame, encoded_vocabulary, outputs, unlabeled_threshold)
 
     def encode(self, frames: Sequence[Frame]) -> list[EncodedFrame]:
-        """Frames of one moment through the network, as one batch where they fit together."""
+        """Run the network on frames that were taken together.
+
+        Images with the same network input size form one batch.
+        """
         start = time.perf_counter()
         embeddings = self.segmenter.embed_all([frame.image for frame in frames])
         share_ms = (time.perf_counter() - start) * 1e3 / max(len(frames), 1)
@@ -133,11 +158,15 @@ class Pipeline:
         outputs: Outputs = Outputs.NONE,
         unlabeled_threshold: float | None = None,
     ) -> FrameResult:
-        """All that ``outputs`` names, of one frame that the network has seen.
+        """Compute the outputs of an encoded frame.
 
-        unlabeled_threshold: see ``Segmenter.label``.
+        Args:
+            encoded_frame: Result of ``encode``.
+            encoded_vocabulary: The encoded label set.
+            outputs: What to compute in addition to the segmentation.
+            unlabeled_threshold: See ``Segmenter.label``.
         """
-        config, frame = self.config, encoded_frame.frame  # one config for the whole frame
+        config, frame = self.config, encoded_frame.frame  # the same settings for the whole frame
         stage_ms = {"network": encoded_frame.network_ms}
         with _timed(stage_ms, "labels"):
             segmentation = self.segmenter.label(encoded_frame.embeddings, encoded_vocabulary, unlabeled_threshold)
@@ -159,9 +188,15 @@ class Pipeline:
         return FrameResult(frame, segmentation, overlay_image, published, clouds, summary, stage_ms)
 
     def query(self, encoded_frame: EncodedFrame, text: str, prompt_templates: Sequence[str] = ("{}",)) -> QueryResult:
-        """Where in a frame that the network has seen a text fits best; the network does not run again.
+        """Find a text in an encoded frame. The network does not run again.
 
-        text: as an entry of a label list, ``|`` between synonyms. Raises ValueError that says what is wrong with it.
+        Args:
+            encoded_frame: Result of ``encode``.
+            text: An entry of a label list, ``|`` between synonyms.
+            prompt_templates: Texts with one ``{}`` for the synonym.
+
+        Raises:
+            ValueError: The text or a template is invalid.
         """
         parse_synonyms(text, "text")
         query = self.segmenter.encode(Vocabulary.of([text], prompt_templates=prompt_templates))

@@ -1,4 +1,4 @@
-"""Where in a frame something is: the best pixel of a similarity image, and the point there."""
+"""Find a text in a frame: the most similar pixel and its point."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from lseg_ros.structures import Frame, Intrinsics
 
 __all__ = ["QueryResult", "locate"]
 
-_WINDOW_PX = 8  # to each side
+_WINDOW_PX = 8  # in each direction
 
 
 @dataclass(frozen=True, eq=False)
 class QueryResult:
-    """Where a text fits best.
+    """The pixel of a frame that is most similar to a text.
 
-    similarity: (H, W) float32 cosine, -1 to 1. score: the highest of it. pixel: column and row of that. point: (3,)
-    float64 meters in the optical frame, or None where no depth is known there.
+    Attributes:
+        similarity: (H, W) float32 cosine similarity, -1 to 1.
+        score: The maximum of ``similarity``.
+        pixel: Column and row of the maximum.
+        point: (3,) float64 meters in the optical frame, or None if no depth is known there.
     """
 
     similarity: NDArray[np.float32]
@@ -32,10 +35,16 @@ class QueryResult:
 def locate(
     similarity: NDArray[np.float32], frame: Frame, nearest_m: float = 0.0, farthest_m: float = np.inf
 ) -> QueryResult:
-    """The best pixel of a similarity image (H, W) of a frame, and its point.
+    """Find the maximum of a similarity image, and its point.
 
-    Where the pixel has no depth between the two limits, the point is that of the most similar pixel which has one
-    among those at most 8 columns and rows away: rather on the same thing than beside it.
+    If the pixel has no valid depth, the point is that of the most similar pixel with valid depth at most 8 columns and
+    rows away, which is more likely on the same object than the nearest one.
+
+    Args:
+        similarity: (H, W) float32 cosine similarity.
+        frame: The frame.
+        nearest_m: Smallest valid depth.
+        farthest_m: Largest valid depth.
     """
     row, column = divmod(int(similarity.argmax()), similarity.shape[1])
     point = _nearby_point(similarity, frame, row, column, nearest_m, farthest_m)
@@ -51,8 +60,8 @@ def _nearby_point(
     window = np.s_[top : row + _WINDOW_PX + 1, left : column + _WINDOW_PX + 1]
     depth_m, camera = frame.depth_m[window], frame.intrinsics
     height, width = depth_m.shape
-    part = Intrinsics(camera.fx, camera.fy, camera.cx - left, camera.cy - top, width, height)
-    xyz = unproject(depth_m, part, nearest_m, farthest_m)
+    window_camera = Intrinsics(camera.fx, camera.fy, camera.cx - left, camera.cy - top, width, height)
+    xyz = unproject(depth_m, window_camera, nearest_m, farthest_m)
     known = np.isfinite(xyz[..., 2])
     if not known.any():
         return None

@@ -1,6 +1,7 @@
-"""One truth for settings: frozen dataclasses whose fields carry description, unit, range and choices.
+"""Settings as frozen dataclasses whose fields carry description, unit, range and choices.
 
-YAML files, ROS parameters, command-line flags and the README's tables are all derived from these fields.
+YAML files, ROS parameters, command-line flags and the parameter tables in the documentation are derived from these
+fields.
 """
 
 from __future__ import annotations
@@ -14,9 +15,18 @@ __all__ = ["Setting", "check", "list_settings", "setting"]
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One field of a settings dataclass, as the outside sees it.
+    """One field of a settings dataclass.
 
-    ``type`` is bool, int, float, str, or a tuple of str or int; ``dynamic`` says whether it may change while running.
+    Attributes:
+        name: Name of the field.
+        type: bool, int, float, str, or a tuple of str or int.
+        default: Default value.
+        description: One phrase for users.
+        unit: Unit of the value, empty if it has none.
+        minimum: Smallest valid value.
+        maximum: Largest valid value.
+        choices: Valid values of a text, empty if any text is valid.
+        dynamic: Whether the value may change at run time.
     """
 
     name: str
@@ -30,13 +40,17 @@ class Setting:
     dynamic: bool = False
 
     def check(self, value: Any) -> None:
-        """Raise ValueError that names the setting, what was expected and what came."""
+        """Check a value.
+
+        Raises:
+            ValueError: The value is not one of the choices or out of range. The message names the setting.
+        """
         if self.choices and value not in self.choices:
             raise ValueError(f"{self.name}: expected one of {', '.join(self.choices)}, got {value!r}")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return
         low, high = self.minimum, self.maximum
-        if not ((low is None or value >= low) and (high is None or value <= high)):  # also refuses NaN
+        if not ((low is None or value >= low) and (high is None or value <= high)):  # also rejects NaN
             span = f"from {low} to {high}" if high is not None else f"of at least {low}"
             raise ValueError(f"{self.name}: expected a value {span}{f' {self.unit}' * bool(self.unit)}, got {value!r}")
 
@@ -51,24 +65,28 @@ def setting(
     choices: Sequence[str] = (),
     dynamic: bool = False,
 ) -> Any:
-    """Declare a field of a settings dataclass with all that its users need to know."""
-    facts = dict(
+    """Declare a field of a settings dataclass; see ``Setting`` for the arguments."""
+    attributes = dict(
         description=description, unit=unit, minimum=minimum, maximum=maximum, choices=tuple(choices), dynamic=dynamic
     )
-    return dataclasses.field(default=default, metadata={"setting": facts})
+    return dataclasses.field(default=default, metadata={"setting": attributes})
 
 
 def list_settings(config: type) -> tuple[Setting, ...]:
-    """The settings of a dataclass in the order they were declared."""
+    """Return the settings of a dataclass in declaration order."""
     types = get_type_hints(config)
     return tuple(
-        Setting(field.name, types[field.name], field.default, **facts)
+        Setting(field.name, types[field.name], field.default, **attributes)
         for field in dataclasses.fields(config)
-        if isinstance(facts := field.metadata.get("setting"), Mapping)
+        if isinstance(attributes := field.metadata.get("setting"), Mapping)
     )
 
 
 def check(config: Any) -> None:
-    """Check every field of a settings dataclass (call from ``__post_init__``); raises ValueError naming the field."""
+    """Check every field of a settings dataclass; call it from ``__post_init__``.
+
+    Raises:
+        ValueError: A value is invalid. The message names the field.
+    """
     for item in list_settings(type(config)):
         item.check(getattr(config, item.name))

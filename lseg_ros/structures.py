@@ -1,4 +1,4 @@
-"""The nouns that travel through the house: frozen, and checked when they are made."""
+"""Data classes shared by the whole package. They are frozen and check themselves."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ from lseg_ros.vocabulary import Label, Vocabulary
 
 __all__ = ["CLOUD_DTYPE", "POINT_DTYPE", "Frame", "Intrinsics", "LabelCloud", "Segmentation", "to_xyz"]
 
-# One point of a label's cloud, and of the organized cloud, as they lie in a PointCloud2: little endian, no padding.
-# rgb is the bit pattern 0x00RRGGBB, which PCL and RViz want declared as a float.
+# A point of a label cloud and a point of the organized cloud, in the memory layout of PointCloud2: little endian, no
+# padding. rgb is the bit pattern 0x00RRGGBB, declared as a float because PCL and RViz expect that.
 CLOUD_DTYPE = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<f4")])
 POINT_DTYPE = np.dtype([*CLOUD_DTYPE.descr, ("label", "<u4"), ("confidence", "<f4")])
 
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera without distortion, in pixels of an image of ``width`` x ``height``.
+    """A pinhole camera without distortion.
 
-    Axes are those of an optical frame (REP 103): x right, y down, z forward. Pixel centers lie at whole numbers.
+    The axes are those of an optical frame (REP 103): x right, y down, z forward. Pixel centers have integer
+    coordinates.
+
+    Attributes:
+        fx: Horizontal focal length in pixels.
+        fy: Vertical focal length in pixels.
+        cx: Column of the principal point in pixels.
+        cy: Row of the principal point in pixels.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
     """
 
     fx: float
@@ -40,9 +49,12 @@ class Intrinsics:
 class Frame:
     """One camera frame.
 
-    image: (H, W, 3) uint8 RGB. depth_m: (H, W) float32 in meters along z, registered to the image, NaN where
-    unknown, or None. intrinsics: of the image, or None. stamp_ns: capture time in nanoseconds. frame_id: the
-    optical coordinate frame.
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        depth_m: (H, W) float32 depth along z in meters, registered to the image, NaN where unknown; or None.
+        intrinsics: Intrinsics of the image, or None.
+        stamp_ns: Capture time in nanoseconds.
+        frame_id: Name of the optical coordinate frame.
     """
 
     image: NDArray[np.uint8]
@@ -66,16 +78,18 @@ class Frame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W)."""
+        """(H, W) of the image."""
         return self.image.shape[:2]
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """What the network saw in one frame.
+    """The segmentation of one frame.
 
-    label_map: (H, W) uint8 ids of ``vocabulary``, 0 = unlabeled. confidence: (H, W) uint8, the softmax of the
-    winning label x 255, at least 1 where labeled and 0 where not.
+    Attributes:
+        label_map: (H, W) uint8 ids of ``vocabulary``, 0 = unlabeled.
+        confidence: (H, W) uint8, softmax of the winning label x 255: at least 1 for labeled pixels, 0 for others.
+        vocabulary: The label set that the ids refer to.
     """
 
     label_map: NDArray[np.uint8]
@@ -90,7 +104,12 @@ class Segmentation:
 
 @dataclass(frozen=True, eq=False)
 class LabelCloud:
-    """The points of one label: (N,) of CLOUD_DTYPE in the optical frame, finite."""
+    """The points of one label.
+
+    Attributes:
+        label: The label.
+        points: (N,) of CLOUD_DTYPE in the optical frame. All coordinates are finite.
+    """
 
     label: Label
     points: NDArray[np.void]
@@ -103,16 +122,23 @@ class LabelCloud:
 
     @property
     def xyz(self) -> NDArray[np.float32]:
-        """(N, 3) meters, a view."""
+        """(N, 3) float32 meters, a view."""
         return to_xyz(self.points)
 
     @property
     def rgb(self) -> NDArray[np.uint8]:
-        """(N, 3), a view."""
+        """(N, 3) uint8, a view."""
         octets = self.points.view(np.uint8).reshape(-1, CLOUD_DTYPE.itemsize)
-        return octets[:, 14:11:-1]  # of 0x00RRGGBB, blue comes first
+        return octets[:, 14:11:-1]  # little endian: blue is the first byte of 0x00RRGGBB
 
 
 def to_xyz(points: NDArray[np.void]) -> NDArray[np.float32]:
-    """(..., 3) meters of an array (...) of CLOUD_DTYPE or POINT_DTYPE, a view."""
+    """Return the coordinates of points as a view.
+
+    Args:
+        points: (...) of CLOUD_DTYPE or POINT_DTYPE.
+
+    Returns:
+        (..., 3) float32 meters.
+    """
     return points.view("<f4").reshape(*points.shape, points.itemsize // 4)[..., :3]

@@ -1,4 +1,4 @@
-"""What is in view of a frame, and how far away: a few numbers for each label."""
+"""The labels in view of a frame, with their sizes and distances."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ __all__ = ["LabelSummary", "Summary", "summarize"]
 
 @dataclass(frozen=True, eq=False)
 class LabelSummary:
-    """One label that is in view.
+    """One label in view.
 
-    pixels: how many, at least 1. share: of all pixels, above 0 to 1. confidence: mean of its pixels, 0 to 1. points:
-    how many of the pixels have one. nearest, centroid: (3,) float64 meters in the optical frame, the point nearest to
-    the camera and the mean of all; NaN where it has no points.
+    Attributes:
+        label: The label.
+        pixels: Number of its pixels, at least 1.
+        share: Its share of all pixels, 0 to 1.
+        confidence: Mean confidence of its pixels, 0 to 1.
+        points: Number of its pixels that have a point.
+        nearest: (3,) float64 meters in the optical frame, the point nearest to the camera; NaN without points.
+        centroid: (3,) float64 meters in the optical frame, the mean of the points; NaN without points.
     """
 
     label: Label
@@ -32,13 +37,19 @@ class LabelSummary:
 
     @property
     def distance_m(self) -> float:
-        """From the camera to the nearest point, NaN where there is none."""
+        """Distance from the camera to the nearest point, NaN without points."""
         return float(np.linalg.norm(self.nearest))
 
 
 @dataclass(frozen=True)
 class Summary:
-    """labels: those in view, in the vocabulary's order. unlabeled_share: of all pixels. has_depth: of the frame."""
+    """The labels in view of one frame.
+
+    Attributes:
+        labels: The labels in view, in the order of the vocabulary.
+        unlabeled_share: Share of the pixels without a label, 0 to 1.
+        has_depth: Whether the frame has depth and intrinsics.
+    """
 
     labels: tuple[LabelSummary, ...]
     unlabeled_share: float
@@ -46,7 +57,12 @@ class Summary:
 
 
 def summarize(segmentation: Segmentation, xyz: NDArray[np.float32] | None) -> Summary:
-    """What is in view. xyz: (H, W, 3) points of the frame, NaN where there is none; or None without depth."""
+    """Summarize a segmentation.
+
+    Args:
+        segmentation: Segmentation of a frame.
+        xyz: (H, W, 3) points of the frame, NaN where unknown; or None without depth.
+    """
     label_map = segmentation.label_map.reshape(-1)
     pixels = np.bincount(label_map, minlength=256)
     confidence = np.bincount(label_map, segmentation.confidence.reshape(-1), minlength=256) / 255
@@ -69,7 +85,13 @@ def summarize(segmentation: Segmentation, xyz: NDArray[np.float32] | None) -> Su
 
 @dataclass(frozen=True, eq=False)
 class _PointStatistics:
-    """By id: how many points (256,), the nearest and the mean of them, each (256, 3), NaN where there is none."""
+    """Statistics of the points by id.
+
+    Attributes:
+        count: (256,) number of points.
+        nearest: (256, 3) nearest point, NaN without points.
+        centroid: (256, 3) mean point, NaN without points.
+    """
 
     count: NDArray[np.intp]
     nearest: NDArray[np.float64]
@@ -84,7 +106,7 @@ def _point_statistics(label_map: NDArray[np.uint8], xyz: NDArray[np.float32] | N
     ids = label_map.take(known)
     count = np.bincount(ids, minlength=256)
     order = known.take(np.argsort(ids, kind="stable"))  # a radix sort for uint8
-    points = xyz.reshape(-1, 3).take(order, axis=0)  # (N, 3), those of one label side by side
+    points = xyz.reshape(-1, 3).take(order, axis=0)  # (N, 3), sorted by label
     present = np.flatnonzero(count)
     ends = np.cumsum(count)[present]
     firsts = ends - count[present]

@@ -1,4 +1,4 @@
-"""Pictures for people: colors over the image, a legend of what is in view, depth, and clouds seen from outside."""
+"""Images for people: overlay with legend, colored depth, and clouds seen from the side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX_LEGEND_ENTRIES = 12
 
 
 def palette(vocabulary: Vocabulary) -> NDArray[np.uint8]:
-    """(256, 3) uint8 RGB by id; black where there is no label."""
+    """Return (256, 3) uint8 RGB colors by id, black for unused ids."""
     colors = np.zeros((256, 3), np.uint8)
     for label in vocabulary.labels:
         colors[label.id] = label.color
@@ -31,14 +31,17 @@ def palette(vocabulary: Vocabulary) -> NDArray[np.uint8]:
 
 
 def colorize(segmentation: Segmentation) -> Picture:
-    """The label map in its labels' colors, (H, W, 3) uint8 RGB."""
+    """Return the label map in the colors of the labels, (H, W, 3) uint8 RGB."""
     return palette(segmentation.vocabulary).take(segmentation.label_map, axis=0)
 
 
 def overlay(image: Picture, segmentation: Segmentation, alpha: float = 0.5) -> Picture:
-    """Labels' colors over the image, with a legend of the labels in view, the largest first.
+    """Draw label colors over an image, with a legend of the labels in view, largest first.
 
-    alpha: 0 shows the image alone, 1 the colors alone; unlabeled pixels always show the image.
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        segmentation: Segmentation of the image.
+        alpha: 0 shows only the image, 1 only the colors. Unlabeled pixels always show the image.
     """
     blended = cv2.addWeighted(image, 1 - alpha, colorize(segmentation), alpha, 0)
     unlabeled = (segmentation.label_map == UNLABELED).view(np.uint8)
@@ -47,7 +50,10 @@ def overlay(image: Picture, segmentation: Segmentation, alpha: float = 0.5) -> P
 
 
 def colorize_depth(depth_m: NDArray[np.float32]) -> Picture:
-    """Depth from near (red) to far (blue), between its 2nd and 98th percentile, with the two written in meters."""
+    """Draw depth from near (red) to far (blue), with the range in meters.
+
+    The range is from the 2nd to the 98th percentile.
+    """
     known = np.isfinite(depth_m)
     near, far = np.percentile(depth_m[known], (2, 98)) if known.any() else (0.0, 1.0)
     share = np.where(known, (depth_m - near) / max(far - near, 1e-6), 1)
@@ -62,9 +68,14 @@ def colorize_depth(depth_m: NDArray[np.float32]) -> Picture:
 
 
 def draw_clouds(clouds: Sequence[LabelCloud], size: tuple[int, int]) -> Picture:
-    """Clouds from a point above and to the side of the camera, their labels' colors shaded by the image.
+    """Draw clouds as seen from above and to the left of the camera.
 
-    size: (H, W) of the picture. Far points are painted first, so near ones cover them.
+    Points have the colors of their labels, shaded by the image. Far points are drawn first, so that near ones cover
+    them.
+
+    Args:
+        clouds: The clouds.
+        size: (H, W) of the picture.
     """
     height, width = size
     picture = np.full((height, width, 3), _BACKGROUND, np.uint8)
@@ -74,10 +85,12 @@ def draw_clouds(clouds: Sequence[LabelCloud], size: tuple[int, int]) -> Picture:
     xyz = np.concatenate([cloud.xyz for cloud in filled]).astype(np.float64)
     colors = np.concatenate([_shade(cloud) for cloud in filled])
     pixels, scale, distance = _project_from_outside(xyz, size)
-    dots = np.clip(np.ceil(1.8 * _point_spacing(xyz) * scale), 1, 9).astype(np.intp)  # wide enough for slopes too
+    dots = np.clip(np.ceil(1.8 * _point_spacing(xyz) * scale), 1, 9).astype(
+        np.intp
+    )  # 1.8: wide enough to close gaps on slopes
     order = np.argsort(-distance)
     dots, pixels = dots[order], pixels[order]
-    point = np.repeat(np.arange(len(xyz)), dots**2)  # one entry per pixel of each dot, far points still first
+    point = np.repeat(np.arange(len(xyz)), dots**2)  # one entry per pixel of each dot, far points first
     within = np.arange(len(point)) - np.repeat(np.cumsum(dots**2) - dots**2, dots**2)
     row = pixels[point, 1] + within // dots[point] - dots[point] // 2
     column = pixels[point, 0] + within % dots[point] - dots[point] // 2
@@ -87,7 +100,11 @@ def draw_clouds(clouds: Sequence[LabelCloud], size: tuple[int, int]) -> Picture:
 
 
 def demo_picture(frame: Frame, segmentation: Segmentation, clouds: Sequence[LabelCloud]) -> Picture:
-    """Four panels in one (H', W', 3) uint8 RGB picture: camera image, overlay with legend, depth, clouds in 3D."""
+    """Draw four panels: camera image, overlay with legend, depth, and clouds in 3D.
+
+    Returns:
+        (H', W', 3) uint8 RGB.
+    """
     width = 640
     height = round(width * frame.size[0] / frame.size[1])
     size = (width, height)
@@ -96,19 +113,21 @@ def demo_picture(frame: Frame, segmentation: Segmentation, clouds: Sequence[Labe
         _u8(cv2.resize(label_image, size, interpolation=cv2.INTER_NEAREST))
         for label_image in (segmentation.label_map, segmentation.confidence)
     )
-    larger = Segmentation(label_map, confidence, segmentation.vocabulary)  # before the legend: its letters stay sharp
+    larger = Segmentation(
+        label_map, confidence, segmentation.vocabulary
+    )  # enlarge before the legend is drawn, to keep its text sharp
     depth_m = np.full(frame.size, np.nan, np.float32) if frame.depth_m is None else frame.depth_m
     depth = colorize_depth(np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)))
     labeled = overlay(image, larger)
     rows = [
-        side_by_side({"camera": image, f"labels ({len(segmentation.vocabulary)} asked for)": labeled}),
-        side_by_side({"depth": depth, "a cloud for each label": draw_clouds(clouds, (height, width))}),
+        side_by_side({"camera": image, f"segmentation ({len(segmentation.vocabulary)} labels)": labeled}),
+        side_by_side({"depth": depth, "clouds by label": draw_clouds(clouds, (height, width))}),
     ]
     return np.pad(np.concatenate(rows), ((0, 8), (8, 8), (0, 0)), constant_values=12)
 
 
 def side_by_side(panels: Mapping[str, Picture]) -> Picture:
-    """Pictures of one height, each under its title, with gaps between them."""
+    """Join pictures of the same height, with titles above and gaps between them."""
     titled = [_add_title(panel, title) for title, panel in panels.items()]
     return np.concatenate([part for panel in titled for part in (_gap(panel), panel)][1:], axis=1)
 
@@ -120,13 +139,13 @@ def _labels_in_view(segmentation: Segmentation) -> list[Label]:
 
 
 def _draw_legend(picture: Picture, labels: Sequence[Label]) -> Picture:
-    """Write label names beside their colors into the upper left, over at most half of the width."""
+    """Draw label names next to their colors in the upper left, over at most half of the width."""
     height, width = picture.shape[:2]
     scale, line = _font(height)
-    room = min(_MAX_LEGEND_ENTRIES, (height - 2 * line) // line)
-    if not labels or room < 1:
+    capacity = min(_MAX_LEGEND_ENTRIES, (height - 2 * line) // line)
+    if not labels or capacity < 1:
         return picture
-    shown = labels if len(labels) <= room else labels[: max(room - 1, 1)]
+    shown = labels if len(labels) <= capacity else labels[: max(capacity - 1, 1)]
     names = [_shorten(label.name, scale, width // 2 - 3 * line) for label in shown]
     rest = len(labels) - len(shown)
     lines = [*names, f"and {rest} more"] if rest else names
@@ -142,7 +161,7 @@ def _draw_legend(picture: Picture, labels: Sequence[Label]) -> Picture:
 
 
 def _font(height: int) -> tuple[float, int]:
-    """Font scale and line height in pixels that suit a picture of this height."""
+    """Return font scale and line height in pixels for a picture of this height."""
     line = max(12, height // 26)
     return line / 36, line
 
@@ -151,8 +170,8 @@ def _text_width(text: str, scale: float) -> int:
     return int(cv2.getTextSize(text, _FONT, scale, 1)[0][0])
 
 
-def _shorten(text: str, scale: float, room: int) -> str:
-    while len(text) > 4 and _text_width(text, scale) > room:
+def _shorten(text: str, scale: float, max_width: int) -> str:
+    while len(text) > 4 and _text_width(text, scale) > max_width:
         text = text[:-4].rstrip() + "..."
     return text
 
@@ -162,7 +181,7 @@ def _write(picture: Picture, text: str, origin: tuple[int, int], scale: float) -
 
 
 def _darken(picture: Picture, left: int, top: int, width: int, height: int) -> None:
-    """Darken a rectangle, to write on."""
+    """Darken a rectangle as a background for text."""
     area = picture[top : top + height, left : left + width]
     area[:] = (area * 0.3 + np.array(_BACKGROUND) * 0.7).astype(np.uint8)
 
@@ -178,25 +197,32 @@ def _gap(panel: Picture) -> Picture:
 
 
 def _shade(cloud: LabelCloud) -> NDArray[np.uint8]:
-    """(N, 3) colors: the label's, darker where the image is dark."""
+    """Return (N, 3) uint8 label colors of the points, darker where the image is dark."""
     light = 0.45 + 0.55 * cloud.rgb.astype(np.float32).mean(axis=1, keepdims=True) / 255
     return (light * np.array(cloud.label.color, np.float32)).astype(np.uint8)
 
 
 def _point_spacing(xyz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far each point (N,) is from its neighbors: a camera saw all of them, the far ones further apart."""
+    """Estimate the distance of each point to its neighbors, (N,) meters.
+
+    The camera sampled the scene on a regular grid of rays, so the distance grows with depth.
+    """
     rays = xyz[:, :2] / xyz[:, 2:]
-    seen = np.prod(np.ptp(rays, axis=0))
-    spacing: NDArray[np.float64] = xyz[:, 2] * (seen / len(xyz)) ** 0.5
+    solid_angle = np.prod(np.ptp(rays, axis=0))
+    spacing: NDArray[np.float64] = xyz[:, 2] * (solid_angle / len(xyz)) ** 0.5
     return spacing
 
 
 def _project_from_outside(
     xyz: NDArray[np.float64], size: tuple[int, int]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """Points in a picture (H, W) that they fill: pixels (N, 2) as column, row; pixels per meter (N,); distance (N,)."""
+    """Project points into a picture of size (H, W) so that they fill it.
+
+    Returns:
+        (N, 2) pixels as column and row, (N,) pixels per meter, (N,) distance from the viewer.
+    """
     low, high = np.percentile(xyz, (2, 98), axis=0)
-    turn, tilt = np.radians((-26, 20))  # the view comes from the left of the camera, and looks down on the scene
+    turn, tilt = np.radians((-26, 20))  # from the left of the camera, looking down
     about_y = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
     turned = (xyz - (low + high) / 2) @ (about_x @ about_y).T
@@ -209,5 +235,5 @@ def _project_from_outside(
 
 
 def _u8(picture: Any) -> Picture:
-    """OpenCV's results have no precise type."""
+    """Give the result of an OpenCV function a precise type."""
     return np.asarray(picture, np.uint8)

@@ -1,4 +1,7 @@
-"""The words that are asked for: labels, synonyms, prompts, ids, colors. Immutable; every change makes a new one."""
+"""Label sets: labels with their synonyms, ids, colors and topic names.
+
+A vocabulary is immutable. Every change creates a new one.
+"""
 
 from __future__ import annotations
 
@@ -23,51 +26,65 @@ __all__ = [
     "slug",
 ]
 
-UNLABELED = 0  # the id of a pixel without a label
-MAX_ID = 254  # 255 is never an id: Nav2 and others read it as "unknown"
+UNLABELED = 0  # the id of pixels without a label
+MAX_ID = 254  # 255 is not used: Nav2 and others interpret it as "unknown"
 
-# Suffixes that image and point cloud transports hang on a topic; a topic of such a name would be taken for one.
+# Suffixes that image and point cloud transports append to a topic. A topic with such a name would be taken for one.
 _TRANSPORTS = {"compressed", "compresseddepth", "theora", "draco", "zlib", "pcl", "zstd", "ffmpeg"}
 
 Color = tuple[int, int, int]  # RGB, 0 to 255
 
-# Saturation and value of a label's color: strong, pale and dark, and where those have been taken, what lies between.
+# Saturation and value of label colors: strong, pale and dark ones first, then what lies between.
 _TONES = (
     ((0.95, 0.95), (0.55, 1.0), (0.9, 0.6)),
     ((0.3, 0.95), (0.95, 0.78), (0.6, 0.75)),
     ((0.55, 0.5), (0.95, 0.4), (0.25, 0.7)),
     ((0.75, 0.95), (0.75, 0.6), (0.15, 0.9)),
 )
-_HUES = 48  # for each of the four
-_SUFFICIENT_DISTANCE = 150.0  # apart: red and orange are about 260, black and white 765
+_HUES = 48  # per group of tones
+_SUFFICIENT_DISTANCE = 150.0  # red and orange differ by about 260, black and white by 765
 
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """One thing to look for: its id in the mask, the texts that mean it (the first is its name), color and topic."""
+    """One label.
+
+    Attributes:
+        id: The label's value in the mask, 1 to 254.
+        synonyms: Texts that describe the label. The first one is its name.
+        color: RGB, 0 to 255.
+        slug: The label's part of a topic name.
+    """
 
     id: int
     synonyms: tuple[str, ...]
     color: Color
-    slug: str  # the label's part of a topic name
+    slug: str
 
     @property
     def name(self) -> str:
+        """The first synonym."""
         return self.synonyms[0]
 
     @property
     def entry(self) -> str:
-        """The label as it is written in a label list: synonyms joined by ``|``."""
+        """The label as written in a label list: synonyms joined by ``|``."""
         return "|".join(self.synonyms)
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """A label set, and the memory of those before it.
+    """A label set, including the labels that were removed from it.
 
-    Make the first with ``Vocabulary.of(["floor", "sofa|couch"])`` and later ones with ``replace`` or ``append``. Id,
-    slug and color belong to a label's name for ever: one that comes back gets its own, and no other label gets its id
-    or its slug. ``epoch`` grows by one with each change.
+    Create the first one with ``Vocabulary.of(["floor", "sofa|couch"])`` and later ones with ``replace`` or ``append``.
+    Id, slug and color are bound to the label's name: a label that returns gets the same ones again, and no other label
+    gets its id or slug.
+
+    Attributes:
+        labels: The current labels, in the order of the label list.
+        prompt_templates: Texts with one ``{}`` that is replaced by each synonym.
+        epoch: Number of the vocabulary. Every change increments it by one.
+        retired: Labels of earlier epochs.
     """
 
     labels: tuple[Label, ...]
@@ -84,12 +101,17 @@ class Vocabulary:
         prompt_templates: Sequence[str] = ("{}",),
         colors: Sequence[str] | None = None,
     ) -> Vocabulary:
-        """The first vocabulary of a node.
+        """Create the first vocabulary.
 
-        entries: texts, ``|`` between synonyms. ids: one per entry, 1..254, or None for the next free ones.
-        prompt_templates: each with one ``{}`` where the text goes. colors: one per entry, ``#rrggbb``, or ``""`` for
-        the one that the label has or that follows from its name; None for that in all. Raises ValueError that names
-        the item and what was expected of it.
+        Args:
+            entries: Texts with ``|`` between synonyms.
+            ids: One per entry, 1 to 254, or None to assign the next free ids.
+            prompt_templates: Texts with one ``{}`` for the synonym.
+            colors: One per entry, ``#rrggbb``, or ``""`` for the label's previous or automatic color. None means
+                ``""`` for all entries.
+
+        Raises:
+            ValueError: An argument is invalid. The message names the item and what was expected.
         """
         return cls((), _checked_templates(prompt_templates), epoch=0).replace(entries, ids=ids, colors=colors)
 
@@ -100,7 +122,10 @@ class Vocabulary:
         ids: Sequence[int] | None = None,
         colors: Sequence[str] | None = None,
     ) -> Vocabulary:
-        """The next vocabulary, with these labels instead. Raises ValueError like ``of``; self is untouched."""
+        """Return the next vocabulary, which has these labels instead.
+
+        The arguments and errors are those of ``of``.
+        """
         texts = _parse_entries(entries)
         _check_one_per_label("ids", ids, texts)
         _check_one_per_label("colors", colors, texts)
@@ -108,14 +133,14 @@ class Vocabulary:
         owner = {label.id: label.name for label in known.values()}
         names = [synonyms[0] for synonyms in texts]
         if ids is None:
-            wanted = _assign_ids(names, known)
+            numbers = _assign_ids(names, known)
         else:
-            wanted = [_checked_id(number, name, owner) for number, name in zip(ids, names)]
+            numbers = [_checked_id(number, name, owner) for number, name in zip(ids, names)]
         slugs = _assign_slugs(names, known)
-        parts = zip(wanted, texts, _assign_colors(names, colors, known), slugs)
+        parts = zip(numbers, texts, _assign_colors(names, colors, known), slugs)
         labels = tuple(Label(number, synonyms, color, part) for number, synonyms, color, part in parts)
-        now = {name.casefold() for name in names}
-        retired = tuple(label for name, label in known.items() if name not in now)
+        current = {name.casefold() for name in names}
+        retired = tuple(label for name, label in known.items() if name not in current)
         return Vocabulary(labels, self.prompt_templates, self.epoch + 1, retired)
 
     def append(
@@ -125,7 +150,10 @@ class Vocabulary:
         ids: Sequence[int] | None = None,
         colors: Sequence[str] | None = None,
     ) -> Vocabulary:
-        """The next vocabulary, with these labels added. Raises ValueError like ``of``; self is untouched."""
+        """Return the next vocabulary, which has these labels added at the end.
+
+        The arguments and errors are those of ``of``.
+        """
         added = list(entries)
         if not added:
             raise ValueError("labels: expected at least one label to append, got none")
@@ -136,20 +164,25 @@ class Vocabulary:
         return self.replace([*self.entries, *added], ids=all_ids, colors=all_colors)
 
     def prompts(self, label: Label) -> tuple[str, ...]:
-        """Every text whose embedding is averaged into the label's: each synonym in each template."""
+        """Return every synonym in every template; their embeddings are averaged."""
         return tuple(template.replace("{}", text) for text in label.synonyms for template in self.prompt_templates)
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The name of every label."""
         return tuple(label.name for label in self.labels)
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """The label list as it would be written to get this vocabulary."""
+        """The label list that gives this vocabulary."""
         return tuple(label.entry for label in self.labels)
 
     def __getitem__(self, id_or_name: int | str) -> Label:
-        """The label of an id or a name; KeyError where there is none."""
+        """Return the label with an id or a name.
+
+        Raises:
+            KeyError: No label has this id or name.
+        """
         for label in self.labels:
             if id_or_name in (label.id, label.name):
                 return label
@@ -160,12 +193,13 @@ class Vocabulary:
 
 
 def slug(name: str, taken: set[str] | None = None) -> str:
-    """A label's name as part of a topic: ``[a-z0-9_]``, no leading digit, no transport's name, not in ``taken``.
+    """Convert a label's name to a part of a topic name, and add it to ``taken``.
 
-    The result is added to ``taken``.
+    The result matches ``[a-z_][a-z0-9_]*``, is not the name of a transport and differs from all texts in ``taken``.
     """
     taken = set() if taken is None else taken
-    base = re.sub(r"[^a-z0-9]+", "_", name.casefold())[:64].strip("_") or "label"  # DDS ends topics at 255 characters
+    # At most 64 characters, because DDS limits topic names to 255.
+    base = re.sub(r"[^a-z0-9]+", "_", name.casefold())[:64].strip("_") or "label"
     if base[0].isdigit() or base in _TRANSPORTS:
         base = f"label_{base}"
     candidate, number = base, 2
@@ -176,7 +210,15 @@ def slug(name: str, taken: set[str] | None = None) -> str:
 
 
 def parse_synonyms(entry: str, where: str) -> tuple[str, ...]:
-    """An entry of a label list, ``|`` between synonyms -> its texts, stripped; ValueError, beginning with ``where``."""
+    """Split an entry of a label list into its synonyms.
+
+    Args:
+        entry: Text with ``|`` between synonyms.
+        where: Name of the entry, with which error messages begin.
+
+    Raises:
+        ValueError: A synonym is blank, a duplicate or not printable.
+    """
     if not isinstance(entry, str):
         raise ValueError(f"{where}: expected a text, got {entry!r}")
     synonyms = tuple(text.strip() for text in entry.split("|"))
@@ -191,13 +233,15 @@ def parse_synonyms(entry: str, where: str) -> tuple[str, ...]:
 
 
 def pick_color(name: str, taken: Sequence[Color] = ()) -> Color:
-    """A label's color: the first of those that follow from its name that is far from all taken, or else the farthest.
+    """Choose the color of a label.
 
-    They are a golden section apart in hue.
+    The name determines a sequence of candidates. The result is the first one that differs clearly from all taken
+    colors, or the most different one.
     """
     bits = zlib.crc32(name.casefold().encode())
     candidates = []
     for number, tones in ((number, tones) for tones in _TONES for number in range(_HUES)):
+        # Multiples of the golden ratio spread the hues evenly.
         hue = ((bits & 0xFFFF) / 0x10000 + number * 0.618034) % 1.0
         saturation, value = tones[((bits >> 16) + number) % 3]
         red, green, blue = (round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
@@ -210,7 +254,11 @@ def pick_color(name: str, taken: Sequence[Color] = ()) -> Color:
 
 
 def parse_color(text: str, name: str) -> Color | None:
-    """``#rrggbb`` -> RGB, ``""`` -> None; ValueError naming the label otherwise."""
+    """Convert ``#rrggbb`` to RGB and ``""`` to None.
+
+    Raises:
+        ValueError: The text has another form. The message names the label.
+    """
     if text == "":
         return None
     if not isinstance(text, str) or not re.fullmatch("#[0-9a-fA-F]{6}", text):
@@ -220,11 +268,11 @@ def parse_color(text: str, name: str) -> Color | None:
 
 
 def _parse_entries(entries: Iterable[str]) -> list[tuple[str, ...]]:
-    """Label list -> stripped synonyms per label; raises ValueError naming the first item that cannot be a label."""
+    """Split the entries of a label list into synonyms; raise ValueError for the first bad one."""
     if isinstance(entries, str):
         raise ValueError(f"labels: expected a list of texts, got the single text {entries!r}")
     parsed: list[tuple[str, ...]] = []
-    seen: dict[str, str] = {}  # case-folded text -> the entry it stands in
+    seen: dict[str, str] = {}  # case-folded text -> its entry
     for position, entry in enumerate(entries):
         synonyms = parse_synonyms(entry, f"labels[{position}]")
         for text in synonyms:
@@ -242,18 +290,19 @@ def _parse_entries(entries: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def _check_one_per_label(name: str, values: Sequence[object] | None, labels: Sequence[object]) -> None:
+    """Raise ValueError if the number of values differs from the number of labels."""
     if values is not None and len(values) != len(labels):
         raise ValueError(f"{name}: expected one per label ({len(labels)}), got {len(values)}")
 
 
 def _assign_ids(names: Sequence[str], known: Mapping[str, Label]) -> list[int]:
-    """An id per name: its own where it has one, else the lowest that was never given out; ValueError where none is."""
-    given = {label.id for label in known.values()}
-    fresh = iter([number for number in range(1, MAX_ID + 1) if number not in given])
+    """Return an id per name: its own if it has one, otherwise the lowest unused one."""
+    used = {label.id for label in known.values()}
+    unused = iter([number for number in range(1, MAX_ID + 1) if number not in used])
     ids = []
     for name in names:
         old = known.get(name.casefold())
-        number = old.id if old else next(fresh, None)
+        number = old.id if old else next(unused, None)
         if number is None:
             raise ValueError(
                 f"labels: expected at most {MAX_ID} different names while the node runs, got one more, {name!r}; "
@@ -264,14 +313,14 @@ def _assign_ids(names: Sequence[str], known: Mapping[str, Label]) -> list[int]:
 
 
 def _assign_slugs(names: Sequence[str], known: Mapping[str, Label]) -> list[str]:
-    """A slug per name: its own where it has one, else one that no label ever had."""
+    """Return a slug per name: its own if it has one, otherwise an unused one."""
     taken = {label.slug for label in known.values()}
     olds = (known.get(name.casefold()) for name in names)
     return [old.slug if old else slug(name, taken) for name, old in zip(names, olds)]
 
 
 def _checked_id(number: int, name: str, owner: dict[int, str]) -> int:
-    """``number`` for ``name``, entered into ``owner``; ValueError where it is out of range or another's."""
+    """Enter the id of a name into ``owner``; raise ValueError if it is out of range or taken."""
     if not 1 <= number <= MAX_ID:
         raise ValueError(f"id of {name!r}: expected 1 to {MAX_ID}, got {number}")
     previous = owner.setdefault(int(number), name)
@@ -283,9 +332,9 @@ def _checked_id(number: int, name: str, owner: dict[int, str]) -> int:
     return int(number)
 
 
-def _assign_colors(names: Sequence[str], wanted: Sequence[str] | None, known: Mapping[str, Label]) -> list[Color]:
-    """A color per name: the one wanted, else the one it has, else one that follows from it, far from all others."""
-    chosen = [parse_color(text, name) for text, name in zip(wanted or [""] * len(names), names)]
+def _assign_colors(names: Sequence[str], requested: Sequence[str] | None, known: Mapping[str, Label]) -> list[Color]:
+    """Return a color per name: the requested one, its own, or a new one that differs from all."""
+    chosen = [parse_color(text, name) for text, name in zip(requested or [""] * len(names), names)]
     used = [label.color for label in known.values()] + [color for color in chosen if color]
     colors = []
     for name, color in zip(names, chosen):
@@ -298,6 +347,7 @@ def _assign_colors(names: Sequence[str], wanted: Sequence[str] | None, known: Ma
 
 
 def _checked_templates(templates: Sequence[str]) -> tuple[str, ...]:
+    """Return the templates as a tuple; raise ValueError if one has not exactly one ``{}``."""
     if not templates:
         raise ValueError("prompt_templates: expected at least one, such as '{}', got an empty list")
     for template in templates:
@@ -309,7 +359,17 @@ def _checked_templates(templates: Sequence[str]) -> tuple[str, ...]:
 
 
 def _color_distances(colors: NDArray[np.int_], others: NDArray[np.int_]) -> NDArray[np.float64]:
-    """(N, 3) and (M, 3) RGB -> (N, M), how different they look: Euclidean, weighted by the mean red ("redmean")."""
+    """Return the perceived differences between colors.
+
+    Euclidean distance in RGB, weighted by the mean red ("redmean", https://www.compuphase.com/cmetric.htm).
+
+    Args:
+        colors: (N, 3) RGB.
+        others: (M, 3) RGB.
+
+    Returns:
+        (N, M) distances.
+    """
     red, green, blue = np.moveaxis(colors[:, None] - others, -1, 0).astype(float)
     mean_red = (colors[:, None, 0] + others[:, 0]) / 2
     squared = (2 + mean_red / 256) * red**2 + 4 * green**2 + (2 + (255 - mean_red) / 256) * blue**2

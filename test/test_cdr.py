@@ -1,4 +1,4 @@
-"""Bytes that are published are those of the message: with rosbags' classes everywhere, with rclpy's where they are."""
+"""Tests of serialized messages against rosbags, and against rclpy if it is installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STORE = get_typestore(Stores.ROS2_HUMBLE)
 FLOAT32, UINT32 = 7, 6
 FIELDS = [("x", FLOAT32), ("y", FLOAT32), ("z", FLOAT32), ("rgb", FLOAT32), ("label", UINT32), ("confidence", FLOAT32)]
 HEADERS = st.builds(
-    lambda *each: header(*each),
+    lambda sec, nanosec, frame_id: header(sec, nanosec, frame_id),
     st.integers(-(2**31), 2**31 - 1),
     st.integers(0, 999_999_999),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20),
@@ -29,62 +29,62 @@ def header(sec: int = 1_700_000_000, nanosec: int = 123_456_789, frame_id: str =
     return STORE.types["std_msgs/msg/Header"](stamp=time, frame_id=frame_id)
 
 
-def pixels(height: int, width: int, *channels: int) -> np.ndarray:
+def random_pixels(height: int, width: int, *channels: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, *channels), np.uint8)
 
 
-def points(dtype: np.dtype[Any], *shape: int) -> np.ndarray:
-    """Any numbers, NaN among them."""
-    octets = pixels(int(np.prod(shape)), dtype.itemsize)
+def random_points(dtype: np.dtype[Any], *shape: int) -> np.ndarray:
+    """Make random bytes, which include NaN."""
+    octets = random_pixels(int(np.prod(shape)), dtype.itemsize)
     return octets.reshape(-1).view(dtype).reshape(shape)
 
 
-def image_parts(values: np.ndarray, encoding: str) -> dict[str, Any]:
-    """The fields of an Image behind its header, as its definition and REP 118 have them."""
+def image_fields(values: np.ndarray, encoding: str) -> dict[str, Any]:
+    """The fields of an Image after its header."""
     height, width = values.shape[:2]
     parts = {"height": height, "width": width, "encoding": encoding, "is_bigendian": 0}
     return {**parts, "step": values.nbytes // height, "data": values.reshape(-1)}
 
 
-def cloud_parts(values: np.ndarray, *, is_dense: bool, point_field: Any) -> dict[str, Any]:
-    """The fields of a PointCloud2 behind its header."""
+def cloud_fields(values: np.ndarray, *, is_dense: bool, point_field: Any) -> dict[str, Any]:
+    """The fields of a PointCloud2 after its header."""
     height, width = values.shape if values.ndim == 2 else (1, len(values))
-    named = FIELDS[: len(values.dtype.names)]
+    named = FIELDS[: len(values.dtype.names or ())]
     fields = [point_field(name=name, offset=4 * i, datatype=kind, count=1) for i, (name, kind) in enumerate(named)]
     step = values.dtype.itemsize
     parts = {"height": height, "width": width, "fields": fields, "is_bigendian": False, "point_step": step}
     return {**parts, "row_step": step * width, "data": values.reshape(-1).view(np.uint8), "is_dense": is_dense}
 
 
-IMAGES = [(pixels(3, 5), "mono8"), (pixels(1, 1), "mono8"), (pixels(4, 7, 3), "rgb8")]
+IMAGES = [(random_pixels(3, 5), "mono8"), (random_pixels(1, 1), "mono8"), (random_pixels(4, 7, 3), "rgb8")]
 CLOUDS = [
-    (points(POINT_DTYPE, 3, 5), False),
-    (points(CLOUD_DTYPE, 4), True),
-    (points(CLOUD_DTYPE, 0), True),
+    (random_points(POINT_DTYPE, 3, 5), False),
+    (random_points(CLOUD_DTYPE, 4), True),
+    (random_points(CLOUD_DTYPE, 0), True),
 ]
 
 
 @given(HEADERS)
 @pytest.mark.parametrize(("values", "encoding"), IMAGES)
-def test_an_image_is_what_rosbags_makes_of_the_message(values: np.ndarray, encoding: str, head: Any) -> None:
-    message = STORE.types["sensor_msgs/msg/Image"](header=head, **image_parts(values, encoding))
+def test_image_equals_the_serialization_of_rosbags(values: np.ndarray, encoding: str, head: Any) -> None:
+    message = STORE.types["sensor_msgs/msg/Image"](header=head, **image_fields(values, encoding))
     expected = bytes(STORE.serialize_cdr(message, "sensor_msgs/msg/Image"))
     assert image_to_cdr(head, values, encoding) == expected
 
 
 @given(HEADERS)
 @pytest.mark.parametrize(("values", "is_dense"), CLOUDS)
-def test_a_cloud_is_what_rosbags_makes_of_the_message(values: np.ndarray, is_dense: bool, head: Any) -> None:
-    parts = cloud_parts(values, is_dense=is_dense, point_field=STORE.types["sensor_msgs/msg/PointField"])
+def test_cloud_equals_the_serialization_of_rosbags(values: np.ndarray, is_dense: bool, head: Any) -> None:
+    parts = cloud_fields(values, is_dense=is_dense, point_field=STORE.types["sensor_msgs/msg/PointField"])
     message = STORE.types["sensor_msgs/msg/PointCloud2"](header=head, **parts)
     expected = bytes(STORE.serialize_cdr(message, "sensor_msgs/msg/PointCloud2"))
     assert cloud_to_cdr(head, values, is_dense=is_dense) == expected
 
 
 @given(st.booleans(), HEADERS)
-@pytest.mark.parametrize(("values", "encoding"), [*IMAGES, (pixels(2, 6), "16UC1")])
-def test_an_image_that_rosbags_wrote_is_read(values: np.ndarray, encoding: str, little: bool, head: Any) -> None:
-    parts = {**image_parts(values, encoding), "is_bigendian": 1, "step": values.nbytes // len(values) + 2}
+@pytest.mark.parametrize(("values", "encoding"), [*IMAGES, (random_pixels(2, 6), "16UC1")])
+def test_reads_images_that_rosbags_serialized(values: np.ndarray, encoding: str, little: bool, head: Any) -> None:
+    parts = {**image_fields(values, encoding), "is_bigendian": 1, "step": values.nbytes // len(values) + 2}
     message = STORE.types["sensor_msgs/msg/Image"](header=head, **parts)
     read = image_from_cdr(bytes(STORE.serialize_cdr(message, "sensor_msgs/msg/Image", little_endian=little)))
     stamp = read.header.stamp
@@ -93,28 +93,30 @@ def test_an_image_that_rosbags_wrote_is_read(values: np.ndarray, encoding: str, 
     assert bytes(read.data) == values.tobytes()
 
 
-def test_pixels_that_do_not_lie_side_by_side_are_put_there() -> None:
-    values = pixels(6, 8)[::2, ::2]
+def test_accepts_pixels_that_are_not_contiguous() -> None:
+    values = random_pixels(6, 8)[::2, ::2]
     assert image_to_cdr(header(), values, "mono8") == image_to_cdr(header(), values.copy(), "mono8")
 
 
 @pytest.mark.ros
 @pytest.mark.parametrize("frame_id", ["", "c", "camera", "camera_optical_frame"])
-def test_rclpy_reads_the_message_and_would_have_written_as_many_bytes(frame_id: str) -> None:
+def test_rclpy_reads_the_message_and_writes_the_same_number_of_bytes(frame_id: str) -> None:
     from rclpy.serialization import deserialize_message, serialize_message
     from sensor_msgs.msg import Image, PointCloud2, PointField
     from std_msgs.msg import Header
 
     head = Header(frame_id=frame_id)
     head.stamp.sec, head.stamp.nanosec = 1_700_000_000, 123_456_789
-    cases = [(Image, image_parts(*each), image_to_cdr(head, *each)) for each in IMAGES]
+    cases: list[tuple[Any, dict[str, Any], bytes]] = [
+        (Image, image_fields(values, encoding), image_to_cdr(head, values, encoding)) for values, encoding in IMAGES
+    ]
     for values, is_dense in CLOUDS:
-        parts = cloud_parts(values, is_dense=is_dense, point_field=PointField)
+        parts = cloud_fields(values, is_dense=is_dense, point_field=PointField)
         cases.append((PointCloud2, parts, cloud_to_cdr(head, values, is_dense=is_dense)))
     for kind, parts, ours in cases:
         expected = kind(header=head, **{**parts, "data": parts["data"].tobytes()})
         assert deserialize_message(ours, kind) == expected
-        theirs = serialize_message(expected)  # whose gaps between numbers hold what was in memory before
+        theirs = serialize_message(expected)  # padding between numbers has arbitrary values
         assert len(ours) == len(theirs)
         assert all(mine in (0, other) for mine, other in zip(ours, theirs))
         if kind is Image:

@@ -1,4 +1,4 @@
-"""Depth to points: every point lies on the ray of its own pixel."""
+"""Tests of the conversion from depth to points."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ DEPTH = arrays.arrays(
 )
 
 
-def scene(seed: int = 0) -> tuple[Frame, Segmentation]:
-    """A frame with holes in its depth, and its segmentation (ids 0, 1 and 2)."""
+def random_scene(seed: int = 0) -> tuple[Frame, Segmentation, np.ndarray]:
+    """Make a frame with holes in its depth, its segmentation with ids 0, 1 and 2, and the depth."""
     random = np.random.default_rng(seed)
     depth_m = random.uniform(0.5, 5, (10, 16)).astype(np.float32)
     depth_m[random.random((10, 16)) < 0.3] = np.nan
     image = random.integers(0, 256, (10, 16, 3), dtype=np.uint8)
     label_map = random.integers(0, 3, (10, 16), dtype=np.uint8)
     confidence = np.where(label_map > 0, random.integers(1, 256, (10, 16)), 0).astype(np.uint8)
-    return Frame(image, depth_m, CAMERA), Segmentation(label_map, confidence, VOCABULARY)
+    return Frame(image, depth_m, CAMERA), Segmentation(label_map, confidence, VOCABULARY), depth_m
 
 
 class TestUnproject:
     @given(DEPTH)
-    def test_points_project_back_to_their_own_pixels(self, depth_m: np.ndarray) -> None:
+    def test_points_project_back_to_their_pixels(self, depth_m: np.ndarray) -> None:
         xyz = unproject(depth_m, CAMERA)
         known = np.isfinite(depth_m)
         assert np.array_equal(np.isfinite(xyz).all(axis=2), known)
@@ -49,12 +49,12 @@ class TestUnproject:
         row, column = np.nonzero(known)
         assert np.allclose(project(xyz[known], CAMERA), np.stack([column, row], axis=1), atol=1e-3)
 
-    def test_the_optical_axes_are_right_down_forward(self) -> None:
+    def test_axes_are_right_down_forward(self) -> None:
         xyz = unproject(np.full((10, 16), 2, np.float32), CAMERA)
         assert xyz[0, 15, 0] > 0 > xyz[0, 0, 0]
         assert xyz[9, 0, 1] > 0 > xyz[0, 0, 1]
 
-    def test_what_is_out_of_range_is_no_point(self) -> None:
+    def test_depth_out_of_range_gives_no_point(self) -> None:
         depth_m = np.full((10, 16), 3, np.float32)
         depth_m[0], depth_m[1] = 0.5, 8
         xyz = unproject(depth_m, CAMERA, nearest_m=1, farthest_m=5)
@@ -63,93 +63,93 @@ class TestUnproject:
 
 
 class TestSampleDepth:
-    def test_the_size_of_the_image_is_left_alone(self) -> None:
+    def test_same_size_returns_the_same_array(self) -> None:
         depth_m = np.ones((4, 6), np.float32)
         assert sample_depth(depth_m, (4, 6)) is depth_m
 
     @pytest.mark.parametrize("factor", [2, 3])
-    def test_a_larger_image_repeats_samples_and_mixes_none(self, factor: int) -> None:
+    def test_larger_size_repeats_samples(self, factor: int) -> None:
         depth_m = np.arange(24, dtype=np.float32).reshape(4, 6)
         expected = depth_m.repeat(factor, axis=0).repeat(factor, axis=1)
         assert np.array_equal(sample_depth(depth_m, (4 * factor, 6 * factor)), expected)
 
-    def test_a_smaller_image_takes_samples(self) -> None:
+    def test_smaller_size_selects_samples(self) -> None:
         depth_m = np.arange(24, dtype=np.float32).reshape(4, 6)
         assert np.array_equal(sample_depth(depth_m, (2, 3)), depth_m[1::2, 1::2])
 
     @given(st.integers(20, 60), st.integers(20, 60), st.integers(1, 200))
-    def test_any_size_of_the_same_aspect_will_do(self, rows: int, columns: int, percent: int) -> None:
+    def test_accepts_any_size_of_the_same_aspect_ratio(self, rows: int, columns: int, percent: int) -> None:
         depth_m = np.random.default_rng(0).random((rows, columns), dtype=np.float32)
         size = (max(1, round(rows * percent / 100)), max(1, round(columns * percent / 100)))
         sampled = sample_depth(depth_m, size)
         assert sampled.shape == size
         assert np.isin(sampled, depth_m).all()
 
-    def test_another_aspect_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="expected the aspect of the 640x480 image, got 848x480"):
+    def test_rejects_another_aspect_ratio(self) -> None:
+        with pytest.raises(ValueError, match="expected the aspect ratio of the 640x480 image, got 848x480"):
             sample_depth(np.zeros((480, 848), np.float32), (480, 640))
 
 
-class TestOrganize:
-    def test_the_cloud_says_what_mask_and_image_say(self) -> None:
-        frame, segmentation = scene()
+class TestOrganizedCloud:
+    def test_contains_points_colors_labels_and_confidence(self) -> None:
+        frame, segmentation, depth_m = random_scene()
         points = organized_cloud(frame, segmentation)
         assert points.dtype == POINT_DTYPE
         assert points.dtype.itemsize == 24
         assert points.shape == segmentation.label_map.shape
-        xyz = unproject(frame.depth_m, CAMERA)
+        xyz = unproject(depth_m, CAMERA)
         assert np.array_equal(np.stack([points[axis] for axis in "xyz"], axis=2), xyz, equal_nan=True)
         assert np.array_equal(points["label"], segmentation.label_map)
         assert np.array_equal(points["confidence"], segmentation.confidence * np.float32(1 / 255))
         red, green, blue = np.moveaxis(frame.image.astype(np.uint32), 2, 0)
         assert np.array_equal(points["rgb"].copy().view("<u4"), red << 16 | green << 8 | blue)
 
-    def test_limits_of_depth_are_kept(self) -> None:
-        frame, segmentation = scene()
+    def test_applies_depth_limits(self) -> None:
+        frame, segmentation, depth_m = random_scene()
         points = organized_cloud(frame, segmentation, nearest_m=1, farthest_m=2)
-        inside = (frame.depth_m >= 1) & (frame.depth_m <= 2)
+        inside = (depth_m >= 1) & (depth_m <= 2)
         assert all(np.array_equal(np.isfinite(points[axis]), inside) for axis in "xyz")
 
-    def test_without_depth_or_intrinsics_there_is_none(self) -> None:
-        frame, segmentation = scene()
+    def test_rejects_frames_without_depth_or_intrinsics(self) -> None:
+        frame, segmentation, _ = random_scene()
         for part in (Frame(frame.image, frame.depth_m), Frame(frame.image, intrinsics=CAMERA)):
             with pytest.raises(ValueError, match="expected a frame with depth and intrinsics"):
                 organized_cloud(part, segmentation)
 
-    def test_colors_are_never_nan(self) -> None:
+    def test_packed_colors_are_never_nan(self) -> None:
         assert not np.isnan(pack_rgb(np.full((1, 1, 3), 255, np.uint8))).any()
         assert pack_rgb(np.array([[[1, 2, 3]]], np.uint8)).view("<u4")[0, 0] == 0x00010203
 
 
 class TestLabelClouds:
-    def test_each_label_gets_exactly_its_finite_points_in_row_order(self) -> None:
-        frame, segmentation = scene()
+    def test_each_label_gets_its_finite_points_in_row_order(self) -> None:
+        frame, segmentation, depth_m = random_scene()
         label_map = segmentation.label_map
         clouds = label_clouds(organized_cloud(frame, segmentation), label_map, VOCABULARY.labels)
         assert [cloud.label for cloud in clouds] == list(VOCABULARY.labels)
-        xyz = unproject(frame.depth_m, CAMERA)
+        xyz = unproject(depth_m, CAMERA)
         for cloud in clouds:
             chosen = np.isfinite(xyz[..., 2]) & (label_map == cloud.label.id)
             assert np.array_equal(cloud.xyz, xyz[chosen])
             assert np.array_equal(cloud.rgb, frame.image[chosen])
 
-    def test_an_id_of_any_size_may_come_before_a_smaller_one(self) -> None:
-        frame, segmentation = scene()
+    def test_accepts_ids_in_any_order(self) -> None:
+        frame, segmentation, depth_m = random_scene()
         label_map = np.where(segmentation.label_map == 1, np.uint8(254), np.uint8(3))
         vocabulary = Vocabulary.of(["floor", "chair"], ids=[254, 3])
         points = organized_cloud(frame, Segmentation(label_map, segmentation.confidence, vocabulary))
-        known = np.isfinite(frame.depth_m)
+        known = np.isfinite(depth_m)
         for cloud in label_clouds(points, label_map, vocabulary.labels):
             assert len(cloud.points) == ((label_map == cloud.label.id) & known).sum() > 0
 
-    def test_a_label_that_is_not_in_view_gets_an_empty_cloud(self) -> None:
-        frame, segmentation = scene()
+    def test_label_out_of_view_gets_an_empty_cloud(self) -> None:
+        frame, segmentation, _ = random_scene()
         clouds = label_clouds(organized_cloud(frame, segmentation), segmentation.label_map, [VOCABULARY["person"]])
         assert len(clouds) == 1
         assert clouds[0].xyz.shape == clouds[0].rgb.shape == (0, 3)
 
-    def test_voxels_thin_each_label_on_its_own(self) -> None:
-        frame, segmentation = scene()
+    def test_downsamples_each_label_separately(self) -> None:
+        frame, segmentation, _ = random_scene()
         points, label_map = organized_cloud(frame, segmentation), segmentation.label_map
         whole = label_clouds(points, label_map, VOCABULARY.labels)
         thinned = label_clouds(points, label_map, VOCABULARY.labels, voxel_m=1.0)
@@ -157,12 +157,12 @@ class TestLabelClouds:
             assert np.array_equal(after.xyz, before.xyz[voxel_downsample(before.xyz, 1.0)])
 
 
-class TestThin:
+class TestVoxelDownsample:
     @given(
         arrays.arrays(np.float32, st.tuples(st.integers(0, 40), st.just(3)), elements=st.floats(-50, 50, width=32)),
         st.floats(0.01, 10),
     )
-    def test_the_first_point_of_every_cube_stays(self, xyz: np.ndarray, voxel_m: float) -> None:
+    def test_keeps_the_first_point_of_every_cube(self, xyz: np.ndarray, voxel_m: float) -> None:
         kept = voxel_downsample(xyz, voxel_m)
         cells = [tuple(cell) for cell in np.floor(xyz / voxel_m).astype(int)]
         assert kept.tolist() == [index for index, cell in enumerate(cells) if cell not in cells[:index]]

@@ -1,8 +1,9 @@
-"""sensor_msgs <-> numpy: with rosbags' message classes everywhere, with rclpy's where they are."""
+"""Tests of message conversion with messages of rosbags, and of rclpy if it is installed."""
 
 from __future__ import annotations
 
 import array
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +26,7 @@ IMAGES = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9),
 def image_message(
     pixels: np.ndarray, encoding: str, *, padding: int = 0, bigendian: bool = False, height: int = 0
 ) -> Any:
-    """A message of (rows, W[, C]) samples, with ``padding`` bytes of rubbish after each row."""
+    """Make a message of (rows, W[, C]) samples, with ``padding`` meaningless bytes after each row."""
     rows = pixels.astype(pixels.dtype.newbyteorder(">" if bigendian else "<")).view(np.uint8).reshape(len(pixels), -1)
     data = np.pad(rows, ((0, 0), (0, padding)), constant_values=0xAB)
     height = height or len(pixels)
@@ -39,7 +40,7 @@ def header(sec: int = 0, nanosec: int = 0) -> Any:
 
 class TestColor:
     @given(IMAGES, st.integers(0, 5))
-    def test_rgb_and_bgr_with_and_without_alpha_are_the_same_picture(self, rgb: np.ndarray, padding: int) -> None:
+    def test_reads_rgb_and_bgr_with_and_without_alpha(self, rgb: np.ndarray, padding: int) -> None:
         alpha = np.full((*rgb.shape[:2], 1), 77, np.uint8)
         for encoding, pixels in {
             "rgb8": rgb,
@@ -51,11 +52,11 @@ class TestColor:
             assert np.array_equal(messages.image_to_rgb(message), rgb), encoding
 
     @given(arrays.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.booleans(), st.integers(0, 5))
-    def test_mono16_keeps_its_high_byte(self, gray: np.ndarray, bigendian: bool, padding: int) -> None:
+    def test_mono16_keeps_the_high_byte(self, gray: np.ndarray, bigendian: bool, padding: int) -> None:
         rgb = messages.image_to_rgb(image_message(gray, "mono16", bigendian=bigendian, padding=padding))
         assert np.array_equal(rgb, np.repeat((gray >> 8).astype(np.uint8)[..., None], 3, axis=2))
 
-    def test_mono8_is_gray(self) -> None:
+    def test_mono8_becomes_gray_rgb(self) -> None:
         gray = np.arange(12, dtype=np.uint8).reshape(3, 4)
         rgb = messages.image_to_rgb(image_message(gray, "mono8", padding=3))
         assert np.array_equal(rgb, np.repeat(gray[..., None], 3, axis=2))
@@ -65,38 +66,38 @@ class TestColor:
         ("pattern", "red", "blue"),
         [("rggb", (0, 0), (1, 1)), ("bggr", (1, 1), (0, 0)), ("gbrg", (1, 0), (0, 1)), ("grbg", (0, 1), (1, 0))],
     )
-    def test_bayer_mosaics_put_each_color_in_its_channel(
-        self, pattern: str, red: tuple[int, int], blue: tuple[int, int], bits: int
-    ) -> None:
-        mosaic = np.full((8, 10), 100, np.uint16)  # green everywhere but where the pattern has red or blue
+    def test_decodes_bayer_patterns(self, pattern: str, red: tuple[int, int], blue: tuple[int, int], bits: int) -> None:
+        mosaic = np.full((8, 10), 100, np.uint16)  # green, except for the red and blue samples of the pattern
         mosaic[red[0] :: 2, red[1] :: 2] = 200
         mosaic[blue[0] :: 2, blue[1] :: 2] = 50
         samples = mosaic.astype(np.uint8) if bits == 8 else mosaic << 8
         for bigendian in (False, True):
             message = image_message(samples, f"bayer_{pattern}{bits}", padding=4, bigendian=bigendian)
-            assert np.array_equal(messages.image_to_rgb(message), np.broadcast_to(np.uint8([200, 100, 50]), (8, 10, 3)))
+            assert np.array_equal(
+                messages.image_to_rgb(message), np.broadcast_to(np.array([200, 100, 50], np.uint8), (8, 10, 3))
+            )
 
     @pytest.mark.parametrize("encoding", ["yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12", "nv21"])
-    def test_yuv_gives_the_color_back(self, encoding: str) -> None:
+    def test_decodes_yuv(self, encoding: str) -> None:
         color = np.array([180, 90, 60], np.uint8)
         y, cr, cb = cv2.cvtColor(color[None, None], cv2.COLOR_RGB2YCrCb)[0, 0]
-        y = np.uint8(16 + int(y) * 219 / 255)  # YUV of cameras keeps room at both ends
-        cb, cr = (np.uint8(128 + (int(each) - 128) * 224 / 255) for each in (cb, cr))
+        y = np.uint8(16 + int(y) * 219 / 255)  # cameras use the limited range
+        cb, cr = (np.uint8(128 + (int(chroma) - 128) * 224 / 255) for chroma in (cb, cr))
         height, width = 6, 8
         if encoding.startswith("nv"):
             chroma = [cb, cr] if encoding == "nv12" else [cr, cb]
             luma = np.full((height, width), y, np.uint8)
-            rows = np.concatenate([luma, np.tile(np.uint8(chroma), (height // 2, width // 2))])
+            rows = np.concatenate([luma, np.tile(np.array(chroma, np.uint8), (height // 2, width // 2))])
             message = image_message(rows, encoding, padding=5, height=height)
         else:
             pair = [cb, y, cr, y] if encoding in ("yuv422", "uyvy") else [y, cb, y, cr]
-            rows = np.tile(np.uint8(pair), (height, width // 2)).reshape(height, width, 2)
+            rows = np.tile(np.array(pair, np.uint8), (height, width // 2)).reshape(height, width, 2)
             message = image_message(rows, encoding, padding=5)
         rgb = messages.image_to_rgb(message)
         assert rgb.shape == (height, width, 3)
         assert np.abs(rgb.astype(int) - color).max() <= 4
 
-    def test_every_container_of_bytes_will_do(self) -> None:
+    def test_accepts_every_bytes_container(self) -> None:
         rgb = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
         message = image_message(rgb, "rgb8")
         for data in (
@@ -109,7 +110,7 @@ class TestColor:
             assert np.array_equal(messages.image_to_rgb(message), rgb)
 
     @pytest.mark.parametrize(
-        ("change", "sentence"),
+        ("change", "reason"),
         [
             ({"encoding": "jpeg2000"}, "encoding: expected one of .*, got 'jpeg2000'"),
             ({"encoding": ""}, "encoding: expected one of .*, got ''"),
@@ -117,14 +118,14 @@ class TestColor:
             ({"height": 3}, "expected 36 bytes of data, got 24"),
             ({"height": 0}, "at least one pixel"),
             ({"width": 0}, "at least one pixel"),
-            ({"encoding": "nv12", "height": 1}, "a size that this encoding can halve"),
+            ({"encoding": "nv12", "height": 1}, "expected an even size"),
         ],
     )
-    def test_a_broken_message_is_refused_with_its_reason(self, change: dict[str, Any], sentence: str) -> None:
+    def test_rejects_inconsistent_messages(self, change: dict[str, Any], reason: str) -> None:
         message = image_message(np.zeros((2, 4, 3), np.uint8), "rgb8")
         for name, value in change.items():
             setattr(message, name, value)
-        with pytest.raises(ValueError, match=sentence):
+        with pytest.raises(ValueError, match=reason):
             messages.image_to_rgb(message)
 
 
@@ -135,14 +136,14 @@ class TestCompressed:
         return STORE.types["sensor_msgs/msg/CompressedImage"](header(), kind, octets)
 
     def read(self, pixels: np.ndarray, kind: str) -> np.ndarray:
-        """What a message says of pixels as OpenCV writes them: (H, W) or blue, green, red."""
-        codec = next(each for each in ("png", "tiff", "jpeg") if each in kind or each == "jpeg")
+        """Compress pixels (gray or BGR) with OpenCV and read the message."""
+        codec = next(name for name in ("png", "tiff", "jpeg") if name in kind or name == "jpeg")
         return messages.compressed_to_rgb(self.message(cv2.imencode(f".{codec}", pixels)[1].tobytes(), kind))
 
     @pytest.mark.parametrize(
         "kind", ["png", "rgb8; png compressed bgr8", "bgr8; png compressed bgr8", "bgr8; tiff compressed ", "tiff"]
     )
-    def test_what_is_compressed_without_loss_comes_back_as_it_was(self, kind: str) -> None:
+    def test_lossless_images_are_unchanged(self, kind: str) -> None:
         rgb = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
         assert np.array_equal(self.read(rgb[..., ::-1], kind), rgb)
 
@@ -151,53 +152,53 @@ class TestCompressed:
         ["jpeg", "jpg", "", "rgb8; jpeg compressed bgr8", "bgr8; jpeg compressed bgr8", "yuv422; jpeg compressed bgr8",
          "bayer_rggb8; jpeg compressed bgr8"],
     )  # fmt: skip
-    def test_jpeg_comes_back_nearly_as_it_was(self, kind: str) -> None:
-        rgb = np.broadcast_to(np.uint8([200, 100, 50]), (16, 24, 3))
+    def test_jpeg_images_change_little(self, kind: str) -> None:
+        rgb = np.broadcast_to(np.array([200, 100, 50], np.uint8), (16, 24, 3))
         assert np.abs(self.read(rgb[..., ::-1], kind).astype(int) - rgb).max() <= 3
 
     @pytest.mark.parametrize(
         "kind",
         ["rgb8; tiff compressed ", "rgb8; png compressed rgb8", "rgba8; tiff compressed", "rgb16; png compressed"],
     )
-    def test_samples_that_were_compressed_in_the_order_red_green_blue_are_read_in_it(self, kind: str) -> None:
+    def test_reads_rgb_samples_that_were_compressed_without_conversion(self, kind: str) -> None:
         rgb = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
         sent = np.concatenate([rgb, np.full((7, 5, 1), 77, np.uint8)], axis=2) if "rgba" in kind else rgb
         sent = sent.astype(np.uint16) << 8 | 0x5A if "16" in kind else sent
         assert np.array_equal(self.read(sent, kind), rgb)
 
     @pytest.mark.parametrize("kind", ["png", "rgb16; png compressed bgr16", "mono16; png compressed "])
-    def test_png_of_16_bits_keeps_its_high_byte(self, kind: str) -> None:
+    def test_16_bit_png_keeps_the_high_byte(self, kind: str) -> None:
         rgb = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
         rgb = rgb[..., :1].repeat(3, axis=2) if "mono" in kind else rgb
         deep = rgb.astype(np.uint16) << 8 | 0xA5
         assert np.array_equal(self.read(deep[..., 0] if "mono" in kind else deep[..., ::-1], kind), rgb)
 
     @pytest.mark.parametrize("kind", ["jpeg", "mono8; jpeg compressed mono8", "bayer_rggb8; jpeg compressed mono8"])
-    def test_gray_is_gray(self, kind: str) -> None:
+    def test_gray_images_stay_gray(self, kind: str) -> None:
         assert np.abs(self.read(np.full((16, 16), 90, np.uint8), kind).astype(int) - 90).max() <= 1
 
     @pytest.mark.parametrize("bits", [8, 16])
-    def test_a_mosaic_that_was_compressed_as_it_is_gets_its_colors(self, bits: int) -> None:
+    def test_decodes_bayer_patterns_that_were_compressed_without_conversion(self, bits: int) -> None:
         mosaic = np.full((8, 10), 100, np.uint16)
         mosaic[0::2, 0::2], mosaic[1::2, 1::2] = 200, 50  # red, blue
         rgb = self.read(mosaic.astype(np.uint8) if bits == 8 else mosaic << 8, f"bayer_rggb{bits}; png compressed ")
-        assert np.array_equal(rgb, np.broadcast_to(np.uint8([200, 100, 50]), (8, 10, 3)))
+        assert np.array_equal(rgb, np.broadcast_to(np.array([200, 100, 50], np.uint8), (8, 10, 3)))
 
-    def test_other_transports_on_the_topic_are_refused_by_their_format(self) -> None:
+    def test_rejects_other_transports_and_names_the_format(self) -> None:
         png = cv2.imencode(".png", np.zeros((4, 4), np.uint16))[1].tobytes()
         for data, kind in ((bytes(12) + png, "16UC1; compressedDepth png"), (b"\0\0\0\1\x67\x42", "h264")):
             with pytest.raises(ValueError, match=f"expected an image, got {len(data)} bytes of format '{kind}'"):
                 messages.compressed_to_rgb(self.message(data, kind))
 
     @given(st.binary(max_size=40))
-    def test_rubbish_is_refused(self, data: bytes) -> None:
+    def test_rejects_random_bytes(self, data: bytes) -> None:
         with pytest.raises(ValueError, match=r"expected an image, got .* bytes of format"):
             messages.compressed_to_rgb(self.message(data))
 
 
 class TestDepth:
     @given(arrays.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.booleans(), st.integers(0, 5))
-    def test_millimetres_become_metres_and_zero_is_unknown(self, raw: np.ndarray, big: bool, padding: int) -> None:
+    def test_converts_millimeters_and_treats_zero_as_unknown(self, raw: np.ndarray, big: bool, padding: int) -> None:
         depth_m = messages.depth_to_meters(image_message(raw, "16UC1", bigendian=big, padding=padding))
         assert depth_m.dtype == np.float32
         assert np.array_equal(np.isnan(depth_m), raw == 0)
@@ -207,14 +208,14 @@ class TestDepth:
         arrays.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(width=32)),
         st.booleans(),
     )
-    def test_metres_stay_and_what_is_no_distance_is_unknown(self, raw: np.ndarray, big: bool) -> None:
+    def test_keeps_meters_and_treats_invalid_values_as_unknown(self, raw: np.ndarray, big: bool) -> None:
         depth_m = messages.depth_to_meters(image_message(raw, "32FC1", bigendian=big, padding=2))
         known = np.isfinite(raw) & (raw > 0)
         assert np.array_equal(np.isfinite(depth_m), known)
         assert np.array_equal(depth_m[known], raw[known])
         assert np.isnan(depth_m[~known]).all()
 
-    def test_other_encodings_are_refused_by_name(self) -> None:
+    def test_rejects_other_encodings_and_names_them(self) -> None:
         with pytest.raises(ValueError, match="encoding of depth: expected one of 16UC1, 32FC1, got 'rgb8'"):
             messages.depth_to_meters(image_message(np.zeros((2, 2, 3), np.uint8), "rgb8"))
 
@@ -228,7 +229,7 @@ class TestCameraInfo:
 
     K = (500.0, 0.0, 320.0, 0.0, 510.0, 240.0, 0.0, 0.0, 1.0)
 
-    def test_k_is_the_pinhole(self) -> None:
+    def test_uses_k(self) -> None:
         camera = messages.intrinsics_from_camera_info(self.info(list(self.K)))
         assert camera is not None
         assert (camera.fx, camera.fy, camera.cx, camera.cy) == (500, 510, 320, 240)
@@ -246,37 +247,39 @@ class TestCameraInfo:
         ],
         ids=["no coefficients", "all 0", "distorted", "distorted, no P"],
     )
-    def test_of_a_lens_with_distortion_the_image_is_taken_to_be_rectified(self, d, p, expected) -> None:
+    def test_uses_p_if_the_lens_has_distortion(
+        self, d: list[float], p: Sequence[float], expected: tuple[float, ...]
+    ) -> None:
         camera = messages.intrinsics_from_camera_info(self.info(list(self.K), d=d, p=list(p)))
         assert camera is not None
         assert (camera.fx, camera.fy, camera.cx, camera.cy) == expected
 
-    def test_a_lens_is_distorted_where_a_coefficient_of_any_model_is_not_0(self) -> None:
+    def test_lens_is_distorted_if_any_coefficient_is_not_zero(self) -> None:
         assert not any(messages.is_distorted(self.info(list(self.K), d=d)) for d in ([], [0.0] * 4, [0.0] * 8))
         assert messages.is_distorted(self.info(list(self.K), d=[0.0, -0.02, 0.0, 0.0]))
 
-    def test_an_uncalibrated_camera_has_none(self) -> None:
+    def test_returns_none_for_an_uncalibrated_camera(self) -> None:
         assert messages.intrinsics_from_camera_info(self.info([0.0] * 9)) is None
 
-    def test_binning_and_region_of_interest_move_the_pinhole(self) -> None:
+    def test_applies_binning_and_region_of_interest(self) -> None:
         roi = {"x_offset": 100, "y_offset": 40, "width": 320, "height": 240}
         camera = messages.intrinsics_from_camera_info(self.info(list(self.K), binning_x=2, binning_y=2, roi=roi))
         assert camera is not None
         assert (camera.fx, camera.cx, camera.cy, camera.width, camera.height) == (250, 110, 100, 160, 120)
 
     @pytest.mark.parametrize("fx", [-500.0, float("nan"), float("inf")])
-    def test_what_is_no_pinhole_is_refused(self, fx: float) -> None:
+    def test_rejects_invalid_matrices(self, fx: float) -> None:
         with pytest.raises(ValueError, match=r"CameraInfo\.k|Intrinsics"):
             messages.intrinsics_from_camera_info(self.info([fx, *self.K[1:]]))
 
 
-def test_stamp_is_exact_in_nanoseconds() -> None:
+def test_stamp_ns_is_exact() -> None:
     assert messages.stamp_ns(header(1_700_000_000, 123_456_789)) == 1_700_000_000_123_456_789
 
 
-class TestFilling:
+class TestFillImage:
     @given(IMAGES)
-    def test_an_image_that_was_filled_reads_back(self, rgb: np.ndarray) -> None:
+    def test_written_image_reads_back(self, rgb: np.ndarray) -> None:
         message = image_message(np.zeros((1, 1), np.uint8), "mono8")
         messages.fill_image(message, rgb, "rgb8")
         assert message.step == 3 * rgb.shape[1]
@@ -287,22 +290,22 @@ class TestFilling:
         assert message.data.tobytes() == rgb[..., 0].tobytes()
 
     @pytest.mark.parametrize(("encoding", "kind"), [("16UC1", np.uint16), ("32FC1", np.float32)])
-    def test_numbers_of_more_than_a_byte_read_back(self, encoding: str, kind: type) -> None:
+    def test_written_depth_reads_back(self, encoding: str, kind: type) -> None:
         message = image_message(np.zeros((1, 1), np.uint8), "mono8")
-        pixels = np.arange(1, 13).reshape(3, 4).astype(kind)
+        pixels: np.ndarray = np.arange(1, 13).reshape(3, 4).astype(kind)
         messages.fill_image(message, pixels, encoding)
         assert (message.height, message.width, message.step) == (3, 4, 4 * pixels.itemsize)
         meters = pixels * (0.001 if encoding == "16UC1" else 1)
         assert np.allclose(messages.depth_to_meters(message), meters)
 
-    def test_a_png_holds_every_id_as_it_was(self) -> None:
-        message = STORE.types["sensor_msgs/msg/CompressedImage"](header(), "", np.zeros(0, np.uint8))
+    def test_png_preserves_all_ids(self) -> None:
+        message: Any = STORE.types["sensor_msgs/msg/CompressedImage"](header(), "", np.zeros(0, np.uint8))
         ids = np.random.default_rng(0).integers(0, 255, (31, 57), np.uint8)
         messages.fill_png(message, ids)
         assert message.format == "mono8; png compressed"
         assert np.array_equal(messages.compressed_to_rgb(message)[..., 0], ids)
 
-    def test_what_is_no_image_is_refused(self) -> None:
+    def test_rejects_pixels_that_do_not_match_the_encoding(self) -> None:
         message = image_message(np.zeros((1, 1), np.uint8), "mono8")
         for pixels, encoding in (
             (np.zeros((2, 2), np.uint8), "rgb8"),
@@ -314,14 +317,14 @@ class TestFilling:
             with pytest.raises(ValueError, match="pixels: expected those of mono8, rgb8, 16UC1, 32FC1, got"):
                 messages.fill_image(message, pixels, encoding)
 
-    def test_a_message_keeps_the_kind_of_container_that_it_came_with(self) -> None:
-        message = SimpleNamespace(data=array.array("B"))  # as rclpy makes it
+    def test_keeps_the_container_type_of_the_message(self) -> None:
+        message = SimpleNamespace(data=array.array("B"))  # as in messages of rclpy
         messages.fill_image(message, np.arange(6, dtype=np.uint8).reshape(2, 3), "mono8")
         assert message.data == array.array("B", range(6))
 
 
 @pytest.mark.ros
-def test_rclpys_messages_work_like_rosbags() -> None:
+def test_works_with_messages_of_rclpy() -> None:
     from sensor_msgs.msg import Image as RosImage
 
     rgb = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)

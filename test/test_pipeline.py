@@ -1,8 +1,9 @@
-"""One frame through everything, with a whole network of random weights."""
+"""Tests of the whole pipeline with a small network of random weights."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from test.support.tiny_network import write_tiny
 
 WORDS = Vocabulary.of(["floor", "sofa|couch", "person", "tree", "car", "sky"])
 CAMERA = Intrinsics(fx=100.0, fy=100.0, cx=63.5, cy=47.5, width=128, height=96)
-EVERYTHING = Outputs.OVERLAY | Outputs.POINTS | Outputs.LABEL_CLOUDS | Outputs.SUMMARY
+ALL_OUTPUTS = Outputs.OVERLAY | Outputs.POINTS | Outputs.LABEL_CLOUDS | Outputs.SUMMARY
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,9 @@ def frame() -> Frame:
     return Frame(image, depth_m, CAMERA, stamp_ns=42, frame_id="camera")
 
 
-def test_everything_of_a_frame_agrees(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
-    result = Pipeline(segmenter).process(frame, encoded, EVERYTHING)
+def test_outputs_of_a_frame_are_consistent(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
+    assert frame.depth_m is not None
+    result = Pipeline(segmenter).process(frame, encoded, ALL_OUTPUTS)
     label_map, points, clouds = result.segmentation.label_map, result.points, result.clouds
     assert result.frame is frame
     assert result.segmentation.vocabulary is WORDS
@@ -57,15 +59,15 @@ def test_everything_of_a_frame_agrees(segmenter: Segmenter, encoded: EncodedVoca
         assert (label_map[row, column] == cloud.label.id).all()
         assert len(cloud.xyz) == ((label_map == cloud.label.id) & np.isfinite(frame.depth_m)).sum()
     assert result.summary is not None
-    assert [each.points for each in result.summary.labels] == [len(cloud.xyz) for cloud in clouds if len(cloud.xyz)]
+    assert [item.points for item in result.summary.labels] == [len(cloud.xyz) for cloud in clouds if len(cloud.xyz)]
     assert set(result.stage_ms) == {"network", "labels", "overlay", "points", "clouds", "summary"}
-    assert all(took > 0 for took in result.stage_ms.values())
+    assert all(duration_ms > 0 for duration_ms in result.stage_ms.values())
 
 
 @pytest.mark.parametrize(
-    "outputs", [Outputs.NONE, Outputs.OVERLAY, Outputs.POINTS, Outputs.LABEL_CLOUDS, Outputs.SUMMARY, EVERYTHING]
+    "outputs", [Outputs.NONE, Outputs.OVERLAY, Outputs.POINTS, Outputs.LABEL_CLOUDS, Outputs.SUMMARY, ALL_OUTPUTS]
 )
-def test_only_what_is_wanted_is_made(
+def test_computes_only_requested_outputs(
     segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame, outputs: Outputs
 ) -> None:
     result = Pipeline(segmenter).process(frame, encoded, outputs)
@@ -76,96 +78,98 @@ def test_only_what_is_wanted_is_made(
 
 
 @pytest.mark.parametrize("named", [("sofa",), ("Couch ",), ("sofa|couch",)], ids=["name", "synonym", "entry"])
-def test_a_label_gets_its_cloud_by_any_of_its_texts(named: tuple[str, ...]) -> None:
+def test_cloud_labels_match_any_synonym(named: tuple[str, ...]) -> None:
     assert PipelineConfig(cloud_labels=named).labels_with_cloud(WORDS) == (WORDS["sofa"],)
 
 
 @pytest.mark.parametrize("missing", ["depth_m", "intrinsics"])
-def test_without_depth_or_intrinsics_there_are_no_points(
+def test_returns_no_points_without_depth_or_intrinsics(
     segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame, missing: str
 ) -> None:
-    result = Pipeline(segmenter).process(dataclasses.replace(frame, **{missing: None}), encoded, EVERYTHING)
+    without: dict[str, Any] = {missing: None}
+    incomplete = dataclasses.replace(frame, **without)
+    result = Pipeline(segmenter).process(incomplete, encoded, ALL_OUTPUTS)
     assert result.points is None
     assert result.clouds is None
     assert result.overlay is not None
     assert result.summary is not None
     assert not result.summary.has_depth
-    assert sum(each.pixels for each in result.summary.labels) == result.segmentation.label_map.size
+    assert sum(item.pixels for item in result.summary.labels) == result.segmentation.label_map.size
 
 
-def test_a_query_finds_the_pixel_that_is_most_like_the_text(segmenter: Segmenter, frame: Frame) -> None:
+def test_query_returns_the_most_similar_pixel(segmenter: Segmenter, frame: Frame) -> None:
     pipeline = Pipeline(segmenter, PipelineConfig(depth_max_m=3.0))
     (encoded_frame,) = pipeline.encode([frame])
-    found = pipeline.query(encoded_frame, "settee|couch", ["a {}"])
-    (column, row), similarity = found.pixel, found.similarity
+    answer = pipeline.query(encoded_frame, "settee|couch", ["a {}"])
+    (column, row), similarity = answer.pixel, answer.similarity
     assert similarity.shape == frame.size
-    assert found.score == similarity[row, column] == similarity.max() <= 1
-    assert found.point is not None
-    assert found.point[2] <= 3
-    assert np.abs(project(found.point, CAMERA) - found.pixel).max() < 8.5
-    assert pipeline.query(encoded_frame, "couch|settee", ["a {}"]).score == pytest.approx(found.score)
-    assert pipeline.query(encoded_frame, "settee|couch").score != found.score
+    assert answer.score == similarity[row, column] == similarity.max() <= 1
+    assert answer.point is not None
+    assert answer.point[2] <= 3
+    assert np.abs(project(answer.point, CAMERA) - answer.pixel).max() < 8.5
+    assert pipeline.query(encoded_frame, "couch|settee", ["a {}"]).score == pytest.approx(answer.score)
+    assert pipeline.query(encoded_frame, "settee|couch").score != answer.score
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [(" ", "text: expected a word, got a blank"), ("word " * 500, "expected at most .* tokens"), ("a|a", "twice")],
 )
-def test_a_text_that_cannot_be_asked_for_is_refused_with_the_reason(
-    segmenter: Segmenter, frame: Frame, text: str, sentence: str
-) -> None:
+def test_query_rejects_invalid_texts(segmenter: Segmenter, frame: Frame, text: str, message: str) -> None:
     pipeline = Pipeline(segmenter)
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=message):
         pipeline.query(pipeline.encode([frame])[0], text)
 
 
-def test_frames_of_one_moment_give_what_each_gives_alone(
+def test_batched_frames_give_the_same_results_as_single_frames(
     segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame
 ) -> None:
     pipeline = Pipeline(segmenter)
     frames = [frame, dataclasses.replace(frame, image=np.ascontiguousarray(frame.image[::-1]))]
-    for each, encoded_frame in zip(frames, pipeline.encode(frames)):
-        together, alone = (
-            pipeline.postprocess(encoded_frame, encoded, EVERYTHING),
-            pipeline.process(each, encoded, EVERYTHING),
+    for single, encoded_frame in zip(frames, pipeline.encode(frames)):
+        batched, alone = (
+            pipeline.postprocess(encoded_frame, encoded, ALL_OUTPUTS),
+            pipeline.process(single, encoded, ALL_OUTPUTS),
         )
-        assert together.frame is each
-        assert (together.segmentation.label_map != alone.segmentation.label_map).mean() < 0.001  # a tie, at most
-        assert set(together.stage_ms) == set(alone.stage_ms)
+        assert batched.frame is single
+        assert (batched.segmentation.label_map != alone.segmentation.label_map).mean() < 0.001  # ties
+        assert set(batched.stage_ms) == set(alone.stage_ms)
 
 
-def test_settings_may_change_between_frames(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
+def test_settings_can_change_between_frames(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
     pipeline = Pipeline(segmenter)
-    pipeline.config = PipelineConfig(cloud_labels=("Sofa", "nothing of the kind"), depth_min_m=2.0, depth_max_m=3.0)
-    result = pipeline.process(frame, encoded, EVERYTHING)
+    pipeline.config = PipelineConfig(cloud_labels=("Sofa", "unknown label"), depth_min_m=2.0, depth_max_m=3.0)
+    result = pipeline.process(frame, encoded, ALL_OUTPUTS)
     assert result.points is not None
     assert result.clouds is not None
     assert [cloud.label.name for cloud in result.clouds] == ["sofa"]
     assert 2 <= np.nanmin(result.points["z"]) <= np.nanmax(result.points["z"]) <= 3
     pipeline.config = PipelineConfig(voxel_size_m=0.5)
-    thinned = pipeline.process(frame, encoded, Outputs.LABEL_CLOUDS).clouds
+    downsampled = pipeline.process(frame, encoded, Outputs.LABEL_CLOUDS).clouds
     pipeline.config = PipelineConfig()
     whole = pipeline.process(frame, encoded, Outputs.LABEL_CLOUDS).clouds
-    assert thinned is not None
+    assert downsampled is not None
     assert whole is not None
-    assert 0 < sum(len(cloud.xyz) for cloud in thinned) < sum(len(cloud.xyz) for cloud in whole)
+    assert 0 < sum(len(cloud.xyz) for cloud in downsampled) < sum(len(cloud.xyz) for cloud in whole)
 
 
-def test_the_threshold_of_the_call_holds(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
-    result = Pipeline(segmenter).process(frame, encoded, EVERYTHING, unlabeled_threshold=1.0)
+def test_threshold_argument_overrides_the_setting(
+    segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame
+) -> None:
+    result = Pipeline(segmenter).process(frame, encoded, ALL_OUTPUTS, unlabeled_threshold=1.0)
     assert not result.segmentation.label_map.any()
     assert result.clouds is not None
     assert not any(len(cloud.xyz) for cloud in result.clouds)
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    ("settings", "message"),
     [
         ({"depth_min_m": -1.0}, "depth_min_m: expected"),
         ({"depth_min_m": 3.0, "depth_max_m": 2.0}, r"depth_max_m: expected 0 or at least depth_min_m \(3.0 m\)"),
         ({"overlay_alpha": 1.5}, "overlay_alpha: expected"),
     ],
 )
-def test_bad_settings_are_refused_by_name(settings: dict[str, float], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
+def test_rejects_invalid_settings_and_names_them(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         PipelineConfig(**settings)  # type: ignore[arg-type]

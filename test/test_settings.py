@@ -1,4 +1,4 @@
-"""Settings describe and check themselves."""
+"""Tests of settings dataclasses."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Kettle:
     mode: str = setting("auto", "when to stop", choices=("auto", "manual"))
     tea: tuple[str, ...] = setting((), "what goes in")
     whistle: bool = setting(True, "make a sound")
-    scale_kg: float = 0.0  # no setting: nothing that is said about it
+    scale_kg: float = 0.0  # a plain field, not a setting
 
     def __post_init__(self) -> None:
         check(self)
 
 
-def test_settings_come_in_order_with_all_that_was_said() -> None:
+def test_lists_settings_in_declaration_order_with_their_attributes() -> None:
     power, cups, mode, tea, whistle = list_settings(Kettle)
     assert (power.name, power.type, power.default, power.unit, power.dynamic) == ("power_w", float, 2000.0, "W", True)
     assert (power.minimum, power.maximum, cups.minimum, cups.maximum) == (0.0, 3000.0, 1, None)
@@ -30,7 +30,7 @@ def test_settings_come_in_order_with_all_that_was_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "sentence"),
+    ("values", "message"),
     [
         ({"power_w": -1.0}, r"power_w: expected a value from 0.0 to 3000.0 W, got -1.0"),
         ({"power_w": 3001.0}, r"power_w: expected a value from 0.0 to 3000.0 W, got 3001.0"),
@@ -39,11 +39,11 @@ def test_settings_come_in_order_with_all_that_was_said() -> None:
         ({"mode": "never"}, r"mode: expected one of auto, manual, got 'never'"),
     ],
 )
-def test_a_value_out_of_range_is_refused_by_name(values: dict[str, object], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
+def test_rejects_invalid_values_and_names_the_setting(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Kettle(**values)  # type: ignore[arg-type]
 
 
-def test_values_at_the_edges_are_fine() -> None:
+def test_accepts_the_limits() -> None:
     Kettle(power_w=0.0, cups=1, mode="manual")
     Kettle(power_w=3000.0, cups=10_000)

@@ -1,4 +1,4 @@
-"""Pictures: right where it can be counted; how they look is for eyes."""
+"""Tests of pictures: colors, sizes and coverage."""
 
 from __future__ import annotations
 
@@ -13,42 +13,44 @@ from lseg_ros.vocabulary import Vocabulary
 WORDS = Vocabulary.of(["floor", "chair", "person"])
 
 
-def striped(height: int = 60, width: int = 80, vocabulary: Vocabulary = WORDS, labels: int = 3) -> Segmentation:
-    """Upright stripes: unlabeled, 1, 2, ..."""
+def striped_segmentation(
+    height: int = 60, width: int = 80, vocabulary: Vocabulary = WORDS, labels: int = 3
+) -> Segmentation:
+    """Make vertical stripes of unlabeled, 1, 2, ..."""
     row = (np.arange(width) * (labels + 1) // width).astype(np.uint8)
     label_map = np.broadcast_to(row, (height, width)).copy()
     return Segmentation(label_map, (label_map > 0).astype(np.uint8) * 200, vocabulary)
 
 
-def test_every_id_has_its_labels_color() -> None:
+def test_palette_has_the_color_of_every_label() -> None:
     colors = palette(WORDS)
     assert colors.shape == (256, 3)
     assert not colors[0].any()
     assert [tuple(colors[label.id]) for label in WORDS.labels] == [label.color for label in WORDS.labels]
-    segmentation = striped()
+    segmentation = striped_segmentation()
     assert np.array_equal(colorize(segmentation), colors[segmentation.label_map])
 
 
 class TestOverlay:
     IMAGE = np.full((480, 640, 3), 100, np.uint8)
 
-    def test_colors_are_mixed_into_the_image_and_unlabeled_pixels_left_alone(self) -> None:
-        mixed = overlay(self.IMAGE, striped(480, 640), alpha=0.25)
+    def test_blends_colors_and_keeps_unlabeled_pixels(self) -> None:
+        mixed = overlay(self.IMAGE, striped_segmentation(480, 640), alpha=0.25)
         assert mixed.shape == self.IMAGE.shape
-        assert self.IMAGE.min() == self.IMAGE.max() == 100  # untouched
+        assert self.IMAGE.min() == self.IMAGE.max() == 100  # not modified
         assert (mixed[300:, :150] == 100).all()
         expected = 0.75 * 100 + 0.25 * np.array(WORDS["person"].color)
         assert np.abs(mixed[300:, 500:] - expected).max() <= 1
 
     @pytest.mark.parametrize(("alpha", "expected"), [(0.0, "image"), (1.0, "colors")])
-    def test_the_ends_of_alpha(self, alpha: float, expected: str) -> None:
-        mixed, segmentation = overlay(self.IMAGE, striped(480, 640), alpha), striped(480, 640)
-        wanted = self.IMAGE if expected == "image" else colorize(segmentation)
-        assert np.array_equal(mixed[300:, 200:], wanted[300:, 200:])
+    def test_alpha_0_shows_the_image_and_1_the_colors(self, alpha: float, expected: str) -> None:
+        mixed, segmentation = overlay(self.IMAGE, striped_segmentation(480, 640), alpha), striped_segmentation(480, 640)
+        reference = self.IMAGE if expected == "image" else colorize(segmentation)
+        assert np.array_equal(mixed[300:, 200:], reference[300:, 200:])
 
-    def test_the_legend_names_the_largest_and_counts_the_rest(self) -> None:
+    def test_legend_with_many_labels_stays_in_the_upper_left(self) -> None:
         many = Vocabulary.of([f"thing number {number}" for number in range(100)])
-        segmentation = striped(480, 640, many, labels=100)
+        segmentation = striped_segmentation(480, 640, many, labels=100)
         plain = overlay(self.IMAGE, segmentation, alpha=0.0)
         changed = (plain != self.IMAGE).any(axis=2)
         assert changed.any()
@@ -57,13 +59,13 @@ class TestOverlay:
         assert rows.max() < 300
 
     @pytest.mark.parametrize("size", [(32, 32), (60, 80), (40, 400), (1080, 1920)])
-    def test_the_legend_never_covers_everything(self, size: tuple[int, int]) -> None:
-        many = Vocabulary.of([f"a rather long name of the thing {number}" for number in range(30)])
+    def test_legend_leaves_part_of_the_image_visible(self, size: tuple[int, int]) -> None:
+        many = Vocabulary.of([f"a rather long name of a thing {number}" for number in range(30)])
         image = np.full((*size, 3), 100, np.uint8)
-        changed = (overlay(image, striped(*size, many, labels=30), alpha=0.0) != image).any(axis=2)
+        changed = (overlay(image, striped_segmentation(*size, many, labels=30), alpha=0.0) != image).any(axis=2)
         assert changed.mean() < 0.6
 
-    def test_nothing_in_view_needs_no_legend(self) -> None:
+    def test_has_no_legend_if_nothing_is_labeled(self) -> None:
         empty = Segmentation(np.zeros((480, 640), np.uint8), np.zeros((480, 640), np.uint8), WORDS)
         assert np.array_equal(overlay(self.IMAGE, empty), self.IMAGE)
 
@@ -75,13 +77,13 @@ class TestDepth:
         assert near[0] > near[2]
         assert far[2] > far[0]
 
-    def test_unknown_depth_is_drawn_as_unknown(self) -> None:
+    def test_unknown_depth_is_dark(self) -> None:
         depth_m = np.full((60, 80), np.nan, np.float32)
         assert (colorize_depth(depth_m)[40:] < 40).all()
 
 
 def white_cloud(label: str, xyz: np.ndarray) -> LabelCloud:
-    """Points (N, 3)."""
+    """Make a cloud of white points (N, 3)."""
     points = np.empty(len(xyz), CLOUD_DTYPE)
     points["x"], points["y"], points["z"] = xyz.T
     points["rgb"] = np.uint32(0x00FFFFFF).view(np.float32)
@@ -89,7 +91,7 @@ def white_cloud(label: str, xyz: np.ndarray) -> LabelCloud:
 
 
 class TestClouds:
-    def test_clouds_fill_the_picture_in_their_labels_colors(self) -> None:
+    def test_clouds_fill_the_picture_in_label_colors(self) -> None:
         random = np.random.default_rng(0)
         cloud = white_cloud("chair", random.uniform((-1, -1, 2), (1, 1, 4), (20_000, 3)))
         picture = draw_clouds([cloud], (240, 320))
@@ -98,7 +100,7 @@ class TestClouds:
         rows, columns = np.nonzero(painted)
         assert max(np.ptp(rows) / 240, np.ptp(columns) / 320) > 0.8
 
-    def test_near_points_cover_far_ones(self) -> None:
+    def test_near_points_cover_far_points(self) -> None:
         grid = np.stack(np.meshgrid(np.linspace(-1, 1, 200), np.linspace(-1, 1, 200), [0.0]), axis=-1).reshape(-1, 3)
         near, far = (white_cloud(name, grid + np.array([0, 0, z])) for name, z in (("chair", 2), ("floor", 2.05)))
         for clouds in ([near, far], [far, near]):
@@ -106,24 +108,24 @@ class TestClouds:
             painted = {name: (picture == WORDS[name].color).all(axis=2).sum() for name in ("chair", "floor")}
             assert painted["chair"] > 5 * painted["floor"]
 
-    def test_without_points_there_is_only_background(self) -> None:
+    def test_draws_only_background_without_points(self) -> None:
         empty = white_cloud("chair", np.zeros((0, 3)))
         assert draw_clouds([empty], (60, 80)).shape == (60, 80, 3)
         assert len(np.unique(draw_clouds([], (60, 80)).reshape(-1, 3), axis=0)) == 1
 
-    def test_a_single_point_is_drawn(self) -> None:
+    def test_draws_a_single_point(self) -> None:
         point = white_cloud("chair", np.ones((1, 3)))
         assert (draw_clouds([point], (60, 80)) == WORDS["chair"].color).all(axis=2).any()
 
 
 @pytest.mark.parametrize("with_depth", [True, False])
-def test_the_demos_picture_has_four_panels(with_depth: bool) -> None:
+def test_demo_picture_has_four_panels(with_depth: bool) -> None:
     camera = Intrinsics(100.0, 100.0, 40.0, 30.0, 80, 60)
     image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    segmentation = striped()
+    segmentation = striped_segmentation()
     depth_m = np.full((60, 80), 2, np.float32)
     frame = Frame(image, depth_m if with_depth else None, camera)
-    clouds = ()
+    clouds: tuple[LabelCloud, ...] = ()
     if with_depth:
         clouds = label_clouds(organized_cloud(frame, segmentation), segmentation.label_map, WORDS.labels)
     picture = demo_picture(frame, segmentation, clouds)

@@ -1,4 +1,4 @@
-"""Label sets: what is refused, what stays, what is never given away."""
+"""Tests of label sets: validation, and ids, slugs and colors that stay with their labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANY = [f"thing {number}" for number in range(MAX_ID)]
 
 
 class TestOf:
-    def test_labels_get_the_lowest_ids_in_their_order(self) -> None:
+    def test_assigns_the_lowest_ids_in_order(self) -> None:
         vocabulary = Vocabulary.of(["floor", " sofa | couch "])
         assert [(label.id, label.synonyms) for label in vocabulary.labels] == [(1, ("floor",)), (2, ("sofa", "couch"))]
         assert vocabulary.names == ("floor", "sofa")
@@ -27,18 +27,18 @@ class TestOf:
         assert vocabulary.epoch == 1
         assert UNLABELED not in [label.id for label in vocabulary.labels]
 
-    def test_ids_and_colors_can_be_chosen(self) -> None:
+    def test_accepts_ids_and_colors(self) -> None:
         vocabulary = Vocabulary.of(["floor", "chair"], ids=[7, 254], colors=["", "#01ff0A"])
         assert [label.id for label in vocabulary.labels] == [7, 254]
         assert vocabulary["chair"].color == (1, 255, 10)
         assert vocabulary["floor"].color == Vocabulary.of(["floor"])["floor"].color
         assert vocabulary[7].name == "floor"
 
-    def test_all_ids_can_be_used(self) -> None:
+    def test_uses_all_ids(self) -> None:
         assert {label.id for label in Vocabulary.of(MANY).labels} == set(range(1, MAX_ID + 1))
 
     @pytest.mark.parametrize(
-        ("entries", "sentence"),
+        ("entries", "message"),
         [
             ([], "at least one label, got an empty list"),
             ("floor", "expected a list of texts"),
@@ -52,12 +52,12 @@ class TestOf:
             ([*MANY, "one more"], "expected at most 254, got 255"),
         ],
     )
-    def test_a_bad_list_is_refused_with_its_item(self, entries: list[str], sentence: str) -> None:
-        with pytest.raises(ValueError, match=sentence):
+    def test_rejects_invalid_label_lists_and_names_the_item(self, entries: list[str], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
             Vocabulary.of(entries)
 
     @pytest.mark.parametrize(
-        ("ids", "sentence"),
+        ("ids", "message"),
         [
             ([1], r"ids: expected one per label \(2\), got 1"),
             ([0, 1], "id of 'floor': expected 1 to 254, got 0"),
@@ -66,22 +66,22 @@ class TestOf:
             ([3, 3], "id of 'chair': expected an unused id, got 3, which belongs to 'floor'"),
         ],
     )
-    def test_a_bad_id_is_refused(self, ids: list[int], sentence: str) -> None:
-        with pytest.raises(ValueError, match=sentence):
+    def test_rejects_invalid_ids(self, ids: list[int], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
             Vocabulary.of(["floor", "chair"], ids=ids)
 
     @pytest.mark.parametrize("color", ["red", "#12345", "#1234567", "#gg0000", " #112233", (1, 2, 3)])
-    def test_a_color_that_is_none_is_refused(self, color: str) -> None:
+    def test_rejects_texts_that_are_not_colors(self, color: str) -> None:
         with pytest.raises(ValueError, match="color of 'chair': expected '#rrggbb' or '' for an automatic one, got"):
             Vocabulary.of(["floor", "chair"], colors=["", color])
 
-    def test_colors_are_one_per_label(self) -> None:
+    def test_rejects_another_number_of_colors(self) -> None:
         with pytest.raises(ValueError, match=r"colors: expected one per label \(2\), got 1"):
             Vocabulary.of(["floor", "chair"], colors=["#112233"])
 
 
 class TestPrompts:
-    def test_every_synonym_goes_into_every_template(self) -> None:
+    def test_combines_every_synonym_with_every_template(self) -> None:
         vocabulary = Vocabulary.of(["sofa|couch"], prompt_templates=["{}", "a photo of a {}"])
         assert set(vocabulary.prompts(vocabulary["sofa"])) == {
             "sofa",
@@ -91,26 +91,26 @@ class TestPrompts:
         }
 
     @pytest.mark.parametrize("templates", [[], ["a photo"], ["{} and {}"], ["{}\n"]])
-    def test_a_template_without_its_place_or_with_control_characters_is_refused(self, templates: list[str]) -> None:
+    def test_rejects_templates_without_placeholder_or_with_control_characters(self, templates: list[str]) -> None:
         with pytest.raises(ValueError, match="prompt_templates: expected"):
             Vocabulary.of(["floor"], prompt_templates=templates)
 
 
 class TestChange:
-    def test_a_change_makes_a_new_vocabulary_of_the_next_epoch(self) -> None:
+    def test_replace_returns_a_new_vocabulary_with_the_next_epoch(self) -> None:
         first = Vocabulary.of(["floor", "chair"])
         second = first.replace(["chair", "person"])
         assert (first.names, first.epoch) == (("floor", "chair"), 1)
         assert (second.names, second.epoch) == (("chair", "person"), 2)
         assert [label.name for label in second.retired] == ["floor"]
 
-    def test_a_label_that_stays_or_comes_back_keeps_id_and_color(self) -> None:
+    def test_labels_that_stay_or_return_keep_id_and_color(self) -> None:
         first = Vocabulary.of(["floor", "chair"], colors=["#090807", ""])
         last = first.replace(["chair"]).replace(["person"]).replace(["Floor|ground", "chair"])
         assert (last["Floor"].id, last["Floor"].color) == (first["floor"].id, (9, 8, 7))
         assert last["chair"] == first["chair"]
 
-    def test_an_id_is_never_given_to_another_label(self) -> None:
+    def test_ids_are_never_reused(self) -> None:
         later = Vocabulary.of(["floor", "chair"]).replace(["person"])
         assert later["person"].id == 3
         with pytest.raises(ValueError, match="expected an unused id, got 1, which belongs to 'floor'"):
@@ -118,11 +118,11 @@ class TestChange:
         with pytest.raises(ValueError, match="expected 3, its id since it was first used, got 5"):
             later.replace(["person"], ids=[5])
 
-    def test_when_all_ids_were_given_out_it_says_so(self) -> None:
+    def test_reports_exhausted_ids(self) -> None:
         with pytest.raises(ValueError, match="expected at most 254 different names"):
             Vocabulary.of(MANY).replace(["something new"])
 
-    def test_append_leaves_the_others_as_they_were(self) -> None:
+    def test_append_keeps_the_existing_labels(self) -> None:
         first = Vocabulary.of(["floor", "sofa|couch"], ids=[5, 9], prompt_templates=["a {}"])
         second = first.append(["person"], ids=[4], colors=["#010203"])
         assert second.labels[:2] == first.labels
@@ -135,13 +135,13 @@ class TestChange:
         with pytest.raises(ValueError, match="at least one label to append"):
             first.append([])
 
-    def test_a_color_can_be_changed_by_asking_for_another(self) -> None:
+    def test_replace_can_change_a_color(self) -> None:
         first = Vocabulary.of(["floor", "chair"])
         second = first.replace(["floor", "chair"], colors=["#112233", ""])
         assert (second["floor"].color, second["chair"]) == ((0x11, 0x22, 0x33), first["chair"])
 
     @given(st.lists(st.tuples(NAMES, st.booleans()), min_size=1, max_size=6))
-    def test_whatever_the_history_id_slug_and_color_belong_to_one_name(
+    def test_id_slug_and_color_belong_to_one_name_after_any_changes(
         self, history: list[tuple[list[str], bool]]
     ) -> None:
         owner: dict[int | str, str] = {}
@@ -163,12 +163,12 @@ class TestChange:
         assert vocabulary.epoch == len(history)
 
 
-class TestSynonymsOf:
-    def test_one_entry_is_read_as_in_a_list(self) -> None:
+class TestParseSynonyms:
+    def test_splits_an_entry_into_stripped_synonyms(self) -> None:
         assert parse_synonyms(" sofa | couch", "text") == ("sofa", "couch")
 
     @pytest.mark.parametrize(
-        ("entry", "sentence"),
+        ("entry", "message"),
         [
             ("", "text: expected a word, got a blank in ''"),
             ("sofa||couch", "text: expected a word, got a blank in 'sofa||couch'"),
@@ -176,15 +176,15 @@ class TestSynonymsOf:
             ("Sofa|sofa", "text: expected every text once, got 'sofa' twice (in 'Sofa|sofa')"),
         ],
     )
-    def test_what_is_wrong_with_it_begins_with_its_place(self, entry: str, sentence: str) -> None:
-        with pytest.raises(ValueError) as refusal:
+    def test_error_messages_start_with_the_name_of_the_entry(self, entry: str, message: str) -> None:
+        with pytest.raises(ValueError) as error:
             parse_synonyms(entry, "text")
-        assert str(refusal.value) == sentence
+        assert str(error.value) == message
 
 
 class TestSlug:
     @given(st.text())
-    def test_any_text_becomes_a_part_of_a_topic(self, name: str) -> None:
+    def test_any_text_becomes_a_valid_part_of_a_topic_name(self, name: str) -> None:
         assert re.fullmatch(r"[a-z_][a-z0-9_]*", slug(name))
         assert "__" not in slug(name)
         assert len(slug(name)) <= 80
@@ -201,7 +201,7 @@ class TestSlug:
     def test_examples(self, name: str, expected: str) -> None:
         assert slug(name) == expected
 
-    def test_names_that_look_alike_stay_apart(self) -> None:
+    def test_similar_names_get_different_slugs(self) -> None:
         assert [label.slug for label in Vocabulary.of(["a b", "a-b", "a_b"]).labels] == ["a_b", "a_b_2", "a_b_3"]
 
 
