@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.datasets.config import DatasetConfig
-from lseg_ros.datasets.files import Pair, folder_in, pairs_in, present, target_reader
-from lseg_ros.datasets.labels import ADE20K, cut
+from lseg_ros.datasets.files import Pair, check_pairs, find_folder, list_pairs, target_reader
+from lseg_ros.datasets.labels import ADE20K, first_words
 from lseg_ros.datasets.pairs import PairedImages, ResizedDataset
 from lseg_ros.datasets.sample import IGNORE, LabeledImages
 from lseg_ros.recordings import read_rgb
@@ -43,9 +43,9 @@ def open_ade20k(config: DatasetConfig) -> LabeledImages:
     anything else. The full releases (ADE20K_2021_17_01, ADE20K_2016_07_26) have ``*_seg.png`` beside each image; they
     are brought to the benchmark's classes and size.
     """
-    words = cut(ADE20K) if config.names == "authors" else ADE20K
+    words = first_words(ADE20K) if config.names == "authors" else ADE20K
     part = _PARTS[config.split]
-    images = folder_in(
+    images = find_folder(
         config.root,
         f"ADEChallengeData2016/images/{part}",
         f"ADE20K_2021_17_01/images/ADE/{part}",
@@ -56,7 +56,7 @@ def open_ade20k(config: DatasetConfig) -> LabeledImages:
     masks = images.parents[1] / "annotations" / part
     if masks.is_dir():
         index_of = {0: IGNORE, **{number: number - 1 for number in range(1, len(words) + 1)}}
-        pairs = pairs_in(images, masks, lambda image: [image.with_suffix(".png")])
+        pairs = list_pairs(images, masks, lambda image: [image.with_suffix(".png")])
         return PairedImages(words, pairs, target_reader(index_of))
     if next(images.rglob("*_seg.png"), None) is None:
         raise FileNotFoundError(f"{images}: expected masks in {masks}, or *_seg.png beside the images, found neither")
@@ -69,7 +69,7 @@ def _full_pairs(images: Path) -> list[Pair]:
         subfolders[:] = [each for each in subfolders if not each.startswith("ADE_")]  # one per image, full of instances
         found += [Path(folder, each) for each in files if each.endswith(".jpg")]
     pairs = [Pair(image, image.with_name(f"{image.stem}_seg.png")) for image in sorted(found)]
-    return present(pairs, images)
+    return check_pairs(pairs, images)
 
 
 def _full_target(path: Path) -> NDArray[np.int16]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lseg_ros.datasets.config import DatasetConfig
-from lseg_ros.datasets.files import folder_in, pairs_in, target_reader
+from lseg_ros.datasets.files import find_folder, list_pairs, target_reader
 from lseg_ros.datasets.labels import COCO_STUFF
 from lseg_ros.datasets.pairs import PairedImages
 from lseg_ros.datasets.sample import IGNORE
@@ -19,9 +19,9 @@ def open_coco_stuff(config: DatasetConfig) -> PairedImages:
     Images lie in val2017 or images/val2017, masks in stuffthingmaps/val2017 or annotations/val2017.
     """
     part = f"{config.split}2017"
-    images = folder_in(config.root, f"images/{part}", part)
-    masks = folder_in(config.root, f"stuffthingmaps/{part}", f"annotations/{part}")
+    images = find_folder(config.root, f"images/{part}", part)
+    masks = find_folder(config.root, f"stuffthingmaps/{part}", f"annotations/{part}")
     used = [number for number in range(182) if number not in _UNUSED]
     index_of = {255: IGNORE, **{number: index for index, number in enumerate(used)}}
-    pairs = pairs_in(images, masks, lambda image: [image.with_suffix(".png")])
+    pairs = list_pairs(images, masks, lambda image: [image.with_suffix(".png")])
     return PairedImages(COCO_STUFF, pairs, target_reader(index_of))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Pair", "folder_in", "lines_of", "pairs_in", "present", "read_grey", "read_ids", "target_reader"]
+__all__ = ["Pair", "check_pairs", "find_folder", "list_pairs", "read_gray", "read_ids", "read_lines", "target_reader"]
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 _NOWHERE = -2  # stands for an id that the data set has no word for
@@ -25,7 +25,7 @@ class Pair(NamedTuple):
     mask: Path
 
 
-def folder_in(root: str | Path, *candidates: str) -> Path:
+def find_folder(root: str | Path, *candidates: str) -> Path:
     """The first of ``candidates``, folders below ``root``, that is there; FileNotFoundError that names them all."""
     top = Path(root).expanduser()
     if not str(root):
@@ -38,7 +38,7 @@ def folder_in(root: str | Path, *candidates: str) -> Path:
     raise FileNotFoundError(f"{top}: expected the folder {' or '.join(candidates)} in it")
 
 
-def lines_of(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
     """The lines of a text file, stripped, without blank ones; the errors name the file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a text file, it is not there")
@@ -49,7 +49,7 @@ def lines_of(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def pairs_in(images: Path, masks: Path, mask_of: Callable[[Path], list[Path]]) -> list[Pair]:
+def list_pairs(images: Path, masks: Path, mask_of: Callable[[Path], list[Path]]) -> list[Pair]:
     """Every image below ``images`` with its mask below ``masks``, in the order of their paths.
 
     mask_of: from an image's path below ``images`` to the paths that its mask may have below ``masks``. Raises
@@ -69,7 +69,7 @@ def pairs_in(images: Path, masks: Path, mask_of: Callable[[Path], list[Path]]) -
     return pairs
 
 
-def present(pairs: Iterable[Pair], source: Path) -> list[Pair]:
+def check_pairs(pairs: Iterable[Pair], source: Path) -> list[Pair]:
     """``pairs`` as ``source`` lists them; FileNotFoundError for the first file missing, ValueError for none listed."""
     checked = list(pairs)
     if not checked:
@@ -81,7 +81,7 @@ def present(pairs: Iterable[Pair], source: Path) -> list[Pair]:
     return checked
 
 
-def read_grey(path: Path) -> NDArray[np.uint8]:
+def read_gray(path: Path) -> NDArray[np.uint8]:
     """(H, W) uint8 luminance of a mask that is drawn rather than numbered."""
     return _read_mask(path, lambda image: np.array(image.convert("L")))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lseg_ros.datasets.config import DatasetConfig
-from lseg_ros.datasets.files import folder_in, pairs_in, target_reader
+from lseg_ros.datasets.files import find_folder, list_pairs, target_reader
 from lseg_ros.datasets.labels import read_label_list
 from lseg_ros.datasets.pairs import PairedImages, RelabeledDataset
 from lseg_ros.datasets.sample import IGNORE
@@ -20,13 +20,13 @@ def open_folder(config: DatasetConfig) -> RelabeledDataset:
     Where images/ has a folder of a split, train or val, the split's is read, else all of it. Masks hold the ids of the
     label list; 255, where it is not listed, is not counted.
     """
-    images = folder_in(config.root, "images")
+    images = find_folder(config.root, "images")
     parted = any((images / part).is_dir() for part in ("train", "val"))
     words = read_label_list(config.labels or images.parent / "labels.txt")
     index_of = {255: IGNORE, **{number: index for index, number in enumerate(words)}}
-    pairs = pairs_in(
-        folder_in(config.root, f"images/{config.split}") if parted else images,
-        folder_in(config.root, *([f"{each}/{config.split}" for each in _MASKS] if parted else []), *_MASKS),
+    pairs = list_pairs(
+        find_folder(config.root, f"images/{config.split}") if parted else images,
+        find_folder(config.root, *([f"{each}/{config.split}" for each in _MASKS] if parted else []), *_MASKS),
         lambda image: [image.with_suffix(suffix) for suffix in _LOSSLESS],
     )
     entries = tuple(words.values())

@@ -6,9 +6,19 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from lseg_ros.datasets.files import lines_of
+from lseg_ros.datasets.files import read_lines
 
-__all__ = ["ADE20K", "COCO", "COCO_STUFF", "PASCAL_CONTEXT", "VOC", "cut", "joined", "read_label_list", "read_words"]
+__all__ = [
+    "ADE20K",
+    "COCO",
+    "COCO_STUFF",
+    "PASCAL_CONTEXT",
+    "VOC",
+    "first_words",
+    "join_words",
+    "read_label_list",
+    "read_words",
+]
 
 _NUMBERED = re.compile(r"(\d+)\s*:\s*(.*)")
 
@@ -20,7 +30,7 @@ def read_label_list(path: str | Path) -> dict[int, str]:
     # are skipped. Raises FileNotFoundError, or ValueError that names file and line.
     """
     file = Path(path).expanduser()
-    lines = [line for line in lines_of(file) if not line.startswith("#")]
+    lines = [line for line in read_lines(file) if not line.startswith("#")]
     numbered = [match.groups() for line in lines if (match := _NUMBERED.fullmatch(line))]
     if not lines:
         raise ValueError(f"{file}: expected one word per line, got none")
@@ -49,12 +59,12 @@ def read_words(path: str | Path, count: int) -> tuple[str, ...]:
     return tuple(entries[index] for index in range(count))
 
 
-def cut(words: Iterable[str]) -> tuple[str, ...]:
+def first_words(words: Iterable[str]) -> tuple[str, ...]:
     """Only the first word of each name, as the label file of LSeg's authors has it: both screens become ``screen``."""
     return tuple(word.split()[0] for word in words)
 
 
-def joined(words: Iterable[str]) -> tuple[str, ...]:
+def join_words(words: Iterable[str]) -> tuple[str, ...]:
     """Each name in one word, as in the authors' files for the zero-shot folds: ``diningtable``."""
     return tuple(word.replace(" ", "") for word in words)
 

@@ -15,7 +15,7 @@ from lseg_ros.datasets.files import Pair
 from lseg_ros.datasets.sample import IGNORE, LabeledImages, Sample
 from lseg_ros.recordings import read_rgb
 
-__all__ = ["PairedImages", "RelabeledDataset", "ResizedDataset", "checked_index", "read_pair", "resized"]
+__all__ = ["PairedImages", "RelabeledDataset", "ResizedDataset", "checked_index", "read_pair", "resize_image"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,13 +99,13 @@ class ResizedDataset:
         rows, columns = (
             ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip((height, width), target.shape)
         )
-        return Sample(resized(image, height, width), target[rows[:, None], columns])
+        return Sample(resize_image(image, height, width), target[rows[:, None], columns])
 
     def name(self, index: int) -> str:
         return self.images.name(index)
 
 
-def resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 -> (height, width, 3), bilinearly as Pillow does it."""
     return np.array(resize(Image.fromarray(image), [height, width]))
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lseg_ros.datasets.files import lines_of
+from lseg_ros.datasets.files import read_lines
 from lseg_ros.datasets.restricted_pickle import restricted_loads
 
-__all__ = ["images_by_class", "questions", "split_file"]
+__all__ = ["find_split_file", "read_images_by_class", "read_split"]
 
 
-def split_file(root: Path, splits: str, *names: str) -> Path:
+def find_split_file(root: Path, splits: str, *names: str) -> Path:
     """The first of ``names``, such as pascal/val/fold0.txt, that is in the folder of split files.
 
     That folder is ``splits``, or else splits/ or data/splits/ in ``root`` or data/splits/ beside it. Raises
@@ -29,10 +29,10 @@ def split_file(root: Path, splits: str, *names: str) -> Path:
     raise FileNotFoundError(f"splits: expected a split file at {' or '.join(map(str, candidates))}, none is there")
 
 
-def questions(path: Path, classes: int) -> list[tuple[str, int]]:
+def read_split(path: Path, classes: int) -> list[tuple[str, int]]:
     """Lines ``2007_000033__01`` as (``2007_000033``, 0): an image's name and the index of the class asked for."""
     found = []
-    for line in lines_of(path):
+    for line in read_lines(path):
         name, _, number = line.rpartition("__")
         if not name or not number.isdecimal() or not 1 <= int(number) <= classes:
             raise ValueError(f"{path}: expected lines like 2007_000033__01, class 1 to {classes}, got {line!r}")
@@ -42,14 +42,14 @@ def questions(path: Path, classes: int) -> list[tuple[str, int]]:
     return found
 
 
-def images_by_class(path: Path, classes: int) -> dict[int, list[str]]:
-    """Class index -> names of its images, from a pickle of such a dictionary or from a text file of ``questions``.
+def read_images_by_class(path: Path, classes: int) -> dict[int, list[str]]:
+    """Class index -> names of its images, from a pickle of such a dictionary or from a text file of ``read_split``.
 
     A pickle may hold nothing but dictionaries, lists, texts and numbers: whatever else it asks for is refused by name
     and never run.
     """
     if path.suffix == ".txt":
-        return _grouped(questions(path, classes))
+        return _grouped(read_split(path, classes))
     try:
         content = restricted_loads(path.read_bytes())
     except ValueError as error:

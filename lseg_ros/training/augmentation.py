@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.transforms import functional as colors
 
 from lseg_ros.datasets import IGNORE, Sample
-from lseg_ros.datasets.pairs import resized
+from lseg_ros.datasets.pairs import resize_image
 from lseg_ros.settings import check, setting
 
 __all__ = ["AugmentationConfig", "Placement", "jittered", "place"]
@@ -85,7 +85,7 @@ def place(sample: Sample, placement: Placement, fill: Sequence[int]) -> Sample:
         rows, columns = (
             ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip((height, width), target.shape)
         )
-        image, target = resized(np.ascontiguousarray(image), height, width), target[rows[:, None], columns]
+        image, target = resize_image(np.ascontiguousarray(image), height, width), target[rows[:, None], columns]
     if crop:
         image, target = image[top : top + crop, left : left + crop], target[top : top + crop, left : left + crop]
         image, target = _filled_up(Sample(image, target), crop, crop, fill)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lseg_ros.datasets import IGNORE
-from lseg_ros.datasets.files import lines_of
+from lseg_ros.datasets.files import read_lines
 from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.settings import check, setting
 from lseg_ros.vocabulary import parse_synonyms
@@ -107,11 +107,11 @@ class Words:
         Raises FileNotFoundError or ValueError that names a file and its line.
         """
         synonyms = [parse_synonyms(entry, f"class {index}") for index, entry in enumerate(classes)]
-        for line in lines_of(Path(config.synonyms).expanduser()) if config.synonyms else ():
+        for line in read_lines(Path(config.synonyms).expanduser()) if config.synonyms else ():
             group = parse_synonyms(line, config.synonyms)
             synonyms = [_merged(texts, group) for texts in synonyms]
         known = {text.casefold() for texts in synonyms for text in texts}
-        listed = lines_of(Path(config.distractors).expanduser()) if config.distractors else []
+        listed = read_lines(Path(config.distractors).expanduser()) if config.distractors else []
         strange = [word for word in dict.fromkeys(listed) if word.casefold() not in known]
         number_of = {text: number for number, text in enumerate(dict.fromkeys(_all(synonyms, [*strange, OTHERS])))}
         return cls(

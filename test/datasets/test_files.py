@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from lseg_ros.datasets.files import read_grey, read_ids, target_reader
+from lseg_ros.datasets.files import read_gray, read_ids, target_reader
 from lseg_ros.datasets.sample import IGNORE
 from test.support.dataset_trees import write_image, write_mask
 
@@ -86,7 +86,7 @@ class TestTargets:
 class TestFiles:
     def test_drawn_masks_become_luminance(self, tmp_path: Path) -> None:
         Image.fromarray(np.array([[[255, 255, 255], [0, 0, 0]]], np.uint8)).save(tmp_path / "mask.png")
-        assert read_grey(tmp_path / "mask.png").tolist() == [[255, 0]]
+        assert read_gray(tmp_path / "mask.png").tolist() == [[255, 0]]
 
     @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
     def test_a_broken_file_is_named(self, tmp_path: Path, content: bytes) -> None:

@@ -73,9 +73,9 @@ def test_every_set_has_as_many_words_as_classes_and_none_twice(name: str, count:
 @pytest.mark.parametrize(
     ("authors", "checksum"),
     [
-        (labels.cut(labels.ADE20K), 3241849121),
-        (labels.joined(labels.VOC), 1033196908),
-        (labels.joined(labels.COCO), 4168917731),
+        (labels.first_words(labels.ADE20K), 3241849121),
+        (labels.join_words(labels.VOC), 1033196908),
+        (labels.join_words(labels.COCO), 4168917731),
     ],
     ids=["ADE20K", "PASCAL-5i", "COCO-20i"],
 )
@@ -86,7 +86,7 @@ def test_shortened_they_are_those_of_the_authors_label_files_to_the_letter(
 
 
 def test_the_authors_words_for_ade20k_are_cut_and_have_two_screens() -> None:
-    cut = labels.cut(labels.ADE20K)
+    cut = labels.first_words(labels.ADE20K)
     assert [index for index, word in enumerate(cut) if word == "screen"] == [58, 130]
     shortened = dict(zip(labels.ADE20K, cut))
     for full in ("pool table", "coffee table", "swivel chair", "traffic light", "swimming pool", "chest of drawers"):
@@ -94,5 +94,5 @@ def test_the_authors_words_for_ade20k_are_cut_and_have_two_screens() -> None:
 
 
 def test_the_authors_words_of_the_folds_are_joined() -> None:
-    assert {"diningtable", "pottedplant", "tvmonitor"} < set(labels.joined(labels.VOC))
-    assert {"trafficlight", "firehydrant", "hairdrier", "cellphone"} < set(labels.joined(labels.COCO))
+    assert {"diningtable", "pottedplant", "tvmonitor"} < set(labels.join_words(labels.VOC))
+    assert {"trafficlight", "firehydrant", "hairdrier", "cellphone"} < set(labels.join_words(labels.COCO))

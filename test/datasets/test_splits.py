@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lseg_ros.datasets.splits import images_by_class, questions, split_file
+from lseg_ros.datasets.splits import find_split_file, read_images_by_class, read_split
 from test.support.dataset_trees import write_text
 
 IN_ONE_FOLDER = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -28,17 +28,17 @@ class Command:
 class TestQuestions:
     def test_a_line_is_an_image_and_a_class_that_counts_from_1(self, tmp_path: Path) -> None:
         file = write_text(tmp_path / "fold0.txt", "2007_000033__01", "2007_000061__04")
-        assert questions(file, 20) == [("2007_000033", 0), ("2007_000061", 3)]
+        assert read_split(file, 20) == [("2007_000033", 0), ("2007_000061", 3)]
 
     @pytest.mark.parametrize("line", ["2007_000033", "2007_000033__00", "2007_000033__21", "__01", "2007_000033__a"])
     def test_any_other_line_is_named(self, tmp_path: Path, line: str) -> None:
         file = write_text(tmp_path / "fold0.txt", line)
         with pytest.raises(ValueError, match=rf"fold0\.txt: expected lines like .*, class 1 to 20, got '{line}'"):
-            questions(file, 20)
+            read_split(file, 20)
 
     def test_an_empty_list_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"fold0\.txt: expected lines like 2007_000033__01, got none"):
-            questions(write_text(tmp_path / "fold0.txt"), 20)
+            read_split(write_text(tmp_path / "fold0.txt"), 20)
 
 
 class TestImagesByClass:
@@ -49,36 +49,36 @@ class TestImagesByClass:
     )
     def test_a_pickle_of_plain_lists_is_read(self, tmp_path: Path, content, protocol: int) -> None:
         (tmp_path / "fold0.pkl").write_bytes(pickle.dumps(content, protocol))
-        assert images_by_class(tmp_path / "fold0.pkl", 80) == content
+        assert read_images_by_class(tmp_path / "fold0.pkl", 80) == content
 
     def test_a_text_file_of_questions_is_read_too(self, tmp_path: Path) -> None:
         file = write_text(tmp_path / "fold0.txt", "val2014/a__01", "val2014/b__80", "val2014/c__01")
-        assert images_by_class(file, 80) == {0: ["val2014/a", "val2014/c"], 79: ["val2014/b"]}
+        assert read_images_by_class(file, 80) == {0: ["val2014/a", "val2014/c"], 79: ["val2014/b"]}
 
     @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
     def test_a_pickle_that_wants_to_run_something_is_refused_by_name(self, tmp_path: Path, protocol: int) -> None:
         (tmp_path / "fold0.pkl").write_bytes(pickle.dumps({0: [Command(tmp_path / "made")]}, protocol))
         with pytest.raises(ValueError, match=r"fold0\.pkl: expected a pickle of plain lists of names, got .*mkdir"):
-            images_by_class(tmp_path / "fold0.pkl", 80)
+            read_images_by_class(tmp_path / "fold0.pkl", 80)
         assert not (tmp_path / "made").exists()
 
     def test_an_array_is_refused_as_well(self, tmp_path: Path) -> None:
         (tmp_path / "fold0.pkl").write_bytes(pickle.dumps({0: np.array(["a"])}))
         with pytest.raises(ValueError, match=r"fold0\.pkl: expected a pickle of plain lists of names, got .*numpy"):
-            images_by_class(tmp_path / "fold0.pkl", 80)
+            read_images_by_class(tmp_path / "fold0.pkl", 80)
 
     @pytest.mark.parametrize("content", [["a"], {80: ["a"]}, {"0": ["a"]}, {0: "a"}, {0: [1]}])
     def test_other_contents_are_named(self, tmp_path: Path, content: object) -> None:
         (tmp_path / "fold0.pkl").write_bytes(pickle.dumps(content))
         with pytest.raises(ValueError, match=r"fold0\.pkl: expected a dictionary from class, 0 to 79"):
-            images_by_class(tmp_path / "fold0.pkl", 80)
+            read_images_by_class(tmp_path / "fold0.pkl", 80)
 
     @IN_ONE_FOLDER
     @given(st.binary(max_size=40))
     def test_whatever_the_bytes_the_file_is_named_or_read(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "fold0.pkl").write_bytes(content)
         try:
-            assert isinstance(images_by_class(tmp_path / "fold0.pkl", 80), dict)
+            assert isinstance(read_images_by_class(tmp_path / "fold0.pkl", 80), dict)
         except ValueError as error:
             assert "fold0.pkl: expected " in str(error)
 
@@ -88,12 +88,12 @@ class TestSplitFile:
     def test_it_is_found_in_the_root_and_beside_it(self, tmp_path: Path, folder: str) -> None:
         (tmp_path / "sets").mkdir()
         file = write_text(tmp_path / folder / "pascal/val/fold0.txt", "2007_000033__01")
-        assert split_file(tmp_path / "sets", "", "pascal/val/fold0.txt").samefile(file)
+        assert find_split_file(tmp_path / "sets", "", "pascal/val/fold0.txt").samefile(file)
 
     def test_the_folder_can_be_named(self, tmp_path: Path) -> None:
         file = write_text(tmp_path / "lists/fss/test.txt", "abacus")
-        assert split_file(tmp_path, str(tmp_path / "lists"), "fss/val.txt", "fss/test.txt") == file
+        assert find_split_file(tmp_path, str(tmp_path / "lists"), "fss/val.txt", "fss/test.txt") == file
 
     def test_where_it_is_nowhere_the_places_are_named(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"expected a split file at .*/coco/val/fold1\.pkl or .*data/"):
-            split_file(tmp_path, "", "coco/val/fold1.pkl")
+            find_split_file(tmp_path, "", "coco/val/fold1.pkl")
