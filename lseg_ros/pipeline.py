@@ -157,6 +157,7 @@ class Pipeline:
         encoded_vocabulary: EncodedVocabulary,
         outputs: Outputs = Outputs.NONE,
         unlabeled_threshold: float | None = None,
+        config: PipelineConfig | None = None,
     ) -> FrameResult:
         """Compute the outputs of an encoded frame.
 
@@ -165,8 +166,9 @@ class Pipeline:
             encoded_vocabulary: The encoded label set.
             outputs: What to compute in addition to the segmentation.
             unlabeled_threshold: See ``Segmenter.label``.
+            config: Settings for this frame, instead of those of the pipeline.
         """
-        config, frame = self.config, encoded_frame.frame  # the same settings for the whole frame
+        config, frame = config or self.config, encoded_frame.frame  # the same settings for the whole frame
         stage_ms = {"network": encoded_frame.network_ms}
         with _timed(stage_ms, "labels"):
             segmentation = self.segmenter.label(encoded_frame.embeddings, encoded_vocabulary, unlabeled_threshold)
@@ -187,20 +189,27 @@ class Pipeline:
         published = points if outputs & Outputs.POINTS else None
         return FrameResult(frame, segmentation, overlay_image, published, clouds, summary, stage_ms)
 
-    def query(self, encoded_frame: EncodedFrame, text: str, prompt_templates: Sequence[str] = ("{}",)) -> QueryResult:
+    def query(
+        self,
+        encoded_frame: EncodedFrame,
+        text: str,
+        prompt_templates: Sequence[str] = ("{}",),
+        config: PipelineConfig | None = None,
+    ) -> QueryResult:
         """Find a text in an encoded frame. The network does not run again.
 
         Args:
             encoded_frame: Result of ``encode``.
             text: An entry of a label list, ``|`` between synonyms.
             prompt_templates: Texts with one ``{}`` for the synonym.
+            config: Settings for this query, instead of those of the pipeline.
 
         Raises:
             ValueError: The text or a template is invalid.
         """
         parse_synonyms(text, "text")
         query = self.segmenter.encode(Vocabulary.of([text], prompt_templates=prompt_templates))
-        config = self.config
+        config = config or self.config
         cosine = similarity(encoded_frame.embeddings, query.embeddings[0])
         return locate(cosine, encoded_frame.frame, config.depth_min_m, config.depth_max_m or np.inf)
 

@@ -10,9 +10,8 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from benchmarks.ros.recording import record, stamped
 from lseg_ros.ros.parameters import declare, read
-from lseg_ros.ros.qos import FRAME_QOS
 from lseg_ros.ros.runtime import run
-from lseg_ros.ros.topics import DEPTH, IMAGE, INFO
+from lseg_ros.ros.topics import DEPTH, FRAME_QOS, IMAGE, INFO
 from lseg_ros.settings import check, setting
 
 __all__ = ["SteadyCamera", "SteadyCameraConfig"]

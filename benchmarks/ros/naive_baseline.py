@@ -11,7 +11,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
 from benchmarks.ros.recording import Recorded
-from lseg_ros.ros.qos import FRAME_QOS
+from lseg_ros.ros.topics import FRAME_QOS
 from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, Segmentation
 
 __all__ = ["NaiveBaseline"]

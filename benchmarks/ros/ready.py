@@ -14,10 +14,9 @@ from benchmarks.ros.recording import Recorded
 from lseg_ros.cdr import image_from_cdr
 from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter
 from lseg_ros.pipeline import EncodedFrame, Outputs, Pipeline
-from lseg_ros.ros.companion import StampedCache
 from lseg_ros.ros.conversions import assemble, make_header
 from lseg_ros.ros.publishers import Publishers
-from lseg_ros.ros.subscriptions import RawImage, read_stamp_ns
+from lseg_ros.ros.subscriptions import RawImage, StampedCache, read_stamp_ns
 from lseg_ros.structures import Segmentation
 from lseg_ros.vocabulary import Vocabulary
 
@@ -50,7 +49,7 @@ class NodePath:
         self._publishers.set_labels(self._segmentation.vocabulary.labels)
 
     def wanted(self) -> Outputs:
-        return self._publishers.wanted()
+        return self._publishers.requested_outputs()
 
     def frame(self) -> dict[str, float]:
         """One frame, from what three raw subscriptions hand over to the last message handed to DDS.

@@ -11,7 +11,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from lseg_ros.messages import fill_image
-from lseg_ros.ros.conversions import camera_info_of, make_header
+from lseg_ros.ros.conversions import camera_info_from_intrinsics, make_header
 from lseg_ros.synthetic import SyntheticWorld
 
 __all__ = ["Recorded", "record", "stamped"]
@@ -40,7 +40,7 @@ def record(height: int, width: int) -> Recorded:
     fill_image(
         depth, np.rint(np.nan_to_num(frame.depth_m, posinf=0.0) * 1000).clip(0, 65535).astype(np.uint16), "16UC1"
     )
-    info: CameraInfo = camera_info_of(frame.intrinsics)
+    info: CameraInfo = camera_info_from_intrinsics(frame.intrinsics)
     info.header = header
     return Recorded(serialize_message(image), serialize_message(depth), serialize_message(info), seen.labels)
 

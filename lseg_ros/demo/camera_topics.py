@@ -12,8 +12,7 @@ from std_msgs.msg import Header
 
 from lseg_ros.messages import fill_image
 from lseg_ros.ros.conversions import publish_image
-from lseg_ros.ros.qos import FRAME_QOS
-from lseg_ros.ros.topics import DEPTH, IMAGE, INFO
+from lseg_ros.ros.topics import DEPTH, FRAME_QOS, IMAGE, INFO
 
 __all__ = ["DEPTH_ENCODINGS", "CameraTopics"]
 

@@ -20,8 +20,7 @@ from lseg_ros.demo.synthetic_camera import GROUND_TRUTH
 from lseg_ros.messages import stamp_ns
 from lseg_ros.msg import Vocabulary as VocabularyMessage
 from lseg_ros.ros.conversions import assemble, vocabulary_from_message
-from lseg_ros.ros.qos import FRAME_QOS, LATCHED_QOS
-from lseg_ros.ros.topics import CLOUD_PREFIX, CONFIDENCE, DEPTH, IMAGE, INFO, MASK
+from lseg_ros.ros.topics import CLOUD_PREFIX, CONFIDENCE, DEPTH, FRAME_QOS, IMAGE, INFO, LATCHED_QOS, MASK
 from lseg_ros.structures import CLOUD_DTYPE, LabelCloud, Segmentation
 from lseg_ros.visualization import demo_picture
 from lseg_ros.vocabulary import Vocabulary

@@ -20,7 +20,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from lseg_ros.ros.transport import configure_shared_memory
+from lseg_ros.ros.runtime import configure_shared_memory
 
 __all__ = ["ChildProcess", "choose_free_domain", "run_node", "wait_for"]
 

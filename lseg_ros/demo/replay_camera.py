@@ -11,7 +11,7 @@ from rclpy.node import Node
 
 from lseg_ros.demo.camera_topics import DEPTH_ENCODINGS, CameraTopics
 from lseg_ros.recordings import RgbdFolder
-from lseg_ros.ros.conversions import camera_info_of, make_header
+from lseg_ros.ros.conversions import camera_info_from_intrinsics, make_header
 from lseg_ros.ros.parameters import declare, read
 from lseg_ros.ros.runtime import run
 from lseg_ros.settings import check, setting
@@ -93,7 +93,9 @@ class ReplayCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
 
     def _publish(self, frame: Frame, rgb_ns: int, depth_ns: int) -> None:
         calibration = self._recording.calibration
-        camera_info = camera_info_of(calibration.intrinsics, calibration.distortion_model, calibration.distortion)
+        camera_info = camera_info_from_intrinsics(
+            calibration.intrinsics, calibration.distortion_model, calibration.distortion
+        )
         self._topics.publish_image(make_header(rgb_ns, frame.frame_id), frame.image, camera_info)
         if frame.depth_m is not None:
             self._topics.publish_depth(make_header(depth_ns, frame.frame_id), frame.depth_m)

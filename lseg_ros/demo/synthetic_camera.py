@@ -11,10 +11,10 @@ from std_msgs.msg import Header
 
 from lseg_ros.demo.camera_topics import DEPTH_ENCODINGS, CameraTopics
 from lseg_ros.msg import Vocabulary as VocabularyMessage
-from lseg_ros.ros.conversions import camera_info_of, make_header, publish_image, vocabulary_to_message
+from lseg_ros.ros.conversions import camera_info_from_intrinsics, make_header, publish_image, vocabulary_to_message
 from lseg_ros.ros.parameters import declare, read
-from lseg_ros.ros.qos import FRAME_QOS, LATCHED_QOS
 from lseg_ros.ros.runtime import run
+from lseg_ros.ros.topics import FRAME_QOS, LATCHED_QOS
 from lseg_ros.settings import check, setting
 from lseg_ros.synthetic import CLASSES, SyntheticFrame, SyntheticWorld
 from lseg_ros.vocabulary import Vocabulary
@@ -72,7 +72,7 @@ class SyntheticCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         assert frame.intrinsics is not None and frame.depth_m is not None  # this world has both
         publish_image(self._labels, header, seen.labels, "mono8")
         self._topics.publish_depth(header, frame.depth_m)
-        self._topics.publish_image(header, frame.image, camera_info_of(frame.intrinsics))
+        self._topics.publish_image(header, frame.image, camera_info_from_intrinsics(frame.intrinsics))
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""The only room that knows rclpy: the node `lseg` and the cameras that go with it."""
+"""The ROS 2 node ``lseg`` and the ROS code that the demo cameras share with it."""

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lseg_ros.openmp import openmp_passive_wait_env
-from lseg_ros.ros.runtime import leave, run
+from lseg_ros.ros.runtime import exit_process, run
 
 if TYPE_CHECKING:
     from lseg_ros.ros.node import SegmentationNode
@@ -15,13 +15,13 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the node ``lseg``; exit status 1, after a sentence, where it cannot start."""
-    leave(run(_make, lambda node: node.autostart()))
+    """Run the node ``lseg``. If it cannot start, log the reason and exit with status 1."""
+    exit_process(run(_make_node, lambda node: node.autostart()))
 
 
-def _make() -> SegmentationNode:
+def _make_node() -> SegmentationNode:
     os.environ.update(openmp_passive_wait_env())
-    # Imported only now that an interrupt ends the process without a traceback: PyTorch takes seconds.
+    # Importing PyTorch takes seconds. By now, an interrupt ends the process without a traceback.
     from lseg_ros.ros.node import SegmentationNode
 
     return SegmentationNode()

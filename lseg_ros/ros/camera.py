@@ -1,9 +1,9 @@
-"""One camera of the node: what comes from it, what goes out for it, and how it is doing."""
+"""One camera of the node: its subscriptions, its publishers, its last frame and its statistics."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -15,8 +15,8 @@ from lseg_ros.messages import is_distorted
 from lseg_ros.pipeline import EncodedFrame, FrameResult, Outputs
 from lseg_ros.ros.conversions import assemble, make_header, with_depth
 from lseg_ros.ros.diagnostics import Report, Statistics
+from lseg_ros.ros.labels import LabelManager
 from lseg_ros.ros.mailbox import Mailbox
-from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.ros.publishers import Publishers
 from lseg_ros.ros.subscriptions import CameraSubscriptions, RawImage
 from lseg_ros.ros.topics import INFO
@@ -30,169 +30,210 @@ _IMPLAUSIBLE_AGE_S = 10.0
 
 @dataclass(frozen=True, eq=False)
 class PendingFrame:
-    """An image whose turn has come, with all that belongs to it.
+    """A frame that is ready for the network.
 
-    camera_info: of the image, or None where it is not known. want: what someone subscribes to. arrived_s: when the
-    image came (monotonic). stage_ms: how long its depth was waited for, and how long it took to read.
+    Attributes:
+        frame: The image, with depth and intrinsics if they are needed and available.
+        header: Header of the image.
+        camera_info: CameraInfo of the image, or None if it is not known.
+        outputs: The outputs with subscribers.
+        arrived_s: Time of arrival of the image in monotonic seconds.
+        stage_ms: Milliseconds spent on waiting for depth and camera_info, and on reading.
     """
 
     frame: Frame
     header: Header
     camera_info: CameraInfo | None
-    want: Outputs
+    outputs: Outputs
     arrived_s: float
     stage_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
 class LastFrame:
-    """A frame that went out: its header, and what the network made of it."""
+    """The last published frame.
+
+    Attributes:
+        header: Header of the image.
+        encoded: The frame with its pixel embeddings.
+    """
 
     header: Header
-    embedded: EncodedFrame
+    encoded: EncodedFrame
 
 
 class Camera:
-    """Opened when the node is configured and subscribed while it is active; what it counts is for the node's life.
+    """One camera of the node. It is open while the node is configured and subscribed while the node is active.
 
-    name: "" where it is the only one, whose topics have no prefix. config: called for the settings that hold now.
-    ``open`` to ``close``, ``publish`` and ``report`` exclude each other by a lock that the caller holds. ``seen``
-    is the last frame that went out, for any thread to read.
+    The caller holds a lock around ``open``, ``close``, ``set_labels``, ``destroy_retired``, ``publish`` and ``report``.
+
+    Attributes:
+        name: Name of the camera, "" for the only one. Its topics then have no prefix.
+        statistics: Counts and times. They are kept for the life of the node.
+        last_frame: The last published frame, or None. Any thread may read it.
     """
 
-    def __init__(self, node: Node, name: str, config: Callable[[], NodeConfig]) -> None:
+    def __init__(self, node: Node, name: str, labels: LabelManager) -> None:
+        """Create a closed camera.
+
+        Args:
+            node: The node that publishes and subscribes.
+            name: Name of the camera, "" for the only one.
+            labels: Holds the current settings.
+        """
         self.name = name
         self.statistics = Statistics()
-        self.seen: LastFrame | None = None
+        self.last_frame: LastFrame | None = None
         self._node = node
-        self._config = config
-        self._knows_the_lens = False
+        self._labels = labels
+        self._lens_checked = False
         self._publishers: Publishers | None = None  # while open
         self._subscriptions: CameraSubscriptions | None = None  # while subscribed
 
     def open(self) -> None:
-        """Have the topics of what goes out."""
-        self._publishers = Publishers(
-            self._node, self.name, lambda text: self.statistics.problem("QoS", text, last_s=60.0)
-        )
+        """Create the publishers."""
+
+        def on_mismatch(text: str) -> None:
+            self.statistics.problem("QoS", text, last_s=60.0)
+
+        self._publishers = Publishers(self._node, self.name, on_mismatch)
 
     def set_labels(self, labels: Iterable[Label]) -> None:
-        """Have a cloud topic for each of these labels, while open."""
+        """Provide one cloud topic for each of these labels. Does nothing while the camera is closed."""
         if self._publishers is not None:
             self._publishers.set_labels(labels)
 
-    def sweep(self) -> None:
-        """Take away the topics of labels that are gone."""
+    def destroy_retired(self) -> None:
+        """Destroy the cloud topics of labels that were removed a while ago."""
         if self._publishers is not None:
-            self._publishers.sweep()
+            self._publishers.destroy_retired()
 
     def close(self) -> None:
-        """Take away what ``open`` made, and forget the last frame."""
+        """Destroy the publishers and forget the last frame."""
         if self._publishers is not None:
             self._publishers.destroy()
-        self._publishers = self.seen = None
+        self._publishers = self.last_frame = None
 
     def subscribe(self, mailbox: Mailbox[RawImage]) -> None:
-        """Let images come, the newest into the mailbox under the camera's name."""
-        self._subscriptions = CameraSubscriptions(self._node, self.name, mailbox, self.statistics, self._config)
+        """Subscribe to the camera. The newest image goes into the mailbox under the camera's name."""
+        self._subscriptions = CameraSubscriptions(self._node, self.name, mailbox, self.statistics, self._labels)
 
     def unsubscribe(self) -> None:
-        """Let no more come; the last frame keeps its depth."""
-        self.seen = self.last()
+        """Unsubscribe. The last frame keeps its depth."""
+        self.last_frame = self.last_frame_with_depth()
         if self._subscriptions is not None:
             self._subscriptions.destroy()
         self._subscriptions = None
 
-    def last(self) -> LastFrame | None:
-        """The last frame that went out, with its depth: where nobody wanted points, that is looked for only now."""
-        seen, subscriptions = self.seen, self._subscriptions
-        if seen is None or subscriptions is None or seen.embedded.frame.depth_m is not None:
-            return seen
-        frame = seen.embedded.frame
-        depth = subscriptions.depth_at(frame.stamp_ns)
+    def last_frame_with_depth(self) -> LastFrame | None:
+        """Return the last published frame, with its depth if available.
+
+        While no output needs points, depth is not read with the frame. This method looks it up instead.
+        """
+        last, subscriptions = self.last_frame, self._subscriptions
+        if last is None or subscriptions is None or last.encoded.frame.depth_m is not None:
+            return last
+        frame = last.encoded.frame
+        depth = subscriptions.find_depth(frame.stamp_ns)
         if depth is not None:
-            with suppress(ValueError):  # that it cannot be used is told as soon as someone wants points
+            with suppress(ValueError):  # reported as soon as a subscriber needs points
                 frame = with_depth(frame, depth)
-        return replace(seen, embedded=replace(seen.embedded, frame=frame))
+        return replace(last, encoded=replace(last.encoded, frame=frame))
 
-    def shot(self, image: RawImage) -> PendingFrame | None:
-        """An image as it came -> what is to be processed, while open and subscribed; None where it is too old.
+    def prepare(self, image: RawImage) -> PendingFrame | None:
+        """Deserialize an image and add what its outputs need, while open and subscribed.
 
-        Waits a little for depth and camera_info that may be on their way. Raises ValueError like ``assemble``.
+        Waits briefly for depth and camera_info if they may still arrive.
+
+        Returns:
+            The frame, or None if the image is too old.
+
+        Raises:
+            ValueError: If the image cannot be read.
         """
         assert self._publishers is not None and self._subscriptions is not None
         if self._is_stale(image.stamp_ns):
             return None
         start_s = time.perf_counter()
-        want = self._publishers.wanted()
-        camera_info = self._subscriptions.camera_info_of(image)
-        depth = self._subscriptions.depth_of(image) if want & Outputs.ANY_POINTS else None
+        outputs = self._publishers.requested_outputs()
+        camera_info = self._subscriptions.match_camera_info(image)
+        depth = self._subscriptions.match_depth(image) if outputs & Outputs.ANY_POINTS else None
         matched_s = time.perf_counter()
         frame, problems = assemble(image.message(), depth, camera_info)
         for topic, problem in problems.items():
-            self.statistics.problem(topic.of(self.name).name, problem)
-        if want & Outputs.ANY_POINTS and camera_info is not None:
+            self.statistics.problem(topic.for_camera(self.name).name, problem)
+        if outputs & Outputs.ANY_POINTS and camera_info is not None:
             self._check_lens(camera_info)
         stage_ms = {"wait": (matched_s - start_s) * 1e3, "read": (time.perf_counter() - matched_s) * 1e3}
         header = make_header(frame.stamp_ns, frame.frame_id)
-        return PendingFrame(frame, header, camera_info, want, image.arrived_s, stage_ms)
+        return PendingFrame(frame, header, camera_info, outputs, image.arrived_s, stage_ms)
 
-    def publish(self, shot: PendingFrame, products: FrameResult) -> None:
-        """Send what was made of a shot, while open."""
+    def publish(self, pending: PendingFrame, result: FrameResult) -> None:
+        """Publish the result of a frame, while open."""
         assert self._publishers is not None
         start_s = time.perf_counter()
-        self._publishers.publish(products, shot.header, shot.camera_info)
-        stage_ms = {**shot.stage_ms, **products.stage_ms, "publish": (time.perf_counter() - start_s) * 1e3}
-        now_s, age_s = time.monotonic(), self._age_s(shot.frame.stamp_ns)
-        self.statistics.processed(now_s, now_s - shot.arrived_s, age_s, stage_ms)
+        self._publishers.publish(result, pending.header, pending.camera_info)
+        stage_ms = {**pending.stage_ms, **result.stage_ms, "publish": (time.perf_counter() - start_s) * 1e3}
+        now_s, age_s = time.monotonic(), self._age_s(pending.frame.stamp_ns)
+        self.statistics.processed(now_s, now_s - pending.arrived_s, age_s, stage_ms)
 
-    def failed(self, error: Exception) -> None:
-        """Say that an image could not be processed, and why."""
+    def report_failure(self, error: Exception) -> None:
+        """Count and log that an image could not be processed."""
         reason = f"{type(error).__name__}: {error}"
         self.statistics.dropped("could not be processed")
         self.statistics.problem("frame", reason, error=True)
-        of_whom = f" of {self.name}" if self.name else ""
-        text = f"a frame{of_whom} could not be processed: {reason}"
+        source = f" from camera {self.name}" if self.name else ""
+        text = f"a frame{source} could not be processed: {reason}"
         self._node.get_logger().error(text, throttle_duration_sec=5.0)
 
-    def report(self, of_node: Mapping[str, str], idle: str) -> Report:
-        """How the camera is doing; of_node: values to tell beside its own. idle: what to say while unsubscribed."""
+    def report(self, node_values: Mapping[str, str], idle: str) -> Report:
+        """Summarize the state of the camera for diagnostics.
+
+        Args:
+            node_values: Values of the node, listed before those of the camera.
+            idle: Message while the camera is not subscribed.
+        """
         problems, subscriptions, publishers = self.statistics.problems(), self._subscriptions, self._publishers
-        heard = publishers.subscribed() if publishers is not None else []
-        fine = f"{self.statistics.rate_hz():.1f} Hz{'' if heard else ', nobody subscribes to what comes of it'}"
+        subscribed = publishers.subscribed_topics() if publishers is not None else []
+        message = f"{self.statistics.rate_hz():.1f} Hz{'' if subscribed else ', no subscribers on any output'}"
         if subscriptions is None:
-            fine = idle
+            message = idle
         elif not self.statistics.receiving():
-            problems.insert(0, (1, subscriptions.advice()))
-        elif shortfall := self.statistics.shortfall(self._config().max_rate_hz):
+            problems.insert(0, (1, subscriptions.diagnose_silence()))
+        elif shortfall := self.statistics.shortfall(self._labels.state.node.max_rate_hz):
             problems.append((1, shortfall))
-        values = {**of_node, "subscribed": ", ".join(heard) or "nothing", **self.statistics.values()}
-        return Report(self.name or "segmentation", values, problems, fine)
+        values = {**node_values, "subscribed": ", ".join(subscribed) or "nothing", **self.statistics.values()}
+        return Report(self.name or "segmentation", values, problems, message)
 
     def _check_lens(self, camera_info: CameraInfo) -> None:
-        """Say what is assumed of a lens with distortion, once."""
-        if self._knows_the_lens or not is_distorted(camera_info):
+        """Warn once about a lens with distortion."""
+        if self._lens_checked or not is_distorted(camera_info):
             return
-        self._knows_the_lens = True
+        self._lens_checked = True
         text = (
-            f"the lens has distortion ({camera_info.distortion_model}), and points are made as of a rectified image, "
-            "with P of the camera_info; if the image is not rectified, let image_proc do it and take its image_rect, "
-            "and depth that is registered to it"
+            f"the lens has distortion ({camera_info.distortion_model}); points are computed with P of camera_info, "
+            "which assumes a rectified image. If the image is not rectified, subscribe to image_rect of image_proc "
+            "and to depth that is registered to it"
         )
-        name = INFO.of(self.name).name
+        name = INFO.for_camera(self.name).name
         self.statistics.problem(name, text, last_s=60.0)
         self._node.get_logger().warning(f"{name}: {text}")
 
     def _is_stale(self, stamp_ns: int) -> bool:
-        age_s, limit_s = self._age_s(stamp_ns), self._config().max_frame_age_s
+        age_s, limit_s = self._age_s(stamp_ns), self._labels.state.node.max_frame_age_s
         stale = 0 < limit_s < age_s
         if stale:
             self.statistics.dropped("older than max_frame_age_s")
         if stale or abs(age_s) > _IMPLAUSIBLE_AGE_S:
-            clock = "simulated" if self._node.get_parameter("use_sim_time").value else "system"
-            advice = "set use_sim_time" if clock == "system" else "is /clock published, and needed?"
-            off = f"{abs(age_s):.1f} s {'behind' if age_s > 0 else 'ahead of'}"
-            text = f"stamps are {off} the {clock} clock; for a recording or a simulation: {advice}"
+            simulated = self._node.get_parameter("use_sim_time").value
+            clock = "simulated" if simulated else "system"
+            advice = (
+                "check that /clock is published, or unset use_sim_time"
+                if simulated
+                else "set use_sim_time if they come from a recording or a simulation"
+            )
+            offset = f"{abs(age_s):.1f} s {'behind' if age_s > 0 else 'ahead of'}"
+            text = f"stamps are {offset} the {clock} clock: {advice}"
             self.statistics.problem("stamps", text)
         return stale
 

@@ -1,4 +1,4 @@
-"""Messages <-> the structures of the house: frames, vocabularies, summaries and camera calibration."""
+"""Conversion between ROS messages and frames, vocabularies, summaries and camera intrinsics."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from lseg_ros.vocabulary import Label, Vocabulary
 __all__ = [
     "Assembled",
     "assemble",
-    "camera_info_of",
+    "camera_info_from_intrinsics",
     "make_header",
     "point_to_message",
     "publish_image",
@@ -41,16 +41,29 @@ __all__ = [
 
 
 class Assembled(NamedTuple):
-    """frame: without depth or intrinsics where those could not be used. problems: why, a sentence by input."""
+    """Result of ``assemble``.
+
+    Attributes:
+        frame: The frame, without depth or intrinsics if those cannot be used.
+        problems: For each input that cannot be used, the reason.
+    """
 
     frame: Frame
     problems: dict[Topic, str]
 
 
 def assemble(image: Any, depth: Any | None, camera_info: Any | None) -> Assembled:
-    """An Image or CompressedImage with its depth Image and CameraInfo, or None for those that are missing.
+    """Build a frame from the messages of one camera.
 
-    Raises ValueError where the image itself cannot be read; an unusable depth or CameraInfo only costs the clouds.
+    If depth or camera_info cannot be used, the frame has no clouds, but it is still segmented.
+
+    Args:
+        image: sensor_msgs/Image or CompressedImage.
+        depth: sensor_msgs/Image registered to the image, or None.
+        camera_info: sensor_msgs/CameraInfo, or None.
+
+    Raises:
+        ValueError: If the image cannot be read.
     """
     rgb = image_to_rgb(image) if hasattr(image, "encoding") else compressed_to_rgb(image)
     frame = Frame(rgb, stamp_ns=stamp_ns(image.header), frame_id=image.header.frame_id)
@@ -71,26 +84,40 @@ def assemble(image: Any, depth: Any | None, camera_info: Any | None) -> Assemble
 def _with_intrinsics(frame: Frame, camera_info: Any) -> Frame:
     intrinsics = intrinsics_from_camera_info(camera_info)
     if intrinsics is None:
-        raise ValueError("no clouds: the camera_info is of an uncalibrated camera (K[0] = 0)")
+        raise ValueError("no clouds: the camera is not calibrated (K[0] = 0 in camera_info)")
     return dataclasses.replace(frame, intrinsics=intrinsics)
 
 
 def with_depth(frame: Frame, depth: Any) -> Frame:
-    """A frame and the depth Image that belongs to it. Raises ValueError where that cannot be used."""
+    """Add depth to a frame.
+
+    Args:
+        frame: The frame of an image.
+        depth: sensor_msgs/Image of depth, registered to the image.
+
+    Raises:
+        ValueError: If the depth cannot be read or is not registered to the image.
+    """
     if depth.header.frame_id != frame.frame_id:
         raise ValueError(
-            f"no clouds: depth has to be registered to the image, expected its frame_id {frame.frame_id!r}, "
-            f"got {depth.header.frame_id!r}"
+            "no clouds: depth must be registered to the image, "
+            f"expected the image's frame_id {frame.frame_id!r}, got {depth.header.frame_id!r}"
         )
     return dataclasses.replace(frame, depth_m=sample_depth(depth_to_meters(depth), frame.size))
 
 
 def vocabulary_to_message(vocabulary: Vocabulary, model: str, stamp: Time) -> VocabularyMessage:
-    """A vocabulary as lseg_ros/Vocabulary. model: name of the preset or checkpoint."""
+    """Convert a vocabulary to lseg_ros/Vocabulary.
+
+    Args:
+        vocabulary: The vocabulary.
+        model: Name of the preset or checkpoint.
+        stamp: Stamp of the message.
+    """
     message = VocabularyMessage(
         epoch=vocabulary.epoch,
-        labels=[_label_to_message(each) for each in vocabulary.labels],
-        retired=[_label_to_message(each) for each in vocabulary.retired],
+        labels=[_label_to_message(label) for label in vocabulary.labels],
+        retired=[_label_to_message(label) for label in vocabulary.retired],
         prompt_templates=list(vocabulary.prompt_templates),
         model=model,
     )
@@ -105,8 +132,9 @@ def _label_to_message(label: Label) -> LabelMessage:
 
 
 def vocabulary_from_message(message: VocabularyMessage) -> Vocabulary:
-    """The vocabulary that a lseg_ros/Vocabulary tells of."""
-    labels, retired = (tuple(_label_from_message(each) for each in some) for some in (message.labels, message.retired))
+    """Convert lseg_ros/Vocabulary to a vocabulary."""
+    labels = tuple(_label_from_message(label) for label in message.labels)
+    retired = tuple(_label_from_message(label) for label in message.retired)
     return Vocabulary(labels, tuple(message.prompt_templates), message.epoch, retired)
 
 
@@ -116,57 +144,79 @@ def _label_from_message(message: LabelMessage) -> Label:
 
 
 def summary_to_message(summary: Summary, epoch: int, header: Header) -> SegmentationSummary:
-    """A summary as a message. epoch: of its vocabulary. header: of the image."""
+    """Convert a summary to lseg_ros/SegmentationSummary.
+
+    Args:
+        summary: The summary of a frame.
+        epoch: Epoch of the vocabulary.
+        header: Header of the image.
+    """
     return SegmentationSummary(
         header=header,
         epoch=epoch,
         unlabeled_share=summary.unlabeled_share,
         has_depth=summary.has_depth,
-        labels=[_label_summary_message(each) for each in summary.labels],
+        labels=[_label_summary_to_message(label_summary) for label_summary in summary.labels],
     )
 
 
-def _label_summary_message(each: LabelSummary) -> LabelSummaryMessage:
+def _label_summary_to_message(summary: LabelSummary) -> LabelSummaryMessage:
     return LabelSummaryMessage(
-        id=each.label.id,
-        name=each.label.name,
-        pixels=each.pixels,
-        share=each.share,
-        confidence=each.confidence,
-        points=each.points,
-        has_distance=each.points > 0,
-        distance=each.distance_m,
-        nearest=point_to_message(each.nearest),
-        centroid=point_to_message(each.centroid),
+        id=summary.label.id,
+        name=summary.label.name,
+        pixels=summary.pixels,
+        share=summary.share,
+        confidence=summary.confidence,
+        points=summary.points,
+        has_distance=summary.points > 0,
+        distance=summary.distance_m,
+        nearest=point_to_message(summary.nearest),
+        centroid=point_to_message(summary.centroid),
     )
 
 
 def point_to_message(xyz: Iterable[float]) -> Point:
-    """x, y and z in meters as a message; NaN where there is no point."""
-    x, y, z = (float(each) for each in xyz)
+    """Convert x, y and z in meters to geometry_msgs/Point. NaN stands for a missing point."""
+    x, y, z = (float(coordinate) for coordinate in xyz)
     return Point(x=x, y=y, z=z)
 
 
 def make_header(stamp_ns: int, frame_id: str) -> Header:
+    """Build a std_msgs/Header from a stamp in nanoseconds and a coordinate frame."""
     header = Header(frame_id=frame_id)
     header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
     return header
 
 
 def publish_image(publisher: Publisher, header: Header, pixels: NDArray[np.uint8], encoding: str) -> None:
-    """Publish (H, W) mono8 or (H, W, 3) rgb8."""
+    """Publish pixels as sensor_msgs/Image.
+
+    Args:
+        publisher: Publisher of sensor_msgs/Image.
+        header: Header of the message.
+        pixels: (H, W) uint8 for mono8 or (H, W, 3) uint8 for rgb8.
+        encoding: mono8 or rgb8.
+    """
     publisher.publish(image_to_cdr(header, pixels, encoding))
 
 
-def camera_info_of(intrinsics: Intrinsics, model: str = "plumb_bob", distortion: tuple[float, ...] = ()) -> CameraInfo:
-    """A sensor_msgs/CameraInfo of a pinhole; distortion: coefficients of ``model``, or none."""
-    each = intrinsics
+def camera_info_from_intrinsics(
+    intrinsics: Intrinsics, model: str = "plumb_bob", distortion: tuple[float, ...] = ()
+) -> CameraInfo:
+    """Build the sensor_msgs/CameraInfo of a pinhole camera.
+
+    Args:
+        intrinsics: Focal lengths and principal point in pixels.
+        model: Name of the distortion model.
+        distortion: Coefficients of the distortion model. Empty for no distortion.
+    """
+    fx, fy, cx, cy = intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy
     return CameraInfo(
-        width=each.width,
-        height=each.height,
+        width=intrinsics.width,
+        height=intrinsics.height,
         distortion_model=model,
         d=list(distortion) or [0.0] * 5,
-        k=[each.fx, 0.0, each.cx, 0.0, each.fy, each.cy, 0.0, 0.0, 1.0],
+        k=[fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0],
         r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-        p=[each.fx, 0.0, each.cx, 0.0, 0.0, each.fy, each.cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+        p=[fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
     )

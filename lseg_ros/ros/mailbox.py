@@ -1,4 +1,4 @@
-"""A slot for each camera between the executor, which must never wait, and the worker: the newest wins."""
+"""A mailbox that keeps the newest image of each camera for the worker, so that callbacks never wait."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """Holds the newest item of each sender until all are taken together. Any thread may put; one takes.
+    """Holds the newest item of each sender until one thread takes all of them. Any thread may put items.
 
-    So nobody starves: who sends often pushes out only what is its own.
+    A frequent sender replaces only its own items, so every sender gets its turn.
     """
 
     def __init__(self) -> None:
+        """Create an empty mailbox."""
         self._condition = threading.Condition()
         self._items: dict[str, T] = {}
         self._closed = False
 
     def put(self, sender: str, item: T) -> bool:
-        """Leave an item; True where it pushed out an older one of its sender that nobody had taken."""
+        """Store an item. Return whether it replaced an older item of the same sender."""
         with self._condition:
             superseded = sender in self._items
             self._items[sender] = item
@@ -30,22 +31,22 @@ class Mailbox(Generic[T]):
         return superseded
 
     def replace(self, sender: str, item: T) -> bool:
-        """Leave an item instead of one of its sender that waits; False, and nothing done, where none does."""
+        """Replace the sender's waiting item. Return False and store nothing if no item waits."""
         with self._condition:
-            waits = sender in self._items
-            if waits:
+            waiting = sender in self._items
+            if waiting:
                 self._items[sender] = item
-        return waits
+        return waiting
 
     def take(self) -> dict[str, T] | None:
-        """Wait for an item and take all there are, by sender; None once the mailbox is closed."""
+        """Wait for an item and take all items, by sender. Return None once the mailbox is closed."""
         with self._condition:
             self._condition.wait_for(lambda: self._closed or bool(self._items))
             items, self._items = self._items, {}
             return None if self._closed else items
 
     def close(self) -> None:
-        """Let whoever waits go, and everyone who comes later."""
+        """Make all current and future calls of ``take`` return None."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()

@@ -1,4 +1,4 @@
-"""The node ``lseg``: lifecycle and parameters; what it does with a frame is the worker's."""
+"""The lifecycle node ``lseg``: lifecycle transitions, parameters and services. The worker processes the frames."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
 from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.msg import Vocabulary as VocabularyMessage
 from lseg_ros.pipeline import Pipeline, PipelineConfig
-from lseg_ros.ros.announcement import VocabularyPublisher
 from lseg_ros.ros.camera import Camera
+from lseg_ros.ros.conversions import vocabulary_to_message
 from lseg_ros.ros.diagnostics import Diagnostics
-from lseg_ros.ros.label_services import LabelServices
-from lseg_ros.ros.label_set import LabelManager, initial_vocabulary
-from lseg_ros.ros.log_forwarding import LogForwarding
+from lseg_ros.ros.labels import ActiveState, LabelManager, VocabularyPublisher
 from lseg_ros.ros.mailbox import Mailbox
-from lseg_ros.ros.parameters import NodeConfig, changed, declare, read
-from lseg_ros.ros.passing import run_in_temporary_thread
+from lseg_ros.ros.parameters import NodeConfig, declare, read
 from lseg_ros.ros.query_service import QueryService
+from lseg_ros.ros.runtime import LogForwarding, run_in_temporary_thread
 from lseg_ros.ros.subscriptions import RawImage
-from lseg_ros.ros.topics import ENABLE
-from lseg_ros.ros.worker import ActiveState, Worker
+from lseg_ros.ros.topics import ENABLE, GET_LABELS, QUERY, SET_LABELS
+from lseg_ros.ros.worker import Worker
+from lseg_ros.srv import GetLabels, QueryLabel, SetLabels
 
 __all__ = ["SegmentationNode"]
 
@@ -34,183 +34,205 @@ _WARM_UP_SIZE = (480, 640)
 
 
 class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to mypy
-    """configure loads the network, activate subscribes, deactivate keeps words and network, cleanup frees them.
+    """The lifecycle node ``lseg``.
 
-    Raises ValueError with a sentence where a start-up parameter cannot be used.
+    ``configure`` loads the network and creates the topics, ``activate`` subscribes to the cameras and starts the
+    worker, ``deactivate`` undoes the latter and keeps network and labels, ``cleanup`` frees them.
+
+    The parameter ``labels`` and the service ``~/set_labels`` change the labels in the same way: ``propose`` a new
+    active state, then ``commit`` it between two frames.
     """
 
     def __init__(self, name: str = "lseg", **options: Any) -> None:
+        """Declare the parameters and create the services.
+
+        Args:
+            name: Name of the node.
+            **options: Passed to ``LifecycleNode``.
+
+        Raises:
+            ValueError: If a start-up parameter is invalid.
+        """
         super().__init__(name, **options)
         self._log_forwarding = LogForwarding(self.get_logger())
         for config in (NodeConfig, SegmenterConfig, PipelineConfig):
             declare(self, config)
-        self._config = read(self, NodeConfig)
-        self._segmenter_config = read(self, SegmenterConfig)
-        self._pipeline_config = read(self, PipelineConfig)
-        self._labels = LabelManager(initial_vocabulary(self._config))
-        self._cameras = tuple(Camera(self, name, lambda: self._config) for name in self._config.cameras or ("",))
-        self._between_frames = threading.Lock()  # for whoever publishes, or changes what is published
+        self._labels = LabelManager(read(self, NodeConfig), read(self, SegmenterConfig), read(self, PipelineConfig))
+        camera_names = self._labels.state.node.cameras or ("",)
+        self._cameras = tuple(Camera(self, camera_name, self._labels) for camera_name in camera_names)
+        self._between_frames = threading.Lock()  # held while a frame is published or the active state changes
         self._pipeline: Pipeline | None = None  # while configured
-        self._announcement: VocabularyPublisher | None = None  # while configured
+        self._vocabulary_publisher: VocabularyPublisher | None = None  # while configured
         self._active = False
-        self._enabled = True  # while not, an active node does nothing either
+        self._enabled = True  # False while paused
         self._worker: Worker | None = None  # while active and enabled
-        self._pending: tuple[NodeConfig, SegmenterConfig, PipelineConfig] | None = None
+        self._proposal: ActiveState | None = None  # accepted parameters, until they are applied
+        self._service_proposal: ActiveState | None = None  # while set_labels sets the parameter
         self.add_on_set_parameters_callback(self._check_parameters)
-        self._post_set = hasattr(self, "add_post_set_parameters_callback")  # not in Humble
-        if self._post_set:
-            self.add_post_set_parameters_callback(lambda parameters: self._apply_parameters())
-        LabelServices(self, self._labels, self._segmenter_config.checkpoint)
-        QueryService(
-            self,
-            {camera.name: camera for camera in self._cameras},
-            lambda: self._pipeline if self._active else None,
-            lambda: self._config,
-        )
+        self._has_post_set_callback = hasattr(self, "add_post_set_parameters_callback")  # not in Humble
+        if self._has_post_set_callback:
+            self.add_post_set_parameters_callback(self._apply_parameters)
+        self._query = QueryService(self._cameras, self._labels)
+        self.create_service(SetLabels, SET_LABELS.name, self._set_labels)
+        self.create_service(GetLabels, GET_LABELS.name, self._get_labels)
+        self.create_service(QueryLabel, QUERY.name, self._query.answer)
         self.create_service(SetBool, ENABLE.name, self._enable)
         self._diagnostics = Diagnostics(self)
-        # Not by the node's own clock: with use_sim_time and nobody who publishes /clock, that is what has to be told.
+        # A steady clock, because with use_sim_time and no publisher of /clock, diagnostics must still report that.
         clock, group = Clock(clock_type=ClockType.STEADY_TIME), MutuallyExclusiveCallbackGroup()
         self.create_timer(1.0, self._every_second, callback_group=group, clock=clock)
 
     def autostart(self) -> bool:
-        """Configure and activate, if the parameters ask for it; False where that does not succeed."""
-        if not self._config.autostart:
+        """Configure and activate if the parameter ``autostart`` is set. Return False if that fails."""
+        if not self._labels.state.node.autostart:
             return True
-        wanted = TransitionCallbackReturn.SUCCESS
-        return bool(self.trigger_configure() == wanted and self.trigger_activate() == wanted)
+        success = TransitionCallbackReturn.SUCCESS
+        return bool(self.trigger_configure() == success and self.trigger_activate() == success)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the network, warm it up, encode the labels, open the topics."""
+        """Load and warm up the network, encode the labels, and create the topics."""
         try:
             segmenter = run_in_temporary_thread(self._load)
-        except (ValueError, OSError, RuntimeError, ImportError) as error:  # RuntimeError: also out of memory
+        except (ValueError, OSError, RuntimeError, ImportError) as error:  # RuntimeError includes out of memory
             self.get_logger().error(f"cannot configure: {error}")
-            self._labels.encode_with(None)
+            self._labels.unload()
             return TransitionCallbackReturn.FAILURE
-        self._pipeline = Pipeline(segmenter, self._pipeline_config)
+        active = self._labels.state
+        self._pipeline = Pipeline(segmenter)
         with self._between_frames:
             for camera in self._cameras:
                 camera.open()
-            self._announcement = VocabularyPublisher(self, self._segmenter_config.checkpoint, self._config.cameras)
-        self._go_live()
+            self._vocabulary_publisher = VocabularyPublisher(self, active.segmenter.checkpoint, active.node.cameras)
+        self._commit(active)
         return super().on_configure(state)
 
     def _load(self) -> Segmenter:
-        """The network, with its words encoded, having seen an image."""
-        segmenter = Segmenter.from_checkpoint(self._segmenter_config)
-        self._labels.encode_with(segmenter)
+        """Load the network, encode the labels with it, and run it once."""
+        segmenter = Segmenter.from_checkpoint(self._labels.state.segmenter)
+        self._labels.load(segmenter)
         segmenter.warm_up(*_WARM_UP_SIZE, most=len(self._cameras))
         return segmenter
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the cameras and start the worker."""
         with self._between_frames:
-            self._tell()  # before the first mask
-        self._active = True
+            self._publish_vocabulary()  # before the first mask
+        self._active, self._query.pipeline = True, self._pipeline
         self._start()
-        when = "" if self._enabled else ", once resumed"
-        self.get_logger().info(f"looking for {', '.join(self._labels.vocabulary.names)}{when}")
+        names = ", ".join(self._labels.state.vocabulary.names)
+        self.get_logger().info(f"looking for {names}{'' if self._enabled else ' (paused)'}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop the worker and unsubscribe; network, words and publishers stay."""
-        self._active = False
-        self._stop()
+        """Stop the worker and unsubscribe. Network, labels and publishers stay."""
+        self._deactivate()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close the topics and let the network go."""
+        """Destroy the topics and free the network."""
         self._close()
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Do what deactivate and cleanup do, from any state."""
-        self._active = False
-        self._stop()
+        """Deactivate and clean up, from any state."""
+        self._deactivate()
         self._close()
         return super().on_shutdown(state)
 
     def destroy_node(self) -> None:
-        if hasattr(self, "_worker"):  # from Kilted on, rclpy.shutdown also destroys what could not be made to the end
+        """Stop the worker, destroy the topics and destroy the node."""
+        if hasattr(self, "_worker"):  # since Kilted, rclpy.shutdown also destroys a node whose __init__ failed
             self._stop()
             self._close()
         self._log_forwarding.close()
         super().destroy_node()
 
     def _check_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        """Check everything and encode new labels, changing nothing; or refuse with a reason."""
+        """Validate a change of parameters without applying it."""
         try:
-            self._pending = (
-                changed(self._config, parameters),
-                changed(self._segmenter_config, parameters),
-                changed(self._pipeline_config, parameters),
-            )
-            run_in_temporary_thread(self._labels.prepare, self._pending[0].labels)
-        except (ValueError, RuntimeError) as error:  # RuntimeError: out of memory, for the words to encode
-            self._pending = None
+            self._proposal = self._service_proposal or run_in_temporary_thread(self._labels.propose, parameters)
+        except (ValueError, RuntimeError) as error:  # RuntimeError includes out of memory while encoding
+            self._proposal = None
             return SetParametersResult(successful=False, reason=str(error))
-        if not self._post_set:
-            # There is no other callback that could still refuse, and nothing between this one and the commit.
-            self._apply_parameters()
+        if not self._has_post_set_callback:
+            self._apply_parameters(parameters)  # safe, because no other callback can still reject the change
         return SetParametersResult(successful=True)
 
-    def _apply_parameters(self) -> None:
-        if self._pending is not None:
-            self._config, self._segmenter_config, self._pipeline_config = self._pending
-            self._pending = None
-            self._go_live()
+    def _apply_parameters(self, _: list[Parameter]) -> None:
+        proposal, self._proposal = self._proposal, None
+        if proposal is not None:
+            self._commit(proposal)
 
-    def _go_live(self) -> None:
-        """Let the next frame be made with the settings and the labels as they are now."""
+    def _commit(self, state: ActiveState) -> None:
+        """Activate a state between two frames, and announce it."""
         with self._between_frames:
-            self._labels.commit()
-            if self._pipeline is not None:
-                self._pipeline.config = self._pipeline_config
+            self._labels.commit(state)
             for camera in self._cameras:
-                camera.set_labels(self._pipeline_config.labels_with_cloud(self._labels.vocabulary))
-            if self._worker is not None:
-                self._worker.live = self._live()
+                camera.set_labels(state.pipeline.labels_with_cloud(state.vocabulary))
             if self._active:
-                self._tell()
+                self._publish_vocabulary()
 
-    def _live(self) -> ActiveState:
-        assert self._labels.encoded is not None  # while configured
-        return ActiveState(self._labels.encoded, self._segmenter_config.unlabeled_threshold)
+    def _set_labels(self, request: SetLabels.Request, response: SetLabels.Response) -> SetLabels.Response:
+        """Change the labels through the parameter ``labels``, so that the parameter always lists the active labels."""
+        try:
+            if request.mode not in (request.REPLACE, request.APPEND):
+                raise ValueError(f"mode: expected 0 (REPLACE) or 1 (APPEND), got {request.mode}")
+            self._service_proposal = proposal = run_in_temporary_thread(
+                self._labels.propose_labels,
+                request.labels,
+                request.ids,
+                request.colors,
+                append=request.mode == request.APPEND,
+            )
+            entries = Parameter("labels", Parameter.Type.STRING_ARRAY, list(proposal.node.labels))
+            result = self.set_parameters_atomically([entries])
+            response.success, response.message = result.successful, result.reason
+        except (ValueError, RuntimeError) as error:  # RuntimeError includes out of memory while encoding
+            response.success, response.message = False, str(error)
+        finally:
+            self._service_proposal = None
+        response.vocabulary = self._vocabulary_message()
+        return response
 
-    def _tell(self) -> None:
-        """Tell the words, where they are new; needs the lock between frames."""
-        if self._announcement is not None:
-            stamp = self.get_clock().now().to_msg()
-            grace_s, threshold = self._config.retire_grace_s, self._segmenter_config.unlabeled_threshold
-            self._announcement.tell(self._labels.vocabulary, stamp, grace_s, threshold)
+    def _get_labels(self, request: GetLabels.Request, response: GetLabels.Response) -> GetLabels.Response:
+        response.vocabulary = self._vocabulary_message()
+        return response
+
+    def _vocabulary_message(self) -> VocabularyMessage:
+        state = self._labels.state
+        return vocabulary_to_message(state.vocabulary, state.segmenter.checkpoint, self.get_clock().now().to_msg())
+
+    def _publish_vocabulary(self) -> None:
+        """Publish the vocabulary if it changed. The caller holds the lock."""
+        if self._vocabulary_publisher is not None:
+            self._vocabulary_publisher.publish(self._labels.state, self.get_clock().now().to_msg())
 
     def _every_second(self) -> None:
         with self._between_frames:
             if self._active:
-                self._tell()  # that labels which were retired are now forgotten
+                self._publish_vocabulary()  # label_info changes when the grace period of a removed label ends
             for camera in self._cameras:
-                camera.sweep()
+                camera.destroy_retired()
             idle = "paused" if self._active and not self._enabled else "not active"
-            reports = [camera.report(self._values(), idle) for camera in self._cameras]
+            reports = [camera.report(self._node_values(), idle) for camera in self._cameras]
         self._diagnostics.publish(reports)
 
-    def _values(self) -> dict[str, str]:
-        """What diagnostics say of the node itself."""
-        vocabulary = self._labels.vocabulary
+    def _node_values(self) -> dict[str, str]:
+        """Collect the diagnostic values of the node itself."""
+        vocabulary = self._labels.state.vocabulary
         values = {"labels": str(len(vocabulary)), "vocabulary epoch": str(vocabulary.epoch)}
         if self._pipeline is not None:
             segmenter = self._pipeline.segmenter
             values["device"] = str(segmenter.device)
-            values |= {f"{name} [MiB]": f"{used:.0f}" for name, used in segmenter.memory_mib().items()}
+            values |= {f"{name} [MiB]": f"{mib:.0f}" for name, mib in segmenter.memory_mib().items()}
         return values
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """Pause or resume: a paused node is subscribed to nothing, so that a camera nobody else wants may rest too."""
+        """Pause or resume. A paused node unsubscribes, so a camera driver without other subscribers can idle."""
         self._enabled = request.data
         if not self._active:
-            later = "process" if self._enabled else "be paused"
-            response.message = f"not active; it will {later} when it is activated"
+            later = "start processing" if self._enabled else "stay paused"
+            response.message = f"not active; the node will {later} when it is activated"
         elif self._enabled:
             self._start()
             response.message = "processing"
@@ -221,28 +243,32 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         return response
 
     def _start(self) -> None:
-        """Subscribe and process, unless paused, or at it already."""
+        """Subscribe and start the worker, unless the node is paused or already running."""
         if self._worker is not None or not self._enabled:
             return
-        assert self._pipeline is not None  # the lifecycle sees to it
+        assert self._pipeline is not None  # the lifecycle allows activation only after configuration
         mailbox: Mailbox[RawImage] = Mailbox()
         for camera in self._cameras:
             camera.subscribe(mailbox)
-        self._worker = Worker(self._pipeline, self._live(), self._cameras, mailbox, self._between_frames)
+        self._worker = Worker(self._pipeline, self._labels, self._cameras, mailbox, self._between_frames)
 
     def _stop(self) -> None:
-        """Finish the frames at hand and unsubscribe."""
+        """Finish the current frames and unsubscribe."""
         if self._worker is not None:
             self._worker.stop()
         for camera in self._cameras:
             camera.unsubscribe()
         self._worker = None
 
+    def _deactivate(self) -> None:
+        self._active, self._query.pipeline = False, None
+        self._stop()
+
     def _close(self) -> None:
         with self._between_frames:
             for camera in self._cameras:
                 camera.close()
-            if self._announcement is not None:
-                self._announcement.destroy()
-            self._announcement = self._pipeline = None
-        self._labels.encode_with(None)
+            if self._vocabulary_publisher is not None:
+                self._vocabulary_publisher.destroy()
+            self._vocabulary_publisher = self._pipeline = None
+        self._labels.unload()

@@ -1,4 +1,4 @@
-"""Settings dataclasses as ROS parameters: typed, described, ranged, and checked by the dataclass itself."""
+"""Settings dataclasses as ROS parameters, with type, description and range. The dataclass validates the values."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from rclpy.parameter import Parameter
 from lseg_ros.ros.topics import check_cameras
 from lseg_ros.settings import Setting, check, list_settings, setting
 
-__all__ = ["NodeConfig", "changed", "declare", "parameter_default", "read"]
+__all__ = ["NodeConfig", "declare", "parameter_default", "read", "with_parameters"]
 
 C = TypeVar("C")
 
-_LARGEST_INTEGER = 2**31 - 1
+_MAX_INTEGER = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class NodeConfig:
-    """What belongs to the node itself: the words, the topics and the pace."""
+    """Settings of the node: labels, cameras and timing."""
 
     labels: tuple[str, ...] = setting(
         ("floor", "wall", "chair", "table", "person", "plant"),
-        "what to look for, one text per label; | joins synonyms that share one id, such as 'sofa|couch'",
+        "what to look for, one text per label; | separates synonyms that share one id, such as 'sofa|couch'",
         dynamic=True,
     )
     class_ids: tuple[int, ...] = setting(
-        (), "an id from 1 to 254 for each of the labels that the node starts with; [0] to have them given out"
+        (), "ids of the initial labels, 1 to 254, one per label; [0] to assign them automatically"
     )
     colors: tuple[str, ...] = setting(
-        (), "a color for each of the labels that the node starts with, '#rrggbb', or '' for one that follows from it"
+        (), "colors of the initial labels, one per label: '#rrggbb', or '' for a color derived from the name"
     )
     prompt_templates: tuple[str, ...] = setting(
-        ("{}",), "sentences that every text is put into, at the {}; their embeddings are averaged"
+        ("{}",), "sentences with {} for the label text; the embeddings of all sentences are averaged"
     )
     query_threshold: float = setting(
         0.55,
-        "cosine of the best pixel from which ~/query says that a text was found; a network of yours may want another",
+        "minimum cosine similarity of the best pixel for ~/query to report a match; depends on the checkpoint",
         minimum=-1.0,
         maximum=1.0,
         dynamic=True,
     )
     max_rate_hz: float = setting(
         0.0,
-        "most frames to process in a second, 0 for as many as the device manages",
+        "maximum number of frames processed per second, 0 for no limit",
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,
@@ -62,7 +62,7 @@ class NodeConfig:
     )
     sync_slop_s: float = setting(
         0.05,
-        "furthest that the stamps of depth and camera_info may be from the image's",
+        "maximum time difference between an image and its depth or camera_info",
         unit="s",
         minimum=0.0,
         maximum=1.0,
@@ -70,7 +70,7 @@ class NodeConfig:
     )
     max_frame_age_s: float = setting(
         0.0,
-        "drop an image whose stamp is older than this when its turn comes, 0 to drop none",
+        "maximum age of an image's stamp when it is processed; older images are dropped, 0 for no limit",
         unit="s",
         minimum=0.0,
         maximum=3600.0,
@@ -78,7 +78,7 @@ class NodeConfig:
     )
     retire_grace_s: float = setting(
         5.0,
-        "how long label_info goes on listing labels that are no longer looked for",
+        "how long removed labels stay listed in label_info",
         unit="s",
         minimum=0.0,
         maximum=3600.0,
@@ -86,15 +86,13 @@ class NodeConfig:
     )
     image_transport: str = setting(
         "raw",
-        "which topic the images come on: rgb/image (raw) or rgb/image/compressed (compressed)",
+        "image topic to subscribe to: rgb/image (raw) or rgb/image/compressed (compressed)",
         choices=("raw", "compressed"),
     )
     cameras: tuple[str, ...] = setting(
-        (), "names of several cameras, each with its own topics under its name; empty for one camera without a name"
+        (), "names of several cameras, used as prefixes of their topics; empty for one camera without a prefix"
     )
-    autostart: bool = setting(
-        True, "configure and activate by itself; otherwise wait for the lifecycle services to ask for it"
-    )
+    autostart: bool = setting(True, "configure and activate at startup; if false, wait for lifecycle requests")
 
     def __post_init__(self) -> None:
         check(self)
@@ -102,39 +100,53 @@ class NodeConfig:
 
 
 def declare(node: Node, config: type) -> None:
-    """Declare every setting of a dataclass; raises ValueError with a sentence where a start-up value cannot be one."""
-    for each in list_settings(config):
+    """Declare every setting of a dataclass as a parameter.
+
+    Raises:
+        ValueError: If a start-up value is invalid. The message names the parameter.
+    """
+    for item in list_settings(config):
+        expected = f"{item.name}: expected a value like {parameter_default(item)!r}"
         try:
-            node.declare_parameter(each.name, parameter_default(each), _descriptor(each))
-            node.get_parameter(each.name)
-        except ParameterUninitializedException:  # an empty list in a file; some distributions raise when it is declared
-            expected = f"expected a value like {parameter_default(each)!r}"
-            raise ValueError(f"{each.name}: {expected}, got an empty one") from None
+            node.declare_parameter(item.name, parameter_default(item), _descriptor(item))
+            node.get_parameter(item.name)
+        except ParameterUninitializedException:  # an empty list in a parameter file; some distributions raise earlier
+            raise ValueError(f"{expected}, got an empty list") from None
         except InvalidParameterTypeException as error:
-            expected = f"expected a value like {parameter_default(each)!r}"
-            raise ValueError(f"{each.name}: {expected}, got another type ({error})") from None
+            raise ValueError(f"{expected}, got another type ({error})") from None
         except InvalidParameterValueException as error:
             raise ValueError(str(error)) from None
 
 
 def read(node: Node, config: type[C]) -> C:
-    """The dataclass with the node's values; raises ValueError naming the setting that is not as declared."""
-    names = (each.name for each in list_settings(config))
+    """Build a settings dataclass from the node's parameters.
+
+    Raises:
+        ValueError: If a value is invalid. The message names the parameter.
+    """
+    names = (item.name for item in list_settings(config))
     return config(**{name: _from_ros(node.get_parameter(name).value) for name in names})
 
 
-def changed(config: C, parameters: Iterable[Parameter]) -> C:
-    """The dataclass with those of the parameters that are its own; ValueError like ``read``; config is untouched."""
-    names = {each.name for each in list_settings(type(config))}
-    news = {each.name: _from_ros(each.value) for each in parameters if each.name in names}
-    return dataclasses.replace(config, **news) if news else config  # type: ignore[type-var]
+def with_parameters(config: C, parameters: Iterable[Parameter]) -> C:
+    """Copy a settings dataclass and replace the settings that are among the parameters.
+
+    Raises:
+        ValueError: If a value is invalid. The message names the parameter.
+    """
+    names = {item.name for item in list_settings(type(config))}
+    values = {parameter.name: _from_ros(parameter.value) for parameter in parameters if parameter.name in names}
+    return dataclasses.replace(config, **values) if values else config  # type: ignore[type-var]
 
 
-def parameter_default(each: Setting) -> Any:
-    """A setting's default as a parameter's value. An empty list has no type in ROS: [''] or [0] stands for it."""
-    if not isinstance(each.default, tuple):
-        return each.default
-    return list(each.default) or ([0] if each.type == tuple[int, ...] else [""])
+def parameter_default(item: Setting) -> Any:
+    """Return the default of a setting as a parameter value.
+
+    ROS has no type for an empty list, so [''] or [0] stands for it.
+    """
+    if not isinstance(item.default, tuple):
+        return item.default
+    return list(item.default) or ([0] if item.type == tuple[int, ...] else [""])
 
 
 def _from_ros(value: Any) -> Any:
@@ -143,20 +155,20 @@ def _from_ros(value: Any) -> Any:
     return value
 
 
-def _descriptor(each: Setting) -> ParameterDescriptor:
-    unit = f" [{each.unit}]" if each.unit else ""
-    descriptor = ParameterDescriptor(description=each.description + unit, read_only=not each.dynamic)
-    if each.choices:
-        descriptor.additional_constraints = f"one of: {', '.join(each.choices)}"
-    if each.minimum is None and each.maximum is None:
+def _descriptor(item: Setting) -> ParameterDescriptor:
+    unit = f" [{item.unit}]" if item.unit else ""
+    descriptor = ParameterDescriptor(description=item.description + unit, read_only=not item.dynamic)
+    if item.choices:
+        descriptor.additional_constraints = f"one of: {', '.join(item.choices)}"
+    if item.minimum is None and item.maximum is None:
         return descriptor
-    if each.type is int:
-        low = int(-_LARGEST_INTEGER if each.minimum is None else each.minimum)
-        high = int(_LARGEST_INTEGER if each.maximum is None else each.maximum)
+    if item.type is int:
+        low = int(-_MAX_INTEGER if item.minimum is None else item.minimum)
+        high = int(_MAX_INTEGER if item.maximum is None else item.maximum)
         descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
-    elif each.type is float:
+    elif item.type is float:
         lowest, highest = (-sys.float_info.max, sys.float_info.max)
-        least = lowest if each.minimum is None else float(each.minimum)
-        most = highest if each.maximum is None or each.maximum == float("inf") else float(each.maximum)
-        descriptor.floating_point_range = [FloatingPointRange(from_value=least, to_value=most)]
+        minimum = lowest if item.minimum is None else float(item.minimum)
+        maximum = highest if item.maximum is None or item.maximum == float("inf") else float(item.maximum)
+        descriptor.floating_point_range = [FloatingPointRange(from_value=minimum, to_value=maximum)]
     return descriptor

@@ -1,9 +1,10 @@
-"""What the executables have in common: start, spin, and stop without a traceback."""
+"""Process-level code that all executables share: starting, spinning, stopping, logging and shared memory."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -11,39 +12,52 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import NoReturn, ParamSpec, TypeVar
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from lseg_ros.ros.transport import configure_shared_memory
+__all__ = ["LogForwarding", "configure_shared_memory", "exit_process", "run", "run_in_temporary_thread"]
 
-__all__ = ["leave", "run"]
-
-# Callbacks that may take long (labels to encode, a model to load), diagnostics, and events each need one.
+# One thread each for slow callbacks (encoding labels, loading a network), for diagnostics, and for events.
 _THREADS = 3
 
+_SHARED_MEMORY_PROFILE = Path(__file__).with_name("shared_memory.xml")
+_REQUIRED_SHARED_MEMORY_BYTES = 64_000_000  # a few processes with 16 MB each; containers often have no more in total
+_PROFILES_FILE_V2 = "FASTRTPS_DEFAULT_PROFILES_FILE"  # Humble to Jazzy; version 3 reads both variables and complains
+_PROFILES_FILE_V3 = "FASTDDS_DEFAULT_PROFILES_FILE"
+_USER_CHOICES = (_PROFILES_FILE_V2, _PROFILES_FILE_V3, "FASTDDS_BUILTIN_TRANSPORTS")
 
 N = TypeVar("N", bound=Node)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def run(
     make: Callable[[], N], start: Callable[[N], bool] = lambda _: True, until: Callable[[N], bool] = lambda _: False
 ) -> int:
-    """Make a node, start it and spin it until it is told to stop or ``until`` says so. Returns the exit status.
+    """Create a node, start it, and spin it until it is stopped.
 
-    1 where ROS cannot read an argument or a parameter file, where the node cannot be made (ValueError or OSError), each
-    with a sentence, and where ``start`` returns False. Ctrl-C and SIGTERM end with 0; a second one, as ``ros2 launch``
-    sends it, is ignored while the node takes itself down.
+    Ctrl-C and SIGTERM stop the node with status 0. A second signal, as ``ros2 launch`` sends it, is ignored while the
+    node shuts down.
+
+    Args:
+        make: Creates the node. A ValueError or OSError is logged and ends the process with status 1.
+        start: Called once with the node. False ends the process with status 1.
+        until: Called between events. True ends the process with status 0.
+
+    Returns:
+        The exit status. It is also 1 if ROS cannot read a command-line argument or a parameter file.
     """
     configure_shared_memory()
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # an argument, or a parameter file, that ROS cannot read
+    except RuntimeError as error:  # an argument or a parameter file that ROS cannot read
         get_logger(Path(sys.argv[0]).stem).fatal(str(error))
         return 1
     signal.signal(signal.SIGINT, _interrupt)
@@ -69,11 +83,11 @@ def run(
     return 0
 
 
-def leave(status: int) -> NoReturn:
-    """End the process at once, when nothing is left to be done.
+def exit_process(status: int) -> NoReturn:
+    """End the process immediately, without Python's cleanup.
 
-    Python would take everything apart first, which with PyTorch loaded takes a busy machine longer than the five
-    seconds after which ``ros2 launch`` loses patience.
+    With PyTorch loaded, cleanup on a busy machine takes longer than the five seconds that ``ros2 launch`` waits before
+    it kills the process.
     """
     logging.shutdown()
     sys.stdout.flush()
@@ -82,33 +96,98 @@ def leave(status: int) -> NoReturn:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Interrupt what the main thread does, once."""
+    """Raise KeyboardInterrupt in the main thread, once."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _spin(node: N, until: Callable[[N], bool]) -> None:
-    """Until the context ends or ``until`` says so; what is raised meanwhile, also by a signal, ends it."""
+    """Spin until the context ends, ``until`` returns True, or an exception or signal arrives."""
     executor = MultiThreadedExecutor(_THREADS)
     executor.add_node(node)
-    over = threading.Event()
+    stopped = threading.Event()
 
     def spin() -> None:
-        while rclpy.ok() and not over.is_set() and not until(node):
+        while rclpy.ok() and not stopped.is_set() and not until(node):
             try:
                 executor.spin_once()
             except rclpy_implementation.InvalidHandle:
-                pass  # a topic, taken away between being waited for and being looked at
+                pass  # a topic was destroyed after the executor waited for it and before it looked at it
             except RuntimeError as error:
-                # rclpy raises here what a caller of a service did wrong, such as a lifecycle transition that does not
-                # exist in this state. It is the caller's mistake, and the node lives on.
+                # rclpy raises this for an invalid service request, such as a lifecycle transition that does not exist
+                # in the current state. The caller made the mistake, so the node keeps running.
                 node.get_logger().error(f"a request could not be served: {error}")
 
     with ThreadPoolExecutor(1, "spin") as thread:
         try:
-            thread.submit(spin).result()  # a signal interrupts this at once, and would not interrupt rclpy's waiting
+            thread.submit(spin).result()  # signals interrupt this wait, but would not interrupt a wait in rclpy
         finally:
-            over.set()
+            stopped.set()
             executor.wake()
     executor.shutdown(timeout_sec=2.0)
+
+
+def configure_shared_memory() -> None:
+    """Let Fast DDS use more shared memory in this process.
+
+    By default, Fast DDS gives a process 512 kB of shared memory for sending. A VGA image does not fit, so it is sent as
+    15 UDP packets. If one is lost, a best-effort subscriber never receives the image. On a busy machine this affects
+    every second image.
+
+    Does nothing if the user configured Fast DDS or if too little shared memory is free. Call this before
+    ``rclpy.init``. Other middlewares ignore it.
+    """
+    if any(os.environ.get(variable) for variable in _USER_CHOICES) or Path("DEFAULT_FASTRTPS_PROFILES.xml").exists():
+        return
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free >= _REQUIRED_SHARED_MEMORY_BYTES:
+        is_version_2 = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
+        os.environ[_PROFILES_FILE_V2 if is_version_2 else _PROFILES_FILE_V3] = str(_SHARED_MEMORY_PROFILE)
+
+
+def run_in_temporary_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function in a new thread, wait for it, and return its result or raise its exception.
+
+    Every thread that has run the network keeps its OpenMP threads for as long as it lives. If there are more OpenMP
+    threads than cores, GNU OpenMP never spins, and the worker's threads sleep and wake up for every layer. So only the
+    worker runs the network in a long-lived thread.
+    """
+    with ThreadPoolExecutor(1, "lseg temporary") as thread:
+        return thread.submit(call, *args, **kwargs).result()
+
+
+class LogForwarding(logging.Handler):
+    """Forward the ``lseg_ros`` logger of Python's logging to a ROS logger until closed."""
+
+    def __init__(self, logger: RcutilsLogger) -> None:
+        """Start to forward.
+
+        Args:
+            logger: The logger of the node.
+        """
+        super().__init__()
+        self._ros = logger
+        self._source = logging.getLogger("lseg_ros")
+        self._source.addHandler(self)
+        self._source.setLevel(logging.INFO)
+        self._source.propagate = False  # otherwise every message appears twice
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record with the ROS severity that matches its level."""
+        # rclpy allows only one severity for each call site, so each severity has its own call.
+        text = record.getMessage()
+        if record.levelno >= logging.ERROR:
+            self._ros.error(text)
+        elif record.levelno >= logging.WARNING:
+            self._ros.warning(text)
+        elif record.levelno >= logging.INFO:
+            self._ros.info(text)
+        else:
+            self._ros.debug(text)
+
+    def close(self) -> None:
+        """Stop forwarding."""
+        self._source.removeHandler(self)
+        self._source.propagate = True
+        super().close()

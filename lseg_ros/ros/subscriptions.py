@@ -1,12 +1,16 @@
-"""What comes from the camera: raw bytes, of which only those that are processed are ever read."""
+"""Raw camera subscriptions.
+
+Messages are kept as CDR bytes and deserialized only when a frame is processed.
+"""
 
 from __future__ import annotations
 
 import struct
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -16,10 +20,9 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from lseg_ros.cdr import image_from_cdr
-from lseg_ros.ros.companion import StampedCache
 from lseg_ros.ros.diagnostics import Statistics
+from lseg_ros.ros.labels import LabelManager
 from lseg_ros.ros.mailbox import Mailbox
-from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.ros.topics import DEPTH, IMAGE, IMAGE_COMPRESSED, INFO, Topic
 from lseg_ros.ros.wait_set import DetachedCallbackGroup, SubscriptionWaitSet
 
@@ -28,14 +31,23 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
-__all__ = ["CameraSubscriptions", "RawImage", "read_stamp_ns"]
+__all__ = ["CameraSubscriptions", "Match", "RawImage", "StampedCache", "read_stamp_ns"]
 
-_LARGEST_SLOP_S = 1.0  # that sync_slop_s can be
+T = TypeVar("T")
+
+_MAX_SLOP_S = 1.0  # maximum of the parameter sync_slop_s
 
 
 @dataclass(frozen=True, eq=False)
 class RawImage:
-    """An image message as it came: CDR bytes, their stamp, and when it came (monotonic seconds)."""
+    """An image message as it arrived.
+
+    Attributes:
+        data: The message in CDR.
+        type: ``Image`` or ``CompressedImage``.
+        stamp_ns: Header stamp in nanoseconds.
+        arrived_s: Time of arrival in monotonic seconds.
+    """
 
     data: bytes
     type: type
@@ -43,82 +55,171 @@ class RawImage:
     arrived_s: float
 
     def message(self) -> Any:
-        """Its fields; pixels that are not compressed stay where they are."""
+        """Deserialize the message. The pixels of an ``Image`` are not copied."""
         return image_from_cdr(self.data) if self.type is Image else deserialize_message(self.data, self.type)
 
 
-class CameraSubscriptions:
-    """rgb, depth and camera_info of a camera. Callbacks only store: the newest image in the mailbox, the rest beside.
+@dataclass(frozen=True)
+class Match(Generic[T]):
+    """Result of ``StampedCache.match``.
 
-    camera: its name, "" where it is the only one. config: called for the settings that hold now.
+    Attributes:
+        item: The matching item, or None if no item is close enough.
+        offset_ns: Stamp of the nearest item minus the requested stamp, even if the item is not close enough. None if
+            the cache is empty.
+    """
+
+    item: T | None
+    offset_ns: int | None
+
+
+class StampedCache(Generic[T]):
+    """The most recent items of one topic, looked up by stamp.
+
+    One thread adds items and another matches them. Items whose stamps differ from the newest item by more than
+    ``span_ns`` are dropped, in both directions. If the clock jumps back (a bag restarts or a simulation is reset), the
+    cache starts over instead of never matching again.
+    """
+
+    def __init__(self, span_ns: int = 1_000_000_000) -> None:
+        """Create an empty cache.
+
+        Args:
+            span_ns: Largest stamp difference to the newest item that is kept, in nanoseconds.
+
+        Raises:
+            ValueError: If ``span_ns`` is not positive.
+        """
+        if span_ns <= 0:
+            raise ValueError(f"span_ns: expected a positive time in nanoseconds, got {span_ns}")
+        self._span_ns = span_ns
+        self._items: dict[int, T] = {}
+        self._changed = threading.Condition()
+        self._last_ns: int | None = None
+        self._period_ns = 0
+
+    def add(self, stamp_ns: int, item: T) -> None:
+        """Store an item. It replaces an item with the same stamp."""
+        with self._changed:
+            if self._last_ns is not None:
+                self._period_ns = max(stamp_ns - self._last_ns, 0)
+            self._last_ns = stamp_ns
+            self._items = {old: kept for old, kept in self._items.items() if abs(old - stamp_ns) <= self._span_ns}
+            self._items[stamp_ns] = item
+            self._changed.notify_all()
+
+    def match(self, stamp_ns: int, slop_ns: int, patience_s: float = 0.0) -> Match[T]:
+        """Find the item nearest to a stamp. Of two equally near items, the older one wins.
+
+        Args:
+            stamp_ns: Stamp to look for, in nanoseconds.
+            slop_ns: Largest allowed difference between the two stamps, in nanoseconds.
+            patience_s: How long to wait, in seconds, while a nearer item may still arrive.
+        """
+        deadline_s = time.monotonic() + patience_s
+        with self._changed:
+            match = self._nearest(stamp_ns, slop_ns)
+            while not self._is_final(match) and (left_s := deadline_s - time.monotonic()) > 0:
+                self._changed.wait(left_s)
+                match = self._nearest(stamp_ns, slop_ns)
+        return match
+
+    def _nearest(self, stamp_ns: int, slop_ns: int) -> Match[T]:
+        if not self._items:
+            return Match(None, None)
+        nearest_ns = min(self._items, key=lambda item_ns: (abs(item_ns - stamp_ns), item_ns))
+        item = self._items[nearest_ns] if abs(nearest_ns - stamp_ns) <= slop_ns else None
+        return Match(item, nearest_ns - stamp_ns)
+
+    def _is_final(self, match: Match[T]) -> bool:
+        """Return whether no nearer item can arrive, given that stamps increase by about one period."""
+        if match.offset_ns is None:
+            return False
+        return match.offset_ns >= 0 or (match.item is not None and -match.offset_ns <= self._period_ns // 2)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class CameraSubscriptions:
+    """Subscriptions to the image, depth and camera_info of one camera.
+
+    Callbacks only store messages: the newest image in the mailbox, the others in caches.
     """
 
     def __init__(
-        self,
-        node: Node,
-        camera: str,
-        mailbox: Mailbox[RawImage],
-        statistics: Statistics,
-        config: Callable[[], NodeConfig],
+        self, node: Node, camera: str, mailbox: Mailbox[RawImage], statistics: Statistics, labels: LabelManager
     ) -> None:
+        """Subscribe.
+
+        Args:
+            node: The node that subscribes.
+            camera: Name of the camera, "" for the only one.
+            mailbox: Receives the newest image under the camera's name.
+            statistics: Counts received and dropped images and missing messages.
+            labels: Holds the current settings.
+        """
         self._node = node
         self._camera = camera
         self._mailbox = mailbox
         self._statistics = statistics
-        self._config = config
-        self._next_s = 0.0  # when max_rate_hz lets the next image in
+        self._labels = labels
+        self._next_s = 0.0  # when max_rate_hz accepts the next image
         self._depth: StampedCache[bytes] = StampedCache()
         self._info: StampedCache[bytes] = StampedCache()
-        compressed = config().image_transport == "compressed"
-        self._image_topic = (IMAGE_COMPRESSED if compressed else IMAGE).of(camera)
-        self._depth_topic, self._info_topic = DEPTH.of(camera), INFO.of(camera)
+        compressed = labels.state.node.image_transport == "compressed"
+        self._image_topic = (IMAGE_COMPRESSED if compressed else IMAGE).for_camera(camera)
+        self._depth_topic, self._info_topic = DEPTH.for_camera(camera), INFO.for_camera(camera)
         self._image_type = CompressedImage if compressed else Image
         self._group = DetachedCallbackGroup()
-        # In this order they are looked at by a thread that is behind: what belongs to an image comes before it.
+        # The wait set takes messages in this order, so camera_info and depth are stored before their image.
         self._subscriptions = [
             self._subscribe(CameraInfo, self._info_topic, lambda data: self._info.add(read_stamp_ns(data), data), 5),
             self._subscribe(Image, self._depth_topic, lambda data: self._depth.add(read_stamp_ns(data), data), 5),
             self._subscribe(self._image_type, self._image_topic, self._on_image, 2),
         ]
-        self._reception = SubscriptionWaitSet(node, self._subscriptions)
+        self._wait_set = SubscriptionWaitSet(node, self._subscriptions)
 
-    def depth_of(self, image: RawImage) -> Any:
-        """The depth Image of an image, waiting a little where it may still be on its way; None without one."""
+    def match_depth(self, image: RawImage) -> Any:
+        """Find the depth Image of an image, and wait for it if it may still arrive. None if there is none."""
         data = self._match(self._depth, self._depth_topic, image)
         return None if data is None else image_from_cdr(data)
 
-    def depth_at(self, stamp_ns: int) -> Any:
-        """The depth of a moment that has passed, if it is still here; it is not waited for, nor missed."""
-        item = self._depth.match(stamp_ns, round(self._config().sync_slop_s * 1e9)).item
+    def find_depth(self, stamp_ns: int) -> Any:
+        """Find the depth Image of a past stamp without waiting and without counting a miss. None if there is none."""
+        item = self._depth.match(stamp_ns, round(self._labels.state.node.sync_slop_s * 1e9)).item
         return None if item is None else image_from_cdr(item)
 
-    def camera_info_of(self, image: RawImage) -> CameraInfo | None:
-        """Like ``depth_of``."""
+    def match_camera_info(self, image: RawImage) -> CameraInfo | None:
+        """Find the CameraInfo of an image, and wait for it if it may still arrive. None if there is none."""
         data = self._match(self._info, self._info_topic, image)
         return None if data is None else deserialize_message(data, CameraInfo)
 
     def destroy(self) -> None:
-        self._reception.close()
-        for each in self._subscriptions:
-            self._node.destroy_subscription(each)
+        """Unsubscribe."""
+        self._wait_set.close()
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
 
-    def advice(self) -> str:
-        """What is wrong where no image comes, "" where the topic has a publisher."""
+    def diagnose_silence(self) -> str:
+        """Explain why no image arrives and what to check."""
         name = self._node.resolve_topic_name(self._image_topic.name)
         expected = self._image_topic.type.replace("/", "/msg/")
-        others = {each.topic_type for each in self._node.get_publishers_info_by_topic(name)}
-        if not others:
+        found = {publisher.topic_type for publisher in self._node.get_publishers_info_by_topic(name)}
+        if not found:
             return f"nothing publishes {name}: remap {self._image_topic.name} to the camera's topic"
-        if expected not in others:
-            found = ", ".join(sorted(others))
-            return f"{name} carries {found}, expected {expected}: is image_transport as it should be?"
-        return f"no image came on {name}, though it has a publisher: does it pause, or is its QoS another?"
+        if expected not in found:
+            return f"{name} has type {', '.join(sorted(found))}, expected {expected}: check image_transport"
+        return (
+            f"a publisher exists on {name} but nothing arrived for 3 s: check that the driver is streaming "
+            "and that its QoS is compatible"
+        )
 
     def _subscribe(
         self, message_type: type, topic: Topic, callback: Callable[[bytes], None], depth: int
     ) -> Subscription:
-        def mismatch(_: Any) -> None:
-            text = f"{topic.name}: a publisher offers less than qos_overrides ask for, and is not heard"
+        def on_incompatible_qos(_: Any) -> None:
+            text = f"{topic.name}: a publisher does not offer the QoS that qos_overrides requests"
             self._statistics.problem("QoS", text, last_s=60.0)
 
         def create(**events: Any) -> Subscription:
@@ -134,55 +235,65 @@ class CameraSubscriptions:
             )
 
         try:
-            return create(event_callbacks=SubscriptionEventCallbacks(incompatible_qos=mismatch))
-        except UnsupportedEventTypeError:  # a middleware that cannot tell, or knows no mismatch
+            return create(event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible_qos))
+        except UnsupportedEventTypeError:  # some middlewares do not report incompatible QoS
             return create()
 
     def _on_image(self, data: bytes) -> None:
         now_s = time.monotonic()
         self._statistics.received(now_s)
         image = RawImage(data, self._image_type, read_stamp_ns(data), now_s)
-        rate_hz = self._config().max_rate_hz
+        rate_hz = self._labels.state.node.max_rate_hz
         if rate_hz > 0 and now_s < self._next_s:
-            # One that waits for the worker must not grow old meanwhile: its depth would be forgotten.
+            # Replace an image that still waits for the worker: if it became too old, its depth would leave the cache.
             if self._mailbox.replace(self._camera, image):
                 self._statistics.superseded()
             else:
                 self._statistics.dropped("over max_rate_hz")
             return
         if rate_hz > 0:
-            # From when it was due, not from now: else 10 Hz of 30 would often become every fourth and not every third.
+            # Count from the due time and not from now. Otherwise 10 Hz of 30 Hz often takes every fourth image
+            # instead of every third.
             self._next_s = max(self._next_s + 1 / rate_hz, now_s)
         if self._mailbox.put(self._camera, image):
             self._statistics.superseded()
 
-    def _match(self, companion: StampedCache[bytes], topic: Topic, image: RawImage) -> bytes | None:
-        slop_s = self._config().sync_slop_s
+    def _match(self, cache: StampedCache[bytes], topic: Topic, image: RawImage) -> bytes | None:
+        slop_s = self._labels.state.node.sync_slop_s
         name = self._node.resolve_topic_name(topic.name)
         published = self._node.count_publishers(name) > 0
-        # Since the image came, and not from now: cameras wait at the same time and not one after the other.
+        # Patience starts when the image arrived and not now, so that several cameras wait at the same time.
         patience_s = image.arrived_s + slop_s - time.monotonic() if published else 0.0
-        match = companion.match(image.stamp_ns, round(slop_s * 1e9), patience_s)
+        match = cache.match(image.stamp_ns, round(slop_s * 1e9), patience_s)
         if match.item is not None:
             return match.item
-        self._statistics.missed(topic.name)
-        off_s = None if match.offset_ns is None else match.offset_ns / 1e9
-        if off_s is not None and abs(off_s) <= _LARGEST_SLOP_S:
-            problem = f"the nearest message is {off_s:+.3f} s from the image's stamp: raise sync_slop_s ({slop_s} s)?"
+        self._statistics.unmatched(topic.name)
+        offset_s = None if match.offset_ns is None else match.offset_ns / 1e9
+        if offset_s is not None and abs(offset_s) <= _MAX_SLOP_S:
+            problem = f"the nearest message is {offset_s:+.3f} s from the image's stamp: raise sync_slop_s ({slop_s} s)"
         elif not published:
             problem = f"nothing publishes {name}: remap {topic.name} to the camera's topic"
-        elif off_s is None:
-            problem = f"no message came on {name}, though it has a publisher"
+        elif offset_s is None:
+            problem = f"a publisher exists on {name} but no message arrived"
         else:
-            problem = f"the nearest message is {off_s:+.3f} s from the image's stamp: did it stop, or do clocks differ?"
+            problem = (
+                f"the nearest message is {offset_s:+.3f} s from the image's stamp: "
+                "check that the driver is still streaming and that both topics use the same clock"
+            )
         self._statistics.problem(topic.name, problem)
         return None
 
 
 def read_stamp_ns(data: bytes) -> int:
-    """The header stamp in nanoseconds of a serialized message that begins with a std_msgs/Header.
+    """Read the header stamp of a serialized message that begins with a std_msgs/Header.
 
-    In CDR that is behind four bytes, of which the second says by its last bit that the rest is little endian.
+    In CDR, the stamp follows four bytes. The last bit of the second byte is set if the message is little endian.
+
+    Args:
+        data: The message in CDR.
+
+    Returns:
+        The stamp in nanoseconds.
     """
     seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)

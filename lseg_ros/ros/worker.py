@@ -1,46 +1,46 @@
-"""The one thread that runs the network."""
+"""The thread that runs the network."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from lseg_ros.inference import EncodedVocabulary
 from lseg_ros.pipeline import EncodedFrame, Pipeline
 from lseg_ros.ros.camera import Camera, LastFrame, PendingFrame
+from lseg_ros.ros.labels import LabelManager
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.subscriptions import RawImage
 
-__all__ = ["ActiveState", "Worker"]
-
-
-@dataclass(frozen=True, eq=False)
-class ActiveState:
-    """What the next frame is made with."""
-
-    encoded: EncodedVocabulary
-    unlabeled_threshold: float
+__all__ = ["Worker"]
 
 
 class Worker:
-    """Takes the newest image of every camera that has one, runs the pipeline and publishes, until stopped.
+    """Takes the newest image of every camera, runs the pipeline and publishes, until stopped.
 
-    ``live`` is replaced by other threads, which hold ``between_frames`` meanwhile: no frame of the old words goes out
-    after that.
+    Every frame is labeled with the active state. The state changes under ``between_frames``, and the worker publishes
+    under the same lock, so no frame with old labels is published after a change.
     """
 
     def __init__(
         self,
         pipeline: Pipeline,
-        live: ActiveState,
+        labels: LabelManager,
         cameras: Iterable[Camera],
         mailbox: Mailbox[RawImage],
         between_frames: threading.Lock,
     ) -> None:
-        self.live = live
+        """Start the thread.
+
+        Args:
+            pipeline: Processes the frames.
+            labels: Holds the active state, with encoded labels.
+            cameras: The cameras, open and subscribed.
+            mailbox: Delivers the newest image of each camera.
+            between_frames: Lock that the worker holds while it publishes a frame.
+        """
         self._pipeline = pipeline
+        self._labels = labels
         self._cameras = {camera.name: camera for camera in cameras}
         self._mailbox = mailbox
         self._between_frames = between_frames
@@ -48,55 +48,56 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the frames at hand and end."""
+        """Finish the current frames and end the thread."""
         self._mailbox.close()
         self._thread.join()
 
     def _run(self) -> None:
         while (images := self._mailbox.take()) is not None:
-            shots: dict[Camera, PendingFrame] = {}
+            pending: dict[Camera, PendingFrame] = {}
             for name, image in images.items():
                 camera = self._cameras[name]
-                with _surviving(camera.failed):
-                    shot = camera.shot(image)
-                    if shot is not None:
-                        shots[camera] = shot
-            if shots:
-                self._process(shots)
+                with _catch_errors(camera.report_failure):
+                    frame = camera.prepare(image)
+                    if frame is not None:
+                        pending[camera] = frame
+            if pending:
+                self._process(pending)
 
-    def _process(self, shots: dict[Camera, PendingFrame]) -> None:
-        """Frames that waited together: through the network together, or one by one where one of them is bad."""
+    def _process(self, pending: dict[Camera, PendingFrame]) -> None:
+        """Process frames as one batch, or one by one if the batch fails."""
         errors: list[Exception] = []
-        embedded: list[EncodedFrame] = []
-        with _surviving(errors.append):
-            embedded = self._pipeline.encode([shot.frame for shot in shots.values()])
-        if errors and len(shots) > 1:
-            errors.clear()  # they hold what filled the device's memory, if it was that
-            for camera, shot in shots.items():
-                self._process({camera: shot})
+        encoded_frames: list[EncodedFrame] = []
+        with _catch_errors(errors.append):
+            encoded_frames = self._pipeline.encode([frame.frame for frame in pending.values()])
+        if errors and len(pending) > 1:
+            errors.clear()  # the traceback keeps tensors alive, which matters if the device ran out of memory
+            for camera, frame in pending.items():
+                self._process({camera: frame})
             return
-        for camera, error in zip(shots, errors):
-            camera.failed(error)
-        for (camera, shot), each in zip(shots.items(), embedded):
-            with _surviving(camera.failed):
-                self._finish(camera, shot, each)
+        for camera, error in zip(pending, errors):
+            camera.report_failure(error)
+        for (camera, frame), encoded_frame in zip(pending.items(), encoded_frames):
+            with _catch_errors(camera.report_failure):
+                self._publish(camera, frame, encoded_frame)
 
-    def _finish(self, camera: Camera, shot: PendingFrame, embedded: EncodedFrame) -> None:
+    def _publish(self, camera: Camera, frame: PendingFrame, encoded_frame: EncodedFrame) -> None:
         while True:
-            live = self.live
-            products = self._pipeline.postprocess(embedded, live.encoded, shot.want, live.unlabeled_threshold)
+            state = self._labels.state
+            assert state.encoded is not None  # the worker only runs while a network is loaded
+            threshold = state.segmenter.unlabeled_threshold
+            result = self._pipeline.postprocess(encoded_frame, state.encoded, frame.outputs, threshold, state.pipeline)
             with self._between_frames:
-                if self.live.encoded is live.encoded:
-                    camera.publish(shot, products)
-                    camera.seen = LastFrame(shot.header, embedded)
+                if self._labels.state.encoded is state.encoded:
+                    camera.publish(frame, result)
+                    camera.last_frame = LastFrame(frame.header, encoded_frame)
                     return
-            # The words changed meanwhile. The old ones must not appear any more; the frame gets the new ones.
+            # The labels changed in the meantime. Old labels must not be published, so label the frame again.
 
 
 @contextmanager
-def _surviving(failed: Callable[[Exception], None]) -> Iterator[None]:
-    """Tell ``failed`` what goes wrong within, and go on."""
+def _catch_errors(handle: Callable[[Exception], None]) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # as broad as in reception: a bad frame must not end the node
-        failed(error)
+    except Exception as error:  # any error: one bad frame must not stop the node
+        handle(error)

@@ -189,8 +189,8 @@ def test_a_query_looks_at_the_frame_of_the_camera_asked_or_at_the_newest(rig: Ri
         (["front/left"], "got 'front/left'"),
         (["a__b"], "got 'a__b'"),
         (["_hidden"], "got '_hidden'"),
-        (["front", "rear", "front"], "expected every name once, got 'front' twice"),
-        (["points"], r"the node's own topics leave free, got 'points' \(~/points\)"),
+        (["front", "rear", "front"], "expected unique names, got 'front' twice"),
+        (["points"], r"that the node does not use, got 'points' \(~/points\)"),
         (["set_labels"], "got 'set_labels'"),
         (["query"], "got 'query'"),
     ],
@@ -207,4 +207,4 @@ def test_names_that_a_robot_has_are_fine():
 def test_a_node_with_a_name_that_cannot_be_says_so_and_does_not_start(tmp_path):
     with Process("lseg_node", tmp_path / "log", cameras=["front", "front"]) as node:
         assert node.wait(60) == 1
-    assert "expected every name once, got 'front' twice" in node.output
+    assert "expected unique names, got 'front' twice" in node.output

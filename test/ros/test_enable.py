@@ -81,8 +81,8 @@ def test_it_may_be_said_twice_and_survives_the_lifecycle(paused: NodeHarness):
     assert consumer.transition("deactivate", NODE)
     paused.begin()
     paused.complaint("not active")
-    assert enable(paused, True) == "not active; it will process when it is activated"
-    assert enable(paused, False) == "not active; it will be paused when it is activated"
+    assert enable(paused, True) == "not active; the node will start processing when it is activated"
+    assert enable(paused, False) == "not active; the node will stay paused when it is activated"
     assert consumer.transition("activate", NODE)
     wait_until(lambda: subscribers(paused) == 0, 5)
     paused.complaint("paused")

@@ -118,8 +118,8 @@ def test_a_lens_with_distortion_is_told_what_is_assumed_once(active: NodeHarness
         cloud_of(active, **frame(header, info=distorted(header))) for header in (active.header(), active.header())
     ]
     assert all(points_of(each).shape == (48, 64) for each in clouds)
-    active.complaint("points are made as of a rectified image")
-    assert active.process.output.count("points are made as of a rectified image") == 1
+    active.complaint("which assumes a rectified image")
+    assert active.process.output.count("which assumes a rectified image") == 1
 
 
 def distorted(header: Header) -> CameraInfo:
@@ -150,7 +150,7 @@ def test_a_summary_without_depth_has_no_distances(active: NodeHarness):
 
 def test_a_subscriber_whose_qos_does_not_match_is_named(active: NodeHarness):
     active.consumer.listen(Image, f"{NODE}/mask", LATCHED)
-    active.complaint("~/mask: a subscriber asks for a QoS")
+    active.complaint("~/mask: a subscriber requests a QoS")
 
 
 def test_old_images_are_dropped_and_the_advice_is_use_sim_time(active: NodeHarness):

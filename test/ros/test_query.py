@@ -82,7 +82,7 @@ def test_a_text_that_fits_nothing_says_so_with_score_and_threshold(robot: RosCli
     answer = ask(robot, "elephant")
     assert answer.success and not answer.found and answer.score < answer.threshold
     assert answer.message == (
-        f"nothing in view fits 'elephant' (score {answer.score:.2f}, threshold {answer.threshold:.2f})"
+        f"nothing in view matches 'elephant' (score {answer.score:.2f}, threshold {answer.threshold:.2f})"
     )
 
 
@@ -138,7 +138,7 @@ def test_without_depth_there_is_a_pixel_and_no_point(active: NodeHarness):
         ({"text": "word " * 300}, "tokens"),
         ({"text": "wall", "threshold": 1.5}, "threshold: expected -1 to 1"),
         ({"text": "wall", "threshold": float("nan")}, "threshold: expected -1 to 1"),
-        ({"text": "wall", "camera": "front"}, "camera: expected none, for the node's camera has no name"),
+        ({"text": "wall", "camera": "front"}, "camera: expected none, because the node's camera has no name"),
     ],
     ids=["blank", "blank synonym", "control character", "too long", "threshold", "NaN", "camera"],
 )
@@ -154,7 +154,7 @@ def test_before_the_first_frame_and_while_not_active_it_says_so(active: NodeHarn
     active.mask_of(image=image(active.header()))
     assert consumer.transition("deactivate", NODE)
     answer = ask(consumer, "wall", NODE)
-    assert not answer.success and answer.message == "the node is not active: there is no frame to look at"
+    assert not answer.success and answer.message == "the node is not active: there is no frame to search"
     assert consumer.transition("cleanup", NODE)
     active.activate()
     answer = ask(consumer, "wall", NODE)

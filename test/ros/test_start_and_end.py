@@ -17,7 +17,7 @@ from test.support.ros_client import RosClient, wait_until
 PARAMETER_FILE = "/**:\n  ros__parameters:\n    labels: {}\n"
 
 FAULTS = {
-    "empty list in a file": ({"file": PARAMETER_FILE.format("[]")}, "got an empty one"),
+    "empty list in a file": ({"file": PARAMETER_FILE.format("[]")}, "got an empty list"),
     "texts and numbers in a file": ({"file": PARAMETER_FILE.format("[a, 1]")}, "Sequence should be of same type"),
     "no list": ({"labels": "floor"}, "labels: expected a value like"),
     "no such checkpoint": ({"checkpoint": "nowhere.ckpt"}, "nowhere.ckpt"),

@@ -1,48 +1,49 @@
-"""The worker on its own: what goes through the network together, and what happens in between."""
+"""Tests of the worker thread without ROS: batches, failures, and label changes during a frame."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lseg_ros.inference import Segmenter, SegmenterConfig
-from lseg_ros.pipeline import EncodedFrame, FrameResult, Outputs, Pipeline
+from lseg_ros.pipeline import EncodedFrame, FrameResult, Outputs, Pipeline, PipelineConfig
 from lseg_ros.ros.camera import LastFrame, PendingFrame
+from lseg_ros.ros.labels import LabelManager
 from lseg_ros.ros.mailbox import Mailbox
-from lseg_ros.ros.worker import ActiveState, Worker
+from lseg_ros.ros.parameters import NodeConfig
+from lseg_ros.ros.worker import Worker
 from lseg_ros.structures import Frame
 from lseg_ros.vocabulary import Vocabulary
 from test.support.ros_client import wait_until
 from test.support.tiny_network import write_tiny
 
-WORDS = Vocabulary.of(["floor", "wall"])
 
-
-class Camera:
-    """What the worker needs of a camera; images are Frames already."""
+class FakeCamera:
+    """The part of a camera that the worker uses. Its images are frames."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.seen: LastFrame | None = None
+        self.last_frame: LastFrame | None = None
         self.published: list[FrameResult] = []
         self.errors: list[Exception] = []
-        self.failed = self.errors.append
+        self.report_failure = self.errors.append
 
-    def shot(self, image: Frame) -> PendingFrame | None:
-        return (
-            None if image.frame_id == "too old" else PendingFrame(image, SimpleNamespace(), None, Outputs.NONE, 0.0, {})
-        )
+    def prepare(self, image: Frame) -> PendingFrame | None:
+        if image.frame_id == "too old":
+            return None
+        return PendingFrame(image, SimpleNamespace(), None, Outputs.NONE, 0.0, {})
 
-    def publish(self, shot: PendingFrame, products: FrameResult) -> None:
-        self.published.append(products)
+    def publish(self, pending: PendingFrame, result: FrameResult) -> None:
+        self.published.append(result)
 
 
-class Recording(Pipeline):
-    """Remembers what went through the network together."""
+class RecordingPipeline(Pipeline):
+    """Records the sizes of the batches."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         super().__init__(segmenter)
@@ -60,72 +61,85 @@ def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
 
 
 @pytest.fixture
-def pipeline(segmenter: Segmenter) -> Recording:
-    return Recording(segmenter)
+def pipeline(segmenter: Segmenter) -> RecordingPipeline:
+    return RecordingPipeline(segmenter)
 
 
-def frame(height: int = 48, width: int = 64, frame_id: str = "camera") -> Frame:
+def make_labels(segmenter: Segmenter) -> LabelManager:
+    labels = LabelManager(NodeConfig(labels=("floor", "wall")), segmenter.config, PipelineConfig())
+    labels.load(segmenter)
+    return labels
+
+
+def make_frame(height: int = 48, width: int = 64, frame_id: str = "camera") -> Frame:
     return Frame(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8), frame_id=frame_id)
 
 
-def work(pipeline: Pipeline, **images: Frame) -> dict[str, Camera]:
-    """Let a worker process images that wait together; returns their cameras."""
-    cameras = {name: Camera(name) for name in images}
-    mailbox: Mailbox[Frame] = Mailbox()
+def process(pipeline: Pipeline, labels: LabelManager, **images: Frame) -> dict[str, FakeCamera]:
+    """Let a worker process images that wait in the mailbox together. Returns their cameras."""
+    cameras: Any = {name: FakeCamera(name) for name in images}
+    mailbox: Mailbox[Any] = Mailbox()
     for name, image in images.items():
         mailbox.put(name, image)
-    live = ActiveState(pipeline.segmenter.encode(WORDS), 0.0)
-    worker = Worker(pipeline, live, cameras.values(), mailbox, threading.Lock())
-    wait_until(lambda: not mailbox._items, 10)  # stop would leave what was not taken
+    worker = Worker(pipeline, labels, cameras.values(), mailbox, threading.Lock())
+    wait_until(lambda: not mailbox._items, 10)  # stop() discards images that still wait
     worker.stop()
-    return cameras
+    return dict(cameras)
 
 
-def test_frames_that_wait_together_go_through_the_network_together(pipeline: Recording):
-    cameras = work(pipeline, front=frame(), rear=frame(), top=frame())
+def test_processes_waiting_frames_as_one_batch(pipeline: RecordingPipeline) -> None:
+    labels = make_labels(pipeline.segmenter)
+    cameras = process(pipeline, labels, front=make_frame(), rear=make_frame(), top=make_frame())
     assert pipeline.batches == [3]
-    assert [len(each.published) for each in cameras.values()] == [1, 1, 1]
+    assert [len(camera.published) for camera in cameras.values()] == [1, 1, 1]
 
 
-def test_what_is_too_old_goes_nowhere(pipeline: Recording):
-    cameras = work(pipeline, front=frame(frame_id="too old"), rear=frame())
+def test_skips_frames_that_are_too_old(pipeline: RecordingPipeline) -> None:
+    labels = make_labels(pipeline.segmenter)
+    cameras = process(pipeline, labels, front=make_frame(frame_id="too old"), rear=make_frame())
     assert pipeline.batches == [1]
     assert not cameras["front"].published
     assert not cameras["front"].errors
 
 
-def test_of_a_batch_that_fails_only_the_bad_frame_is_lost(pipeline: Recording):
-    cameras = work(pipeline, front=frame(), rear=frame(height=8), top=frame())
+def test_loses_only_the_bad_frame_of_a_batch(pipeline: RecordingPipeline) -> None:
+    labels = make_labels(pipeline.segmenter)
+    cameras = process(pipeline, labels, front=make_frame(), rear=make_frame(height=8), top=make_frame())
     assert pipeline.batches == [3, 1, 1, 1]
-    assert [len(each.published) for each in cameras.values()] == [1, 0, 1]
-    assert [len(each.errors) for each in cameras.values()] == [0, 1, 0]
+    assert [len(camera.published) for camera in cameras.values()] == [1, 0, 1]
+    assert [len(camera.errors) for camera in cameras.values()] == [0, 1, 0]
     assert "at least 32x32 pixels" in str(cameras["rear"].errors[0])
 
 
-def test_a_frame_whose_words_change_meanwhile_gets_the_new_ones_and_the_network_runs_once(segmenter: Segmenter):
-    new = ActiveState(segmenter.encode(Vocabulary.of(["lamp"])), 0.0)
+def test_labels_a_frame_again_if_the_labels_change_while_the_network_runs_once(segmenter: Segmenter) -> None:
+    labels = make_labels(segmenter)
 
-    class Interrupted(Recording):
-        def postprocess(self, *arguments: object) -> FrameResult:
-            products = super().postprocess(*arguments)
-            worker.live = new
-            return products
+    class InterruptedPipeline(RecordingPipeline):
+        def postprocess(self, *args: Any) -> FrameResult:
+            result = super().postprocess(*args)
+            labels.commit(labels.propose_labels(["lamp"], [], [], append=False))
+            return result
 
-    pipeline, camera = Interrupted(segmenter), Camera("front")
-    mailbox: Mailbox[Frame] = Mailbox()
-    worker = Worker(pipeline, ActiveState(segmenter.encode(WORDS), 0.0), [camera], mailbox, threading.Lock())
-    mailbox.put("front", frame())
-    wait_until(lambda: not mailbox._items, 10)
-    worker.stop()
-    assert [each.segmentation.vocabulary.names for each in camera.published] == [("lamp",)]
+    pipeline = InterruptedPipeline(segmenter)
+    camera = process(pipeline, labels, front=make_frame())["front"]
+    assert [result.segmentation.vocabulary.names for result in camera.published] == [("lamp",)]
     assert pipeline.batches == [1]
 
 
-def test_the_last_frame_is_kept_with_its_embeddings_for_questions(pipeline: Recording):
-    asked = frame()
-    seen = work(pipeline, front=asked)["front"].seen
-    assert seen is not None
-    assert seen.embedded.frame is asked
-    encoded = pipeline.segmenter.encode(WORDS)
-    again = pipeline.segmenter.label(seen.embedded.embeddings, encoded)
-    assert np.array_equal(again.label_map, pipeline.segmenter.segment(asked.image, encoded).label_map)
+def test_uses_the_settings_of_the_active_state(pipeline: RecordingPipeline) -> None:
+    labels = make_labels(pipeline.segmenter)
+    received: list[Any] = []
+    pipeline.postprocess = lambda *args: received.append(args)  # type: ignore[method-assign, assignment, return-value]
+    process(pipeline, labels, front=make_frame())
+    state = labels.state
+    assert received[0][1:] == (state.encoded, Outputs.NONE, state.segmenter.unlabeled_threshold, state.pipeline)
+
+
+def test_keeps_the_last_frame_with_its_embeddings_for_queries(pipeline: RecordingPipeline) -> None:
+    labels, frame = make_labels(pipeline.segmenter), make_frame()
+    last = process(pipeline, labels, front=frame)["front"].last_frame
+    assert last is not None
+    assert last.encoded.frame is frame
+    encoded = pipeline.segmenter.encode(Vocabulary.of(["floor", "wall"]))
+    segmentation = pipeline.segmenter.label(last.encoded.embeddings, encoded)
+    assert np.array_equal(segmentation.label_map, pipeline.segmenter.segment(frame.image, encoded).label_map)

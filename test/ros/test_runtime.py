@@ -1,18 +1,20 @@
-"""Work beside the worker's is done in a thread that ends with it."""
+"""Tests of the code that all executables share."""
+
+from __future__ import annotations
 
 import threading
 
 import pytest
 
-from lseg_ros.ros.passing import run_in_temporary_thread
+from lseg_ros.ros.runtime import run_in_temporary_thread
 
 
-def test_the_result_comes_from_a_thread_that_is_gone():
+def test_temporary_thread_returns_the_result_and_ends() -> None:
     thread = run_in_temporary_thread(threading.current_thread)
     assert thread is not threading.current_thread()
     assert not thread.is_alive()
 
 
-def test_what_it_raises_is_raised():
+def test_temporary_thread_raises_the_exception_of_the_call() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         run_in_temporary_thread(int, "nine")
