@@ -31,6 +31,15 @@ _COMMANDS = {
     "checkpoint fetch": "download one of the files that the authors of LSeg publish",
 }
 
+# The extra of pyproject.toml that installs a module which only some commands import.
+_EXTRAS = {
+    "gdown": "fetch",
+    "torchmetrics": "evaluate",
+    "tqdm": "evaluate",
+    "lightning": "train",
+    "tensorboard": "train",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -65,13 +74,20 @@ def _run(words: list[str]) -> int:
         print(f"lseg: expected one of the commands {', '.join(verbs or _COMMANDS)}, got {got!r}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    command = importlib.import_module(f"lseg_ros.cli.{name.replace(' ', '.')}")
-    from lseg_ros.cli.flags import parse
-
     try:
+        command = importlib.import_module(f"lseg_ros.cli.{name.replace(' ', '.')}")
+        from lseg_ros.cli.flags import parse
+
         status: int = command.run(parse(command.SETTINGS, words, prog=f"lseg {name}"))
     except BrokenPipeError:
         raise
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in _EXTRAS:
+            raise
+        install = f"python3 -m pip install 'lseg_ros[{_EXTRAS[module]}]'"
+        print(f"lseg {name}: expected the package {module}, which is not installed: {install}", file=sys.stderr)
+        return 2
     except (OSError, ValueError) as error:
         logging.getLogger(__name__).debug("", exc_info=True)
         print(f"lseg {name}: {error}", file=sys.stderr)

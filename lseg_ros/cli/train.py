@@ -20,11 +20,7 @@ def SETTINGS(words: Sequence[str]) -> TrainingConfig:
 
 def run(settings: TrainingConfig) -> int:
     """Train to the end, or on from where an earlier run was stopped."""
-    try:
-        from lseg_ros.training.train import train
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"expected the packages for training, got none: {error}; pip install 'lseg_ros[train]'"
-        ) from error
+    from lseg_ros.training.train import train  # imports Lightning
+
     train(settings)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,26 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_unknown_command_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segmnt"]) == 2
     assert "expected one of the commands segment, words, demo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "extra"),
+    [
+        (["evaluate"], "torchmetrics", "evaluate"),
+        (["train", "--output", "run"], "lightning", "train"),
+        (["checkpoint", "fetch", "demo_e200"], "gdown", "fetch"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_extra_that_installs_it(
+    command: list[str], module: str, extra: str, tmp_path: Path
+) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None; from lseg_ros.cli import main; sys.exit(main({command}))"
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert result.returncode == 2
+    assert f"expected the package {module}, which is not installed: " in result.stderr
+    assert result.stderr.strip().endswith(f"python3 -m pip install 'lseg_ros[{extra}]'")
+    assert "Traceback" not in result.stderr
 
 
 def test_segment_writes_masks_and_pictures(tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
