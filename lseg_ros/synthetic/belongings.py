@@ -1,4 +1,4 @@
-"""Things that people keep: plants, television, vessels, tools."""
+"""Plants, television, containers and tools."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DARK = Paint(Texture.PLAIN, (0.012, 0.012, 0.014), (0.006, 0.006, 0.006))
 
 
 def leaf_paint(rng: Rng) -> Paint:
-    """Green to yellow-brown, tufted."""
+    """Draw a leaf color from green to yellow-brown."""
     hue = rng.random()
     rgb = np.array([56, 120, 48]) * (1 - hue) + np.array([128, 134, 52]) * hue
     if rng.random() < 0.15:
@@ -27,7 +27,7 @@ def leaf_paint(rng: Rng) -> Paint:
 
 
 def potted_plant(rng: Rng) -> Thing:
-    """A pot with a bush, a fan of leaves or a cactus in it; small or as high as a table."""
+    """Build a pot with a bush, a fan of leaves or a cactus, up to the height of a table."""
     t = Thing("potted plant", rng)
     leaf = leaf_paint(rng)
     t.cylinder((0, 0, 0), 0.13, 0.24, taper=1.35)
@@ -56,7 +56,7 @@ def potted_plant(rng: Rng) -> Thing:
 
 
 def television(rng: Rng) -> Thing:
-    """A flat screen with a frame on a foot."""
+    """Build a flat screen with a frame and a foot."""
     t = Thing("television", rng)
     wide = t.uniform(0.8, 1.2)
     high = wide * 0.58
@@ -75,7 +75,7 @@ def television(rng: Rng) -> Thing:
 
 
 def box(rng: Rng) -> Thing:
-    """A carton: closed with a strip of tape, or open with its flaps out."""
+    """Build a carton, closed with tape or open with its flaps out."""
     t = Thing("box", rng)
     wide, deep, high = t.uniform(0.3, 0.6), t.uniform(0.28, 0.5), t.uniform(0.22, 0.5)
     t.box((0, 0, 0), (wide, deep, high))
@@ -96,7 +96,7 @@ def box(rng: Rng) -> Thing:
 
 
 def ball(rng: Rng) -> Thing:
-    """A ball, plain, striped or checked."""
+    """Build a plain, striped or checked ball."""
     t = Thing("ball", rng, textures=(Texture.PLAIN, Texture.STRIPES, Texture.CHECKS))
     radius = t.uniform(0.12, 0.26)
     t.ball((0, 0, radius), radius, rotation=rotation_y(t.uniform(0, 3)))
@@ -105,7 +105,7 @@ def ball(rng: Rng) -> Thing:
 
 
 def bottle(rng: Rng) -> Thing:
-    """A body, shoulders, a neck, a cap and a label."""
+    """Build a bottle with shoulders, neck, cap and label."""
     t = Thing("bottle", rng)
     radius, high = t.uniform(0.055, 0.075), t.uniform(0.2, 0.26)
     t.cylinder((0, 0, 0), radius, high)
@@ -118,7 +118,7 @@ def bottle(rng: Rng) -> Thing:
 
 
 def cup(rng: Rng) -> Thing:
-    """A wide short vessel with a handle, open at the top."""
+    """Build a wide, short, open cup with a handle."""
     t = Thing("cup", rng, textures=(Texture.PLAIN, Texture.STRIPES))
     radius, high = t.uniform(0.075, 0.1), t.uniform(0.13, 0.18)
     t.cylinder((0, 0, 0), radius * 0.85, high, taper=1.18)
@@ -130,7 +130,7 @@ def cup(rng: Rng) -> Thing:
 
 
 def hammer(rng: Rng) -> Thing:
-    """A heavy head across the end of a handle, lying, or standing on its head."""
+    """Build a hammer that lies or stands on its head."""
     t = Thing("hammer", rng)
     head = _METAL.shade(t.uniform(0.3, 1.3)) if rng.random() < 0.6 else random_paint(rng)
     long, fat = t.uniform(0.42, 0.6), t.uniform(0.05, 0.07)
@@ -146,7 +146,7 @@ def hammer(rng: Rng) -> Thing:
 
 
 def ladder(rng: Rng) -> Thing:
-    """Two rails and rungs, leaning back, or a step ladder on four feet."""
+    """Build a step ladder with two rails, rungs and rear legs."""
     t = Thing("ladder", rng)
     high, wide = t.uniform(1.5, 2.3), t.uniform(0.4, 0.5)
     slope = t.uniform(0.2, 0.32)
@@ -163,7 +163,7 @@ def ladder(rng: Rng) -> Thing:
 
 
 def barrel(rng: Rng) -> Thing:
-    """A drum with hoops, wider at its middle."""
+    """Build a barrel with hoops that is widest in the middle."""
     t = Thing("barrel", rng, textures=(Texture.PLAIN, Texture.WOOD))
     radius, high = t.uniform(0.27, 0.34), t.uniform(0.75, 0.95)
     hoop = random_paint(rng).shade(0.7)

@@ -1,4 +1,4 @@
-"""The camera: its lens, and the smooth path along which somebody carries it."""
+"""The camera of the synthetic world: its intrinsics and the path along which it moves."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ __all__ = ["CameraPath", "pinhole"]
 
 @dataclass(frozen=True)
 class CameraPath:
-    """A closed path around ``middle``, looking about around +y.
+    """A smooth closed path. The camera looks around the direction +y.
 
-    Lengths in meters, angles in radians. ``sway`` is the radius of the path, ``pan`` how far it looks to either
-    side; one round takes ``period_s``.
+    Attributes:
+        middle: Center of the path in meters.
+        sway: Radius of the path in meters.
+        heading: Mean yaw in radians, positive to the right.
+        pan: Amplitude of the yaw in radians.
+        pitch: Mean pitch in radians, positive upwards.
+        nod: Amplitude of the pitch in radians.
+        period_s: Duration of one round in seconds.
+        phase: Phase at time 0 in radians.
     """
 
     middle: tuple[float, float, float]
@@ -32,7 +39,12 @@ class CameraPath:
     phase: float
 
     def pose(self, t_s: float) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Position (3,) and rotation (3, 3) in the world; columns are the camera's x right, y down, z forward."""
+        """Return the pose at a time.
+
+        Returns:
+            Position (3,) in meters and rotation (3, 3) in the world. The columns of the rotation are the camera's axes:
+            x right, y down, z forward.
+        """
         angle = 2 * math.pi * t_s / self.period_s + self.phase
         x, y, z = self.middle
         position = np.array([
@@ -48,5 +60,11 @@ class CameraPath:
 
 
 def pinhole(width: int, height: int, focal: float) -> Intrinsics:
-    """Intrinsics of an image of any size: ``focal`` is the focal length in image widths."""
+    """Return the intrinsics of an image of any size.
+
+    Args:
+        width: Width in pixels.
+        height: Height in pixels.
+        focal: Focal length in image widths.
+    """
     return Intrinsics(focal * width, focal * width, (width - 1) / 2, (height - 1) / 2, width, height)

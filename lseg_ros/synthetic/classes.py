@@ -1,27 +1,27 @@
-"""What there is in the synthetic world, and what it may be colored like."""
+"""The classes and color names of the synthetic world."""
 
 from __future__ import annotations
 
 __all__ = ["BACKGROUND", "CLASSES", "COLORS", "class_id"]
 
 CLASSES: tuple[str, ...] = (
-    # the shell of a room
+    # parts of a room
     "wall", "floor", "ceiling", "door", "window",
     # furniture
     "table", "chair", "sofa", "bed", "shelf", "cabinet", "lamp", "rug", "bench",
-    # things
+    # objects
     "potted plant", "television", "box", "ball", "bottle", "cup", "hammer", "ladder", "barrel",
-    # living
+    # people and animals
     "person", "dog", "cat", "horse", "bird",
     # outdoors
     "grass", "road", "sky", "tree", "house", "fence", "street lamp", "traffic cone",
     # vehicles
     "car", "truck", "bus", "bicycle",
 )  # fmt: skip
-"""Class names; a name's exact label id is its index + 1, and 0 is nothing."""
+"""Class names. The label id of a class is its index + 1."""
 
 BACKGROUND = frozenset({"wall", "floor", "ceiling", "grass", "road", "sky"})
-"""Classes that are surroundings and not things: their pixels have instance 0 and no color."""
+"""Classes that are not objects. Their pixels have instance 0 and no color name."""
 
 COLORS: dict[str, tuple[int, int, int]] = {
     "red": (196, 42, 40),
@@ -36,11 +36,15 @@ COLORS: dict[str, tuple[int, int, int]] = {
     "white": (236, 234, 228),
     "gray": (134, 134, 136),
 }
-"""Color adjectives and the sRGB centers they stand for: one palette for all made things."""
+"""Color names and their mean sRGB values, from which all man-made objects are painted."""
 
 
 def class_id(name: str) -> int:
-    """The exact label id of a class name; ValueError where there is no such class."""
+    """Return the label id of a class.
+
+    Raises:
+        ValueError: The class does not exist.
+    """
     if name not in CLASSES:
         raise ValueError(f"class: expected one of {', '.join(CLASSES)}, got {name!r}")
     return CLASSES.index(name) + 1

@@ -1,4 +1,4 @@
-"""People and animals; fur, feathers and skin come from one small set of natural colors."""
+"""People and animals. Fur and feathers use a small set of natural colors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _animal(name: str, rng: Rng) -> Thing:
 
 
 def person(rng: Rng) -> Thing:
-    """Standing or walking, in trousers or a skirt, a coat or a shirt."""
+    """Build a standing or walking person."""
     t = Thing("person", rng, textures=(Texture.PLAIN, Texture.STRIPES, Texture.CHECKS))
     skin = rgb_paint(tuple(np.array([232, 188, 158]) * (1 - (k := rng.random())) + np.array([92, 58, 42]) * k))
     hair = rgb_paint(
@@ -58,7 +58,7 @@ def _legs(t: Thing, width: float, length: float, top: float, radius: float, swin
 
 
 def dog(rng: Rng) -> Thing:
-    """A long body, a long muzzle, hanging ears and a raised tail."""
+    """Build a dog with a long body and muzzle, hanging ears and a raised tail."""
     t = _animal("dog", rng)
     _legs(t, 0.1, 0.25, 0.38, 0.034, t.uniform(0, 0.08))
     t.ball((0, 0.02, 0.44), (0.14, 0.4, 0.145))
@@ -78,7 +78,7 @@ def dog(rng: Rng) -> Thing:
 
 
 def cat(rng: Rng) -> Thing:
-    """A round head with pointed ears, a slim body and a long thin tail; sitting or walking."""
+    """Build a sitting or walking cat with a round head, pointed ears and a long thin tail."""
     t = _animal("cat", rng)
     t.paint = t.paint._replace(texture=Texture.STRIPES, per_m=9.0) if rng.random() < 0.4 else t.paint
     if rng.random() < 0.5:
@@ -108,7 +108,7 @@ def cat(rng: Rng) -> Thing:
 
 
 def horse(rng: Rng) -> Thing:
-    """High on long legs, a long neck with a mane, a long face."""
+    """Build a horse with long legs, a long neck with a mane and a long face."""
     t = _animal("horse", rng)
     mane = rgb_paint(_FUR[tuple(_FUR)[rng.integers(len(_FUR))]], Texture.NOISE, 20.0)
     _legs(t, 0.17, 0.52, 0.85, 0.055, t.uniform(0, 0.15))
@@ -127,7 +127,7 @@ def horse(rng: Rng) -> Thing:
 
 
 def bird(rng: Rng) -> Thing:
-    """As big as a goose: an egg of a body, a neck, a beak, folded wings, two thin legs."""
+    """Build a bird the size of a goose, with a neck, a beak, folded wings and thin legs."""
     t = _animal("bird", rng)
     beak = Paint(Texture.PLAIN, (0.75, 0.3, 0.03), (0.6, 0.2, 0.02))
     for side in (-1, 1):

@@ -15,7 +15,7 @@ _CLOTH = (Texture.PLAIN, Texture.STRIPES, Texture.CHECKS, Texture.NOISE)
 
 
 def table(rng: Rng) -> Thing:
-    """A slab on four legs, or a round one on a foot."""
+    """Build a table with four legs, or a round one with a foot."""
     t = Thing("table", rng, textures=_SOLID)
     high = t.uniform(0.62, 0.8)
     if rng.random() < 0.3:
@@ -33,7 +33,7 @@ def table(rng: Rng) -> Thing:
 
 
 def chair(rng: Rng) -> Thing:
-    """A seat on four legs with a back."""
+    """Build a chair with four legs and a back."""
     t = Thing("chair", rng, textures=_SOLID)
     wide, high = t.uniform(0.42, 0.52), t.uniform(0.42, 0.48)
     frame = t.paint.shade(0.75)
@@ -54,7 +54,7 @@ def chair(rng: Rng) -> Thing:
 
 
 def sofa(rng: Rng) -> Thing:
-    """A long seat with a thick back, arms and cushions."""
+    """Build a sofa with a thick back, arms and cushions."""
     t = Thing("sofa", rng, textures=_CLOTH)
     wide, deep, seat = t.uniform(1.5, 2.2), t.uniform(0.8, 0.95), t.uniform(0.36, 0.44)
     arm = t.uniform(0.16, 0.24)
@@ -77,7 +77,7 @@ def sofa(rng: Rng) -> Thing:
 
 
 def bed(rng: Rng) -> Thing:
-    """A mattress on a frame with a board at its head, pillows and a blanket."""
+    """Build a bed with a headboard, a mattress, pillows and a blanket."""
     t = Thing("bed", rng, textures=_CLOTH)
     wide, long = t.uniform(1.1, 1.8), 2.0
     frame, linen = random_paint(rng, _SOLID), named_paint(rng, "white")
@@ -94,7 +94,7 @@ def bed(rng: Rng) -> Thing:
 
 
 def shelf(rng: Rng) -> Thing:
-    """An open rack: boards between two sides, with books and boxes on them."""
+    """Build an open shelf with books and boxes."""
     t = Thing("shelf", rng, textures=_SOLID)
     wide, deep, high = t.uniform(0.8, 1.3), t.uniform(0.28, 0.38), t.uniform(1.2, 2.0)
     boards = int(rng.integers(4, 6))
@@ -117,7 +117,7 @@ def shelf(rng: Rng) -> Thing:
 
 
 def cabinet(rng: Rng) -> Thing:
-    """A closed body on feet: two doors or three drawers, with handles."""
+    """Build a closed cabinet with two doors or three drawers."""
     t = Thing("cabinet", rng, textures=_SOLID)
     wide, deep, high = t.uniform(0.8, 1.3), t.uniform(0.42, 0.55), t.uniform(0.7, 1.5)
     dark, metal = t.paint.shade(0.35), Paint(Texture.PLAIN, (0.45, 0.43, 0.38), (0.2, 0.2, 0.2))
@@ -141,7 +141,7 @@ def cabinet(rng: Rng) -> Thing:
 
 
 def lamp(rng: Rng) -> Thing:
-    """A shade on a pole on a foot, as high as a person."""
+    """Build a floor lamp with a shade on a pole."""
     t = Thing("lamp", rng)
     metal = random_paint(rng)
     high, radius = t.uniform(1.25, 1.7), t.uniform(0.2, 0.28)
@@ -154,7 +154,7 @@ def lamp(rng: Rng) -> Thing:
 
 
 def rug(rng: Rng) -> Thing:
-    """A cloth on the floor, round or not, with a border."""
+    """Build a round or rectangular rug with a border."""
     t = Thing("rug", rng, textures=(Texture.CHECKS, Texture.STRIPES, Texture.NOISE))
     t.paint = t.paint._replace(b=random_paint(rng).a) if rng.random() < 0.5 else t.paint
     border = random_paint(rng)
@@ -171,7 +171,7 @@ def rug(rng: Rng) -> Thing:
 
 
 def bench(rng: Rng) -> Thing:
-    """Slats for a seat and a back on two feet."""
+    """Build a bench with slats for seat and back."""
     t = Thing("bench", rng, textures=(Texture.WOOD, Texture.PLAIN))
     wide = t.uniform(1.3, 1.8)
     metal = random_paint(rng).shade(0.7)

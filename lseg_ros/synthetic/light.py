@@ -15,17 +15,27 @@ from lseg_ros.synthetic.scene import Scene
 __all__ = ["SHADOW_CELLS", "Light", "random_light"]
 
 Array = NDArray[Any]
-SHADOW_CELLS = 192  # cells of the shadow map along each side
+SHADOW_CELLS = 192  # cells per side of the shadow map
 
 
 @dataclass(frozen=True, eq=False)
 class Light:
     """The light of a scene.
 
-    sun: unit vector towards it; sun_rgb, sky_rgb, bounce_rgb: linear RGB of direct light, of light from above and
-    from below. bulb: position in meters, bulb_rgb its light at one meter. zenith, horizon: linear RGB of the sky,
-    clouds 0..1. shadow: (192, 192) the share of light that is left on the ground, over ``area`` (left, right, front,
-    back). room: (left, right, front, back, height) with darker corners, or None outdoors.
+    Attributes:
+        sun: (3,) unit vector towards the sun.
+        sun_rgb: (3,) linear RGB of the direct light.
+        sky_rgb: (3,) linear RGB of the light from above.
+        bounce_rgb: (3,) linear RGB of the light from below.
+        bulb: (3,) position of the lamp in meters.
+        bulb_rgb: (3,) linear RGB of the lamp's light at a distance of one meter.
+        zenith: (3,) linear RGB of the sky overhead.
+        horizon: (3,) linear RGB of the sky at the horizon.
+        clouds: Density of the clouds, 0 to 1.
+        exposure: Factor on the automatic exposure.
+        shadow: (192, 192) share of the light that reaches the ground within ``area``.
+        area: Left, right, front and back of the shadow map in meters.
+        room: Left, right, front, back and height of a room with darker corners in meters, or None outdoors.
     """
 
     sun: Array
@@ -46,10 +56,17 @@ class Light:
 def random_light(
     rng: np.random.Generator, scene: Scene, bounds: tuple[float, float, float, float], ceiling: float
 ) -> Light:
-    """Random light for a scene: lamps and a window's direction indoors, sun and sky outdoors."""
+    """Draw the light of a scene: a lamp and a window's light indoors, sun and sky outdoors.
+
+    Args:
+        rng: Random generator.
+        scene: The scene, which casts the shadows.
+        bounds: Left, right, front and back of the scene in meters.
+        ceiling: Height of the ceiling in meters, 0 outdoors.
+    """
     azimuth, height = rng.uniform(0, 2 * math.pi), rng.uniform(0.35, 1.2)
     sun = np.array([math.cos(azimuth) * math.cos(height), math.sin(azimuth) * math.cos(height), math.sin(height)])
-    warmth = rng.uniform(-1, 1)  # color temperature: blueish to yellowish
+    warmth = rng.uniform(-1, 1)  # color temperature from blue to yellow
     tint = np.array([1 + 0.14 * warmth, 1.0, 1 - 0.2 * warmth])
     left, right, front, back = bounds
     if ceiling:
@@ -65,7 +82,7 @@ def random_light(
         )
         bulb, bulb_rgb = np.zeros(3), np.zeros(3)
         area, room = (-9.0, 9.0, -2.0, 13.0), None
-    zenith, horizon = _sky(rng)
+    zenith, horizon = _sky_colors(rng)
     slope = sun[:2] / sun[2] * (0.25 if ceiling else 1.0)
     depth = float(rng.uniform(0.35, 0.6)) if ceiling else float(rng.uniform(0.3, 0.7))
     return Light(
@@ -74,8 +91,8 @@ def random_light(
     )  # fmt: skip
 
 
-def _sky(rng: np.random.Generator) -> tuple[Array, Array]:
-    """Colors of the sky at the top and at the horizon: blue, gray or evening."""
+def _sky_colors(rng: np.random.Generator) -> tuple[Array, Array]:
+    """Draw the linear RGB of the sky at the zenith and at the horizon: blue, gray or evening."""
     kind = rng.random()
     if kind < 0.5:
         top, low = (84, 136, 214), (190, 214, 236)
@@ -88,7 +105,7 @@ def _sky(rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _shadow_map(scene: Scene, slope: Array, area: tuple[float, float, float, float], depth: float) -> Array:
-    """Soft spots below everything that casts a shadow, shifted away from the sun as it is high."""
+    """Draw soft shadows on the ground, shifted away from the sun according to its height."""
     left, right, front, back = area
     solids, cast = scene.solids, np.flatnonzero(scene.casts)
     reach = np.abs(solids.rotation[cast]) @ solids.extent[cast][:, :, None]

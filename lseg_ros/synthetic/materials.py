@@ -1,4 +1,4 @@
-"""Paint: two colors and the texture that mixes them."""
+"""Paints: two colors and the texture that mixes them."""
 
 from __future__ import annotations
 
@@ -27,21 +27,28 @@ RGB = tuple[float, float, float]
 
 
 class Texture(IntEnum):
-    PLAIN = 0  # a little mottled
+    """How a paint mixes its two colors."""
+
+    PLAIN = 0  # slightly mottled
     CHECKS = 1
     STRIPES = 2
     WOOD = 3
     NOISE = 4  # strongly mottled
     TILES = 5  # thin lines of the second color
     BRICKS = 6
-    TUFTS = 7  # fine and strong, for grass and leaves
-    GLOW = 8  # gives light, no shading
+    TUFTS = 7  # fine and high contrast, for grass and leaves
+    GLOW = 8  # emits light, not shaded
 
 
 class Paint(NamedTuple):
-    """Linear RGB colors ``a`` and ``b`` and how they mix; ``per_m``: repetitions of the texture per meter.
+    """Two colors and the texture that mixes them.
 
-    name: what people call it, one of ``COLORS``, or None where there is no name for it.
+    Attributes:
+        texture: The texture.
+        a: First color, linear RGB.
+        b: Second color, linear RGB.
+        per_m: Repetitions of the texture per meter.
+        name: Name of the color in ``COLORS``, or None if it has no name.
     """
 
     texture: Texture
@@ -51,11 +58,11 @@ class Paint(NamedTuple):
     name: str | None = None
 
     def lighten(self, share: float) -> Paint:
-        """The same paint with a share of white in it."""
+        """Mix a share of white into both colors."""
         return self._replace(a=_toward(self.a, 0.8, share), b=_toward(self.b, 0.8, share))
 
     def shade(self, factor: float) -> Paint:
-        """The same paint, darker (below 1) or brighter."""
+        """Multiply both colors by a factor."""
         return self._replace(a=_scaled(self.a, factor), b=_scaled(self.b, factor))
 
 
@@ -70,19 +77,22 @@ def _scaled(color: RGB, factor: float) -> RGB:
 
 
 def srgb_to_linear(rgb: tuple[float, float, float]) -> RGB:
-    """sRGB 0..255 -> linear 0..1; the camera's transfer curve here is a square root."""
+    """Convert sRGB 0..255 to linear 0..1, with a square root as the transfer curve."""
     r, g, b = ((max(0.0, channel) / 255.0) ** 2 for channel in rgb)
     return r, g, b
 
 
 def rgb_paint(rgb: tuple[float, float, float], texture: Texture = Texture.PLAIN, per_m: float = 4.0) -> Paint:
-    """Paint of one sRGB color, mixed with a somewhat darker one."""
+    """Return paint of one sRGB color, mixed with a darker variant of it."""
     a = srgb_to_linear(rgb)
     return Paint(texture, a, (a[0] * 0.6, a[1] * 0.6, a[2] * 0.6), per_m)
 
 
 def named_paint(rng: np.random.Generator, name: str, textures: tuple[Texture, ...] = ()) -> Paint:
-    """Paint of one of ``COLORS``: near its center, textured with a neighbor of itself, so that the name stays true."""
+    """Draw a paint of a named color.
+
+    Both of its colors are near the mean of the name, so that the name is correct everywhere.
+    """
     base = np.asarray(COLORS[name], np.float64)
     base = np.clip(base * rng.uniform(0.86, 1.1) + rng.normal(0.0, 6.0, 3), 6, 250)
     other = base * rng.uniform(0.62, 0.9) if base.mean() > 70 else base * rng.uniform(1.3, 1.9)
@@ -91,14 +101,14 @@ def named_paint(rng: np.random.Generator, name: str, textures: tuple[Texture, ..
 
 
 def random_paint(rng: np.random.Generator, textures: tuple[Texture, ...] = ()) -> Paint:
-    """Paint of any color that has a name."""
+    """Draw a paint of any named color."""
     names = tuple(COLORS)
     return named_paint(rng, names[rng.integers(len(names))], textures)
 
 
 @lru_cache(maxsize=1)
 def smooth_noise() -> Array:
-    """(256 * 256,) float32 in 0..1, smooth, repeating: the one table all textures look up."""
+    """Return (256 * 256,) float32 smooth periodic noise in 0..1, which all textures use."""
     rng = np.random.Generator(np.random.PCG64(20))
     total = np.zeros((256, 256))
     for cells, weight in ((32, 1.0), (64, 0.6), (128, 0.45), (256, 0.3)):
@@ -113,16 +123,23 @@ def smooth_noise() -> Array:
 
 
 def _noise(u: Array, v: Array) -> Array:
-    """Noise at texture coordinates; one unit is 32 cells of the table."""
+    """Sample the noise at texture coordinates, of which one unit is 32 cells."""
     row, column = (v * 32).astype(np.int32) & 255, (u * 32).astype(np.int32) & 255
     return smooth_noise().take((row << 8) | column)
 
 
 def mix_weight(texture: int, u: Array, v: Array, per_m: Array, pixel_m: Array) -> Array:
-    """How much of the second color there is at surface coordinates.
+    """Return the weight of the second color at surface points.
 
-    u, v: (N,) meters along the surface. per_m: (N,). pixel_m: (N,) meters that one pixel covers; textures finer than
-    that fade to their mean. Returns (N,) float32 in 0..1.
+    Args:
+        texture: A ``Texture``.
+        u: (N,) meters along the surface.
+        v: (N,) meters along the surface.
+        per_m: (N,) repetitions of the texture per meter.
+        pixel_m: (N,) size of a pixel on the surface in meters. Finer textures fade to their mean.
+
+    Returns:
+        (N,) float32 in 0..1.
     """
     su, sv = u * per_m + 1000.0, v * per_m + 1000.0  # positive, so that truncation is floor
     if texture == Texture.CHECKS:

@@ -1,4 +1,4 @@
-"""What stands outdoors, and the shells of places: ground, walls, doors, windows."""
+"""Outdoor things, and the parts of places: ground, walls, doors and windows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WALLS = (Texture.PLAIN, Texture.PLAIN, Texture.STRIPES, Texture.BRICKS, Texture
 
 
 def tree(rng: Rng) -> Thing:
-    """A trunk with a round crown of several balls, or a fir of cones."""
+    """Build a tree with a round crown, or a fir."""
     t = Thing("tree", rng, colored=False)
     leaf = leaf_paint(rng)._replace(per_m=2.5)
     bark = rgb_paint(tuple(np.array([98, 74, 54]) * rng.uniform(0.6, 1.3)), Texture.WOOD, 6.0)
@@ -45,7 +45,7 @@ def tree(rng: Rng) -> Thing:
 
 
 def window(rng: Rng, wide: float = 0.0, glass: Paint | None = None) -> Thing:
-    """A frame with a cross before glass, and a sill; hangs on a wall at its back, origin below it."""
+    """Build a window with a cross and a sill. Its back is against the wall."""
     t = Thing("window", rng)
     wide = wide or t.uniform(0.9, 1.5)
     high = wide * t.uniform(0.85, 1.2)
@@ -65,7 +65,7 @@ def window(rng: Rng, wide: float = 0.0, glass: Paint | None = None) -> Thing:
 
 
 def door(rng: Rng) -> Thing:
-    """A leaf with panels and a handle, in a frame; hangs on a wall at its back."""
+    """Build a door with panels, a handle and a frame. Its back is against the wall."""
     t = Thing("door", rng, textures=(Texture.PLAIN, Texture.WOOD))
     wide, high = t.uniform(0.85, 1.0), t.uniform(1.95, 2.1)
     frame = t.paint.shade(0.6) if rng.random() < 0.5 else random_paint(rng)
@@ -85,7 +85,7 @@ def door(rng: Rng) -> Thing:
 
 
 def house(rng: Rng) -> tuple[Thing, float, float]:
-    """Walls and a roof with a chimney; returns it with its width and depth."""
+    """Build a house with a roof and a chimney. Returns it with its width and depth in meters."""
     t = Thing("house", rng, textures=(Texture.PLAIN, Texture.BRICKS, Texture.WOOD))
     t.paint = t.paint._replace(per_m=t.uniform(1.5, 3.0))
     wide, deep, high = t.uniform(4.5, 7.5), t.uniform(4.0, 5.0), t.uniform(2.6, 3.4)
@@ -108,7 +108,7 @@ def house(rng: Rng) -> tuple[Thing, float, float]:
 
 
 def fence(rng: Rng) -> Thing:
-    """Pickets on two rails between posts, or boards along."""
+    """Build a fence of pickets, or of horizontal boards."""
     t = Thing("fence", rng, textures=(Texture.PLAIN, Texture.WOOD))
     long, high = t.uniform(2.4, 3.6), t.uniform(0.8, 1.25)
     if rng.random() < 0.65:
@@ -128,7 +128,7 @@ def fence(rng: Rng) -> Thing:
 
 
 def street_lamp(rng: Rng) -> Thing:
-    """A tall post with an arm and a head, or a lantern on top."""
+    """Build a tall post with an arm and a head, or with a lantern on top."""
     t = Thing("street lamp", rng)
     high = t.uniform(2.6, 3.6)
     t.cylinder((0, 0, 0), 0.13, 0.5, taper=0.7)
@@ -146,7 +146,7 @@ def street_lamp(rng: Rng) -> Thing:
 
 
 def traffic_cone(rng: Rng) -> Thing:
-    """A cone on a square foot with one or two bands."""
+    """Build a traffic cone with one or two bands."""
     t = Thing("traffic cone", rng)
     high, radius = t.uniform(0.5, 0.8), 0.17
     t.box((0, 0, 0), (0.46, 0.46, 0.04), t.paint.shade(0.6))
@@ -160,7 +160,7 @@ def traffic_cone(rng: Rng) -> Thing:
 
 
 def room_shell(rng: Rng, left: float, right: float, front: float, back: float, high: float) -> list[Thing]:
-    """Floor, ceiling and four walls of a room whose corners are (left, front) and (right, back)."""
+    """Build floor, ceiling and the four walls of a room."""
     x, y, wide, deep, more = (left + right) / 2, (front + back) / 2, right - left, back - front, 0.02
     floor = Thing("floor", rng, textures=_FLOORS)
     floor.paint = floor.paint.lighten(floor.uniform(0.0, 0.35))._replace(per_m=floor.uniform(1.5, 4.0))
@@ -189,7 +189,7 @@ def room_shell(rng: Rng, left: float, right: float, front: float, back: float, h
 
 
 def ground(rng: Rng, name: str, left: float, right: float, front: float, back: float, z: float) -> Thing:
-    """A lying strip of grass or road."""
+    """Build a rectangle of grass or road on the ground."""
     t = Thing(name, rng, colored=False)
     if name == "grass":
         dry = rng.random()

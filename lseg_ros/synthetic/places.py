@@ -1,4 +1,4 @@
-"""Kinds of places and what is typical of them."""
+"""The kinds of places, and what is typical of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Place", "random_place"]
 Rng = np.random.Generator
 f, b, c, v, o = furniture, belongings, creatures, vehicles, outdoors
 
-# Weighted menus: what stands along the walls, and what stands about.
+# Per kind of room: factories of the things along the walls, and of the things in the room.
 _ROOMS: dict[str, tuple[WeightedFactories, WeightedFactories]] = {
     "living room": (
         ((f.sofa, 3), (f.shelf, 2), (f.cabinet, 2), (o.door, 1.5), (b.potted_plant, 1), (f.lamp, 1.5), (o.window, 1)),
@@ -67,14 +67,24 @@ _ANYWHERE: WeightedFactories = (
 )  # fmt: skip
 
 
-_NEAREST = {"tree": 2.6, "horse": 1.8, "street lamp": 1.8}  # meters; what would fill the view from nearer
+_NEAREST = {
+    "tree": 2.6,
+    "horse": 1.8,
+    "street lamp": 1.8,
+}  # minimum distance in meters of large things
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """A kind of place with its things, the camera's path, its focal length and, for a room, its bounds.
+    """A place with its things and its camera.
 
-    focal: in image widths. bounds: left, right, front, back in meters. ceiling: height, or 0 under the sky.
+    Attributes:
+        kind: Kind of the place.
+        things: The placed things.
+        path: Path of the camera.
+        focal: Focal length in image widths.
+        bounds: Left, right, front and back in meters.
+        ceiling: Height of the ceiling in meters, 0 outdoors.
     """
 
     kind: str
@@ -86,7 +96,7 @@ class Place:
 
 
 def random_place(rng: Rng) -> Place:
-    """A random place."""
+    """Draw a place."""
     kinds = (*_ROOMS, *_OUTDOOR)
     kind = kinds[int(rng.choice(len(kinds), p=[0.14, 0.14, 0.1, 0.1, 0.1, 0.11, 0.12, 0.11, 0.08]))]
     return _room(rng, kind) if kind in _ROOMS else _outdoor_place(rng, kind)
@@ -120,10 +130,10 @@ def _room(rng: Rng, kind: str) -> Place:
     return Place(kind, site.things, _path(rng, 0.35, 0.5, 1.6), float(rng.uniform(0.68, 0.85)), bounds, float(high))
 
 
-def _scatter_things(site: Site, menu: WeightedFactories, count: int, far: float, spread: float) -> None:
-    """Put things of a menu before the camera, at most three of a class."""
+def _scatter_things(site: Site, factories: WeightedFactories, count: int, far: float, spread: float) -> None:
+    """Place random things in front of the camera, at most three of a class."""
     for _ in range(count):
-        thing = pick(site.rng, menu)(site.rng)
+        thing = pick(site.rng, factories)(site.rng)
         if sum(other.name == thing.name for other in site.things) >= 3:
             continue
         if thing.name == "rug" and site.back < 7:
@@ -147,7 +157,7 @@ def _outdoor_place(rng: Rng, kind: str) -> Place:
 
 
 def _put_house(site: Site, x: float, y: float, yaw: float) -> None:
-    """A house with a door and windows in its front wall."""
+    """Place a house with a door and windows in its front wall."""
     rng = site.rng
     thing, wide, deep = outdoors.house(rng)
     site.put(thing, x, y + deep / 2, yaw, radius=0.0)
@@ -166,7 +176,7 @@ def _put_house(site: Site, x: float, y: float, yaw: float) -> None:
 
 
 def _fence_row(site: Site, y: float, gap: float) -> None:
-    """A row of equal fences across the view, with gaps."""
+    """Place a row of equal fences across the view, with gaps."""
     seed, x = int(site.rng.integers(2**31)), -11.0
     while x < 11.0:
         thing = outdoors.fence(np.random.Generator(np.random.PCG64(seed)))

@@ -1,11 +1,14 @@
-"""Solids whose intersection with a ray is a formula: boxes, ellipsoids, frustums, rectangles and rings.
+"""Solids with closed-form ray intersections.
 
-Every solid lives in a unit frame of its own, ``world = center + rotation @ (half * unit)``:
-a box fills [-1, 1]^3, an ellipsoid is the unit sphere, a frustum (cylinder, cone) stands along z in [-1, 1] with
-radius 1 at the bottom and ``taper`` at the top, a rectangle is z = 0 with |x|, |y| <= 1, and a ring is z = 0 with
-``taper`` <= radius <= 1.
+Every solid is defined in a unit frame, with ``world = center + rotation @ (half * unit)``:
 
-Rays are ``origin + t * direction`` with direction z = 1 in the camera, so that t is the depth along z in meters.
+* A box fills [-1, 1]^3.
+* An ellipsoid is the unit sphere.
+* A frustum (cylinder or cone) stands along z in [-1, 1], with radius 1 at the bottom and ``taper`` at the top.
+* A rectangle is z = 0 with |x|, |y| <= 1.
+* A ring is z = 0 with ``taper`` <= radius <= 1.
+
+Rays are ``origin + t * direction``. The direction has z = 1 in the camera, so that t is the depth along z in meters.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ Array = NDArray[Any]
 
 
 class Kind(IntEnum):
+    """Kind of a solid. Flat kinds come last."""
+
     BOX = 0
     ELLIPSOID = 1
     FRUSTUM = 2
@@ -32,10 +37,14 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Solids:
-    """P solids.
+    """P solids as float64 arrays.
 
-    kind (P,) int8; center (P, 3), half (P, 3) meters; rotation (P, 3, 3), columns are the solid's axes in the world;
-    taper (P,). float64. The half size along z of the flat kinds is 1, so that their frame can be inverted.
+    Attributes:
+        kind: (P,) int8, a ``Kind``.
+        center: (P, 3) meters.
+        half: (P, 3) half sizes in meters. Flat kinds have 1 along z, so that their frame is invertible.
+        rotation: (P, 3, 3), columns are the axes of the solid in the world.
+        taper: (P,) top radius of frustums, inner radius of rings, relative to the radius.
     """
 
     kind: Array
@@ -54,8 +63,10 @@ class Solids:
 
     @property
     def extent(self) -> Array:
-        """(P, 3) half sizes of the boxes around the solids: wider than ``half`` for a frustum that widens upwards,
-        0 along z for the flat kinds."""
+        """(P, 3) half sizes of the bounding boxes in the frames of the solids.
+
+        They differ from ``half`` for frustums that widen upwards, and are 0 along z for flat kinds.
+        """
         extent = self.half.copy()
         extent[:, :2] *= np.where(self.kind == Kind.FRUSTUM, np.maximum(self.taper, 1.0), 1.0)[:, None]
         extent[self.kind >= Kind.RECTANGLE, 2] = 0.0
@@ -63,11 +74,20 @@ class Solids:
 
 
 def intersect(kind: int, taper: float, origin: tuple[float, float, float], dx: Array, dy: Array, dz: Array) -> Array:
-    """Where rays first meet one solid, in its unit frame.
+    """Intersect rays with one solid in its unit frame.
 
-    origin: of all rays, outside of the solid. dx, dy, dz: arrays of one shape. Returns t of that shape, NaN or inf
-    where a ray misses; t may be negative where the solid is behind. Divisions by zero are part of the formulas: call
-    it within ``np.errstate(divide="ignore", invalid="ignore")``.
+    Divisions by zero are part of the formulas: call it within ``np.errstate(divide="ignore", invalid="ignore")``.
+
+    Args:
+        kind: Kind of the solid.
+        taper: Taper of the solid.
+        origin: Origin of all rays, outside the solid.
+        dx: x of the directions, any shape.
+        dy: y of the directions, the same shape.
+        dz: z of the directions, the same shape.
+
+    Returns:
+        The smallest t of the intersections, NaN or inf for rays that miss, negative if the solid is behind the origin.
     """
     if kind == Kind.BOX:
         return _intersect_box(origin, dx, dy, dz)
@@ -110,10 +130,10 @@ def _intersect_frustum(taper: float, origin: tuple[float, float, float], dx: Arr
     root = np.sqrt(b * b - a * (ox * ox + oy * oy - radius * radius))
     t = -(b + root) / a
     t = np.where(np.abs(oz + t * dz) <= 1.0, t, np.inf)
-    if slope:  # steeper than the side, a ray meets the wanted half of the cone with the other root
+    if slope:  # a ray steeper than the side hits this half of the double cone at the other root
         other = (root - b) / a
         t = np.where((np.abs(oz + other * dz) <= 1.0) & (other < t), other, t)
-    if abs(oz) > 1.0:  # from above or below, the lid is in view
+    if abs(oz) > 1.0:  # the origin is above or below: the end face is visible
         lid = 1.0 if oz > 0 else -1.0
         edge = middle + slope * lid
         at = (lid - oz) / dz
@@ -123,7 +143,10 @@ def _intersect_frustum(taper: float, origin: tuple[float, float, float], dx: Arr
 
 
 def unit_normals(kind: Array, taper: Array, x: Array, y: Array, z: Array) -> tuple[Array, Array, Array]:
-    """Gradients at surface points (N,) of the unit frame: not of unit length, flat kinds along +z."""
+    """Return surface normals at points (N,) in the unit frame, not normalized.
+
+    The normal of flat kinds is +z.
+    """
     ax, ay, az = np.abs(x), np.abs(y), np.abs(z)
     box = kind == Kind.BOX
     frustum = kind == Kind.FRUSTUM

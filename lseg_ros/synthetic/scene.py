@@ -1,4 +1,4 @@
-"""All solids of a place in arrays, and which of them each pixel of a camera sees."""
+"""The scene as arrays of solids, and ray casting of a camera image."""
 
 from __future__ import annotations
 
@@ -24,10 +24,18 @@ _CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """P solids and what they belong to.
+    """P solids and their properties.
 
-    label (P,) uint8 class ids; instance (P,) uint16, 0 = surroundings; casts (P,) bool: throws a shadow. Paint:
-    texture (P,) int8, a and b (P, 3) linear RGB, per_m (P,), color (P,) int8 index in ``COLORS``, -1 = without a name.
+    Attributes:
+        solids: The solids.
+        label: (P,) uint8 class ids.
+        instance: (P,) uint16, 0 = surroundings.
+        casts: (P,) bool, whether the solid casts a shadow.
+        texture: (P,) int8, a ``Texture``.
+        a: (P, 3) first color of the paint, linear RGB.
+        b: (P, 3) second color of the paint, linear RGB.
+        per_m: (P,) repetitions of the texture per meter.
+        color: (P,) int8 index in ``COLORS``, -1 = no color name.
     """
 
     solids: Solids
@@ -43,14 +51,19 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class RayHits:
-    """What a camera sees. solid (H, W) int32, -1 = nothing; depth (H, W) float32 meters along z, inf = nothing."""
+    """The solid that each pixel shows.
+
+    Attributes:
+        solid: (H, W) int32 index of the solid, -1 = none.
+        depth: (H, W) float32 meters along z, inf = no solid.
+    """
 
     solid: Array
     depth: Array
 
 
 def build_scene(things: Sequence[Thing]) -> Scene:
-    """Things as they were set down -> arrays."""
+    """Convert placed things to a scene."""
     parts = [part for thing in things for part in thing.parts]
     kind, at, half, rotation, taper, paint = zip(*parts)
     owner = np.repeat(np.arange(len(things)), [len(thing.parts) for thing in things])
@@ -81,21 +94,28 @@ def build_scene(things: Sequence[Thing]) -> Scene:
 
 
 def raycast(solids: Solids, position: Array, rotation: Array, camera: Intrinsics) -> RayHits:
-    """The nearest solid of every pixel; position (3,) and rotation (3, 3) as ``CameraPath.pose`` gives them."""
+    """Find the nearest solid of every pixel.
+
+    Args:
+        solids: The solids.
+        position: (3,) camera position, see ``CameraPath.pose``.
+        rotation: (3, 3) camera rotation, see ``CameraPath.pose``.
+        camera: Intrinsics of the image.
+    """
     height, width = camera.height, camera.width
     solid = np.full((height, width), -1, np.int32)
     depth = np.full((height, width), np.inf, np.float32)
     xs = ((np.arange(width) - camera.cx) / camera.fx).astype(np.float32)
     ys = ((np.arange(height) - camera.cy) / camera.fy).astype(np.float32)[:, None]
-    seen, areas = _screen_boxes(solids, position, rotation, camera)
-    to_local = np.swapaxes(solids.rotation[seen], 1, 2)
-    half = solids.half[seen]
-    origins = ((to_local @ (position - solids.center[seen])[:, :, None])[:, :, 0] / half).tolist()
+    visible, areas = _screen_boxes(solids, position, rotation, camera)
+    to_local = np.swapaxes(solids.rotation[visible], 1, 2)
+    half = solids.half[visible]
+    origins = ((to_local @ (position - solids.center[visible])[:, :, None])[:, :, 0] / half).tolist()
     axes = (to_local @ rotation / half[:, :, None]).tolist()
-    kinds, tapers = solids.kind[seen].tolist(), solids.taper[seen].tolist()
+    kinds, tapers = solids.kind[visible].tolist(), solids.taper[visible].tolist()
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for index, (u0, u1, v0, v1), kind, taper, origin, rows in zip(
-            seen.tolist(), areas, kinds, tapers, origins, axes
+            visible.tolist(), areas, kinds, tapers, origins, axes
         ):
             x, y = xs[u0:u1], ys[v0:v1]
             dx, dy, dz = (row[0] * x + (row[1] * y + row[2]) for row in rows)
@@ -108,20 +128,23 @@ def raycast(solids: Solids, position: Array, rotation: Array, camera: Intrinsics
 
 
 def colors_in_view(scene: Scene, hits: RayHits) -> tuple[str | None, ...]:
-    """For each instance the name of the color that most of it is seen in; None where none in view has a name."""
+    """Return for each instance the name of the color that covers most of its pixels.
+
+    None means that no pixel of the instance has a named color.
+    """
     names = tuple(COLORS)
-    pixels = np.zeros((int(scene.instance.max()) + 1, len(names) + 1), np.int64)  # the last column: without a name
+    pixels = np.zeros((int(scene.instance.max()) + 1, len(names) + 1), np.int64)  # last column: no name
     in_view = np.bincount(hits.solid.ravel() + 1, minlength=len(scene.instance) + 1)[1:]
     np.add.at(pixels, (scene.instance, scene.color), in_view)
     pixels[0] = 0
     most = pixels[:, :-1].argmax(1)
-    return tuple(names[color] if seen[color] else None for color, seen in zip(most.tolist(), pixels))
+    return tuple(names[color] if counts[color] else None for color, counts in zip(most.tolist(), pixels))
 
 
 def _screen_boxes(
     solids: Solids, position: Array, rotation: Array, camera: Intrinsics
 ) -> tuple[Array, list[tuple[int, int, int, int]]]:
-    """Indices of the solids that can be in view, and the pixels (u0, u1, v0, v1) that each can cover."""
+    """Return indices of the solids in view, and the pixels (u0, u1, v0, v1) each can cover."""
     center = (solids.center - position) @ rotation  # (P, 3) in the camera
     axes = rotation.T @ solids.rotation * solids.extent[:, None, :]  # (P, 3, 3)
     corners = center[:, None, :] + _CORNERS @ np.swapaxes(axes, 1, 2)  # (P, 8, 3)
@@ -133,7 +156,7 @@ def _screen_boxes(
     v = corners[:, :, 1] / safe * camera.fy + camera.cy
     u0, u1 = np.floor(u.min(1)), np.ceil(u.max(1)) + 1
     v0, v1 = np.floor(v.min(1)), np.ceil(v.max(1)) + 1
-    # A box through the camera's plane has no bounded projection; it is out of view where all corners are beyond
+    # A box that crosses the camera plane has no bounded projection. It is out of view if all its corners are beyond
     # one side of the view.
     x, y = corners[:, :, 0], corners[:, :, 1]
     left, right = (-camera.cx - 1) / camera.fx, (camera.width - camera.cx) / camera.fx
@@ -147,6 +170,6 @@ def _screen_boxes(
         np.where(crossing, 0, np.clip(v0, 0, camera.height)),
         np.where(crossing, camera.height, np.clip(v1, 0, camera.height)),
     )
-    seen = np.flatnonzero(ahead & ~out & (u1 > u0) & (v1 > v0))
-    areas = np.stack([u0, u1, v0, v1], 1)[seen].astype(int).tolist()
-    return seen, [tuple(area) for area in areas]
+    visible = np.flatnonzero(ahead & ~out & (u1 > u0) & (v1 > v0))
+    areas = np.stack([u0, u1, v0, v1], 1)[visible].astype(int).tolist()
+    return visible, [tuple(area) for area in areas]

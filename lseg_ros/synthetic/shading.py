@@ -1,4 +1,4 @@
-"""Shading: what a pixel that sees a solid looks like in the light of the scene."""
+"""Shading: the color of every pixel in the light of the scene."""
 
 from __future__ import annotations
 
@@ -16,13 +16,25 @@ from lseg_ros.synthetic.scene import RayHits, Scene
 __all__ = ["shade_pixels"]
 
 Array = NDArray[Any]
-_PIXELS_PER_BAND = 16384  # pixels that are painted at a time: their arrays stay in the cache
+_PIXELS_PER_BAND = 16384  # pixels shaded at once; their arrays fit into the cache
 
 
 def shade_pixels(
     scene: Scene, light: Light, hits: RayHits, position: Array, rotation: Array, camera: Intrinsics
 ) -> Array:
-    """(H, W, 3) float32 linear RGB of what is seen."""
+    """Shade an image.
+
+    Args:
+        scene: The scene.
+        light: Its light.
+        hits: Result of ``raycast``.
+        position: (3,) camera position.
+        rotation: (3, 3) camera rotation.
+        camera: Intrinsics of the image.
+
+    Returns:
+        (H, W, 3) float32 linear RGB.
+    """
     height, width = hits.solid.shape
     to_world, table = rotation.astype(np.float32), _SolidTable.build(scene, position, rotation)
     xs = ((np.arange(width) - camera.cx) / camera.fx).astype(np.float32)
@@ -34,23 +46,21 @@ def shade_pixels(
         solid, depth = hits.solid[band].ravel(), hits.depth[band].ravel()
         x, y = np.tile(xs, len(ys[band])), np.repeat(ys[band], width)
         out = rgb[band].reshape(-1, 3)  # a view
-        seen = solid >= 0
-        if seen.all():
+        hit = solid >= 0
+        if hit.all():
             out[:] = _surface_rgb(table, light, solid, depth, x, y, position, to_world, camera).T
             continue
-        x_none, y_none = x[~seen], y[~seen]
-        out[~seen] = _sky_rgb(
-            light, [to_world[i, 0] * x_none + to_world[i, 1] * y_none + to_world[i, 2] for i in range(3)]
+        sky_x, sky_y = x[~hit], y[~hit]
+        out[~hit] = _sky_rgb(
+            light, [to_world[i, 0] * sky_x + to_world[i, 1] * sky_y + to_world[i, 2] for i in range(3)]
         ).T
-        if seen.any():
-            out[seen] = _surface_rgb(
-                table, light, solid[seen], depth[seen], x[seen], y[seen], position, to_world, camera
-            ).T
+        if hit.any():
+            out[hit] = _surface_rgb(table, light, solid[hit], depth[hit], x[hit], y[hit], position, to_world, camera).T
     return rgb
 
 
 def _sky_rgb(light: Light, direction: list[Array]) -> Array:
-    """(3, N): from horizon to zenith, with clouds on a plane high above."""
+    """Return (3, N) linear RGB of the sky, with clouds on a high plane."""
     dx, dy, dz = direction
     steep = dz / np.sqrt(dx * dx + dy * dy + dz * dz)
     up = np.clip(steep * 1.6, 0, 1)
@@ -62,10 +72,19 @@ def _sky_rgb(light: Light, direction: list[Array]) -> Array:
 
 
 class _SolidTable(NamedTuple):
-    """What pixels look up by the number of their solid; rows of P values.
+    """Properties that pixels look up by the index of their solid, in rows of P values.
 
-    start (3, P), axes (9, P): the camera and its axes in the frame of the solid, meters. half (3, P), rotation (9, P),
-    a and change (3, P): paint, from the first color to the second.
+    Attributes:
+        kind: (P,) kind of the solid.
+        taper: (P,) its taper.
+        start: (3, P) camera position in the frame of the solid, meters.
+        axes: (9, P) camera axes in the frame of the solid.
+        half: (3, P) half sizes in meters.
+        rotation: (9, P) rotation of the solid.
+        a: (3, P) first color of the paint.
+        change: (3, P) second color minus the first one.
+        texture: (P,) texture of the paint.
+        per_m: (P,) repetitions of the texture per meter.
     """
 
     kind: Array
@@ -103,7 +122,7 @@ def _surface_rgb(
     to_world: Array,
     camera: Intrinsics,
 ) -> Array:
-    """(3, N) linear RGB of surface points."""
+    """Return (3, N) linear RGB of surface points."""
     ray = [a.take(solid) * x + b.take(solid) * y + c.take(solid) for a, b, c in table.axes.reshape(3, 3, -1)]
     half = [row.take(solid) for row in table.half]
     p = [start.take(solid) + depth * direction for start, direction in zip(table.start, ray)]
@@ -129,7 +148,10 @@ def _surface_rgb(
 
 
 def _albedo(table: _SolidTable, solid: Array, p: list[Array], n: list[Array], pixel_m: Array) -> Array:
-    """(3, N) linear RGB of the paint: textures lie on the plane that the normal points out of most."""
+    """Return (3, N) linear RGB of the paint.
+
+    Textures are mapped onto the coordinate plane that is most parallel to the surface.
+    """
     ax, ay, az = (np.abs(component) for component in n)
     along_x = (ax >= ay) & (ax >= az)
     along_z = ~along_x & (az > ay)
@@ -144,7 +166,7 @@ def _albedo(table: _SolidTable, solid: Array, p: list[Array], n: list[Array], pi
 
 
 def _illuminate(light: Light, n: list[Array], p: list[Array]) -> Array:
-    """(3, N) how much light of each color falls on points with normals, both in the world."""
+    """Return (3, N) linear RGB of the light on points with normals, both in the world."""
     sun = np.maximum(sum(np.float32(s) * a for s, a in zip(light.sun, n)), 0)
     up = 0.5 + 0.5 * n[2]
     ground = np.flatnonzero((p[2] < 0.05) & (n[2] > 0.7))

@@ -1,4 +1,4 @@
-"""A site: where things are put down so that they do not stand in each other or in the camera's way."""
+"""Placement of things without collisions and out of the camera's path."""
 
 from __future__ import annotations
 
@@ -25,16 +25,24 @@ _ON_TOP: WeightedFactories = (
 )  # fmt: skip
 
 
-def pick(rng: Rng, menu: WeightedFactories) -> ThingFactory:
-    """One maker of a weighted menu."""
-    weights = np.array([weight for _, weight in menu])
-    return menu[int(np.searchsorted(np.cumsum(weights) / weights.sum(), rng.random()))][0]
+def pick(rng: Rng, factories: WeightedFactories) -> ThingFactory:
+    """Draw one factory from weighted factories."""
+    weights = np.array([weight for _, weight in factories])
+    return factories[int(np.searchsorted(np.cumsum(weights) / weights.sum(), rng.random()))][0]
 
 
 class Site:
-    """The things of a scene and the ground they occupy; the camera's own ground is kept free.
+    """The things of a scene and the ground they occupy.
 
-    Bounds in meters: left, right, front, back. The camera walks around (0, 0).
+    The camera moves around (0, 0); the ground there stays free.
+
+    Attributes:
+        rng: Random generator.
+        left: Left bound in meters.
+        right: Right bound in meters.
+        front: Front bound in meters.
+        back: Back bound in meters.
+        things: The placed things.
     """
 
     def __init__(self, rng: Rng, bounds: tuple[float, float, float, float], clearance: float):
@@ -44,24 +52,32 @@ class Site:
         self._taken: list[tuple[float, float, float]] = [(0.0, 0.0, clearance)]  # circles: x, y, radius
 
     def put(self, thing: Thing, x: float, y: float, yaw: float, z: float = 0.0, radius: float | None = None) -> Thing:
-        """Put it there and occupy its ground."""
+        """Place a thing and occupy the ground below it."""
         self.things.append(thing.place_at(x, y, z, yaw))
         self._taken.append((x, y, thing.reach * thing.scale if radius is None else radius))
         return thing
 
     def occupy(self, x: float, y: float, radius: float) -> None:
-        """Let nobody else stand in a circle."""
+        """Keep a circle of the ground free of other things."""
         self._taken.append((x, y, radius))
 
     def is_free(self, x: float, y: float, radius: float) -> bool:
-        """Whether a circle is within bounds and on nobody's ground."""
+        """Return whether a circle is within the bounds and does not overlap occupied ground."""
         inside = self.left + radius < x < self.right - radius and self.front + radius < y < self.back - radius
         return inside and all((x - u) ** 2 + (y - v) ** 2 > (radius + r) ** 2 for u, v, r in self._taken)
 
     def scatter(self, thing: Thing, near: float, far: float, spread: float, yaw: float | None = None) -> bool:
-        """Put it somewhere in front of the camera, between two distances and within +-``spread`` radians.
+        """Place a thing at a random position in front of the camera.
 
-        It faces the camera, more or less, unless ``yaw`` is given. Returns False where there was no room.
+        Args:
+            thing: The thing.
+            near: Smallest distance in meters.
+            far: Largest distance in meters.
+            spread: Largest angle to either side in radians.
+            yaw: Yaw in radians; None lets the thing roughly face the camera.
+
+        Returns:
+            False if there is no room.
         """
         radius = thing.reach * thing.scale
         for _ in range(12):
@@ -74,13 +90,13 @@ class Site:
                 return True
         return False
 
-    def fill_wall(self, wall: str, menu: WeightedFactories, chance: float) -> None:
-        """Fill a wall with things whose backs are to it, and hang windows above the low ones."""
+    def fill_wall(self, wall: str, factories: WeightedFactories, chance: float) -> None:
+        """Place things along a wall with their backs to it, and windows above the low ones."""
         length = self.right - self.left if wall == "back" else self.back - 0.7
         at = self.rng.uniform(0.15, 0.6)
         misses = 0
         while at < length and misses < 4:
-            thing = pick(self.rng, menu)(self.rng)
+            thing = pick(self.rng, factories)(self.rng)
             half, deep, high = thing.extents()
             end = at + 2 * half
             if end > length - (0.1 if wall == "back" else 0.6):
@@ -104,7 +120,7 @@ class Site:
             at = end + self.rng.uniform(0.08, 0.5)
 
     def add_chairs(self, table: Thing) -> None:
-        """Put chairs around a table."""
+        """Place chairs around a table."""
         x, y, _ = table.position
         half, deep, _ = table.extents()
         sides = (
@@ -121,7 +137,7 @@ class Site:
                     self.put(chair(self.rng), u, v, table.yaw + yaw + self.rng.normal(0, 0.2))
 
     def add_tabletop_things(self, chance: float) -> None:
-        """Put small things on whatever has a top."""
+        """Place small things on the surfaces of other things."""
         for base in list(self.things):
             for x, y, z, half, deep, yaw in base.world_tops():
                 if self.rng.random() > chance or math.hypot(x, y) > 5.5:

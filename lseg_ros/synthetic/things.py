@@ -1,4 +1,4 @@
-"""A thing: solids put together in a frame of its own, painted, and set down in the world."""
+"""Things: painted solids that are built in a local frame and placed in the world."""
 
 from __future__ import annotations
 
@@ -22,23 +22,37 @@ _GRAY = Paint(Texture.PLAIN, (0.5, 0.5, 0.5), (0.4, 0.4, 0.4))
 
 
 def rotation_x(angle: float) -> Array:
-    """Rotation about x: with a positive angle the top goes to the front, -y being the front of every thing."""
+    """Return the rotation about x.
+
+    A positive angle tilts the top to the front. The front of every thing is -y.
+    """
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
 
 
 def rotation_y(angle: float) -> Array:
-    """Rotation about y: with a positive angle the top goes to +x."""
+    """Return the rotation about y. A positive angle tilts the top towards +x."""
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
 class Thing:
-    """One instance of a class while it is built.
+    """One instance of a class.
 
-    Its frame: x to the right, y to the back, z up, the origin on the ground below its middle. ``parts`` are
-    (kind, center, half, rotation, taper, paint). ``reach`` is the radius on the ground that it keeps free, ``tops``
-    are surfaces that other things can stand on: (x, y, z, half width, half depth).
+    In its frame, x points right, y back and z up. The origin is on the ground below its center.
+
+    Attributes:
+        label: Class id.
+        name: Class name.
+        rng: Random generator.
+        paint: Paint of parts that have no other one.
+        parts: Tuples (kind, center, half, rotation, taper, paint).
+        position: Position in the world in meters.
+        yaw: Yaw in the world in radians.
+        scale: Factor on all sizes.
+        reach: Radius of the ground that is kept free, in meters before scaling.
+        shadow: Whether it casts a shadow.
+        tops: Surfaces that other things can stand on: (x, y, z, half width, half depth).
     """
 
     def __init__(
@@ -57,16 +71,16 @@ class Thing:
         self.tops: list[tuple[float, float, float, float, float]] = []
 
     def uniform(self, low: float, high: float) -> float:
-        """A random measure."""
+        """Draw a value between two limits."""
         return float(self.rng.uniform(low, high))
 
     def box(self, at: Point, size: Point, paint: Paint | None = None, rotation: Array = _UPRIGHT) -> None:
-        """A box of ``size`` standing at ``at`` (the middle of its base before ``rotation`` about its own middle)."""
+        """Add a box. ``at`` is the center of its base before ``rotation`` about its own center."""
         center = (at[0], at[1], at[2] + size[2] / 2)
         self._add(Kind.BOX, center, (size[0] / 2, size[1] / 2, size[2] / 2), rotation, 1.0, paint)
 
     def ball(self, at: Point, size: Point | float, paint: Paint | None = None, rotation: Array = _UPRIGHT) -> None:
-        """An ellipsoid of radii ``size`` around ``at``."""
+        """Add an ellipsoid with radii ``size`` around ``at``."""
         radii = (size, size, size) if isinstance(size, (int, float)) else size
         self._add(Kind.ELLIPSOID, at, radii, rotation, 1.0, paint)
 
@@ -80,12 +94,15 @@ class Thing:
         rotation: Array = _UPRIGHT,
         squash: float = 1.0,
     ) -> None:
-        """A frustum standing at ``at``; ``taper`` is the top radius relative to the base, ``squash`` y to x."""
+        """Add a frustum that stands at ``at``.
+
+        ``taper`` is the top radius relative to the base, ``squash`` the radius along y relative to x.
+        """
         center = (at[0], at[1], at[2] + height / 2)
         self._add(Kind.FRUSTUM, center, (radius, radius * squash, height / 2), rotation, taper, paint)
 
     def rod(self, start: Point, end: Point, radius: float, paint: Paint | None = None, taper: float = 1.0) -> None:
-        """A frustum from one point to another."""
+        """Add a frustum from one point to another."""
         a, b = np.asarray(start), np.asarray(end)
         length = float(np.linalg.norm(b - a))
         z = (b - a) / length
@@ -100,28 +117,31 @@ class Thing:
     def ring(
         self, at: Point, radius: float, inner: float = 0.0, paint: Paint | None = None, rotation: Array = _UPRIGHT
     ) -> None:
-        """A flat ring (a disc where ``inner``, relative to the radius, is 0) around ``at``; lies unless turned."""
+        """Add a flat ring around ``at``, horizontal unless rotated.
+
+        ``inner`` is relative to the radius; 0 gives a disc.
+        """
         self._add(Kind.RING, at, (radius, radius, 1.0), rotation, inner, paint)
 
     def rectangle(
         self, at: Point, width: float, height: float, paint: Paint | None = None, rotation: Array = _UPRIGHT
     ) -> None:
-        """A flat rectangle around ``at``; lies unless turned."""
+        """Add a flat rectangle around ``at``, horizontal unless rotated."""
         self._add(Kind.RECTANGLE, at, (width / 2, height / 2, 1.0), rotation, 1.0, paint)
 
     def legs(self, width: float, depth: float, height: float, radius: float, paint: Paint | None = None) -> None:
-        """Four posts under a surface."""
+        """Add four legs below a surface."""
         for x in (-width / 2 + radius, width / 2 - radius):
             for y in (-depth / 2 + radius, depth / 2 - radius):
                 self.box((x, y, 0.0), (2 * radius, 2 * radius, height), paint)
 
     def place_at(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Thing:
-        """Set it down in the world."""
+        """Set the pose in the world."""
         self.position, self.yaw = (x, y, z), yaw
         return self
 
     def extents(self) -> tuple[float, float, float]:
-        """Half its width, how far it goes to the back, and its height, before it is turned."""
+        """Return half the width, the extent to the back and the height, before the yaw is applied."""
         kinds, at, half, rotations, _, _ = zip(*self.parts)
         half = np.array(half) * np.where(np.array(kinds) >= Kind.RECTANGLE, [[1.0], [1.0], [0.0]], 1.0).T
         center, reach = np.array(at), np.einsum("pij,pj->pi", np.abs(np.array(rotations)), half)
@@ -130,7 +150,7 @@ class Thing:
         return self.scale * float(width.max()), self.scale * float(deep), self.scale * float(high)
 
     def world_tops(self) -> Sequence[tuple[float, float, float, float, float, float]]:
-        """``tops`` in the world, with the yaw of the thing: (x, y, z, half width, half depth, yaw)."""
+        """Return ``tops`` in the world: (x, y, z, half width, half depth, yaw)."""
         c, s, k = math.cos(self.yaw), math.sin(self.yaw), self.scale
         px, py, pz = self.position
         return [

@@ -1,4 +1,4 @@
-"""Vehicles: their length runs along x."""
+"""Vehicles. Their length is along x."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _glass(rng: Rng) -> Paint:
 
 
 def _wheels(t: Thing, places: tuple[float, ...], half_width: float, radius: float) -> None:
-    """A pair of wheels at every place along x."""
+    """Add a pair of wheels at every position along x."""
     for x in places:
         for side in (-1, 1):
             y = side * (half_width - 0.1)
@@ -33,7 +33,7 @@ def _wheels(t: Thing, places: tuple[float, ...], half_width: float, radius: floa
 
 
 def car(rng: Rng) -> Thing:
-    """A low body, a cabin of glass with sloping ends, four wheels, lights."""
+    """Build a car."""
     t = Thing("car", rng)
     glass = _glass(rng)
     long, half = t.uniform(3.5, 4.3), 0.82
@@ -57,7 +57,7 @@ def car(rng: Rng) -> Thing:
 
 
 def truck(rng: Rng) -> Thing:
-    """A cab in front of a high closed box, six wheels."""
+    """Build a truck with a cab, a closed cargo box and six wheels."""
     t = Thing("truck", rng)
     cargo = random_paint(rng, (Texture.PLAIN, Texture.STRIPES))._replace(per_m=1.2)
     glass, dark = _glass(rng), rgb_paint((44, 44, 48))
@@ -76,7 +76,7 @@ def truck(rng: Rng) -> Thing:
 
 
 def bus(rng: Rng) -> Thing:
-    """One long high body with a row of windows and doors, a stripe below them."""
+    """Build a bus with a row of windows and doors and a stripe below them."""
     t = Thing("bus", rng)
     glass = _glass(rng)
     long, high = t.uniform(6.0, 7.5), t.uniform(1.95, 2.3)
@@ -99,7 +99,7 @@ def bus(rng: Rng) -> Thing:
 
 
 def bicycle(rng: Rng) -> Thing:
-    """Two wheels with spokes, a frame of tubes, a saddle and a handlebar."""
+    """Build a bicycle."""
     t = Thing("bicycle", rng)
     wheel, upright = 0.34, rotation_x(math.pi / 2)
     back, front, pedal, seat, head = (

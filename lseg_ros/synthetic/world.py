@@ -1,4 +1,4 @@
-"""The synthetic world: one scene per seed, seen by a camera that is carried through it."""
+"""The synthetic world: one scene per seed, seen by a moving camera."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ _SKY = class_id("sky")
 
 @dataclass(frozen=True, eq=False)
 class SyntheticFrame:
-    """One frame with everything that is true of it.
+    """One frame and its ground truth.
 
-    frame: image, exact depth (NaN where there is only sky), intrinsics, stamp = the time in the world. labels: (H, W)
-    uint8, index in ``CLASSES`` + 1. instances: (H, W) uint16, 0 = surroundings (floor, walls, grass, sky ...). colors:
-    ``colors[n]`` is the name of the color that most of instance n is seen in, None where nothing of a color with a
-    name is in view (and for 0).
+    Attributes:
+        frame: Image, exact depth (NaN in the sky), intrinsics and stamp (the time in the world).
+        labels: (H, W) uint8, index in ``CLASSES`` + 1.
+        instances: (H, W) uint16, 0 = surroundings such as floor, walls, grass and sky.
+        colors: ``colors[n]`` is the name of the color that covers most of instance n in view; None for 0 and if no
+            named color is in view.
     """
 
     frame: Frame
@@ -39,13 +41,28 @@ class SyntheticFrame:
 
 
 class SyntheticWorld:
-    """A room, a yard, a street ... that is the same for the same seed on every machine.
+    """A random scene. The same seed gives the same scene on every machine.
 
-    width and height in pixels: the same seed at another size is the same scene through the same camera. Raises
-    ValueError for a negative seed or an image smaller than 16 x 16.
+    The same seed at another image size gives the same scene through the same camera.
+
+    Attributes:
+        seed: The seed.
+        kind: Kind of the place, such as kitchen or street.
+        path: Path of the camera.
+        intrinsics: Intrinsics of the images.
     """
 
     def __init__(self, seed: int, width: int = 320, height: int = 240) -> None:
+        """Create the scene.
+
+        Args:
+            seed: Seed of the scene, at least 0.
+            width: Image width in pixels, at least 16.
+            height: Image height in pixels, at least 16.
+
+        Raises:
+            ValueError: The seed is negative or the image too small.
+        """
         if seed < 0:
             raise ValueError(f"seed: expected a value of at least 0, got {seed}")
         if min(width, height) < 16:
@@ -60,14 +77,14 @@ class SyntheticWorld:
         self._light = random_light(rng, self._scene, place.bounds, place.ceiling)
 
     def frame(self, t_s: float) -> SyntheticFrame:
-        """What the camera sees ``t_s`` seconds after the start."""
+        """Render the view of the camera ``t_s`` seconds after the start."""
         scene, camera = self._scene, self.intrinsics
         position, rotation = self.path.pose(t_s)
         hits = raycast(scene.solids, position, rotation, camera)
         rgb = shade_pixels(scene, self._light, hits, position, rotation, camera)
         stamp_ns = round(t_s * 1e9)
         image = _apply_sensor_model(rgb, self._light.exposure, self.seed, stamp_ns)
-        # index -1, nothing, takes the extra last entry
+        # index -1 (no solid) selects the appended last entry
         labels = np.append(scene.label, np.uint8(_SKY))[hits.solid]
         instances = np.append(scene.instance, np.uint16(0))[hits.solid]
         depth_m = np.where(np.isfinite(hits.depth), hits.depth, np.float32(np.nan))
@@ -77,12 +94,24 @@ class SyntheticWorld:
 
 @lru_cache(maxsize=1)
 def _noise_table() -> NDArray[Any]:
-    """Normal noise to cut from: drawing it anew would take a third of a frame's time."""
+    """Return a table of normal noise. Drawing noise per frame would take a third of its time."""
     return np.random.Generator(np.random.PCG64(21)).standard_normal(1 << 21, np.float32)
 
 
 def _apply_sensor_model(rgb: NDArray[Any], exposure: float, seed: int, stamp_ns: int) -> NDArray[np.uint8]:
-    """Linear light -> (H, W, 3) uint8: the lens's blur, automatic exposure, transfer curve, sensor noise."""
+    """Convert linear light to an image.
+
+    The steps are blur, automatic exposure, transfer curve and sensor noise.
+
+    Args:
+        rgb: (H, W, 3) linear RGB.
+        exposure: Factor on the automatic exposure.
+        seed: Seed of the world.
+        stamp_ns: Time in nanoseconds, which selects the noise together with the seed.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
     rng = np.random.Generator(np.random.PCG64([seed, stamp_ns & (2**63 - 1)]))
     gain = exposure * 0.24 / max(float(rgb.mean()), 0.02)
     soft = rgb.copy()
@@ -90,10 +119,10 @@ def _apply_sensor_model(rgb: NDArray[Any], exposure: float, seed: int, stamp_ns:
     blur = soft.copy()
     blur[:, 1:-1] += 0.2 * (soft[:, :-2] + soft[:, 2:] - 2 * soft[:, 1:-1])
     bright = blur * np.float32(gain)
-    bright = bright * (1 + bright * 0.06) / (1 + bright * 0.3)  # highlights roll off
+    bright = bright * (1 + bright * 0.06) / (1 + bright * 0.3)  # compress highlights
     image = np.sqrt(np.maximum(bright, 0)) * 255
     grain = _noise_table()
     start = int(rng.integers(max(grain.size - image.size, 1)))
-    noise = np.resize(grain[start : start + image.size], image.shape)  # repeats beyond the table
+    noise = np.resize(grain[start : start + image.size], image.shape)  # repeats the table if the image is larger
     image += np.float32(rng.uniform(1.5, 5.0)) * noise
     return np.clip(image, 0, 255).astype(np.uint8)

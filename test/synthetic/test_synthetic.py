@@ -1,4 +1,4 @@
-"""The synthetic world: exact, repeatable, varied, and not to be solved by color."""
+"""Tests of the synthetic world: exact, repeatable, varied, and not solvable by color alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lseg_ros.structures import Intrinsics
-from lseg_ros.synthetic import CLASSES, COLORS, SyntheticWorld
+from lseg_ros.synthetic import CLASSES, COLORS, SyntheticFrame, SyntheticWorld
 from lseg_ros.synthetic.camera import pinhole
 from lseg_ros.synthetic.classes import BACKGROUND, class_id
 from lseg_ros.synthetic.materials import named_paint, rgb_paint
@@ -27,22 +27,28 @@ STEP_M = 0.004
 
 
 def rays(camera: Intrinsics, rotation: Array) -> Array:
-    """(H, W, 3) directions in the world whose length along the camera's z is 1."""
+    """Return (H, W, 3) ray directions in the world, with z = 1 in the camera."""
     v, u = np.mgrid[: camera.height, : camera.width]
     x, y = (u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy
     return np.stack([x, y, np.ones_like(x)], -1) @ rotation.T
 
 
+def known_depth(view: SyntheticFrame) -> Array:
+    """Return the depth of a frame, which every frame of the synthetic world has."""
+    assert view.frame.depth_m is not None
+    return view.frame.depth_m
+
+
 def points(world: SyntheticWorld, t_s: float, depth_m: Array) -> Array:
-    """(H, W, 3) what every pixel sees, in the world."""
+    """Return the (H, W, 3) points of all pixels in the world."""
     position, rotation = world.path.pose(t_s)
     return position + depth_m[..., None] * rays(world.intrinsics, rotation)
 
 
-# --- what the world is made of --------------------------------------------------------------------
+# --- contents -------------------------------------------------------------------------------------
 
 
-def test_there_are_many_classes_of_distinct_names() -> None:
+def test_has_many_distinct_classes() -> None:
     assert 34 <= len(CLASSES) <= 254
     assert len(set(CLASSES)) == len(CLASSES)
     assert set(CLASSES) >= {"person", "dog", "cat", "horse", "bird", "car", "truck", "bus", "chair", "table", "sofa"}
@@ -50,7 +56,7 @@ def test_there_are_many_classes_of_distinct_names() -> None:
     assert set(COLORS) >= {"red", "green", "blue", "yellow", "black", "white"}
 
 
-def test_every_class_is_seen_somewhere() -> None:
+def test_every_class_occurs() -> None:
     seen: set[int] = set()
     for seed in range(80):
         seen |= set(np.unique(SyntheticWorld(seed, 80, 60).frame(seed % 20).labels).tolist())
@@ -65,41 +71,41 @@ def test_every_pixel_has_a_label() -> None:
         assert labels.min() >= 1 and labels.max() <= len(CLASSES)
 
 
-def test_no_instance_mixes_classes_and_each_has_a_color_entry() -> None:
+def test_instances_have_one_class_and_a_color_entry() -> None:
     for seed in range(20):
-        seen = SyntheticWorld(seed, 96, 72).frame(2.0)
+        view = SyntheticWorld(seed, 96, 72).frame(2.0)
         surroundings = {class_id(name) for name in BACKGROUND}
-        for instance in np.unique(seen.instances):
-            labels = set(np.unique(seen.labels[seen.instances == instance]).tolist())
+        for instance in np.unique(view.instances):
+            labels = set(np.unique(view.labels[view.instances == instance]).tolist())
             assert labels <= surroundings if instance == 0 else len(labels) == 1 and not labels & surroundings
-            color = seen.colors[instance]
+            color = view.colors[instance]
             assert color is None or color in COLORS
-        assert seen.colors[0] is None
+        assert view.colors[0] is None
 
 
-def test_a_thing_is_called_by_the_color_that_most_of_it_is_seen_in() -> None:
+def test_instance_color_is_the_named_color_of_most_visible_pixels() -> None:
     rng, camera = np.random.default_rng(0), pinhole(64, 48, 0.8)
     red, blue, nameless = named_paint(rng, "red"), named_paint(rng, "blue"), rgb_paint((120, 160, 200))
     cabinet, cloth = Thing("cabinet", rng), Thing("floor", rng)
-    cabinet.box((0, -0.2, 0), (1.0, 0.1, 1.0), red)  # small, and what is seen from the front
+    cabinet.box((0, -0.2, 0), (1.0, 0.1, 1.0), red)  # small, visible from the front
     cabinet.box((0, -0.1, 0), (0.8, 0.1, 0.8), blue)
     cabinet.box((0, 0.2, 0), (2.0, 0.1, 2.0), blue.shade(0.5))
-    cabinet.box((0, 0.0, 0), (1.2, 0.1, 3.0), nameless)  # the largest, of a color that has no name
+    cabinet.box((0, 0.0, 0), (1.2, 0.1, 3.0), nameless)  # the largest, without a color name
     cloth.rectangle((0, 0, 0), 9.0, 9.0, red)
     scene = build_scene([cloth, cabinet])
 
-    def called(at: tuple[float, float, float], forward: float) -> tuple[str | None, ...]:
+    def visible_colors(at: tuple[float, float, float], forward: float) -> tuple[str | None, ...]:
         rotation = np.array([[forward, 0.0, 0.0], [0.0, 0.0, forward], [0.0, -1.0, 0.0]])
         return colors_in_view(scene, raycast(scene.solids, np.array(at), rotation, camera))
 
-    assert called((0.0, -0.9, 0.5), 1.0) == (None, "red")
-    assert called((0.0, -5.0, 0.5), 1.0) == (None, "blue")
-    assert called((0.0, 5.0, 0.5), -1.0) == (None, "blue")
-    assert called((0.0, -0.9, 2.9), 1.0) == (None, None)
-    assert called((0.0, 5.0, 0.5), 1.0) == (None, None)
+    assert visible_colors((0.0, -0.9, 0.5), 1.0) == (None, "red")
+    assert visible_colors((0.0, -5.0, 0.5), 1.0) == (None, "blue")
+    assert visible_colors((0.0, 5.0, 0.5), -1.0) == (None, "blue")
+    assert visible_colors((0.0, -0.9, 2.9), 1.0) == (None, None)
+    assert visible_colors((0.0, 5.0, 0.5), 1.0) == (None, None)
 
 
-def test_made_things_have_colors_of_every_name() -> None:
+def test_every_color_name_is_common() -> None:
     counted = dict.fromkeys(COLORS, 0)
     for seed in range(40):
         for color in SyntheticWorld(seed, 160, 120).frame(0.0).colors:
@@ -112,29 +118,29 @@ def test_made_things_have_colors_of_every_name() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_ground_unprojects_to_the_height_of_the_ground(seed: int) -> None:
+def test_ground_unprojects_to_its_height(seed: int) -> None:
     world = SyntheticWorld(seed, 160, 120)
     for t_s in (0.0, 4.0):
-        seen = world.frame(t_s)
-        ground = np.isin(seen.labels, [class_id("floor"), class_id("grass")])
+        view = world.frame(t_s)
+        ground = np.isin(view.labels, [class_id("floor"), class_id("grass")])
         assert ground.any() or t_s
-        height = points(world, t_s, seen.frame.depth_m)[ground][:, 2]
-        depth = seen.frame.depth_m[ground]
-        above = np.minimum(np.abs(height), np.abs(height - 0.01))  # the second of two grounds lies on the first
+        height = points(world, t_s, known_depth(view))[ground][:, 2]
+        depth = known_depth(view)[ground]
+        above = np.minimum(np.abs(height), np.abs(height - 0.01))  # two grounds can overlap, 1 cm apart
         assert np.all(above <= 1e-5 * depth + 1e-5)
 
 
-def test_depth_is_metres_along_z_and_unknown_only_where_the_sky_is() -> None:
+def test_depth_is_known_everywhere_except_in_the_sky() -> None:
     for seed in range(12):
-        seen = SyntheticWorld(seed, 80, 60).frame(1.0)
-        depth = seen.frame.depth_m
+        view = SyntheticWorld(seed, 80, 60).frame(1.0)
+        depth = known_depth(view)
         assert depth.dtype == np.float32
-        np.testing.assert_array_equal(np.isnan(depth), seen.labels == class_id("sky"))
+        np.testing.assert_array_equal(np.isnan(depth), view.labels == class_id("sky"))
         assert np.all(depth[np.isfinite(depth)] > 0)
 
 
-def inside(kind: Kind, taper: float, p: Array) -> Array:
-    """Whether points of the unit frame are in the solid: the definition, without a ray."""
+def is_inside(kind: Kind, taper: float, p: Array) -> Array:
+    """Return whether points of the unit frame are inside the solid, by its definition."""
     x, y, z = np.moveaxis(p, -1, 0)
     if kind == Kind.BOX:
         return np.abs(p).max(-1) <= 1
@@ -156,35 +162,35 @@ def random_solid(kind: Kind, seed: int) -> Solids:
     return Solids(np.array([kind], np.int8), center, half, rotation[None], taper)
 
 
-FORWARD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])  # looks along +y, z is up
+FORWARD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])  # looks along +y; z is up
 
 
 @pytest.mark.parametrize("kind", [Kind.BOX, Kind.ELLIPSOID, Kind.FRUSTUM])
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=20, deadline=None)
-def test_a_body_is_seen_where_stepping_along_the_ray_finds_it(kind: Kind, seed: int) -> None:
+def test_raycast_of_bodies_matches_ray_marching(kind: Kind, seed: int) -> None:
     solids = random_solid(kind, seed)
-    seen = raycast(solids, np.zeros(3), FORWARD, SMALL)
+    hits = raycast(solids, np.zeros(3), FORWARD, SMALL)
     steps = np.arange(0.5, 6.0, STEP_M)
     local = rays(SMALL, FORWARD) @ solids.rotation[0] / solids.half[0]
     start = -solids.center[0] @ solids.rotation[0] / solids.half[0]
-    within = inside(kind, solids.taper[0], start + steps[:, None, None, None] * local)
+    within = is_inside(kind, solids.taper[0], start + steps[:, None, None, None] * local)
     found, first = within.any(0), steps[within.argmax(0)]
-    hit = seen.solid == 0
+    hit = hits.solid == 0
     assert np.all(hit[found])
-    assert np.all(np.abs(seen.depth - first)[found] <= 1.5 * STEP_M)
-    grazed = hit & ~found  # between two steps: then the point must still be on the surface
-    surface = start + seen.depth[grazed][:, None] * local[grazed]
-    assert np.all(inside(kind, solids.taper[0], surface * (1 - 2e-3)))
-    assert np.all(np.isinf(seen.depth[~hit]))
+    assert np.all(np.abs(hits.depth - first)[found] <= 1.5 * STEP_M)
+    grazed = hit & ~found  # hit between two steps: check that the point is on the surface
+    surface = start + hits.depth[grazed][:, None] * local[grazed]
+    assert np.all(is_inside(kind, solids.taper[0], surface * (1 - 2e-3)))
+    assert np.all(np.isinf(hits.depth[~hit]))
 
 
 @pytest.mark.parametrize("kind", [Kind.RECTANGLE, Kind.RING])
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=20, deadline=None)
-def test_a_flat_thing_is_seen_where_the_ray_crosses_its_plane(kind: Kind, seed: int) -> None:
+def test_raycast_of_flat_solids_matches_the_plane_intersection(kind: Kind, seed: int) -> None:
     solids = random_solid(kind, seed)
-    seen = raycast(solids, np.zeros(3), FORWARD, SMALL)
+    hits = raycast(solids, np.zeros(3), FORWARD, SMALL)
     direction, normal = rays(SMALL, FORWARD), solids.rotation[0][:, 2]
     depth = (solids.center[0] @ normal) / (direction @ normal)
     x, y, _ = np.moveaxis(
@@ -194,14 +200,14 @@ def test_a_flat_thing_is_seen_where_the_ray_crosses_its_plane(kind: Kind, seed: 
         margin = 1 - np.maximum(np.abs(x), np.abs(y))
     else:
         margin = np.minimum(1 - np.hypot(x, y), np.hypot(x, y) - solids.taper[0])
-    sure = (np.abs(margin) > 1e-3) & (np.abs(depth) < 50)  # not on an edge, not along the plane
+    certain = (np.abs(margin) > 1e-3) & (np.abs(depth) < 50)  # neither on an edge nor along the plane
     expected = (margin > 0) & (depth > 0.05)
-    np.testing.assert_array_equal((seen.solid == 0)[sure], expected[sure])
-    both = sure & expected
-    np.testing.assert_allclose(seen.depth[both], depth[both], rtol=1e-3)
+    np.testing.assert_array_equal((hits.solid == 0)[certain], expected[certain])
+    both = certain & expected
+    np.testing.assert_allclose(hits.depth[both], depth[both], rtol=1e-3)
 
 
-def test_the_nearer_of_two_things_hides_the_other() -> None:
+def test_nearer_solids_hide_farther_ones() -> None:
     near, far = random_solid(Kind.BOX, 1), random_solid(Kind.ELLIPSOID, 2)
     fields = (np.concatenate(pair) for pair in zip(vars(near).values(), vars(far).values()))
     both = raycast(Solids(*fields), np.zeros(3), FORWARD, SMALL)
@@ -211,11 +217,11 @@ def test_the_nearer_of_two_things_hides_the_other() -> None:
     np.testing.assert_array_equal(both.solid[shown], np.argmin(alone, 0)[shown])
 
 
-# --- repeatable -----------------------------------------------------------------------------------
+# --- repeatability --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("t_s", [0.0, 7.3])
-def test_the_same_seed_and_time_give_the_same_frame(t_s: float) -> None:
+def test_same_seed_and_time_give_the_same_frame(t_s: float) -> None:
     one, two = (SyntheticWorld(11, 80, 60).frame(t_s) for _ in range(2))
     np.testing.assert_array_equal(one.frame.image, two.frame.image)
     np.testing.assert_array_equal(one.frame.depth_m, two.frame.depth_m)
@@ -230,13 +236,13 @@ def test_other_seeds_and_times_give_other_frames() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_another_resolution_is_the_same_scene_through_the_same_camera(seed: int) -> None:
+def test_other_resolutions_show_the_same_scene(seed: int) -> None:
     fine, coarse = (SyntheticWorld(seed, size, size * 3 // 4).frame(1.0) for size in (240, 80))
-    # every third pixel of the fine image, from the second on, looks along a ray of the coarse one
+    # every third pixel of the fine image, starting with the second, has the ray of a pixel of the coarse one
     same = fine.labels[1::3, 1::3] == coarse.labels
     assert same.mean() > 0.995
     np.testing.assert_allclose(
-        fine.frame.depth_m[1::3, 1::3][same], coarse.frame.depth_m[same], rtol=2e-3, equal_nan=True
+        known_depth(fine)[1::3, 1::3][same], known_depth(coarse)[same], rtol=2e-3, equal_nan=True
     )
     big, small = fine.frame.intrinsics, coarse.frame.intrinsics
     assert big is not None and small is not None
@@ -244,17 +250,17 @@ def test_another_resolution_is_the_same_scene_through_the_same_camera(seed: int)
     assert big.cx + 0.5 == pytest.approx(3 * (small.cx + 0.5))
 
 
-def test_a_frame_knows_its_time_and_its_camera() -> None:
+def test_frame_has_stamp_and_intrinsics() -> None:
     frame = SyntheticWorld(3, 64, 48).frame(1.25).frame
     assert frame.stamp_ns == 1_250_000_000
     assert frame.frame_id == "camera_optical_frame"
     assert frame.intrinsics is not None and (frame.intrinsics.width, frame.intrinsics.height) == (64, 48)
 
 
-# --- the camera's way -----------------------------------------------------------------------------
+# --- camera path ----------------------------------------------------------------------------------
 
 
-def test_the_camera_moves_smoothly_and_comes_back() -> None:
+def test_camera_path_is_smooth_and_closed() -> None:
     for seed in range(20):
         path = SyntheticWorld(seed, 16, 16).path
         assert 20 <= path.period_s <= 30
@@ -265,25 +271,25 @@ def test_the_camera_moves_smoothly_and_comes_back() -> None:
         np.testing.assert_allclose(path.pose(path.period_s)[0], poses[0][0], atol=1e-9)
 
 
-def test_the_camera_is_never_in_things_and_always_sees_some() -> None:
+def test_camera_keeps_its_distance_and_sees_several_classes() -> None:
     for seed in range(25):
         world = SyntheticWorld(seed, 64, 48)
         for t_s in (0.0, 6.0, 13.0):
-            seen = world.frame(t_s)
-            assert np.nanmin(seen.frame.depth_m) > 0.4
-            assert len(np.unique(seen.labels)) >= 3
+            view = world.frame(t_s)
+            assert np.nanmin(known_depth(view)) > 0.4
+            assert len(np.unique(view.labels)) >= 3
 
 
-# --- color does not solve it ---------------------------------------------------------------------
+# --- classification by color ----------------------------------------------------------------------
 
 
-def test_the_best_classifier_of_single_pixels_by_color_stays_below_0_30_miou() -> None:
+def test_color_alone_gives_less_than_0_30_miou() -> None:
     bins, classes = 16, len(CLASSES) + 1
 
     def cells(seed: int) -> tuple[Array, Array]:
-        seen = SyntheticWorld(seed, 120, 90).frame(seed % 25)
-        r, g, b = np.moveaxis(seen.frame.image.astype(np.int64) * bins // 256, -1, 0)
-        return ((r * bins + g) * bins + b).ravel(), seen.labels.ravel().astype(np.int64)
+        view = SyntheticWorld(seed, 120, 90).frame(seed % 25)
+        r, g, b = np.moveaxis(view.frame.image.astype(np.int64) * bins // 256, -1, 0)
+        return ((r * bins + g) * bins + b).ravel(), view.labels.ravel().astype(np.int64)
 
     votes = np.zeros((bins**3, classes))
     for seed in range(1_000_000, 1_000_150):
@@ -299,10 +305,10 @@ def test_the_best_classifier_of_single_pixels_by_color_stays_below_0_30_miou() -
         assert iou[1:].mean() < 0.30, name
 
 
-# --- bad input ------------------------------------------------------------------------------------
+# --- invalid arguments ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("seed", "width", "height", "named"), [(-1, 320, 240, "seed"), (0, 8, 240, "width")])
-def test_impossible_worlds_are_refused(seed: int, width: int, height: int, named: str) -> None:
+def test_rejects_invalid_arguments(seed: int, width: int, height: int, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         SyntheticWorld(seed, width, height)
