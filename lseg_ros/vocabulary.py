@@ -34,7 +34,7 @@ _TRANSPORTS = {"compressed", "compresseddepth", "theora", "draco", "zlib", "pcl"
 
 Color = tuple[int, int, int]  # RGB, 0 to 255
 
-# Saturation and value of label colors: strong, pale and dark ones first, then what lies between.
+# Saturation and value of label colors: strong, pale and dark ones first, then intermediate ones.
 _TONES = (
     ((0.95, 0.95), (0.55, 1.0), (0.9, 0.6)),
     ((0.3, 0.95), (0.95, 0.78), (0.6, 0.75)),
