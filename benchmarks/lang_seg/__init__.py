@@ -1,0 +1,1 @@
+"""Comparison with the authors' order of operations (lang-seg)."""

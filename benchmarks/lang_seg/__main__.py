@@ -11,16 +11,15 @@ from pathlib import Path
 
 from lseg_ros.openmp import openmp_passive_wait_env
 
-os.environ.update(openmp_passive_wait_env())  # before torch starts its threads, as the node does
+os.environ.update(openmp_passive_wait_env())  # before torch starts its threads
 
 from benchmarks.lang_seg.comparison import Comparison, compare
 from benchmarks.targets import format_targets
-from lseg_ros.benchmark import busy, machine
+from lseg_ros.benchmark import busy_warning, describe_machine
 from lseg_ros.benchmark.config import parse_size
-from lseg_ros.benchmark.report import columns, format_facts, format_timing
-from lseg_ros.benchmark.run import describe_settings
-from lseg_ros.benchmark.scaling import words
-from lseg_ros.benchmark.stages import Network
+from lseg_ros.benchmark.report import align_columns, format_facts, format_timing
+from lseg_ros.benchmark.run import describe_network
+from lseg_ros.benchmark.stages import Network, make_vocabulary
 from lseg_ros.cli.flags import parse
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.model import load_lseg
@@ -45,6 +44,7 @@ class ComparisonConfig:
     network: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
 
     def __post_init__(self) -> None:
+        """Check all settings; raises ValueError that names the setting."""
         check(self)
         parse_size("size", self.size)
 
@@ -65,20 +65,20 @@ def main() -> None:
 
 def run(config: ComparisonConfig) -> dict[str, object]:
     """Measure and print; returns the JSON report (machine, settings, comparison)."""
-    warning = busy()
+    warning = busy_warning()
     segmenter = Segmenter.from_checkpoint(config.network)
-    encoded = segmenter.encode(words(config.labels))
+    encoded = segmenter.encode(make_vocabulary(config.labels))
     height, width = parse_size("size", config.size)
     image = SyntheticWorld(8, width, height).frame(1.0).frame.image
-    x = Network(segmenter).input_of(image)[0]
-    facts = machine(segmenter.device)
-    settings = describe_settings(config.network, segmenter) | {
+    x = Network(segmenter).preprocess(image)[0]
+    facts = describe_machine(segmenter.device)
+    settings = describe_network(config.network, segmenter) | {
         "size": config.size,
         "network input": f"{x.shape[3]}x{x.shape[2]}",
         "labels": str(config.labels),
     }
     print(format_facts({**facts, **settings}), *filter(None, [warning]), sep="\n\n", flush=True)
-    reference = load_lseg(config.network.checkpoint)  # fresh weights: the segmenter may have changed its own
+    reference = load_lseg(config.network.checkpoint)  # the segmenter may have changed its own copy of the weights
     comparison = compare(segmenter, reference, encoded, x, config.seconds)
     report: dict[str, object] = {"machine": facts, "settings": settings, "comparison": dataclasses.asdict(comparison)}
     print(f"\n{_table(comparison)}")
@@ -94,7 +94,7 @@ def _table(comparison: Comparison) -> str:
     )
     rows = [(name, *format_timing(timing)) for name, timing in sides]
     return (
-        columns([("", "median ms", "p10", "p90", "runs"), *rows])
+        align_columns([("", "median ms", "p10", "p90", "runs"), *rows])
         + f"\nspeedup {comparison.speedup:.2f}; logits differ by at most {comparison.max_delta:.2g}; "
         f"{comparison.agreement:.3%} of the pixels have the same label"
     )

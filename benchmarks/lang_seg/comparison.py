@@ -1,4 +1,4 @@
-"""Our network beside the authors' order of operations: the same image, words and weights, in turn."""
+"""Compare the network with the authors' order of operations: same image, words and weights, measured in turn."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.lang_seg.official_order import OfficialOrder
+from lseg_ros.benchmark import Timing, measure_interleaved
 from lseg_ros.benchmark.stages import Network
-from lseg_ros.benchmark.timing import Timing, measure_in_turn
 from lseg_ros.inference import EncodedVocabulary, Segmenter
 from lseg_ros.model import LSeg
 
@@ -38,27 +38,42 @@ class Comparison:
 
 @torch.inference_mode()
 def compare(segmenter: Segmenter, model: LSeg, encoded: EncodedVocabulary, x: Tensor, budget_s: float) -> Comparison:
-    """model: the segmenter's network in float32. x: (1, 3, h', w') float32, h' and w' multiples of the stride."""
+    """Compare a segmenter with the authors' order of operations.
+
+    Args:
+        segmenter: The implementation under test.
+        model: The network of the segmenter in float32, as loaded from the checkpoint.
+        encoded: The words.
+        x: (1, 3, h', w') float32 input; h' and w' are multiples of the stride.
+        budget_s: Time to spend on each of the two, in seconds.
+    """
     official, network = OfficialOrder(model.to(segmenter.device)), Network(segmenter)
     texts = [label.name for label in encoded.vocabulary.labels]
-    ours_x, size = x.to(segmenter.dtype), (x.shape[2], x.shape[3])
-    delta = 0.0
-    logits = network.logits(ours_x, encoded)
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # on a GPU PyTorch rounds convolutions by default
-        expected = official.logits(x, texts)
-    for each, other in zip(logits[0], expected[0]):  # one by one: twice K x H x W is much
-        full = F.interpolate(each[None, None], scale_factor=2, mode="bilinear", align_corners=True)
-        delta = max(delta, float((full[0, 0] - other).abs().max()))
-    labeled = encoded.ids[expected[0].argmax(dim=0)]
-    agreement = float((network.label(ours_x, encoded, size, size)[0] == labeled).float().mean())
-    del logits, expected
-    timings = measure_in_turn(
+    our_x, size = x.to(segmenter.dtype), (x.shape[2], x.shape[3])
+    our_logits = network.logits(our_x, encoded)  # (1, K, h'/2, w'/2)
+    # By default PyTorch runs convolutions on a GPU in TF32, which would make the reference inexact.
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        expected = official.logits(x, texts)  # (1, K, h', w')
+    max_delta = _max_difference(our_logits, expected)
+    expected_ids = encoded.ids[expected[0].argmax(dim=0)]
+    agreement = float((network.label(our_x, encoded, size, size)[0] == expected_ids).float().mean())
+    del our_logits, expected  # free the memory before measuring
+    timings = measure_interleaved(
         {
-            "ours": lambda: network.label(ours_x, encoded, size, size),
+            "ours": lambda: network.label(our_x, encoded, size, size),
             "official": lambda: official.label_map(x, texts),
         },
         budget_s,
         segmenter.device,
     )
     ours, theirs = timings["ours"], timings["official"]
-    return Comparison(ours, theirs, theirs.median_ms / ours.median_ms, delta, agreement)
+    return Comparison(ours, theirs, theirs.median_ms / ours.median_ms, max_delta, agreement)
+
+
+def _max_difference(half_size: Tensor, full_size: Tensor) -> float:
+    """Largest difference of logits (1, K, h, w) from (1, K, 2 h, 2 w); one label at a time to save memory."""
+    max_delta = 0.0
+    for logits, expected in zip(half_size[0], full_size[0]):
+        upsampled = F.interpolate(logits[None, None], scale_factor=2, mode="bilinear", align_corners=True)
+        max_delta = max(max_delta, float((upsampled[0, 0] - expected).abs().max()))
+    return max_delta

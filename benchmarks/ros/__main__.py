@@ -15,7 +15,7 @@ from benchmarks.ros.frames import Frames, measure_frames
 from benchmarks.ros.latency import Latency, measure_latency
 from benchmarks.ros.skipped import Skipped, measure_skipped
 from benchmarks.targets import format_targets
-from lseg_ros.benchmark import Timing, busy, machine
+from lseg_ros.benchmark import Timing, busy_warning, describe_machine
 
 __all__ = ["main"]
 
@@ -25,9 +25,9 @@ _PARTS = ("frames", "skipped", "latency")
 def main() -> None:
     """Measure and print; a target that is not met is said, and is no error. 1 after a sentence where a part fails."""
     arguments = _arguments()
-    facts = {"ros": os.environ.get("ROS_DISTRO", "unknown"), "middleware": _middleware(), **machine()}
+    facts = {"ros": os.environ.get("ROS_DISTRO", "unknown"), "middleware": _middleware(), **describe_machine()}
     print("\n".join(f"{name:<16}{value}" for name, value in facts.items()))
-    if warning := busy():
+    if warning := busy_warning():
         print(f"\n{warning}")
     results: dict[str, Any] = {"machine": facts}
     try:

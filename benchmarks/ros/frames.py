@@ -19,7 +19,7 @@ from benchmarks.ros.naive_baseline import NaiveBaseline
 from benchmarks.ros.processes import make_environment, measuring_node, start_module
 from benchmarks.ros.ready import NodePath, ready_segmentation
 from benchmarks.ros.recording import record
-from lseg_ros.benchmark import Timing, measure_in_turn
+from lseg_ros.benchmark import Timing, measure_interleaved
 from lseg_ros.demo.processes import wait_for
 from lseg_ros.pipeline import Outputs
 
@@ -65,7 +65,7 @@ def measure_frames(budget_s: float, folder: Path, height: int = 480, width: int 
         expected = len(topics["images"]) + len(topics["clouds"])
         wait_for(lambda: ours.wanted() == everything and obvious.heard(), [child], _START_S, "a subscriber")
         stages: list[dict[str, float]] = []
-        timings = measure_in_turn({"ours": lambda: stages.append(ours.frame()), "obvious": obvious.frame}, budget_s)
+        timings = measure_interleaved({"ours": lambda: stages.append(ours.frame()), "obvious": obvious.frame}, budget_s)
         stage_ms = {stage: float(np.median([each[stage] for each in stages])) for stage in stages[0]}
         published = len(stages) * expected  # by both ways, as often as each other
         arrived = heard.settled()

@@ -1,4 +1,4 @@
-"""What ``lseg benchmark`` measures."""
+"""Settings of ``lseg benchmark``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lseg_ros.vocabulary import MAX_ID
 
 __all__ = ["BenchmarkConfig", "parse_size"]
 
-_SMALLEST_PX, _LARGEST_PX = 64, 4096
+_MIN_SIDE_PX, _MAX_SIDE_PX = 64, 4096
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,20 @@ class BenchmarkConfig:
     that follows from the peak rates of this device.
     """
 
-    size: str = setting("480x480", "image that the stages of the network are measured with, as WIDTHxHEIGHT")
-    frame: str = setting("640x480", "RGB-D frame that the whole pipeline is measured with, as WIDTHxHEIGHT")
-    labels: int = setting(150, "labels that are looked for", minimum=1, maximum=MAX_ID)
+    size: str = setting("480x480", "size of the image for the stages of the network, as WIDTHxHEIGHT")
+    frame: str = setting("640x480", "size of the RGB-D frame for the whole pipeline, as WIDTHxHEIGHT")
+    labels: int = setting(150, "number of labels", minimum=1, maximum=MAX_ID)
     sweep: str = setting(
         "none",
-        "also measure how a frame grows with labels, with size, or all of it",
+        "also measure how the time of a frame scales with the number of labels, with the image size, or with both",
         choices=("none", "labels", "size", "all"),
     )
     seconds: float = setting(2.0, "time to spend on each line of the table", unit="s", minimum=0.01)
-    json: str = setting("", "also write everything to this file, for machines")
+    json: str = setting("", "also write the report to this JSON file")
     network: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
 
     def __post_init__(self) -> None:
+        """Check all settings; raises ValueError that names the setting."""
         check(self)
         for name in ("size", "frame"):
             parse_size(name, getattr(self, name))
@@ -53,9 +54,9 @@ class BenchmarkConfig:
 
 def parse_size(name: str, text: str) -> tuple[int, int]:
     """Parse WIDTHxHEIGHT; returns (H, W), raises ValueError that names the setting."""
-    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
-    sides = [int(each) for each in found.groups()] if found else []
-    if not sides or not _SMALLEST_PX <= min(sides) <= max(sides) <= _LARGEST_PX:
-        span = f"each from {_SMALLEST_PX} to {_LARGEST_PX} px"
-        raise ValueError(f"{name}: expected WIDTHxHEIGHT such as 640x480, {span}, got {text!r}")
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    sides = [int(digits) for digits in match.groups()] if match else []
+    if not sides or not _MIN_SIDE_PX <= min(sides) <= max(sides) <= _MAX_SIDE_PX:
+        limits = f"each from {_MIN_SIDE_PX} to {_MAX_SIDE_PX} px"
+        raise ValueError(f"{name}: expected WIDTHxHEIGHT such as 640x480, {limits}, got {text!r}")
     return sides[1], sides[0]

@@ -1,4 +1,4 @@
-"""What a figure belongs to: the machine, its load, the versions and the day."""
+"""The machine, its load and the library versions that a measurement belongs to."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ import torch
 
 import lseg_ros
 
-__all__ = ["busy", "machine"]
+__all__ = ["busy_warning", "describe_machine"]
 
 _LIBRARIES = ("torch", "timm", "open_clip_torch", "numpy")
+_OPENMP_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+_BUSY_LOAD_PER_CORE = 0.3
 
 
-def machine(device: torch.device | None = None) -> dict[str, str]:
-    """Facts by name, for a table and for JSON alike. device: the CPU where None."""
+def describe_machine(device: torch.device | None = None) -> dict[str, str]:
+    """Facts about the machine by name.
+
+    Args:
+        device: The device that is measured; None for the CPU.
+    """
     facts = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "device": _device(device),
-        "cores": str(_cores()),
+        "device": _device_name(device),
+        "cores": str(_count_cores()),
         "threads": str(torch.get_num_threads()),
-        "load average": ", ".join(f"{each:.1f}" for each in os.getloadavg()),
-        **{name: os.environ.get(name, "not set") for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")},
+        "load average": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
+        **{name: os.environ.get(name, "not set") for name in _OPENMP_VARIABLES},
         "system": platform.platform(),
         "lseg_ros": lseg_ros.__version__,
         "python": platform.python_version(),
@@ -33,17 +39,19 @@ def machine(device: torch.device | None = None) -> dict[str, str]:
     return facts | {name: _version(name) for name in _LIBRARIES}
 
 
-def busy() -> str:
-    """A warning where the machine has other work, "" where it has not: figures of a busy machine mean little."""
-    load, cores = os.getloadavg()[0], _cores()
-    return f"busy machine: load {load:.1f} on {cores} cores before this began" if load > 0.3 * cores else ""
+def busy_warning() -> str:
+    """A warning if other processes keep the machine busy, else ""; measurements on a busy machine are unreliable."""
+    load, cores = os.getloadavg()[0], _count_cores()
+    if load <= _BUSY_LOAD_PER_CORE * cores:
+        return ""
+    return f"warning: the machine was busy before the start (load {load:.1f} on {cores} cores)"
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _device(device: torch.device | None) -> str:
+def _device_name(device: torch.device | None) -> str:
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")

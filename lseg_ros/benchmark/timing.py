@@ -1,24 +1,31 @@
-"""How long a call takes: several times, after a warm-up, within a time budget."""
+"""Measure the time of calls: repeatedly, after a warm-up, within a time budget."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["Timing", "measure", "measure_in_turn"]
+__all__ = ["Timing", "measure", "measure_interleaved"]
 
-_FEWEST, _MOST = 3, 2000
-_WARM_UP = 0.2  # of the budget
+_MIN_RUNS, _MAX_RUNS = 3, 2000
+_WARM_UP_SHARE = 0.2  # of the budget
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What a caller waits for, in milliseconds: median, the tenth and the ninetieth of a hundred, how often it ran."""
+    """Wall-clock time of a call.
+
+    Attributes:
+        median_ms: Median.
+        p10_ms: 10th percentile.
+        p90_ms: 90th percentile.
+        runs: Number of calls.
+    """
 
     median_ms: float
     p10_ms: float
@@ -26,49 +33,56 @@ class Timing:
     runs: int
 
     @classmethod
-    def of(cls, seconds: list[float]) -> Timing:
-        median, p10, p90 = (float(each) * 1e3 for each in np.percentile(seconds, (50, 10, 90)))
+    def from_seconds(cls, seconds: Sequence[float]) -> Timing:
+        """Summarize the times of several calls."""
+        median, p10, p90 = (float(value) * 1e3 for value in np.percentile(seconds, (50, 10, 90)))
         return cls(median, p10, p90, len(seconds))
 
 
-def measure(run: Callable[[], Any], budget_s: float, device: torch.device | None = None) -> Timing:
-    """See ``measure_in_turn``."""
-    return measure_in_turn({"": run}, budget_s, device)[""]
+def measure(call: Callable[[], Any], budget_s: float, device: torch.device | None = None) -> Timing:
+    """Measure one call; see ``measure_interleaved``."""
+    return measure_interleaved({"": call}, budget_s, device)[""]
 
 
-def measure_in_turn(
-    runs: Mapping[str, Callable[[], Any]], budget_s: float, device: torch.device | None = None
+def measure_interleaved(
+    calls: Mapping[str, Callable[[], Any]], budget_s: float, device: torch.device | None = None
 ) -> dict[str, Timing]:
-    """Each run's Timing. They take turns, so that what else a machine does meets all of them alike.
+    """Measure several calls in turn, so that other load on the machine affects all of them alike.
 
-    budget_s: for each of them, warm-up not counted; three turns are taken however long they are. device: a GPU is
-    waited for before and after each run.
+    Args:
+        calls: The calls by name.
+        budget_s: Time to spend on each call, not counting the warm-up. Each call runs at least three times.
+        device: A CUDA device is synchronized before and after each call; None for the CPU.
+
+    Returns:
+        The timing of each call by name.
     """
-    warm_until_s = time.perf_counter() + budget_s * _WARM_UP * len(runs)
-    _turn(runs, device)  # what is made on first use: memory, plans, code
+    warm_until_s = time.perf_counter() + budget_s * _WARM_UP_SHARE * len(calls)
+    _run_each(calls, device)  # allocates memory and compiles code on first use
     while time.perf_counter() < warm_until_s:
-        _turn(runs, device)
-    took_s: dict[str, list[float]] = {name: [] for name in runs}
-    until_s = time.perf_counter() + budget_s * len(runs)
-    for number in range(_MOST):
-        if number >= _FEWEST and time.perf_counter() >= until_s:
+        _run_each(calls, device)
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    end_s = time.perf_counter() + budget_s * len(calls)
+    for number in range(_MAX_RUNS):
+        if number >= _MIN_RUNS and time.perf_counter() >= end_s:
             break
-        for name, seconds in _turn(runs, device).items():
-            took_s[name].append(seconds)
-    return {name: Timing.of(each) for name, each in took_s.items()}
+        for name, took_s in _run_each(calls, device).items():
+            seconds[name].append(took_s)
+    return {name: Timing.from_seconds(values) for name, values in seconds.items()}
 
 
-def _turn(runs: Mapping[str, Callable[[], Any]], device: torch.device | None) -> dict[str, float]:
-    took_s = {}
-    for name, run in runs.items():
-        _wait(device)
+def _run_each(calls: Mapping[str, Callable[[], Any]], device: torch.device | None) -> dict[str, float]:
+    """Run each call once; returns seconds by name."""
+    seconds = {}
+    for name, call in calls.items():
+        _synchronize(device)
         start_s = time.perf_counter()
-        run()
-        _wait(device)
-        took_s[name] = time.perf_counter() - start_s
-    return took_s
+        call()
+        _synchronize(device)
+        seconds[name] = time.perf_counter() - start_s
+    return seconds
 
 
-def _wait(device: torch.device | None) -> None:
+def _synchronize(device: torch.device | None) -> None:
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)

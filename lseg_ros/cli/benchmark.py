@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lseg_ros.openmp import openmp_passive_wait_env
 
-os.environ.update(openmp_passive_wait_env())  # as the node does
+os.environ.update(openmp_passive_wait_env())  # before torch starts its threads
 
-from lseg_ros.benchmark import BenchmarkConfig, benchmark, table
+from lseg_ros.benchmark import BenchmarkConfig, format_report, run_benchmark
 from lseg_ros.benchmark.report import to_json
 
 __all__ = ["SETTINGS", "run"]
@@ -19,8 +19,8 @@ SETTINGS = BenchmarkConfig
 
 def run(settings: BenchmarkConfig) -> int:
     """Measure, print the report and write it as JSON."""
-    report = benchmark(settings)
-    print(table(report))
+    report = run_benchmark(settings)
+    print(format_report(report))
     if settings.json:
         path = Path(settings.json).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,21 @@
+"""The parts of the network that the benchmark measures."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lseg_ros.benchmark.stages import ModelParts
+from lseg_ros.model import PRESETS, LSeg, LSegConfig
+from test.support.tiny_network import CONFIG
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("config", [CONFIG, PRESETS["demo"]])
+def test_the_parts_together_equal_the_image_encoder(config: LSegConfig) -> None:
+    torch.manual_seed(0)
+    model = LSeg(config).eval()
+    parts = ModelParts(model)
+    image = torch.randn(1, 3, 64, 96)
+    levels = parts.reassemble(parts.backbone(image), (64, 96))
+    assert torch.equal(parts.head(parts.fusion(levels)), model.encode_coarse(image))
