@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from lseg_ros.datasets import IGNORE, Sample, SyntheticScenes
 from lseg_ros.evaluation import Confusion, Scores
-from lseg_ros.evaluation.distributed import Process, processes
-from lseg_ros.evaluation.evaluate import check_destination
+from lseg_ros.evaluation.distributed import Process, process_group
+from lseg_ros.evaluation.evaluate import check_output_path
 from lseg_ros.settings import check, setting
 from research.command_line import run_script
 
@@ -86,8 +86,8 @@ def score_color_baseline(scenes: SyntheticScenes, process: Process | None = None
     )
     baseline = ColorBaseline.fit((training[index] for index in range(len(training))), len(scenes.classes))
     confusion = Confusion(scenes.classes)
-    share = range(process.number, len(scenes), process.count)
-    for index in tqdm(share, desc="color baseline", unit="image", disable=not process.first):
+    share = range(process.rank, len(scenes), process.world_size)
+    for index in tqdm(share, desc="color baseline", unit="image", disable=not process.is_first):
         image, target = scenes[index]
         confusion.add(torch.from_numpy(baseline.predict(image)), torch.from_numpy(target))
     return confusion.scores()
@@ -95,11 +95,11 @@ def score_color_baseline(scenes: SyntheticScenes, process: Process | None = None
 
 def main(config: ColorBaselineConfig) -> Scores:
     """Score the baseline, print the table and write ``config.json``, once if torchrun started several processes."""
-    check_destination("json", config.json)
-    with processes() as process:
+    check_output_path("json", config.json)
+    with process_group() as process:
         scenes = SyntheticScenes(config.frames, config.seed, width=config.width, height=config.height)
         scores = score_color_baseline(scenes, process)
-        if process.first:
+        if process.is_first:
             print(scores.table())
             if config.json:
                 content = {**dataclasses.asdict(scores), "settings": dataclasses.asdict(config)}

@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class _Saved:
+class _FileContent:
     """done: (N,) bool, the samples that are counted. counts: the counts by name."""
 
     done: NDArray[np.bool_]
@@ -53,12 +53,12 @@ class EvaluationCheckpoint:
         self._path, self._digest, self._counts, self._process = path, digest, counts, process
         self._every_s, self._saved_at = every_s, time.monotonic()
         self._done = np.zeros(samples, bool)
-        taken_over = self._take_over(resume)
-        self.already = int(taken_over.sum())  # samples that an earlier start counted
-        left = np.flatnonzero(~taken_over)
-        self.remaining: list[int] = left[process.number :: process.count].tolist()  # this process's share
+        resumed = self._resume(resume)
+        self.resumed = int(resumed.sum())  # samples that an earlier start counted
+        left = np.flatnonzero(~resumed)
+        self.remaining: list[int] = left[process.rank :: process.world_size].tolist()  # this process's share
 
-    def done(self, sample: int) -> None:
+    def mark_done(self, sample: int) -> None:
         """The sample's counts are in; saves where it is time."""
         self._done[sample] = True
         if time.monotonic() - self._saved_at >= self._every_s:
@@ -69,7 +69,7 @@ class EvaluationCheckpoint:
         if not self._done.any():
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._file(self._process.number)
+        file = self._file(self._process.rank)
         writing = file.with_name(file.name + ".writing")
         content: dict[str, Any] = {f"counts {name}": counts.numpy() for name, counts in self._counts.items()}
         with writing.open("wb") as stream:
@@ -77,22 +77,22 @@ class EvaluationCheckpoint:
         writing.replace(file)
         self._saved_at = time.monotonic()
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """What was counted is of no use to another start."""
         self._done[:] = False
         self.remove()
 
     def remove(self) -> None:
         """Nothing is left to be done: the files go."""
-        if self._process.first:
+        if self._process.is_first:
             for file in self._files():
                 file.unlink(missing_ok=True)
 
-    def _take_over(self, resume: bool) -> NDArray[np.bool_]:
+    def _resume(self, resume: bool) -> NDArray[np.bool_]:
         """Which samples the files of an earlier start have counted; the first process adds their counts to its own."""
-        merged = self._merged() if resume else self._done.copy()
+        merged = self._merge_files() if resume else self._done.copy()
         self._process.wait_for_all()  # everyone has read before anyone writes
-        if self._process.first:
+        if self._process.is_first:
             self.save()
             for file in self._files():
                 if not (merged.any() and file == self._file(0)):
@@ -100,7 +100,7 @@ class EvaluationCheckpoint:
         self._process.wait_for_all()
         return merged
 
-    def _merged(self) -> NDArray[np.bool_]:
+    def _merge_files(self) -> NDArray[np.bool_]:
         merged = np.zeros_like(self._done)
         for file in self._files():
             saved = self._read(file)
@@ -108,24 +108,24 @@ class EvaluationCheckpoint:
             if saved is None or (saved.done & merged).any():
                 continue
             merged |= saved.done
-            if self._process.first:
+            if self._process.is_first:
                 self._done |= saved.done
                 for name, counts in self._counts.items():
                     counts += torch.from_numpy(saved.counts[name])
         return merged
 
-    def _read(self, file: Path) -> _Saved | None:
+    def _read(self, file: Path) -> _FileContent | None:
         """A file's content, or None where it is of something else or cannot be read."""
         if file.suffix == ".writing":
             return None
         try:
             with np.load(file, allow_pickle=False) as content:
                 if str(content["digest"]) == self._digest:
-                    return _Saved(content["done"], {name: content[f"counts {name}"] for name in self._counts})
+                    return _FileContent(content["done"], {name: content[f"counts {name}"] for name in self._counts})
             reason = "they belong to other settings or another data set"
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             reason = str(error)
-        if self._process.first:
+        if self._process.is_first:
             _LOG.warning("%s: partial counts not used, %s", file, reason)
         return None
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 __all__ = ["confusion_picture"]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_PAPER, _INK = (255, 255, 255), (32, 32, 32)
-_WITH_NUMBERS = 40  # classes, above which cells get too small for numbers
+_WHITE, _BLACK = (255, 255, 255), (32, 32, 32)
+_MAX_CLASSES_WITH_NUMBERS = 40  # classes, above which cells get too small for numbers
 _MARGIN = 8
 
 
@@ -23,31 +23,31 @@ def confusion_picture(counts: NDArray[np.int64], rows: Sequence[str], columns: S
     of classes that never occur stay empty.
     """
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    cell = 30 if len(rows) <= _WITH_NUMBERS else 14
-    scale = 0.42 if len(rows) <= _WITH_NUMBERS else 0.36
-    left = _names(rows, cell, scale, to_the_right=True)
-    above = np.rot90(_names(columns, cell, scale, to_the_right=False))  # read upwards, the first name leftmost
-    grid = _cells(share, cell, numbers=len(rows) <= _WITH_NUMBERS)
-    corner = np.full((above.shape[0], left.shape[1], 3), _PAPER, np.uint8)
+    cell = 30 if len(rows) <= _MAX_CLASSES_WITH_NUMBERS else 14
+    scale = 0.42 if len(rows) <= _MAX_CLASSES_WITH_NUMBERS else 0.36
+    left = _draw_names(rows, cell, scale, to_the_right=True)
+    above = np.rot90(_draw_names(columns, cell, scale, to_the_right=False))  # read upwards, the first name leftmost
+    grid = _draw_cells(share, cell, numbers=len(rows) <= _MAX_CLASSES_WITH_NUMBERS)
+    corner = np.full((above.shape[0], left.shape[1], 3), _WHITE, np.uint8)
     body = np.vstack([np.hstack([corner, above]), np.hstack([left, grid])])
-    title = _title("rows: what is there; columns: what was said; per cent of the row", body.shape[1])
+    title = _draw_title("rows: what is there; columns: what was said; per cent of the row", body.shape[1])
     body = np.pad(body, ((0, 0), (0, title.shape[1] - body.shape[1]), (0, 0)), constant_values=255)
     picture = np.vstack([title, body])
     return np.pad(picture, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), constant_values=255)
 
 
-def _names(names: Sequence[str], cell: int, scale: float, *, to_the_right: bool) -> NDArray[np.uint8]:
+def _draw_names(names: Sequence[str], cell: int, scale: float, *, to_the_right: bool) -> NDArray[np.uint8]:
     """Names one below the other, a cell's height each, aligned to the right or to the left."""
-    width = max(_width(name, scale) for name in names) + _MARGIN
-    picture = np.full((cell * len(names), width, 3), _PAPER, np.uint8)
+    width = max(_text_width(name, scale) for name in names) + _MARGIN
+    picture = np.full((cell * len(names), width, 3), _WHITE, np.uint8)
     for number, name in enumerate(names):
-        room = width - _width(name, scale) - _MARGIN
+        room = width - _text_width(name, scale) - _MARGIN
         origin = (_MARGIN // 2 + room * to_the_right, number * cell + cell * 2 // 3)
-        cv2.putText(picture, name, origin, _FONT, scale, _INK, 1, cv2.LINE_AA)
+        cv2.putText(picture, name, origin, _FONT, scale, _BLACK, 1, cv2.LINE_AA)
     return picture
 
 
-def _cells(share: NDArray[np.float64], cell: int, *, numbers: bool) -> NDArray[np.uint8]:
+def _draw_cells(share: NDArray[np.float64], cell: int, *, numbers: bool) -> NDArray[np.uint8]:
     """White is none of the row, the darkest blue all of it; small shares stay visible."""
     depth = np.sqrt(share)[..., None]
     colors = np.rint(255 - depth * (255 - np.array([8, 48, 107]))).astype(np.uint8)
@@ -57,17 +57,17 @@ def _cells(share: NDArray[np.float64], cell: int, *, numbers: bool) -> NDArray[n
         for (row, column), value in np.ndenumerate(share):
             if value >= 0.005:
                 text = f"{100 * value:.0f}"
-                origin = (column * cell + (cell - _width(text, 0.36)) // 2 + 1, row * cell + cell * 3 // 5 + 1)
-                cv2.putText(picture, text, origin, _FONT, 0.36, _PAPER if value > 0.3 else _INK, 1, cv2.LINE_AA)
+                origin = (column * cell + (cell - _text_width(text, 0.36)) // 2 + 1, row * cell + cell * 3 // 5 + 1)
+                cv2.putText(picture, text, origin, _FONT, 0.36, _WHITE if value > 0.3 else _BLACK, 1, cv2.LINE_AA)
     return picture
 
 
-def _title(text: str, width: int) -> NDArray[np.uint8]:
+def _draw_title(text: str, width: int) -> NDArray[np.uint8]:
     """A line of text, as wide as it needs and at least ``width``."""
-    picture = np.full((24, max(width, _width(text, 0.42) + 4), 3), _PAPER, np.uint8)
-    cv2.putText(picture, text, (2, 16), _FONT, 0.42, _INK, 1, cv2.LINE_AA)
+    picture = np.full((24, max(width, _text_width(text, 0.42) + 4), 3), _WHITE, np.uint8)
+    cv2.putText(picture, text, (2, 16), _FONT, 0.42, _BLACK, 1, cv2.LINE_AA)
     return picture
 
 
-def _width(text: str, scale: float) -> int:
+def _text_width(text: str, scale: float) -> int:
     return int(cv2.getTextSize(text, _FONT, scale, 1)[0][0])

@@ -12,42 +12,42 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Process", "processes", "sum_over_processes"]
+__all__ = ["Process", "process_group", "sum_over_processes"]
 
-_PATIENCE = datetime.timedelta(days=2)  # the last of the others may take as long as all of its images
+_TIMEOUT = datetime.timedelta(days=2)  # the last of the others may take as long as all of its images
 
 
 @dataclass(frozen=True)
 class Process:
     """One of ``count`` processes that share the work."""
 
-    number: int = 0
-    count: int = 1
+    rank: int = 0
+    world_size: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_first(self) -> bool:
         """Whether it is the one that talks and writes."""
-        return self.number == 0
+        return self.rank == 0
 
     def wait_for_all(self) -> None:
-        if self.count > 1:
+        if self.world_size > 1:
             dist.barrier()
 
-    def device(self, wanted: str) -> str:
-        """The device ``wanted``, where that is any GPU: the one that is this process's own."""
-        if self.count == 1 or wanted not in ("auto", "cuda") or not torch.cuda.is_available():
-            return wanted
-        return f"cuda:{int(os.environ.get('LOCAL_RANK', self.number)) % torch.cuda.device_count()}"
+    def device(self, device: str) -> str:
+        """The device ``device``, where that is any GPU: the one that is this process's own."""
+        if self.world_size == 1 or device not in ("auto", "cuda") or not torch.cuda.is_available():
+            return device
+        return f"cuda:{int(os.environ.get('LOCAL_RANK', self.rank)) % torch.cuda.device_count()}"
 
 
 @contextmanager
-def processes() -> Iterator[Process]:
+def process_group() -> Iterator[Process]:
     """Meet the other processes that the environment (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) speaks of."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1 or dist.is_initialized():
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1 or dist.is_initialized():
         yield Process(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Process()
         return
-    dist.init_process_group("gloo", timeout=_PATIENCE)  # only counts travel, and those are on the CPU
+    dist.init_process_group("gloo", timeout=_TIMEOUT)  # only counts travel, and those are on the CPU
     try:
         yield Process(dist.get_rank(), dist.get_world_size())
     finally:

@@ -19,14 +19,21 @@ import lseg_ros
 from lseg_ros.datasets import open_dataset, open_episodes
 from lseg_ros.evaluation.checkpoint import EvaluationCheckpoint
 from lseg_ros.evaluation.config import EvaluationConfig
-from lseg_ros.evaluation.distributed import Process, processes
+from lseg_ros.evaluation.distributed import Process, process_group
 from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.tasks import EpisodeTask, Evaluation, ImageTask, Samples, Task
 
-__all__ = ["check_destination", "evaluate", "settings_by_flag"]
+__all__ = ["check_output_path", "evaluate", "flatten_settings"]
 
 _LOG = logging.getLogger(__name__)
-_OUTSIDE = ("json", "picture", "resume", "save_every_s", "device", "cpu_threads")  # settings that change no count
+_WITHOUT_EFFECT = (
+    "json",
+    "picture",
+    "resume",
+    "save_every_s",
+    "device",
+    "cpu_threads",
+)  # settings that change no count
 
 S = TypeVar("S")
 
@@ -39,19 +46,19 @@ def evaluate(config: EvaluationConfig) -> Evaluation:
     was counted until then is kept for the next start.
     """
     for name in ("json", "picture"):
-        check_destination(name, getattr(config, name))
-    with processes() as process:
+        check_output_path(name, getattr(config, name))
+    with process_group() as process:
         if config.zero_shot:
             episodes = open_episodes(config.data)
-            return _evaluated(EpisodeTask(Predictor.from_config(config, process), episodes), config, process)
+            return _run_task(EpisodeTask(Predictor.from_config(config, process), episodes), config, process)
         images = open_dataset(config.data)
-        return _evaluated(ImageTask(Predictor.from_config(config, process), images), config, process)
+        return _run_task(ImageTask(Predictor.from_config(config, process), images), config, process)
 
 
-def _evaluated(task: Task[S], config: EvaluationConfig, process: Process) -> Evaluation:
+def _run_task(task: Task[S], config: EvaluationConfig, process: Process) -> Evaluation:
     digest = _digest(config, task.samples)
-    partial = EvaluationCheckpoint(
-        _partial_path(config, digest),
+    checkpoint = EvaluationCheckpoint(
+        _checkpoint_path(config, digest),
         digest,
         len(task.samples),
         task.counts,
@@ -59,31 +66,31 @@ def _evaluated(task: Task[S], config: EvaluationConfig, process: Process) -> Eva
         resume=config.resume,
         every_s=config.save_every_s,
     )
-    if partial.already and process.first:
-        _LOG.info("going on after %d of %d samples that are counted already", partial.already, len(task.samples))
+    if checkpoint.resumed and process.is_first:
+        _LOG.info("going on after %d of %d samples that are counted already", checkpoint.resumed, len(task.samples))
     try:
-        _count_all(task, partial, process)
-        result = _scored(task, partial, config)
+        _count_all(task, checkpoint, process)
+        result = _score(task, checkpoint, config)
         if config.picture:
-            _draw(task, Path(config.picture), process)
-        if config.json and process.first:
-            _write(result, config)
+            _write_picture(task, Path(config.picture), process)
+        if config.json and process.is_first:
+            _write_scores(result, config)
     except BaseException:  # whatever the reason, Ctrl-C included: what is counted is kept
-        partial.save()
+        checkpoint.save()
         raise
-    partial.remove()
+    checkpoint.remove()
     return result
 
 
-def _scored(task: Task[Any], partial: EvaluationCheckpoint, config: EvaluationConfig) -> Evaluation:
+def _score(task: Task[Any], checkpoint: EvaluationCheckpoint, config: EvaluationConfig) -> Evaluation:
     try:
-        return task.evaluation()
+        return task.result()
     except ValueError as error:
-        partial.forget()  # nothing was labeled: the next start shall look at the masks again
+        checkpoint.discard()  # nothing was labeled: the next start shall look at the masks again
         raise ValueError(f"{config.data.root or config.data.dataset}: {error}") from error
 
 
-def check_destination(name: str, destination: str) -> None:
+def check_output_path(name: str, destination: str) -> None:
     """Make its folder; the errors of a place that cannot be written to come now, not after hours of counting."""
     if not destination:
         return
@@ -98,15 +105,15 @@ def check_destination(name: str, destination: str) -> None:
         raise ValueError(f"{name}: expected a place where {path} can be written, got a folder that is read-only")
 
 
-def _count_all(task: Task[S], partial: EvaluationCheckpoint, process: Process) -> None:
-    remaining = partial.remaining
-    with tqdm(total=len(remaining), desc="evaluate", unit="image", disable=not process.first) as bar:
+def _count_all(task: Task[S], checkpoint: EvaluationCheckpoint, process: Process) -> None:
+    remaining = checkpoint.remaining
+    with tqdm(total=len(remaining), desc="evaluate", unit="image", disable=not process.is_first) as bar:
         for index, sample in _read_ahead(task.samples, remaining):
             try:
-                task.count(sample)
+                task.add(sample)
             except ValueError as error:
                 raise ValueError(f"{task.samples.name(index)}: {error}") from error
-            partial.done(index)
+            checkpoint.mark_done(index)
             bar.set_postfix_str(f"mIoU {task.running_miou():.3f}", refresh=False)
             bar.update()
 
@@ -122,7 +129,7 @@ def _read_ahead(samples: Samples[S], indices: Sequence[int]) -> Iterator[tuple[i
             yield index, sample
 
 
-def _partial_path(config: EvaluationConfig, digest: str) -> Path:
+def _checkpoint_path(config: EvaluationConfig, digest: str) -> Path:
     """Where counts are kept meanwhile: beside the scores, or in ``out`` where none are written."""
     return Path(f"{config.json}.partial" if config.json else f"out/evaluation-{digest[:12]}.partial").expanduser()
 
@@ -132,7 +139,7 @@ def _digest(config: EvaluationConfig, samples: Samples[Any]) -> str:
     file = Path(config.checkpoint).expanduser()
     facts = {
         "version": lseg_ros.__version__,
-        "settings": {name: value for name, value in settings_by_flag(config).items() if name not in _OUTSIDE},
+        "settings": {name: value for name, value in flatten_settings(config).items() if name not in _WITHOUT_EFFECT},
         "file": (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None,
         "classes": samples.classes,
         "samples": [samples.name(index) for index in range(len(samples))],
@@ -140,23 +147,23 @@ def _digest(config: EvaluationConfig, samples: Samples[Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def settings_by_flag(config: EvaluationConfig) -> dict[str, Any]:
+def flatten_settings(config: EvaluationConfig) -> dict[str, Any]:
     """Settings by the names that their flags have."""
     facts = dataclasses.asdict(config)
     data: dict[str, Any] = facts.pop("data")
     return {**facts, **data}
 
 
-def _write(result: Evaluation, config: EvaluationConfig) -> None:
-    content = {**dataclasses.asdict(result.model), "samples": result.samples, "settings": settings_by_flag(config)}
+def _write_scores(result: Evaluation, config: EvaluationConfig) -> None:
+    content = {**dataclasses.asdict(result.scores), "samples": result.samples, "settings": flatten_settings(config)}
     path = Path(config.json).expanduser()
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     _LOG.info("scores written to %s", path)
 
 
-def _draw(task: Task[Any], path: Path, process: Process) -> None:
-    picture = task.picture()  # of all processes' counts, so all have to ask for it
-    if process.first:
+def _write_picture(task: Task[Any], path: Path, process: Process) -> None:
+    picture = task.draw_confusion()  # of all processes' counts, so all have to ask for it
+    if process.is_first:
         path = path.expanduser()
         path.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
         _LOG.info("confusions drawn into %s", path)

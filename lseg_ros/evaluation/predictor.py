@@ -1,4 +1,4 @@
-"""The node's segmenter as an answer to a data set's question: which of these words is each pixel?"""
+"""The node's segmenter as an answer to a data set's labels: which of these words is each pixel?"""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.vocabulary import Vocabulary
 
-__all__ = ["Predictor", "Question"]
+__all__ = ["EncodedLabels", "Predictor"]
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class EncodedLabels:
     """Different words, encoded: embeddings (K, C) float32 of unit norm; classes (K,) int16, the index of each word.
 
     Of words that read the same only the first is asked: their scores are equal, so no other could win.
     """
 
     embeddings: Tensor
-    classes: Tensor
+    indices: Tensor
 
 
 class Predictor:
@@ -55,7 +55,7 @@ class Predictor:
             block_depth=None if config.block_depth < 0 else config.block_depth,
             activation=config.activation or None,
         )
-        engine = SegmenterConfig(
+        segmenter_config = SegmenterConfig(
             checkpoint=config.checkpoint,
             device=process.device(config.device),
             precision=config.precision,
@@ -64,7 +64,7 @@ class Predictor:
         )
         protocol = CITYSCAPES if config.data.dataset == "cityscapes" else OFFICIAL
         return cls(
-            Segmenter(model, engine),
+            Segmenter(model, segmenter_config),
             protocol if config.protocol == "official" else None,
             config.prompt_templates,
         )
@@ -72,10 +72,10 @@ class Predictor:
     @classmethod
     def from_model(cls, model: LSeg) -> Predictor:
         """A network that is loaded already, as it is and where it is, in float32: one in training, for example."""
-        engine = SegmenterConfig(checkpoint="network", device=str(model.device), precision="float32")
-        return cls(Segmenter(model, engine))
+        segmenter_config = SegmenterConfig(checkpoint="network", device=str(model.device), precision="float32")
+        return cls(Segmenter(model, segmenter_config))
 
-    def question(self, words: Sequence[str]) -> Question:
+    def encode_labels(self, words: Sequence[str]) -> EncodedLabels:
         """Label list entries, ``|`` between synonyms -> what to ask every image; ValueError names a bad entry."""
         different = list(dict.fromkeys(words))
         # each word is a vocabulary of its own: those of a data set may share synonyms and be more than a mask has ids
@@ -84,27 +84,27 @@ class Predictor:
         ]
         embeddings = torch.cat([each.embeddings for each in encoded])  # (K, C)
         classes = torch.tensor([words.index(word) for word in different], dtype=torch.int16, device=embeddings.device)
-        return Question(embeddings, classes)
+        return EncodedLabels(embeddings, classes)
 
     @torch.inference_mode()
-    def classify(self, image: NDArray[np.uint8], question: Question) -> Tensor:
+    def predict(self, image: NDArray[np.uint8], labels: EncodedLabels) -> Tensor:
         """(H, W, 3) uint8 RGB -> (H, W) int16 on the CPU, index of the best word; ValueError below 32 pixels a side."""
         if self.protocol is not None:
-            return question.classes[self._official(image, question, self.protocol)].cpu()
-        return self.answer(self.segmenter.embed(image), question)
+            return labels.indices[self._predict_official(image, labels, self.protocol)].cpu()
+        return self.predict_encoded(self.segmenter.embed(image), labels)
 
-    def answer(self, embedded: PixelEmbeddings, question: Question) -> Tensor:
-        """What ``classify`` gives, of an image that the network has seen: to ask it more than one question."""
-        return self.segmenter.label_on_device(embedded, question.embeddings, question.classes)[0].cpu()
+    def predict_encoded(self, embedded: PixelEmbeddings, labels: EncodedLabels) -> Tensor:
+        """What ``classify`` gives, of an image that the network has seen: to ask it more than one labels."""
+        return self.segmenter.label_on_device(embedded, labels.embeddings, labels.indices)[0].cpu()
 
-    def _official(self, image: NDArray[np.uint8], question: Question, protocol: OfficialProtocol) -> Tensor:
+    def _predict_official(self, image: NDArray[np.uint8], labels: EncodedLabels, protocol: OfficialProtocol) -> Tensor:
         """(H, W, 3) uint8 RGB -> (H, W), number of the best word."""
         segmenter, config = self.segmenter, self.segmenter.model.config
         normalized, _ = preprocess(image, 0, 1, config.image_mean, config.image_std, segmenter.device)  # (1, 3, H, W)
 
         def network(window: Tensor) -> Tensor:
             pixels = segmenter.model.encode_image(window.to(segmenter.dtype)).float()  # (1, C, crop/2, crop/2)
-            logits = segmenter.model.correlate(pixels, question.embeddings)  # (1, K, crop/2, crop/2)
+            logits = segmenter.model.correlate(pixels, labels.embeddings)  # (1, K, crop/2, crop/2)
             return F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)
 
         black = [-mean / std for mean, std in zip(config.image_mean, config.image_std)]

@@ -52,17 +52,19 @@ def official_scores(
 
     What is peculiar to the authors' evaluator (lang-seg, additional_utils/models.py) is kept: logits of the flipped
     window and of the scales are summed, not averaged; the last windows of a row or column are not moved back into the
-    image but filled up. Raises ValueError where the image is not (1, 3, H, W).
+    image but padded up. Raises ValueError where the image is not (1, 3, H, W).
     """
     if image.ndim != 4 or image.shape[:2] != (1, 3):
         raise ValueError(f"image: expected (1, 3, H, W), got {tuple(image.shape)}")
     height, width = image.shape[2:]
     black = torch.tensor(padding, dtype=image.dtype, device=image.device)[:, None, None]
-    both_ways = _summed_with_flip(network) if protocol.flip else network
+    network_with_flip = _sum_with_flip(network) if protocol.flip else network
     scores: Tensor | None = None
     for scale in protocol.scales:
-        resized = _resized(image, _scaled_size(height, width, math.ceil(protocol.base_px * scale)))
-        at_scale = _resized(_window_mean(both_ways, resized, black, protocol), (height, width))  # (1, K, H, W)
+        resized = _resize(image, _scaled_size(height, width, math.ceil(protocol.base_px * scale)))
+        at_scale = _resize(
+            _average_windows(network_with_flip, resized, black, protocol), (height, width)
+        )  # (1, K, H, W)
         scores = at_scale if scores is None else scores.add_(at_scale)
     assert scores is not None  # a protocol has at least one scale
     return scores
@@ -75,49 +77,49 @@ def _scaled_size(height: int, width: int, longer_px: int) -> tuple[int, int]:
     return int(height * longer_px / width + 0.5), longer_px
 
 
-def _summed_with_flip(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def _sum_with_flip(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return lambda window: network(window) + network(window.flip(-1)).flip(-1)
 
 
-def _window_mean(
+def _average_windows(
     network: Callable[[Tensor], Tensor], image: Tensor, black: Tensor, protocol: OfficialProtocol
 ) -> Tensor:
     """(1, 3, h, w) -> (1, K, h, w), each pixel the mean over the windows that it lies in."""
     height, width = image.shape[2:]
     crop = protocol.crop_px
     if max(height, width) <= crop:
-        return network(_filled_up(image, crop, black))[..., :height, :width]
-    filled = _filled_up(image, crop, black)
+        return network(_pad_to_crop(image, crop, black))[..., :height, :width]
+    padded = _pad_to_crop(image, crop, black)
     total: Tensor | None = None
-    windows = filled.new_zeros(filled.shape[2:])  # how many cover each pixel
-    for top in _starts(filled.shape[2], protocol):
-        for left in _starts(filled.shape[3], protocol):
+    windows = padded.new_zeros(padded.shape[2:])  # how many cover each pixel
+    for top in _window_starts(padded.shape[2], protocol):
+        for left in _window_starts(padded.shape[3], protocol):
             area = (..., slice(top, top + crop), slice(left, left + crop))  # short at the lower and right border
-            window = filled[area]
-            logits = network(_filled_up(window, crop, black))[..., : window.shape[2], : window.shape[3]]
+            window = padded[area]
+            logits = network(_pad_to_crop(window, crop, black))[..., : window.shape[2], : window.shape[3]]
             if total is None:
-                total = logits.new_zeros((1, logits.shape[1], *filled.shape[2:]))
+                total = logits.new_zeros((1, logits.shape[1], *padded.shape[2:]))
             total[area] += logits
             windows[area] += 1
     assert total is not None  # there is at least one window
     return total.div_(windows)[..., :height, :width]
 
 
-def _starts(size: int, protocol: OfficialProtocol) -> range:
+def _window_starts(size: int, protocol: OfficialProtocol) -> range:
     """First row (or column) of each window on ``size`` rows."""
     count = math.ceil((size - protocol.crop_px) / protocol.stride_px) + 1
     return range(0, count * protocol.stride_px, protocol.stride_px)
 
 
-def _filled_up(image: Tensor, crop_px: int, black: Tensor) -> Tensor:
-    """(1, 3, h, w) -> at least (1, 3, crop, crop), filled up with black at the bottom and on the right."""
+def _pad_to_crop(image: Tensor, crop_px: int, black: Tensor) -> Tensor:
+    """(1, 3, h, w) -> at least (1, 3, crop, crop), padded up with black at the bottom and on the right."""
     height, width = image.shape[2:]
     if height >= crop_px and width >= crop_px:
         return image
-    filled = black.expand(1, -1, max(height, crop_px), max(width, crop_px)).clone()
-    filled[..., :height, :width] = image
-    return filled
+    padded = black.expand(1, -1, max(height, crop_px), max(width, crop_px)).clone()
+    padded[..., :height, :width] = image
+    return padded
 
 
-def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=True)

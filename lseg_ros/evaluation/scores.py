@@ -31,7 +31,7 @@ class Scores:
     per_class: dict[str, float | None]
 
     @classmethod
-    def of(cls, counts: Tensor, classes: Sequence[str]) -> Scores:
+    def from_counts(cls, counts: Tensor, classes: Sequence[str]) -> Scores:
         """From the (K, K + 1) counts of a Confusion; ValueError where nothing was counted."""
         counts = counts.double()
         if not counts.sum():
@@ -40,7 +40,7 @@ class Scores:
         return cls(
             miou=float(iou.nanmean()),
             pixel_accuracy=float(counts.diagonal().sum() / counts.sum()),
-            per_class=_by_class(classes, iou),
+            per_class=_iou_by_name(classes, iou),
         )
 
     def table(self) -> str:
@@ -62,15 +62,15 @@ class EpisodeScores:
     per_class: dict[str, float | None]
 
     @classmethod
-    def of(cls, counts: Tensor, classes: Sequence[str]) -> EpisodeScores:
+    def from_counts(cls, counts: Tensor, classes: Sequence[str]) -> EpisodeScores:
         """From (K, 2, 2) counts: class asked for, target, prediction; ValueError where nothing was counted."""
         counts = counts.double()
         if not counts.sum():
             raise ValueError("scores: expected at least one labeled pixel, got none")
-        wanted = counts[:, 1].sum(1) + counts[:, 0, 1]  # union of target and prediction of each class
-        iou = torch.where(wanted > 0, counts[:, 1, 1] / wanted.clamp(min=1), torch.nan)
+        union = counts[:, 1].sum(1) + counts[:, 0, 1]  # union of target and prediction of each class
+        iou = torch.where(union > 0, counts[:, 1, 1] / union.clamp(min=1), torch.nan)
         return cls(
-            miou=float(iou.nanmean()), fb_iou=float(_iou(counts.sum(0)).mean()), per_class=_by_class(classes, iou)
+            miou=float(iou.nanmean()), fb_iou=float(_iou(counts.sum(0)).mean()), per_class=_iou_by_name(classes, iou)
         )
 
     def table(self) -> str:
@@ -103,21 +103,21 @@ class Confusion:
             if indices.numel() and not (indices.min() >= -1 and indices.max() < classes):
                 wrong = int(indices.max()) if indices.max() >= classes else int(indices.min())
                 raise ValueError(f"{name}: expected indices of {classes} classes or -1, got {wrong}")
-        answered = torch.where(prediction < 0, classes, prediction)
+        predicted = torch.where(prediction < 0, classes, prediction)
         # (1, N): of a target of shape (N,) torchmetrics would take the prediction for scores
-        answered, target = (each.reshape(1, -1).long() for each in (answered, target))
+        predicted, target = (each.reshape(1, -1).long() for each in (predicted, target))
         pairs = multiclass_confusion_matrix(
-            answered, target, num_classes=classes + 1, ignore_index=IGNORE, validate_args=False
+            predicted, target, num_classes=classes + 1, ignore_index=IGNORE, validate_args=False
         )
         self.counts += pairs[:classes].cpu()
 
     def scores(self) -> Scores:
         """The scores of everything counted so far, by all processes; ValueError where that is nothing."""
-        return Scores.of(sum_over_processes(self.counts), self.classes)
+        return Scores.from_counts(sum_over_processes(self.counts), self.classes)
 
     def running_miou(self) -> float:
         """mIoU of what this process has counted; NaN where that is nothing."""
-        return Scores.of(self.counts, self.classes).miou if self.counts.any() else torch.nan
+        return Scores.from_counts(self.counts, self.classes).miou if self.counts.any() else torch.nan
 
 
 class EpisodeConfusion:
@@ -141,13 +141,17 @@ class EpisodeConfusion:
 
     def scores(self) -> EpisodeScores:
         """The scores of everything counted so far, by all processes; ValueError where that is nothing."""
-        return EpisodeScores.of(self.by_class(sum_over_processes(self.counts)), self.classes)
+        return EpisodeScores.from_counts(self.per_class_counts(sum_over_processes(self.counts)), self.classes)
 
     def running_miou(self) -> float:
         """mIoU of what this process has counted; NaN where that is nothing."""
-        return EpisodeScores.of(self.by_class(self.counts), self.classes).miou if self.counts.any() else torch.nan
+        return (
+            EpisodeScores.from_counts(self.per_class_counts(self.counts), self.classes).miou
+            if self.counts.any()
+            else torch.nan
+        )
 
-    def by_class(self, counts: Tensor) -> Tensor:
+    def per_class_counts(self, counts: Tensor) -> Tensor:
         """(2 K, 2 K + 1) -> (K, 2, 2), the blocks along the diagonal."""
         blocks = counts[:, :-1].view(len(self.classes), 2, len(self.classes), 2)
         return blocks.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
@@ -158,7 +162,7 @@ def _iou(counts: Tensor) -> Tensor:
     return torch.from_numpy(iou_per_class(counts.numpy()))
 
 
-def _by_class(classes: Sequence[str], iou: Tensor) -> dict[str, float | None]:
+def _iou_by_name(classes: Sequence[str], iou: Tensor) -> dict[str, float | None]:
     """IoU by class name; of classes that read the same each has its number behind its name."""
     named = Counter(classes)
     keys = [name if named[name] == 1 else f"{name} ({index})" for index, name in enumerate(classes)]

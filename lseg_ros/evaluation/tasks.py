@@ -14,7 +14,7 @@ from torch import Tensor
 from lseg_ros.datasets import Episode, Episodes, LabeledImages, Sample
 from lseg_ros.evaluation.confusion_picture import confusion_picture
 from lseg_ros.evaluation.distributed import sum_over_processes
-from lseg_ros.evaluation.predictor import Predictor, Question
+from lseg_ros.evaluation.predictor import EncodedLabels, Predictor
 from lseg_ros.evaluation.scores import Confusion, EpisodeConfusion, EpisodeScores, Scores
 
 __all__ = ["EpisodeTask", "Evaluation", "ImageTask", "Samples", "Task"]
@@ -29,11 +29,11 @@ S_co = TypeVar("S_co", covariant=True)
 class Evaluation:
     """Scores of the model over so many samples."""
 
-    model: Scores | EpisodeScores
+    scores: Scores | EpisodeScores
     samples: int
 
     def table(self) -> str:
-        return self.model.table()
+        return self.scores.table()
 
 
 class Samples(Protocol[S_co]):
@@ -52,7 +52,7 @@ class Samples(Protocol[S_co]):
 class Task(Protocol[S]):
     """Samples, and what becomes of one after the other.
 
-    counts: this process's counts by name, added to with each sample. ``evaluation`` and ``picture`` are about the
+    counts: this process's counts by name, added to with each sample. ``result`` and ``picture`` are about the
     samples of all processes, and every process must ask for them.
     """
 
@@ -62,13 +62,13 @@ class Task(Protocol[S]):
     @property
     def counts(self) -> dict[str, Tensor]: ...
 
-    def count(self, sample: S) -> None: ...
+    def add(self, sample: S) -> None: ...
 
     def running_miou(self) -> float: ...
 
-    def evaluation(self) -> Evaluation: ...
+    def result(self) -> Evaluation: ...
 
-    def picture(self) -> NDArray[np.uint8]: ...
+    def draw_confusion(self) -> NDArray[np.uint8]: ...
 
 
 class ImageTask:
@@ -76,26 +76,26 @@ class ImageTask:
 
     def __init__(self, predictor: Predictor, images: LabeledImages) -> None:
         self.samples = images
-        self._classifier = predictor
-        self._question = predictor.question(images.classes)
-        self._model = Confusion(images.classes)
+        self._predictor = predictor
+        self._labels = predictor.encode_labels(images.classes)
+        self._confusion = Confusion(images.classes)
 
     @property
     def counts(self) -> dict[str, Tensor]:
-        return {"model": self._model.counts}
+        return {"model": self._confusion.counts}
 
-    def count(self, sample: Sample) -> None:
+    def add(self, sample: Sample) -> None:
         """Raises ValueError where the image is too small for a network or its target does not fit it."""
-        self._model.add(self._classifier.classify(sample.image, self._question), torch.from_numpy(sample.target))
+        self._confusion.add(self._predictor.predict(sample.image, self._labels), torch.from_numpy(sample.target))
 
     def running_miou(self) -> float:
-        return self._model.running_miou()
+        return self._confusion.running_miou()
 
-    def evaluation(self) -> Evaluation:
-        return Evaluation(self._model.scores(), len(self.samples))
+    def result(self) -> Evaluation:
+        return Evaluation(self._confusion.scores(), len(self.samples))
 
-    def picture(self) -> NDArray[np.uint8]:
-        counts = sum_over_processes(self._model.counts).numpy()[:, :-1]  # a data set's pixels are all answered
+    def draw_confusion(self) -> NDArray[np.uint8]:
+        counts = sum_over_processes(self._confusion.counts).numpy()[:, :-1]  # a data set's pixels are all answered
         names = [word.partition("|")[0] for word in self.samples.classes]
         return confusion_picture(counts, names, names)
 
@@ -105,30 +105,30 @@ class EpisodeTask:
 
     def __init__(self, predictor: Predictor, episodes: Episodes) -> None:
         self.samples = episodes
-        self._classifier = predictor
-        self._model = EpisodeConfusion(episodes.classes)
-        self._question = functools.lru_cache(maxsize=None)(self._encoded)
+        self._predictor = predictor
+        self._confusion = EpisodeConfusion(episodes.classes)
+        self._labels = functools.lru_cache(maxsize=None)(self._encode_labels)
 
     @property
     def counts(self) -> dict[str, Tensor]:
-        return {"model": self._model.counts}
+        return {"model": self._confusion.counts}
 
-    def count(self, sample: Episode) -> None:
+    def add(self, sample: Episode) -> None:
         """Raises ValueError where the target does not fit the image."""
-        answer = self._classifier.classify(sample.image, self._question(sample.class_index))
-        self._model.add(answer, torch.from_numpy(sample.target), sample.class_index)
+        prediction = self._predictor.predict(sample.image, self._labels(sample.class_index))
+        self._confusion.add(prediction, torch.from_numpy(sample.target), sample.class_index)
 
     def running_miou(self) -> float:
-        return self._model.running_miou()
+        return self._confusion.running_miou()
 
-    def evaluation(self) -> Evaluation:
-        return Evaluation(self._model.scores(), len(self.samples))
+    def result(self) -> Evaluation:
+        return Evaluation(self._confusion.scores(), len(self.samples))
 
-    def picture(self) -> NDArray[np.uint8]:
+    def draw_confusion(self) -> NDArray[np.uint8]:
         """A row for each class, its pixels found or not, and one for the pixels of anything else."""
-        counts = self._model.by_class(sum_over_processes(self._model.counts)).numpy()  # (K, 2, 2)
+        counts = self._confusion.per_class_counts(sum_over_processes(self._confusion.counts)).numpy()  # (K, 2, 2)
         rows = np.concatenate([counts[:, 1], counts[:, 0].sum(axis=0, keepdims=True)])
         return confusion_picture(rows, [*self.samples.classes, OTHERS], [OTHERS, "asked for"])
 
-    def _encoded(self, class_index: int) -> Question:
-        return self._classifier.question((OTHERS, self.samples.classes[class_index]))
+    def _encode_labels(self, class_index: int) -> EncodedLabels:
+        return self._predictor.encode_labels((OTHERS, self.samples.classes[class_index]))

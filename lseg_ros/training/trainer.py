@@ -144,7 +144,7 @@ class Run:
         except (OSError, ValueError) as error:
             fault = str(error)
         self._stop_together(fault)
-        scores = dataclasses.asdict(task.evaluation().model)  # of all processes' shares
+        scores = dataclasses.asdict(task.result().scores)  # of all processes' shares
         self.figures = {name: value for name, value in scores.items() if isinstance(value, float)}
         self.fabric.log_dict(self.figures, self.state.step)
         if self.fabric.is_global_zero:

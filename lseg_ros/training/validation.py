@@ -52,7 +52,7 @@ class Validation:
         for number in self.numbers[process::processes]:
             sample = self.images[number]
             try:
-                task.count(sample)
+                task.add(sample)
             except ValueError as error:
                 raise ValueError(f"{self.images.name(number)}: {error}") from error
         return task
@@ -62,7 +62,7 @@ class Validation:
         for number in self.numbers[:count]:
             sample = self.images[number]
             words = (OTHERS, self.images.classes[sample.class_index]) if self._zero_shot else self.images.classes
-            answer = predictor.classify(sample.image, predictor.question(words)).numpy()
+            answer = predictor.predict(sample.image, predictor.encode_labels(words)).numpy()
             yield sample_picture(sample.image, sample.target, answer, words)
 
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from lseg_ros.evaluation.distributed import processes
-from lseg_ros.evaluation.evaluate import check_destination
+from lseg_ros.evaluation.distributed import process_group
+from lseg_ros.evaluation.evaluate import check_output_path
 from research.language.attributes import attributes
 from research.language.config import SUITES, SuiteConfig
 from research.language.fixed import fixed
@@ -36,10 +36,10 @@ def run_suite(config: SuiteConfig) -> SuiteScores:
     Started by torchrun, each process takes its share of the scenes and all return the same scores. Raises what
     ``load_lseg`` and ``Segmenter`` raise, and ValueError for a place that cannot be written to.
     """
-    check_destination("json", config.json)
-    with processes() as process:
+    check_output_path("json", config.json)
+    with process_group() as process:
         scores = _SUITES[config.suite](config)
-        if config.json and process.first:
+        if config.json and process.is_first:
             content = {**dataclasses.asdict(scores), "settings": dataclasses.asdict(config)}
             Path(config.json).expanduser().write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return scores

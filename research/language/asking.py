@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tqdm import tqdm
 
 from lseg_ros.datasets import Sample, SyntheticScenes
-from lseg_ros.evaluation.distributed import processes
+from lseg_ros.evaluation.distributed import process_group
 from lseg_ros.evaluation.predictor import Predictor
 from research.language.config import SuiteConfig
 
@@ -21,21 +21,21 @@ def scenes(config: SuiteConfig, *, colors: bool = False) -> SyntheticScenes:
 
 def network(config: SuiteConfig) -> Predictor:
     """The network that ``config`` names, on its device."""
-    with processes() as process:
+    with process_group() as process:
         return Predictor.from_config(config.evaluation, process)
 
 
 def own_device(config: SuiteConfig) -> str:
     """The device that ``config`` names, this process's own where there are several."""
-    with processes() as process:
+    with process_group() as process:
         return process.device(config.device)
 
 
 def samples(given: SyntheticScenes, suite: str) -> Iterator[Sample]:
     """One scene after the other of this process's share, with a bar."""
-    with processes() as process:
-        share = range(process.number, len(given), process.count)
-        for index in tqdm(share, desc=suite, unit="image", disable=not process.first):
+    with process_group() as process:
+        share = range(process.rank, len(given), process.world_size)
+        for index in tqdm(share, desc=suite, unit="image", disable=not process.is_first):
             yield given[index]
 
 

@@ -26,24 +26,24 @@ def attributes(config: SuiteConfig) -> SuiteScores:
     predictor, given = network(config), scenes(config, colors=True)
     words, general = given.classes, np.array(given.general)
     kinds = sorted({words.index(name) for name, _ in UNSEEN})
-    plainly = predictor.question(words[: len(CLASSES)])
+    plainly = predictor.encode_labels(words[: len(CLASSES)])
     asked = {kind: _split(general, kind) for kind in kinds}
-    questions = {kind: predictor.question([words[index] for index in asked[kind]]) for kind in kinds}
+    questions = {kind: predictor.encode_labels([words[index] for index in asked[kind]]) for kind in kinds}
     plain, split = Confusion(CLASSES), {kind: Confusion([words[index] for index in asked[kind]]) for kind in kinds}
     for image, target in samples(given, "attributes"):
         embedded = predictor.segmenter.embed(image)
         known = np.append(general, IGNORE)[target]  # (H, W), by class
-        plain.add(predictor.answer(embedded, plainly), torch.from_numpy(known))
+        plain.add(predictor.predict_encoded(embedded, plainly), torch.from_numpy(known))
         for kind in kinds:
             if (known == kind).any():
                 places = _places(asked[kind], general)
-                split[kind].add(predictor.answer(embedded, questions[kind]), torch.from_numpy(places[target]))
+                split[kind].add(predictor.predict_encoded(embedded, questions[kind]), torch.from_numpy(places[target]))
     counted = {kind: sum_over_processes(confusion.counts) for kind, confusion in split.items()}
     per_word = {
         word: iou
         for kind, counts in counted.items()
         if counts.any()
-        for word, iou in Scores.of(counts, split[kind].classes).per_class.items()
+        for word, iou in Scores.from_counts(counts, split[kind].classes).per_class.items()
         if word not in CLASSES
     }
     unseen = {f"{color} {name}" for name, color in UNSEEN}

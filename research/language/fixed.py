@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lseg_ros.evaluation import evaluate
-from lseg_ros.evaluation.distributed import processes
+from lseg_ros.evaluation.distributed import process_group
 from lseg_ros.evaluation.scores import Scores
 from research.color_baseline import score_color_baseline
 from research.language.asking import scenes
@@ -16,12 +16,12 @@ __all__ = ["fixed"]
 def fixed(config: SuiteConfig) -> SuiteScores:
     """Score all words at once, and the best predictor of single pixels by their color."""
     result = evaluate(config.evaluation)
-    assert isinstance(result.model, Scores)
-    with processes() as process:
+    assert isinstance(result.scores, Scores)
+    with process_group() as process:
         color = score_color_baseline(scenes(config), process)
     figures = {
-        "mean IoU": result.model.miou,
-        "pixel accuracy": result.model.pixel_accuracy,
+        "mean IoU": result.scores.miou,
+        "pixel accuracy": result.scores.pixel_accuracy,
         "color alone, mean IoU": color.miou,
     }
-    return SuiteScores("fixed", result.samples, figures, result.model.per_class, {"mean IoU": 0.85})
+    return SuiteScores("fixed", result.samples, figures, result.scores.per_class, {"mean IoU": 0.85})

@@ -22,18 +22,18 @@ def general(config: SuiteConfig) -> SuiteScores:
     A word is asked together with the names of all classes that it does not cover.
     """
     predictor, given = network(config), scenes(config)
-    by_name, by_word = predictor.question(CLASSES), {}
+    by_name, by_word = predictor.encode_labels(CLASSES), {}
     covers = {word: np.array([name in members for name in CLASSES]) for word, members in GENERAL.items()}
     for word, members in GENERAL.items():
-        by_word[word] = predictor.question([word, *(name for name in CLASSES if name not in members)])
+        by_word[word] = predictor.encode_labels([word, *(name for name in CLASSES if name not in members)])
     found = {word: Confusion(["else", word]) for word in GENERAL}
     named = {word: Confusion(["else", word]) for word in GENERAL}
     for image, target in samples(given, "general"):
         embedded = predictor.segmenter.embed(image)
-        names = predictor.answer(embedded, by_name).numpy()
+        names = predictor.predict_encoded(embedded, by_name).numpy()
         for word in GENERAL:
             truth = torch.from_numpy(np.where(target == IGNORE, IGNORE, covers[word][target]))
-            found[word].add((predictor.answer(embedded, by_word[word]) == 0).long(), truth)
+            found[word].add((predictor.predict_encoded(embedded, by_word[word]) == 0).long(), truth)
             named[word].add(torch.from_numpy(covers[word][names]).long(), truth)
     per_word = {word: found[word].scores().per_class[word] for word in GENERAL}
     figures = {"general words, mean IoU": mean(list(per_word.values()))}

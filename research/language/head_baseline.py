@@ -26,11 +26,11 @@ def head_baseline(config: SuiteConfig) -> SuiteScores:
     given, device = comparison_scenes(config), own_device(config)
     words = Predictor.from_model(comparison_network("words", device))
     classes = comparison_network("classes", device)
-    question = words.question(CLASSES)
+    question = words.encode_labels(CLASSES)
     by_words, by_classes = Confusion(CLASSES), Confusion(CLASSES)
     for image, target in samples(given, "head-baseline"):
         truth = torch.from_numpy(target)
-        by_words.add(words.classify(image, question), truth)
+        by_words.add(words.predict(image, question), truth)
         by_classes.add(_classified(classes, image), truth)
     lseg, conventional = by_words.scores(), by_classes.scores()
     figures = {

@@ -22,12 +22,12 @@ def synonyms(config: SuiteConfig) -> SuiteScores:
         [others[name][turn % len(others[name])] if others[name] else name for name in CLASSES] for turn in range(count)
     ]
     predictor, given = network(config), scenes(config)
-    questions = [predictor.question(words) for words in (CLASSES, *rounds)]
+    questions = [predictor.encode_labels(words) for words in (CLASSES, *rounds)]
     confusions = [Confusion(CLASSES) for _ in questions]
     for image, target in samples(given, "synonyms"):
         embedded = predictor.segmenter.embed(image)
         for question, confusion in zip(questions, confusions):
-            confusion.add(predictor.answer(embedded, question), torch.from_numpy(target))
+            confusion.add(predictor.predict_encoded(embedded, question), torch.from_numpy(target))
     own, *asked = (confusion.scores().per_class for confusion in confusions)
     per_word = {
         f"{other} ({name})": round_[name]

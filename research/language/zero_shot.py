@@ -38,7 +38,7 @@ def zero_shot(config: SuiteConfig) -> SuiteScores:
         for name, confusion in counts.items():
             columns[name].append(confusion.scores())
         per_word.update(columns["left out"][-1].per_class)
-        columns["chance"].append(EpisodeScores.of(_coin(counts["seen"]), fold))
+        columns["chance"].append(EpisodeScores.from_counts(_coin(counts["seen"]), fold))
     figures = {}
     for name, folds in columns.items():
         figures[f"{name}, mean IoU"] = mean([scores.miou for scores in folds])
@@ -52,7 +52,9 @@ def _asked(
     classifiers: dict[str, Predictor], given: SyntheticScenes, fold: tuple[str, ...], title: str
 ) -> dict[str, EpisodeConfusion]:
     counts = {name: EpisodeConfusion(fold) for name in classifiers}
-    questions = {(name, word): each.question((OTHERS, word)) for name, each in classifiers.items() for word in fold}
+    questions = {
+        (name, word): each.encode_labels((OTHERS, word)) for name, each in classifiers.items() for word in fold
+    }
     numbers = {word: CLASSES.index(word) for word in fold}
     for image, target in samples(given, title):
         words = [word for word, number in numbers.items() if (target == number).sum() >= _LEAST_PX]
@@ -60,11 +62,11 @@ def _asked(
             embedded = predictor.segmenter.embed(image)
             for word in words:
                 truth = torch.from_numpy((target == numbers[word]).astype(np.int16))
-                counts[name].add(predictor.answer(embedded, questions[name, word]), truth, fold.index(word))
+                counts[name].add(predictor.predict_encoded(embedded, questions[name, word]), truth, fold.index(word))
     return counts
 
 
 def _coin(confusion: EpisodeConfusion) -> Tensor:
     """(K, 2, 2) what a coin for each pixel would count on average."""
-    truth = confusion.by_class(sum_over_processes(confusion.counts)).sum(2, keepdim=True)
+    truth = confusion.per_class_counts(sum_over_processes(confusion.counts)).sum(2, keepdim=True)
     return (truth / 2).expand(-1, -1, 2)

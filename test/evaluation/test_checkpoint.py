@@ -25,7 +25,7 @@ def _counted(path: Path, samples: list[int], process: Process | None = None) -> 
     for sample in samples:
         assert sample in partial.remaining
         counts["sum"] += sample
-        partial.done(sample)
+        partial.mark_done(sample)
 
 
 def _start(path: Path, digest: str = "digest", resume: bool = True) -> tuple[EvaluationCheckpoint, int]:
@@ -39,7 +39,7 @@ def test_a_second_start_takes_over_what_the_first_counted(tmp_path: Path) -> Non
     _counted(path, [0, 1, 2])
     _counted(path, [3])
     partial, total = _start(path)
-    assert (partial.already, partial.remaining, total) == (4, [4, 5], 6)
+    assert (partial.resumed, partial.remaining, total) == (4, [4, 5], 6)
     partial.remove()
     assert not list(path.parent.iterdir())
 
@@ -50,7 +50,7 @@ def test_one_process_takes_over_what_several_counted(tmp_path: Path, monkeypatch
     _counted(path, [0, 2], Process(0, 2))
     _counted(path, [3], Process(1, 2))
     partial, total = _start(path)
-    assert (partial.already, partial.remaining, total) == (3, [1, 4, 5], 5)
+    assert (partial.resumed, partial.remaining, total) == (3, [1, 4, 5], 5)
     assert [file.name for file in tmp_path.iterdir()] == ["partial.0"]
 
 
@@ -60,7 +60,7 @@ def test_samples_that_are_in_two_files_count_once(tmp_path: Path) -> None:
     _counted(path, [0, 1])
     (tmp_path / "partial.1").write_bytes((tmp_path / "partial.0").read_bytes())
     partial, total = _start(path)
-    assert (partial.already, total) == (2, 1)
+    assert (partial.resumed, total) == (2, 1)
 
 
 @pytest.mark.parametrize("broken", [b"", b"PK\x03\x04 half a file", b"something else"])
@@ -72,7 +72,7 @@ def test_counts_that_cannot_be_used_are_named_and_removed(
     (tmp_path / "partial.0.writing").write_bytes(broken)
     with caplog.at_level(logging.WARNING):
         partial, total = _start(path)
-    assert (partial.already, total, partial.remaining) == (0, 0, [0, 1, 2, 3, 4, 5])
+    assert (partial.resumed, total, partial.remaining) == (0, 0, [0, 1, 2, 3, 4, 5])
     assert "partial.0: partial counts not used" in caplog.text
     assert not list(tmp_path.iterdir())
 
@@ -81,7 +81,7 @@ def test_counts_of_other_settings_are_not_taken_for_these(tmp_path: Path, caplog
     path = tmp_path / "partial"
     _counted(path, [0, 1, 2])
     with caplog.at_level(logging.WARNING):
-        assert _start(path, "another")[0].already == 0
+        assert _start(path, "another")[0].resumed == 0
     assert "they belong to other settings or another data set" in caplog.text
 
 
@@ -89,7 +89,7 @@ def test_who_wants_to_start_afresh_does(tmp_path: Path) -> None:
     path = tmp_path / "partial"
     _counted(path, [0, 1, 2])
     partial, total = _start(path, resume=False)
-    assert (partial.already, total, len(partial.remaining)) == (0, 0, 6)
+    assert (partial.resumed, total, len(partial.remaining)) == (0, 0, 6)
     assert not list(tmp_path.iterdir())
 
 

@@ -39,8 +39,8 @@ def test_scores_repeat_and_other_seeds_show_other_scenes(tmp_path: Path) -> None
 
 def test_the_shipped_network_knows_its_words() -> None:
     result = evaluate(EvaluationConfig(data=DatasetConfig(frames=12, seed=11, width=320, height=240)))
-    assert isinstance(result.model, Scores)
-    assert result.model.miou >= 0.5  # on 200 frames it has to reach 0.65; these are few, and chance is 0.02
+    assert isinstance(result.scores, Scores)
+    assert result.scores.miou >= 0.5  # on 200 frames it has to reach 0.65; these are few, and chance is 0.02
 
 
 @pytest.mark.parametrize(

@@ -36,15 +36,15 @@ def test_the_answer_is_the_nodes_label_map(segmenter: Segmenter, image: NDArray[
     expected = segmenter.segment(image, segmenter.encode(Vocabulary.of(words))).label_map.astype(int) - 1
     predictor = Predictor(segmenter)
     assert len(np.unique(expected)) > 1
-    np.testing.assert_array_equal(predictor.classify(image, predictor.question(words)), expected)
+    np.testing.assert_array_equal(predictor.predict(image, predictor.encode_labels(words)), expected)
 
 
 def test_of_words_that_read_the_same_the_first_wins(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
     predictor = Predictor(segmenter)
-    found = predictor.classify(image, predictor.question(("screen", "screen", "screen")))
+    found = predictor.predict(image, predictor.encode_labels(("screen", "screen", "screen")))
     assert found.dtype == torch.int16
     assert not found.any()
-    assert set(predictor.classify(image, predictor.question(WORDS)).unique().tolist()) <= {0, 1, 2, 4}
+    assert set(predictor.predict(image, predictor.encode_labels(WORDS)).unique().tolist()) <= {0, 1, 2, 4}
 
 
 def test_words_may_share_synonyms_and_be_more_than_a_mask_has_ids(
@@ -53,29 +53,29 @@ def test_words_may_share_synonyms_and_be_more_than_a_mask_has_ids(
     predictor = Predictor(segmenter)
     words = [f"word {number}|anything" for number in range(300)]
     one_by_one = torch.cat([segmenter.encode(Vocabulary.of([word])).embeddings for word in words])
-    question = predictor.question(words)
-    assert torch.allclose(question.embeddings, one_by_one)
-    assert question.classes.tolist() == list(range(300))
-    assert predictor.classify(image, question).shape == image.shape[:2]
+    labels = predictor.encode_labels(words)
+    assert torch.allclose(labels.embeddings, one_by_one)
+    assert labels.indices.tolist() == list(range(300))
+    assert predictor.predict(image, labels).shape == image.shape[:2]
 
 
 def test_prompt_templates_are_averaged(segmenter: Segmenter) -> None:
     templates = ("a photo of a {}", "{}")
-    question = Predictor(segmenter, prompt_templates=templates).question(["dog"])
+    labels = Predictor(segmenter, prompt_templates=templates).encode_labels(["dog"])
     expected = segmenter.encode(Vocabulary.of(["dog"], prompt_templates=templates)).embeddings
-    assert torch.equal(question.embeddings, expected)
+    assert torch.equal(labels.embeddings, expected)
 
 
 def test_the_official_protocol_sees_the_image_as_it_is(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
     """Not resized to the network's favorite size, not padded; the network is the plain forward of LSeg."""
     protocol = OfficialProtocol(base_px=104, crop_px=96, scales=(0.75, 1.25))
     predictor = Predictor(segmenter, protocol)
-    question = predictor.question(WORDS)
+    labels = predictor.encode_labels(WORDS)
     normalized = (torch.from_numpy(image).permute(2, 0, 1)[None] / 255 - 0.5) / 0.5
-    scores = official_scores(lambda window: segmenter.model(window, question.embeddings), normalized, protocol)
-    found = predictor.classify(image, question)
+    scores = official_scores(lambda window: segmenter.model(window, labels.embeddings), normalized, protocol)
+    found = predictor.predict(image, labels)
     assert found.shape == image.shape[:2]
-    agree = found == question.classes[scores[0].argmax(0)]
+    agree = found == labels.indices[scores[0].argmax(0)]
     assert agree.float().mean() > 0.999
 
 
@@ -97,4 +97,4 @@ def test_the_settings_make_the_network(tmp_path: Path) -> None:
     assert predictor.protocol == OFFICIAL
     assert predictor.segmenter.dtype == torch.bfloat16
     image = np.zeros((40, 50, 3), np.uint8)
-    assert Predictor(predictor.segmenter).classify(image, predictor.question(WORDS)).shape == (40, 50)
+    assert Predictor(predictor.segmenter).predict(image, predictor.encode_labels(WORDS)).shape == (40, 50)
