@@ -30,6 +30,7 @@ __all__ = [
     "image_to_rgb",
     "intrinsics_from_camera_info",
     "is_distorted",
+    "meters_to_millimeters",
     "stamp_ns",
 ]
 
@@ -90,7 +91,7 @@ def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
     if msg.encoding in ("mono8", "mono16"):
         code = cv2.COLOR_GRAY2RGB
     if code is not None:
-        return _u8(cv2.cvtColor(np.ascontiguousarray(pixels), code))
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code), np.uint8)
     return _decode_camera_samples(pixels, msg.encoding.replace("16", "8"))
 
 
@@ -119,10 +120,10 @@ def compressed_to_rgb(msg: Any) -> NDArray[np.uint8]:
     if pixels is None:
         raise ValueError(f"CompressedImage: expected an image, got {data.size} bytes of format {msg.format!r}")
     if mosaic:
-        return _decode_camera_samples(_u8(pixels)[..., None], camera.replace("16", "8"))
+        return _decode_camera_samples(np.asarray(pixels, np.uint8)[..., None], camera.replace("16", "8"))
     if unconverted and camera.startswith("rgb"):  # OpenCV interpreted the samples as BGR when it wrote and read them
-        return _u8(pixels)
-    return _u8(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+        return np.asarray(pixels, np.uint8)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def depth_to_meters(msg: Any) -> NDArray[np.float32]:
@@ -144,6 +145,19 @@ def depth_to_meters(msg: Any) -> NDArray[np.float32]:
         depth_m *= np.float32(0.001)
     depth_m[~((depth_m > 0) & (depth_m < np.inf))] = np.nan
     return depth_m
+
+
+def meters_to_millimeters(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Convert depth from meters to the millimeters of 16UC1 (REP 118).
+
+    Args:
+        depth_m: (H, W) float32, NaN or infinite where unknown.
+
+    Returns:
+        (H, W) uint16, rounded, 0 where unknown and at most 65535.
+    """
+    known = np.nan_to_num(depth_m, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.rint(known * 1000).clip(0, 65535).astype(np.uint16)
 
 
 def intrinsics_from_camera_info(camera_info: Any) -> Intrinsics | None:
@@ -266,7 +280,7 @@ def _decode_camera_samples(samples: NDArray[np.uint8], encoding: str) -> NDArray
         is_bigendian=sys.byteorder != "little",
         data=np.ascontiguousarray(samples).reshape(-1),
     )
-    return _u8(_decoder(encoding)(plain, "rgb8"))
+    return np.asarray(_decoder(encoding)(plain, "rgb8"), np.uint8)
 
 
 @functools.cache
@@ -294,8 +308,3 @@ def _decoder(encoding: str) -> Callable[[Any, str], Any]:
         reason = str(error)
     logger.debug("%s is decoded by rosbags-image, not by cv_bridge: %s", encoding, reason)
     return decode
-
-
-def _u8(values: Any) -> NDArray[np.uint8]:
-    """Give the result of an OpenCV function a precise type."""
-    return np.asarray(values, np.uint8)

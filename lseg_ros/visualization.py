@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -46,7 +45,7 @@ def overlay(image: Picture, segmentation: Segmentation, alpha: float = 0.5) -> P
     blended = cv2.addWeighted(image, 1 - alpha, colorize(segmentation), alpha, 0)
     unlabeled = (segmentation.label_map == UNLABELED).view(np.uint8)
     cv2.copyTo(image, unlabeled, blended)
-    return _draw_legend(_u8(blended), _labels_in_view(segmentation))
+    return _draw_legend(np.asarray(blended, np.uint8), _labels_in_view(segmentation))
 
 
 def colorize_depth(depth_m: NDArray[np.float32]) -> Picture:
@@ -58,7 +57,7 @@ def colorize_depth(depth_m: NDArray[np.float32]) -> Picture:
     near, far = np.percentile(depth_m[known], (2, 98)) if known.any() else (0.0, 1.0)
     share = np.where(known, (depth_m - near) / max(far - near, 1e-6), 1)
     turbo = cv2.applyColorMap((255 * (1 - share.clip(0, 1))).astype(np.uint8), cv2.COLORMAP_TURBO)
-    picture = _u8(cv2.cvtColor(turbo, cv2.COLOR_BGR2RGB))
+    picture = np.asarray(cv2.cvtColor(turbo, cv2.COLOR_BGR2RGB), np.uint8)
     picture[~known] = _BACKGROUND
     text = f"{near:.1f} m to {far:.1f} m" if known.any() else "no depth"
     scale, line = _font(len(picture))
@@ -108,9 +107,9 @@ def demo_picture(frame: Frame, segmentation: Segmentation, clouds: Sequence[Labe
     width = 640
     height = round(width * frame.size[0] / frame.size[1])
     size = (width, height)
-    image = _u8(cv2.resize(frame.image, size, interpolation=cv2.INTER_CUBIC))
+    image = np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     label_map, confidence = (
-        _u8(cv2.resize(label_image, size, interpolation=cv2.INTER_NEAREST))
+        np.asarray(cv2.resize(label_image, size, interpolation=cv2.INTER_NEAREST), np.uint8)
         for label_image in (segmentation.label_map, segmentation.confidence)
     )
     larger = Segmentation(
@@ -232,8 +231,3 @@ def _project_from_outside(
     zoom = 0.88 * min(size[1] / (high[0] - low[0] + 1e-9), size[0] / (high[1] - low[1] + 1e-9))
     center = np.array([size[1] / 2, size[0] / 2])
     return np.rint((flat - (low + high) / 2) * zoom + center).astype(np.intp), zoom / distance, distance
-
-
-def _u8(picture: Any) -> Picture:
-    """Give the result of an OpenCV function a precise type."""
-    return np.asarray(picture, np.uint8)

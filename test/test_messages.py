@@ -215,6 +215,15 @@ class TestDepth:
         assert np.array_equal(depth_m[known], raw[known])
         assert np.isnan(depth_m[~known]).all()
 
+    def test_meters_to_millimeters_rounds_clips_and_marks_unknown_as_zero(self) -> None:
+        depth_m = np.array([[1.2345, np.nan, np.inf], [-np.inf, -1.0, 70.0]], np.float32)
+        assert messages.meters_to_millimeters(depth_m).tolist() == [[1234, 0, 0], [0, 0, 65535]]
+
+    @given(arrays.arrays(np.uint16, (3, 4)))
+    def test_meters_to_millimeters_inverts_depth_to_meters(self, raw: np.ndarray) -> None:
+        depth_m = messages.depth_to_meters(image_message(raw, "16UC1"))
+        assert np.array_equal(messages.meters_to_millimeters(depth_m), raw)
+
     def test_rejects_other_encodings_and_names_them(self) -> None:
         with pytest.raises(ValueError, match="encoding of depth: expected one of 16UC1, 32FC1, got 'rgb8'"):
             messages.depth_to_meters(image_message(np.zeros((2, 2, 3), np.uint8), "rgb8"))

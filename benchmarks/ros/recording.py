@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
-from lseg_ros.messages import fill_image
+from lseg_ros.messages import fill_image, meters_to_millimeters
 from lseg_ros.ros.conversions import camera_info_from_intrinsics, make_header
 from lseg_ros.synthetic import SyntheticWorld
 
@@ -37,9 +37,7 @@ def record(height: int, width: int) -> Recorded:
     header = make_header(0, FRAME_ID)
     image, depth = Image(header=header), Image(header=header)
     fill_image(image, frame.image, "rgb8")
-    fill_image(
-        depth, np.rint(np.nan_to_num(frame.depth_m, posinf=0.0) * 1000).clip(0, 65535).astype(np.uint16), "16UC1"
-    )
+    fill_image(depth, meters_to_millimeters(frame.depth_m), "16UC1")
     info: CameraInfo = camera_info_from_intrinsics(frame.intrinsics)
     info.header = header
     return Recorded(serialize_message(image), serialize_message(depth), serialize_message(info), seen.labels)

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from lseg_ros.messages import fill_image
+from lseg_ros.messages import fill_image, meters_to_millimeters
 from lseg_ros.ros.conversions import publish_image
 from lseg_ros.ros.topics import DEPTH, FRAME_QOS, IMAGE, INFO
 
@@ -39,7 +39,6 @@ class CameraTopics:
         message = Image(header=header)
         values: NDArray[Any] = depth_m
         if self._depth_encoding == "16UC1":
-            values = np.rint(np.nan_to_num(depth_m, nan=0.0, posinf=0.0, neginf=0.0) * 1000).clip(0, 65535)
-            values = values.astype(np.uint16)
+            values = meters_to_millimeters(depth_m)
         fill_image(message, values, self._depth_encoding)
         self._depth.publish(message)
