@@ -15,7 +15,7 @@ from lseg_ros.datasets import IGNORE, Sample
 from lseg_ros.datasets.pairs import resize_image
 from lseg_ros.settings import check, setting
 
-__all__ = ["AugmentationConfig", "Placement", "jittered", "place"]
+__all__ = ["AugmentationConfig", "Placement", "apply_placement", "jitter_colors"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Placement(NamedTuple):
     crop: int = 0
 
     @classmethod
-    def draw(cls, height: int, width: int, config: AugmentationConfig, rng: np.random.Generator) -> Placement:
+    def sample(cls, height: int, width: int, config: AugmentationConfig, rng: np.random.Generator) -> Placement:
         """As the authors draw it (lseg.md 3): the longer side evenly, then the corner evenly."""
         mirrored = bool(rng.random() < config.flip)
         if config.base_size:
@@ -72,7 +72,7 @@ class Placement(NamedTuple):
         return cls(mirrored, height, width, top, left, config.crop)
 
 
-def place(sample: Sample, placement: Placement, fill: Sequence[int]) -> Sample:
+def apply_placement(sample: Sample, placement: Placement, fill: Sequence[int]) -> Sample:
     """The sample as the placement has it: the image bilinearly, the target by the nearest pixel.
 
     fill: RGB of what is filled up; its target is IGNORE.
@@ -88,11 +88,11 @@ def place(sample: Sample, placement: Placement, fill: Sequence[int]) -> Sample:
         image, target = resize_image(np.ascontiguousarray(image), height, width), target[rows[:, None], columns]
     if crop:
         image, target = image[top : top + crop, left : left + crop], target[top : top + crop, left : left + crop]
-        image, target = _filled_up(Sample(image, target), crop, crop, fill)
+        image, target = _pad(Sample(image, target), crop, crop, fill)
     return Sample(np.ascontiguousarray(image), np.ascontiguousarray(target))
 
 
-def jittered(image: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+def jitter_colors(image: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 with brightness, contrast and saturation multiplied by 1 - strength to 1 + strength."""
     if not strength:
         return image
@@ -105,7 +105,7 @@ def jittered(image: NDArray[np.uint8], strength: float, rng: np.random.Generator
     return np.array(picture)
 
 
-def _filled_up(sample: Sample, height: int, width: int, fill: Sequence[int]) -> Sample:
+def _pad(sample: Sample, height: int, width: int, fill: Sequence[int]) -> Sample:
     """At least height x width, filled up on the right and below."""
     image, target = sample
     down, right = max(height - target.shape[0], 0), max(width - target.shape[1], 0)

@@ -15,12 +15,12 @@ from torch.utils.data import Dataset
 
 from lseg_ros.datasets import IGNORE, Episode, Episodes, LabeledImages, Sample, SyntheticScenes
 from lseg_ros.evaluation.tasks import OTHERS
-from lseg_ros.training.augmentation import Placement, jittered, place
+from lseg_ros.training.augmentation import Placement, apply_placement, jitter_colors
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.label_sampler import Question, Words
-from lseg_ros.training.schedule import Order
+from lseg_ros.training.label_sampler import LabelPrompt, LabelSampler
+from lseg_ros.training.schedule import SampleSchedule
 
-__all__ = ["Batch", "Batches", "Fault", "words_of"]
+__all__ = ["Batch", "BatchError", "Batches", "build_label_sampler"]
 
 _STRIDE = 32
 
@@ -35,28 +35,30 @@ class Batch(NamedTuple):
 
     image: Tensor
     target: Tensor
-    questions: tuple[tuple[Question, ...], ...]
+    prompts: tuple[tuple[LabelPrompt, ...], ...]
     draws: Tensor
     names: tuple[str, ...]
 
 
-class Fault(NamedTuple):
+class BatchError(NamedTuple):
     """In place of a batch: a sentence that names the sample that cannot be had."""
 
-    sentence: str
+    message: str
 
 
-def words_of(images: LabeledImages | Episodes, config: TrainingConfig) -> Words:
+def build_label_sampler(images: LabeledImages | Episodes, config: TrainingConfig) -> LabelSampler:
     """The words that the targets of a training set index; of a zero-shot set the first is ``others``.
 
-    Raises FileNotFoundError or ValueError as ``Words.of`` does.
+    Raises FileNotFoundError or ValueError as ``LabelSampler.from_classes`` does.
     """
     classes = (OTHERS, *images.classes) if config.zero_shot else images.classes
-    return Words.of(classes, config.questions, images.general if isinstance(images, SyntheticScenes) else ())
+    return LabelSampler.from_classes(
+        classes, config.label_sampler, images.general if isinstance(images, SyntheticScenes) else ()
+    )
 
 
 @dataclass(frozen=True)
-class Batches(Dataset[Batch | Fault]):
+class Batches(Dataset[Batch | BatchError]):
     """One process's batches of the whole run, by number: ``accumulate`` to a step.
 
     A batch is the same whenever it is made: all draws for an image come from the seed and the image's position.
@@ -64,46 +66,46 @@ class Batches(Dataset[Batch | Fault]):
 
     config: TrainingConfig
     images: LabeledImages | Episodes
-    words: Words
-    order: Order
+    sampler: LabelSampler
+    schedule: SampleSchedule
     fill: Sequence[int]  # RGB of what is filled up
     process: int = 0
 
     def __len__(self) -> int:
-        return self.order.steps * self.config.order.accumulate
+        return self.schedule.steps * self.config.schedule.accumulate
 
-    def __getitem__(self, number: int) -> Batch | Fault:
-        step, part = divmod(number, self.config.order.accumulate)
+    def __getitem__(self, number: int) -> Batch | BatchError:
+        step, part = divmod(number, self.config.schedule.accumulate)
         images, names = self._images_of(step), []
         samples, questions, draws = [], [], []
-        for position in self.order.positions(step, part, self.process):
-            index = self.order.image(position)
+        for position in self.schedule.indices(step, part, self.process):
+            index = self.schedule.image_index(position)
             names.append(images.name(index))
             try:
                 given = images[index]
             except (OSError, ValueError) as error:  # which name the file
-                return Fault(str(error))
+                return BatchError(str(error))
             rng = np.random.default_rng((self.config.seed, position))
             try:
                 sample, asked = self._lesson(given, rng)
             except ValueError as error:
-                return Fault(f"{names[-1]}: {error}")
+                return BatchError(f"{names[-1]}: {error}")
             samples.append(sample)
             questions.append(asked)
-            draws.append(rng.random(self.config.pixels, np.float32))
+            draws.append(rng.random(self.config.pixels_per_image, np.float32))
         image, target = self._stacked(samples)
         return Batch(image, target, tuple(questions), torch.from_numpy(np.stack(draws)), tuple(names))
 
     def _images_of(self, step: int) -> LabeledImages | Episodes:
         """The set of the step: the synthetic one is rendered in the width whose turn it is."""
         config = self.config
-        widths = config.early_widths if step < config.order.early_steps else config.widths
+        widths = config.early_widths if step < config.schedule.early_steps else config.widths
         if not isinstance(self.images, SyntheticScenes) or not widths:
             return self.images
         width = widths[step % len(widths)]
         return dataclasses.replace(self.images, width=width, height=width * 3 // 4)
 
-    def _lesson(self, given: Sample | Episode, rng: np.random.Generator) -> tuple[Sample, tuple[Question, ...]]:
+    def _lesson(self, given: Sample | Episode, rng: np.random.Generator) -> tuple[Sample, tuple[LabelPrompt, ...]]:
         """An image as it is shown, and what it is asked."""
         image, target, only = given.image, given.target, None
         if isinstance(given, Episode):
@@ -111,15 +113,15 @@ class Batches(Dataset[Batch | Fault]):
             target = np.where(target == 1, given.class_index + 1, target).astype(np.int16)
         self._check(target)
         config = self.config.augmentation
-        placement = Placement.draw(target.shape[0], target.shape[1], config, rng)
-        image, target = place(Sample(image, target), placement, self.fill)
-        image = jittered(image, config.color_jitter, rng)
+        placement = Placement.sample(target.shape[0], target.shape[1], config, rng)
+        image, target = apply_placement(Sample(image, target), placement, self.fill)
+        image = jitter_colors(image, config.color_jitter, rng)
         present = np.unique(target[target != IGNORE])
-        asked = (self.words.complete(only),) if only else self.words.ask(present, self.config.questions, rng)
+        asked = (self.sampler.complete(only),) if only else self.sampler.sample(present, self.config.label_sampler, rng)
         return Sample(image, target), asked
 
     def _check(self, target: NDArray[np.int16]) -> None:
-        count = len(self.words.classes)
+        count = len(self.sampler.classes)
         if target.size and not (target.min() >= IGNORE and target.max() < count):
             wrong = int(target.max()) if target.max() >= count else int(target.min())
             raise ValueError(f"expected indices of {count} words in the target, got {wrong}, which has no word")
@@ -135,7 +137,7 @@ class Batches(Dataset[Batch | Fault]):
             area = (..., slice(sample.target.shape[0]), slice(sample.target.shape[1]))
             image[number][area] = torch.from_numpy(sample.image).permute(2, 0, 1)
             target[number][area] = torch.from_numpy(sample.target)
-        if not self.config.full_resolution:
+        if not self.config.loss_at_full_resolution:
             target = target[:, _grid(height)][:, :, _grid(width)]  # (B, H/2, W/2)
         return image, target
 

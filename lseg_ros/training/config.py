@@ -33,28 +33,28 @@ class TrainingConfig:
     data: DatasetConfig = dataclasses.field(
         default_factory=lambda: DatasetConfig(dataset="folder", split="train", seed=0)
     )
-    start: InitializationConfig = dataclasses.field(default_factory=InitializationConfig)
-    order: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
+    initialization: InitializationConfig = dataclasses.field(default_factory=InitializationConfig)
+    schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
     widths: tuple[int, ...] = setting(
         (), "synthetic set: image widths, one batch each in turn, height 3/4; empty: width and height of the set",
         unit="px",
     )  # fmt: skip
     early_widths: tuple[int, ...] = setting((), "synthetic set: widths of the early steps", unit="px")
     augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
-    questions: LabelSamplerConfig = dataclasses.field(default_factory=LabelSamplerConfig)
+    label_sampler: LabelSamplerConfig = dataclasses.field(default_factory=LabelSamplerConfig)
     optimization: OptimizationConfig = dataclasses.field(default_factory=OptimizationConfig)
     head: str = setting(
         "words",
         "words: embeddings, as LSeg has it; classes: a conventional classifier of the set's classes, to compare with",
         choices=("words", "classes"),
     )
-    full_resolution: bool = setting(
+    loss_at_full_resolution: bool = setting(
         False, "loss at every pixel, after the upsampling, as the authors; else at the positions of the embeddings"
     )
-    pixels: int = setting(
+    pixels_per_image: int = setting(
         0, "drawn from each image for the loss, rare classes more often (class_balance); 0: all of them", minimum=0
     )
-    pull: float = setting(
+    cosine_weight: float = setting(
         0.0,
         "weight of the distance between a pixel's embedding and its word's beside the cross-entropy, which is content "
         "with the order of the words that are asked: for words that training does not ask",
@@ -91,10 +91,16 @@ class TrainingConfig:
         check(self)
         if self.data.split != "train":
             raise ValueError(f"split: expected train, the other part is for validation, got {self.data.split}")
-        if self.pixels and self.full_resolution:
-            raise ValueError(f"pixels: expected 0, all of them, with full_resolution, got {self.pixels}")
-        if self.head == "classes" and (self.questions.complete_share < 1 or self.pull or self.validation_images >= 0):
-            raise ValueError("head: expected complete_share 1, pull 0, validation_images -1 with classes, got others")
+        if self.pixels_per_image and self.loss_at_full_resolution:
+            raise ValueError(
+                f"pixels_per_image: expected 0, all of them, with loss_at_full_resolution, got {self.pixels_per_image}"
+            )
+        if self.head == "classes" and (
+            self.label_sampler.complete_share < 1 or self.cosine_weight or self.validation_images >= 0
+        ):
+            raise ValueError(
+                "head: expected complete_share 1, cosine_weight 0, validation_images -1 with classes, got others"
+            )
         for name in ("widths", "early_widths"):
             widths = getattr(self, name)
             if any(width < 32 or width % 4 for width in widths):
@@ -119,10 +125,10 @@ _MODERN = TrainingConfig()
 _LSEG = TrainingConfig(
     recipe="lseg",
     data=DatasetConfig(dataset="ade20k", split="train", seed=0),
-    start=InitializationConfig(preset="vitl16"),
-    order=ScheduleConfig(steps=0, epochs=240, batch_size=1, accumulate=2),
+    initialization=InitializationConfig(preset="vitl16"),
+    schedule=ScheduleConfig(steps=0, epochs=240, batch_size=1, accumulate=2),
     augmentation=AugmentationConfig(padding="black", color_jitter=0.0),
-    questions=LabelSamplerConfig(complete_share=1.0),
+    label_sampler=LabelSamplerConfig(complete_share=1.0),
     optimization=OptimizationConfig(
         optimizer="sgd",
         learning_rate=0.004,
@@ -130,11 +136,11 @@ _LSEG = TrainingConfig(
         decoder_rate=10.0,
         weight_decay=1e-4,
         decay_everything=True,
-        schedule="poly",
+        lr_schedule="poly",
         warm_up=0.0,
         gradient_clip=0.0,
     ),
-    full_resolution=True,
+    loss_at_full_resolution=True,
     precision="float32",
     validate_every=0,
 )

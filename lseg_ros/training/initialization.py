@@ -21,7 +21,7 @@ from lseg_ros.model.text_encoder import TextConfig, TextEncoder
 from lseg_ros.model.weight_files import open_weights
 from lseg_ros.settings import check, setting
 
-__all__ = ["InitializationConfig", "build_initial_network", "whole_tokens"]
+__all__ = ["InitializationConfig", "build_initial_network", "single_token_words"]
 
 # of timm: what the authors' backbones were pretrained as (lseg.md 1.1)
 _TIMM = {"vitl16": "vit_large_patch16_384", "vitb32": "vit_base_patch32_384", "zs_resnet101": "resnet101.tv_in1k"}
@@ -78,10 +78,10 @@ def build_initial_network(config: InitializationConfig) -> LSeg:
     if backbone not in ("", "random"):
         _load_backbone(model, backbone)
     if tower:
-        before = _said(model) if config.init else None
+        before = _anchor_embeddings(model) if config.init else None
         _load_text_tower(model, tower)
         if before is not None:
-            _turn(model.head, before, _said(model))
+            _align_head(model.head, before, _anchor_embeddings(model))
     model.text_encoder.requires_grad_(False)
     return model
 
@@ -111,12 +111,12 @@ def _init(config: InitializationConfig) -> LSeg:
     model = LSeg(target)
     model.load_state_dict(load_lseg(config.init).state_dict(), strict=False)
     if deeper:
-        _begin_as_nothing(list(model.backbone.get_submodule("vit.blocks").children()), found.depth)
+        _initialize_as_identity(list(model.backbone.get_submodule("vit.blocks").children()), found.depth)
     return model
 
 
 @torch.no_grad()
-def _begin_as_nothing(blocks: Sequence[nn.Module], first: int) -> None:
+def _initialize_as_identity(blocks: Sequence[nn.Module], first: int) -> None:
     """Make the blocks from ``first`` on copies of the one before them that add nothing to its tokens: their attention
     and their MLP end in zeros (as in Net2Net, Chen et al., ICLR 2016, a deeper network that computes the same)."""
     for block in blocks[first:]:
@@ -126,16 +126,16 @@ def _begin_as_nothing(blocks: Sequence[nn.Module], first: int) -> None:
                 parameter.zero_()
 
 
-def _said(model: LSeg) -> Tensor:
+def _anchor_embeddings(model: LSeg) -> Tensor:
     """What the text tower says of words spread over CLIP's vocabulary: (texts, C) float64 of unit norm."""
-    whole = list(whole_tokens())
+    whole = list(single_token_words())
     chosen = whole[:: len(whole) // _VOCABULARY]
     parts = [model.encode_text(chosen[first : first + 128]) for first in range(0, len(chosen), 128)]
     return torch.cat(parts).double()
 
 
 @torch.no_grad()
-def _turn(head: nn.Conv2d, before: Tensor, after: Tensor) -> None:
+def _align_head(head: nn.Conv2d, before: Tensor, after: Tensor) -> None:
     """Turn what a head gives by the rotation that takes the texts' embeddings before nearest to those after.
 
     Orthogonal Procrustes (Schoenemann, Psychometrika 1966): a matrix of least squares would stretch directions in
@@ -161,12 +161,12 @@ def _load_backbone(model: LSeg, source: str) -> None:
         if name is None:
             raise ValueError("backbone_weights: expected a file, timm has no backbone of this architecture, got timm")
         what = f"backbone_weights: timm's {name}"
-        weights = _downloaded(what, lambda: timm.create_model(name, pretrained=True).state_dict())
+        weights = _download(what, lambda: timm.create_model(name, pretrained=True).state_dict())
     else:
-        what, weights = f"backbone_weights: {source}", _state(source)
+        what, weights = f"backbone_weights: {source}", _read_state_dict(source)
     module: nn.Module = model.backbone
     if model.config.resnet:
-        renamed = {_in_stages(name): value for name, value in weights.items()}
+        renamed = {_to_stage_name(name): value for name, value in weights.items()}
     else:
         module, renamed = model.backbone.get_submodule("vit"), dict(weights)
     _load(module, renamed, what)
@@ -179,7 +179,7 @@ def _timm_name(config: LSegConfig) -> str | None:
     return _TIMM.get(next(alike, ""))
 
 
-def _in_stages(name: str) -> str:
+def _to_stage_name(name: str) -> str:
     """A name of a ResNet's own -> the name in our four stages, of which the first has the stem."""
     first, _, rest = name.partition(".")
     return f"stages.{_RESNET_STEM[first]}.{rest}" if first in _RESNET_STEM else name
@@ -191,10 +191,10 @@ def _load_text_tower(model: LSeg, source: str) -> None:
         if clip is None:
             raise ValueError("text_tower: expected a file, CLIP has no text tower of this architecture, got openai")
         what = f"text_tower: CLIP's {clip}"
-        weights = _downloaded(what, lambda: open_clip.create_model(clip, pretrained="openai").state_dict())
+        weights = _download(what, lambda: open_clip.create_model(clip, pretrained="openai").state_dict())
     else:
-        what, weights = f"text_tower: {source}", _state(source)
-        stated = _stated_text(source) or model.config.text
+        what, weights = f"text_tower: {source}", _read_state_dict(source)
+        stated = _read_text_config(source) or model.config.text
         wanted = model.config.text.embed_dim
         if stated.embed_dim != wanted:
             raise ValueError(f"{what}: expected embeddings of {wanted} dimensions, got {stated.embed_dim}")
@@ -204,12 +204,12 @@ def _load_text_tower(model: LSeg, source: str) -> None:
     _load(model.text_encoder, {name.removeprefix("clip_pretrained."): value for name, value in weights.items()}, what)
 
 
-def _state(source: str) -> dict[str, Tensor]:
+def _read_state_dict(source: str) -> dict[str, Tensor]:
     file = open_weights(checkpoint_path(source))
     return {name: file.read(name, None) for name in file.entries}
 
 
-def _stated_text(source: str) -> TextConfig | None:
+def _read_text_config(source: str) -> TextConfig | None:
     """The architecture of a text tower as the metadata of a distilled one or of an LSeg say it, None where none do."""
     facts = open_weights(checkpoint_path(source)).metadata
     if "text_config" in facts:
@@ -217,7 +217,7 @@ def _stated_text(source: str) -> TextConfig | None:
     return TextConfig(**json.loads(facts["config"])["text"]) if "config" in facts else None
 
 
-def _downloaded(what: str, download: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+def _download(what: str, download: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
     try:
         return download()
     except (OSError, RuntimeError) as error:  # what the libraries raise without a network
@@ -243,7 +243,7 @@ def _load(module: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
         wanted[name].copy_(weights[name])
 
 
-def whole_tokens() -> dict[str, int]:
+def single_token_words() -> dict[str, int]:
     """The words that are one token of CLIP's vocabulary, with its id."""
     whole = {token.removesuffix("</w>"): i for token, i in SimpleTokenizer().encoder.items() if token.endswith("</w>")}
     return {text: number for text, number in whole.items() if text.isascii() and text.isalpha() and len(text) > 1}

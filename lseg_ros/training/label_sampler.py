@@ -20,7 +20,7 @@ from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.settings import check, setting
 from lseg_ros.vocabulary import parse_synonyms
 
-__all__ = ["LabelSamplerConfig", "Question", "Words"]
+__all__ = ["LabelPrompt", "LabelSampler", "LabelSamplerConfig"]
 
 _PRESENT = 0.85  # share of the words in view that a drawn set asks for; pixels of the others do not count
 _COLORED = 0.5  # share of the classes in view whose colors are asked for, where colors are
@@ -47,8 +47,8 @@ class LabelSamplerConfig:
     )
     synonyms: str = setting("", "file of synonyms, a line 'sofa|couch|settee' each, for drawn sets")
     distractors: str = setting("", "file of words that are nowhere in the data set, one per line, for drawn sets")
-    most_distractors: int = setting(16, "of them in one set, at most", minimum=0)
-    questions_per_image: int = setting(1, "each image is asked at once, no two in the same way", minimum=1, maximum=4)
+    max_distractors: int = setting(16, "of them in one set, at most", minimum=0)
+    prompts_per_image: int = setting(1, "each image is asked at once, no two in the same way", minimum=1, maximum=4)
 
     def __post_init__(self) -> None:
         check(self)
@@ -57,10 +57,10 @@ class LabelSamplerConfig:
                 "complete_share, color_share, others_share: expected shares that are 1 together at most, got "
                 f"{self.complete_share}, {self.color_share} and {self.others_share}"
             )
-        if self.questions_per_image > (ways := np.count_nonzero(self.shares)):
+        if self.prompts_per_image > (ways := np.count_nonzero(self.shares)):
             raise ValueError(
-                f"questions_per_image: expected at most as many as there are ways with a share, {ways}, got "
-                f"{self.questions_per_image}"
+                f"prompts_per_image: expected at most as many as there are ways with a share, {ways}, got "
+                f"{self.prompts_per_image}"
             )
 
     @property
@@ -71,21 +71,21 @@ class LabelSamplerConfig:
         return shares / shares.sum()
 
 
-class Question(NamedTuple):
+class LabelPrompt(NamedTuple):
     """What one image is asked. rows: (K,) int64, of the words' embeddings.
 
     classes: (K,) int64, the class that a word is of, of "red ball" that of "ball"; -1 for a distractor and for others.
-    place_of: (classes + 1,) int64, the place in the question of each class, IGNORE where it is not asked; IGNORE
+    target_lut: (classes + 1,) int64, the place in the question of each class, IGNORE where it is not asked; IGNORE
     itself, -1, reads the last one.
     """
 
-    rows: Tensor
+    text_indices: Tensor
     classes: Tensor
-    place_of: Tensor
+    target_lut: Tensor
 
 
 @dataclass(frozen=True)
-class Words:
+class LabelSampler:
     """The words of a data set. Their embeddings have a row for each class, the mean of its texts, then one per text.
 
     classes: label list entries. own: for each class the numbers of its texts in ``texts``. strange: those of the
@@ -95,13 +95,15 @@ class Words:
 
     classes: tuple[str, ...]
     texts: tuple[str, ...]
-    own: tuple[tuple[int, ...], ...]
-    strange: tuple[int, ...]
+    class_texts: tuple[tuple[int, ...], ...]
+    distractors: tuple[int, ...]
     others: int
-    general: tuple[int, ...]
+    parents: tuple[int, ...]
 
     @classmethod
-    def of(cls, classes: Sequence[str], config: LabelSamplerConfig, general: Sequence[int] = ()) -> Words:
+    def from_classes(
+        cls, classes: Sequence[str], config: LabelSamplerConfig, general: Sequence[int] = ()
+    ) -> LabelSampler:
         """general: as of the words, empty where no class is a special case of another.
 
         Raises FileNotFoundError or ValueError that names a file and its line.
@@ -126,78 +128,80 @@ class Words:
     def embeddings(self, encode: Callable[[Sequence[str]], Tensor]) -> Tensor:
         """(classes + texts, C) of unit norm. encode: texts to (T, C) of unit norm."""
         texts = torch.cat([encode(self.texts[first : first + 128]) for first in range(0, len(self.texts), 128)])
-        means = [texts[list(own)].mean(dim=0) if len(own) > 1 else texts[own[0]] for own in self.own]
+        means = [texts[list(own)].mean(dim=0) if len(own) > 1 else texts[own[0]] for own in self.class_texts]
         return torch.cat([F.normalize(torch.stack(means), dim=-1), texts])
 
-    def ask(
+    def sample(
         self, present: NDArray[np.int16], config: LabelSamplerConfig, rng: np.random.Generator
-    ) -> tuple[Question, ...]:
+    ) -> tuple[LabelPrompt, ...]:
         """As many of the ways as ``config`` has questions, by their shares.
 
         present: the classes in view, special cases as such.
         """
         ways = (
             self.complete,
-            lambda: self.colored(present, rng),
-            lambda: self.one_and_others(present, rng),
-            lambda: self.drawn(present, config, rng),
+            lambda: self.with_colors(present, rng),
+            lambda: self.one_versus_others(present, rng),
+            lambda: self.random_subset(present, config, rng),
         )
-        chosen = rng.choice(len(ways), config.questions_per_image, replace=False, p=config.shares)
+        chosen = rng.choice(len(ways), config.prompts_per_image, replace=False, p=config.shares)
         return tuple(ways[way]() for way in chosen.tolist())
 
-    def complete(self, only: Sequence[int] | None = None) -> Question:
+    def complete(self, only: Sequence[int] | None = None) -> LabelPrompt:
         """Every class, or ``only`` these, each by the mean of its texts: as an evaluation asks."""
         asked = self._plain if only is None else list(only)
-        return self._question(asked, asked, {index: place for place, index in enumerate(asked)})
+        return self._make_prompt(asked, asked, {index: place for place, index in enumerate(asked)})
 
-    def colored(self, present: NDArray[np.int16], rng: np.random.Generator) -> Question:
+    def with_colors(self, present: NDArray[np.int16], rng: np.random.Generator) -> LabelPrompt:
         """Every class, some of those in view by all of their special cases: "red ball", "blue ball", ... for "ball"."""
-        special = [index for index in present.tolist() if self.general[index] != index]
-        split = {self.general[index] for index in special if rng.random() < _COLORED}
-        asked = [index for index, general in enumerate(self.general) if (index != general) == (general in split)]
-        classes = [self.general[index] for index in asked]
-        return self._question(asked, classes, {index: place for place, index in enumerate(asked)})
+        special = [index for index in present.tolist() if self.parents[index] != index]
+        split = {self.parents[index] for index in special if rng.random() < _COLORED}
+        asked = [index for index, general in enumerate(self.parents) if (index != general) == (general in split)]
+        classes = [self.parents[index] for index in asked]
+        return self._make_prompt(asked, classes, {index: place for place, index in enumerate(asked)})
 
-    def one_and_others(self, present: NDArray[np.int16], rng: np.random.Generator) -> Question:
+    def one_versus_others(self, present: NDArray[np.int16], rng: np.random.Generator) -> LabelPrompt:
         """One class, in four of five cases one in view, and ``others`` for all else."""
-        in_view = sorted({self.general[index] for index in present.tolist()})
+        in_view = sorted({self.parents[index] for index in present.tolist()})
         index = int(rng.choice(in_view if in_view and rng.random() < 0.8 else self._plain))
-        place_of = {each: int(each == index) for each in self._plain}
-        return self._question([len(self.classes) + self.others, index], [-1, index], place_of)
+        target_lut = {each: int(each == index) for each in self._plain}
+        return self._make_prompt([len(self.classes) + self.others, index], [-1, index], target_lut)
 
-    def drawn(self, present: NDArray[np.int16], config: LabelSamplerConfig, rng: np.random.Generator) -> Question:
+    def random_subset(
+        self, present: NDArray[np.int16], config: LabelSamplerConfig, rng: np.random.Generator
+    ) -> LabelPrompt:
         """Most of the classes in view, some that are not, each by one of its texts, and some distractors.
 
         No text is asked twice: a class that has no other shares the place of the one that took it.
         """
         count = len(self.classes)
-        chance = np.where(np.equal(self.general, range(count)), rng.random(), 0.0)
-        chance[[self.general[index] for index in present.tolist()]] = _PRESENT
+        chance = np.where(np.equal(self.parents, range(count)), rng.random(), 0.0)
+        chance[[self.parents[index] for index in present.tolist()]] = _PRESENT
         asked = rng.random(count) < chance
         asked[rng.choice(self._plain)] = True  # never an empty set
         taken: dict[int, int] = {}  # number of a text -> its place
-        classes, place_of = [], {}
+        classes, target_lut = [], {}
         for index in np.flatnonzero(asked).tolist():
-            free = [text for text in self.own[index] if text not in taken]
-            text = int(rng.choice(free)) if free else self.own[index][0]
+            free = [text for text in self.class_texts[index] if text not in taken]
+            text = int(rng.choice(free)) if free else self.class_texts[index][0]
             if text not in taken:
                 taken[text] = len(taken)
                 classes.append(index)
-            place_of[index] = taken[text]
-        most = min(config.most_distractors, len(self.strange))
-        strange = rng.choice(self.strange, int(rng.integers(most + 1)), replace=False).tolist() if most else []
+            target_lut[index] = taken[text]
+        most = min(config.max_distractors, len(self.distractors))
+        strange = rng.choice(self.distractors, int(rng.integers(most + 1)), replace=False).tolist() if most else []
         rows = [count + text for text in (*taken, *strange)]
-        return self._question(rows, [*classes, *[-1] * len(strange)], place_of)
+        return self._make_prompt(rows, [*classes, *[-1] * len(strange)], target_lut)
 
     @functools.cached_property
     def _plain(self) -> list[int]:
         """The classes that are no special case of another."""
-        return [index for index, general in enumerate(self.general) if index == general]
+        return [index for index, general in enumerate(self.parents) if index == general]
 
-    def _question(self, rows: Sequence[int], classes: Sequence[int], place_of: dict[int, int]) -> Question:
+    def _make_prompt(self, rows: Sequence[int], classes: Sequence[int], target_lut: dict[int, int]) -> LabelPrompt:
         """A special case that has no place of its own takes that of its class."""
-        places = [place_of.get(index, place_of.get(general, IGNORE)) for index, general in enumerate(self.general)]
-        return Question(torch.tensor(rows), torch.tensor(classes), torch.tensor([*places, IGNORE]))
+        places = [target_lut.get(index, target_lut.get(general, IGNORE)) for index, general in enumerate(self.parents)]
+        return LabelPrompt(torch.tensor(rows), torch.tensor(classes), torch.tensor([*places, IGNORE]))
 
 
 def _merged(texts: tuple[str, ...], group: tuple[str, ...]) -> tuple[str, ...]:

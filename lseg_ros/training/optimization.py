@@ -13,9 +13,9 @@ from torch.optim import Optimizer
 
 from lseg_ros.model import LSeg
 from lseg_ros.settings import check, setting
-from lseg_ros.training.schedule import Order
+from lseg_ros.training.schedule import SampleSchedule
 
-__all__ = ["Muon", "OptimizationConfig", "build_optimizer", "lr_factor", "orthogonalized", "set_rates"]
+__all__ = ["Muon", "OptimizationConfig", "build_optimizer", "lr_factor", "orthogonalize", "set_learning_rates"]
 
 _MOMENTUM = 0.95
 _BETAS, _EPSILON = (0.9, 0.98), 1e-8  # of AdamW
@@ -40,7 +40,7 @@ class OptimizationConfig:
     decoder_rate: float = setting(10.0, "rate of decoder and head, in rates of the backbone", minimum=0.0)
     weight_decay: float = setting(0.05, "decay of matrices and filters", minimum=0.0)
     decay_everything: bool = setting(False, "decay of norms and biases as well")
-    schedule: str = setting(
+    lr_schedule: str = setting(
         "cosine",
         "cosine: to nothing over the steps; poly: (1 - epoch / epochs) ^ 0.9, the same for all of an epoch; trapezoid: "
         "as it is, and in a straight line to nothing in the last steps",
@@ -64,39 +64,39 @@ def build_optimizer(model: LSeg, config: OptimizationConfig, batch_size: int) ->
     scratch: list[nn.Module] = [model.decoder, model.head]
     scratch += [model.regularization] if model.regularization is not None else []
     parts: list[tuple[list[nn.Module], float]] = [([model.backbone], rate), (scratch, config.decoder_rate * rate)]
-    groups = [group for modules, highest in parts for group in _groups(modules, highest, config)]
+    groups = [group for modules, max_lr in parts for group in _parameter_groups(modules, max_lr, config)]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=0.9)
     if config.optimizer == "muon":
-        return Muon([part for group in groups for part in _by_optimizer(group, model)], lr=rate)
+        return Muon([part for group in groups for part in _split_for_muon(group, model)], lr=rate)
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
 
 
-def lr_factor(step: int, order: Order, config: OptimizationConfig) -> float:
+def lr_factor(step: int, schedule: SampleSchedule, config: OptimizationConfig) -> float:
     """What the highest rates are multiplied by in a step.
 
     Where the batches of the later steps are smaller than the early ones, so is their rate, by the root of the ratio:
     their gradients are noisier by as much.
     """
-    warm = round(config.warm_up * order.steps)
+    warm = round(config.warm_up * schedule.steps)
     if step < warm:
         return (step + 1) / warm
-    early = order.config.early_steps
-    smaller = (order.config.batch_size / order.config.early_batch_size) ** 0.5 if 0 < early <= step else 1.0
-    if config.schedule == "poly":
-        return float(smaller * (1 - order.epoch(step) / order.epochs) ** 0.9)
-    if config.schedule == "trapezoid":
-        return smaller * min(1.0, (order.steps - step) / max(1.0, config.cool_down * order.steps))
-    return smaller * (0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, order.steps - warm)))
+    early = schedule.config.early_steps
+    smaller = (schedule.config.batch_size / schedule.config.early_batch_size) ** 0.5 if 0 < early <= step else 1.0
+    if config.lr_schedule == "poly":
+        return float(smaller * (1 - schedule.epoch(step) / schedule.epochs) ** 0.9)
+    if config.lr_schedule == "trapezoid":
+        return smaller * min(1.0, (schedule.steps - step) / max(1.0, config.cool_down * schedule.steps))
+    return smaller * (0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, schedule.steps - warm)))
 
 
-def set_rates(optimizer: Optimizer, factor: float) -> None:
-    """Every group's rate: its highest times the factor."""
+def set_learning_rates(optimizer: Optimizer, factor: float) -> None:
+    """Every group's rate: its max_lr times the factor."""
     for group in optimizer.param_groups:
-        group["lr"] = factor * group["highest"]
+        group["lr"] = factor * group["max_lr"]
 
 
-def _by_optimizer(group: dict[str, Any], model: LSeg) -> list[dict[str, Any]]:
+def _split_for_muon(group: dict[str, Any], model: LSeg) -> list[dict[str, Any]]:
     """The group in two: what Muon moves, and what AdamW does.
 
     AdamW has vectors, the head, whose outputs are compared with words, and the ViT's tables and class token.
@@ -109,14 +109,14 @@ def _by_optimizer(group: dict[str, Any], model: LSeg) -> list[dict[str, Any]]:
     return [{**group, "params": part, "orthogonal": wanted} for wanted, part in parts.items() if part]
 
 
-def _groups(modules: list[nn.Module], highest: float, config: OptimizationConfig) -> list[dict[str, Any]]:
+def _parameter_groups(modules: list[nn.Module], max_lr: float, config: OptimizationConfig) -> list[dict[str, Any]]:
     trained = [each for module in modules for each in module.parameters() if each.requires_grad]
     decays = [config.decay_everything or each.ndim >= 2 for each in trained]
     return [
         {
             "params": [each for each, decayed in zip(trained, decays) if decayed is wanted],
             "weight_decay": config.weight_decay if wanted else 0.0,
-            "highest": highest,
+            "max_lr": max_lr,
         }
         for wanted in (True, False)
         if wanted in decays
@@ -155,7 +155,7 @@ class Muon(Optimizer):
         for number, matrix in enumerate(matrices):
             by_shape.setdefault(matrix.shape, []).append(number)
         for shape, numbers in by_shape.items():
-            alike = orthogonalized(torch.stack([matrices[number] for number in numbers]))
+            alike = orthogonalize(torch.stack([matrices[number] for number in numbers]))
             for number, matrix in zip(numbers, alike * (_RMS * max(shape) ** 0.5)):
                 matrices[number] = matrix
         return [matrix.view_as(parameter) for matrix, parameter in zip(matrices, parameters)]
@@ -176,7 +176,7 @@ class Muon(Optimizer):
         return moves
 
 
-def orthogonalized(matrices: Tensor) -> Tensor:
+def orthogonalize(matrices: Tensor) -> Tensor:
     """(n, rows, columns) -> the same with singular values near 1, by five Newton-Schulz steps in bfloat16, float32."""
     wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
     x = (wide / (wide.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()

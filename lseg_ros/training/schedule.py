@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lseg_ros.settings import check, setting
 
-__all__ = ["Order", "ScheduleConfig"]
+__all__ = ["SampleSchedule", "ScheduleConfig"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
-class Order:
+class SampleSchedule:
     """The order in which ``processes`` processes together go through ``images`` images, again and again.
 
     Images have positions that count from the start of the run, over all processes. So two processes see what one with
@@ -52,32 +52,32 @@ class Order:
         if not wanted:
             return config.steps
         early = min(config.early_steps, -(-wanted // self._per_step(0)))
-        late = max(0, -(-(wanted - self.shown(early)) // self._per_step(config.early_steps)))
+        late = max(0, -(-(wanted - self.samples_seen(early)) // self._per_step(config.early_steps)))
         return min(early + late, config.steps or early + late)
 
     def batch_size(self, step: int) -> int:
         """Images at once on each device."""
         return self.config.early_batch_size if step < self.config.early_steps else self.config.batch_size
 
-    def shown(self, step: int) -> int:
+    def samples_seen(self, step: int) -> int:
         """Images that all processes have seen before this step."""
         early = min(step, self.config.early_steps)
         return early * self._per_step(0) + (step - early) * self._per_step(self.config.early_steps)
 
-    def positions(self, step: int, part: int, process: int) -> range:
+    def indices(self, step: int, part: int, process: int) -> range:
         """What one process sees in the ``part``-th of the batches that the step accumulates."""
         size = self.batch_size(step)
-        first = self.shown(step) + (part * self.processes + process) * size
+        first = self.samples_seen(step) + (part * self.processes + process) * size
         return range(first, first + size)
 
-    def image(self, position: int) -> int:
+    def image_index(self, position: int) -> int:
         """The index of the image at a position."""
         epoch, place = divmod(position, self.images)
         return int(_permutation(self.images, self.seed, epoch)[place]) if self.shuffled else place
 
     def epoch(self, step: int) -> int:
         """The pass over the training set that the step begins in, counted from 0."""
-        return self.shown(step) // self.images
+        return self.samples_seen(step) // self.images
 
     @property
     def epochs(self) -> int:

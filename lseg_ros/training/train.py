@@ -12,13 +12,13 @@ from lightning.fabric.loggers.csv_logs import CSVLogger
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from torch import nn
 
-from lseg_ros.training.batches import Batches, words_of
+from lseg_ros.training.batches import Batches, build_label_sampler
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.initialization import build_initial_network
-from lseg_ros.training.module import WordPixelLoss
-from lseg_ros.training.schedule import Order
-from lseg_ros.training.trainer import Run
-from lseg_ros.training.validation import Validation, opened
+from lseg_ros.training.loss import WordPixelLoss
+from lseg_ros.training.schedule import SampleSchedule
+from lseg_ros.training.trainer import Trainer
+from lseg_ros.training.validation import Validation, open_samples
 
 __all__ = ["build_fabric", "train"]
 
@@ -34,36 +34,36 @@ def train(config: TrainingConfig) -> Path:
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    images = opened(config.data)
-    words = words_of(images, config)
-    if not words.classes:
+    images = open_samples(config.data)
+    sampler = build_label_sampler(images, config)
+    if not sampler.classes:
         raise ValueError(f"{images.name(0)}: expected words to ask for, got an empty label set")
     validation = None if config.validation_images < 0 else Validation(config)
-    model = build_initial_network(config.start)
+    model = build_initial_network(config.initialization)
     fabric = build_fabric(config)
     fabric.launch()
     if fabric.device.type == "cpu":
-        _attend_in_parts(model)
-    module: WordPixelLoss = WordPixelLoss(model, words, config)
+        _disable_fused_attention(model)
+    module: WordPixelLoss = WordPixelLoss(model, sampler, config)
     if config.batch_norm == "sync" and fabric.world_size > 1 and fabric.device.type == "cuda":
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    order = Order(
-        len(images), config.order, config.seed, fabric.world_size, shuffled=config.data.dataset != "synthetic"
+    schedule = SampleSchedule(
+        len(images), config.schedule, config.seed, fabric.world_size, shuffled=config.data.dataset != "synthetic"
     )
     fill = [round(255 * each) if config.augmentation.padding == "mean" else 0 for each in model.config.image_mean]
-    batches = Batches(config, images, words, order, fill, fabric.global_rank)
+    batches = Batches(config, images, sampler, schedule, fill, fabric.global_rank)
     if validation and fabric.is_global_zero:
         validation.warn_of_overlap(images)
     try:
-        run = Run(config, fabric, module, batches, validation)
-        run.to_the_end()
-        return run.finished()
+        trainer = Trainer(config, fabric, module, batches, validation)
+        trainer.fit()
+        return trainer.finish()
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
-def _attend_in_parts(model: nn.Module) -> None:
+def _disable_fused_attention(model: nn.Module) -> None:
     """Attention as two products and a softmax: with few tokens, a CPU's fused kernel is slower (10 % of a step)."""
     for module in model.modules():
         if hasattr(module, "fused_attn"):  # timm's

@@ -24,20 +24,20 @@ import lseg_ros
 from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.model import LSeg
 from lseg_ros.model.checkpoint import save_lseg
-from lseg_ros.training.batches import Batch, Batches, Fault
+from lseg_ros.training.batches import Batch, BatchError, Batches
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.module import WordPixelLoss
-from lseg_ros.training.optimization import build_optimizer, lr_factor, set_rates
+from lseg_ros.training.loss import WordPixelLoss
+from lseg_ros.training.optimization import build_optimizer, lr_factor, set_learning_rates
 from lseg_ros.training.validation import Validation
 
-__all__ = ["Interruption", "Run", "RunState", "deaf_to_interrupts"]
+__all__ = ["CheckpointManager", "GracefulStop", "Trainer", "ignore_sigint"]
 
 _LOG = logging.getLogger(__name__)
 # settings that may be others when a run goes on: they change no weight
 _FREE = ("output", "workers", "threads", "validate_every", "validation_images", "pictures", "log_every", "resume")
 
 
-class Run:
+class Trainer:
     """One process's part of a run."""
 
     def __init__(
@@ -49,26 +49,28 @@ class Run:
         validation: Validation | None,
     ) -> None:
         self.config, self.fabric, self.batches, self.validation = config, fabric, batches, validation
-        self.order = batches.order
+        self.schedule = batches.schedule
         self.output = Path(config.output).expanduser()
         self.output.mkdir(parents=True, exist_ok=True)
-        optimizer = build_optimizer(module.model, config.optimization, config.order.batch_size)
+        optimizer = build_optimizer(module.model, config.optimization, config.schedule.batch_size)
         self.loss, self.optimizer = fabric.setup(module, optimizer)
         self.model: LSeg = module.model
         self.predictor = Predictor.from_model(self.model)
-        self.state = RunState(fabric, config, self.loss, self.optimizer)
+        self.state = CheckpointManager(fabric, config, self.loss, self.optimizer)
         self.figures: dict[str, float] = {}
-        self.every = config.validate_every or max(1, self.order.images // self.order.shown(1))
+        self.every = config.validate_every or max(1, self.schedule.images // self.schedule.samples_seen(1))
         if config.resume and self.state.restore() and fabric.is_global_zero:
-            _LOG.info("going on after %d of %d steps", self.state.step, self.order.steps)
+            _LOG.info("going on after %d of %d steps", self.state.step, self.schedule.steps)
 
-    def to_the_end(self) -> None:
+    def fit(self) -> None:
         """Step by step, from where the last checkpoint was."""
-        steps, first = range(self.state.step, self.order.steps), self.fabric.is_global_zero
+        steps, first = range(self.state.step, self.schedule.steps), self.fabric.is_global_zero
         batches = self._batches()
         with (
-            Interruption() as interruption,
-            tqdm(total=self.order.steps, initial=self.state.step, desc="train", unit="step", disable=not first) as bar,
+            GracefulStop() as stop,
+            tqdm(
+                total=self.schedule.steps, initial=self.state.step, desc="train", unit="step", disable=not first
+            ) as bar,
         ):
             self.loss.train()
             for step in steps:
@@ -76,19 +78,19 @@ class Run:
                 self.state.step = step + 1
                 bar.set_postfix({"loss": f"{loss:.3f}", **_shown(self.figures)}, refresh=False)
                 bar.update()
-                last = self.state.step == self.order.steps
+                last = self.state.step == self.schedule.steps
                 if self.state.step % self.config.log_every == 0 or last:
                     self.fabric.log_dict({"loss": loss, "rate": self._rate()}, self.state.step)
                 if self.state.step % self.every == 0 or last:
                     self._validate()
                     self._save()
-                if self._any(interruption.asked) and not last:
+                if self._any(stop.requested) and not last:
                     self._save()
                     if first:
                         _LOG.info("interrupted and saved after step %d: the same command goes on", self.state.step)
                     raise KeyboardInterrupt
 
-    def finished(self) -> Path:
+    def finish(self) -> Path:
         """Write the final weights; where the run was over before, score them again."""
         if not self.figures:
             self._validate()
@@ -101,13 +103,13 @@ class Run:
         self.fabric.barrier()
         return path
 
-    def _step(self, step: int, batches: Iterator[Batch | Fault]) -> float:
+    def _step(self, step: int, batches: Iterator[Batch | BatchError]) -> float:
         """One optimizer step over the accumulated batches; returns the mean loss."""
-        set_rates(self.optimizer, lr_factor(step, self.order, self.config.optimization))
-        parts, total = self.config.order.accumulate, 0.0
+        set_learning_rates(self.optimizer, lr_factor(step, self.schedule, self.config.optimization))
+        parts, total = self.config.schedule.accumulate, 0.0
         for part in range(parts):
             batch = next(batches)
-            self._stop_together(batch.sentence if isinstance(batch, Fault) else "")
+            self._stop_together(batch.message if isinstance(batch, BatchError) else "")
             assert isinstance(batch, Batch)  # a fault has ended the run
             with self.fabric.no_backward_sync(self.loss, enabled=part < parts - 1):
                 loss = self.loss(batch)
@@ -120,14 +122,14 @@ class Run:
         self.optimizer.zero_grad()
         return total
 
-    def _batches(self) -> Iterator[Batch | Fault]:
-        start = self.state.step * self.config.order.accumulate
+    def _batches(self) -> Iterator[Batch | BatchError]:
+        start = self.state.step * self.config.schedule.accumulate
         loader = DataLoader(
             self.batches,
             batch_size=None,
             sampler=range(start, len(self.batches)),
             num_workers=self.config.workers,
-            worker_init_fn=deaf_to_interrupts,
+            worker_init_fn=ignore_sigint,
             pin_memory=self.fabric.device.type == "cuda",
         )
         on_device: Any = self.fabric.setup_dataloaders(loader, use_distributed_sampler=False)
@@ -140,7 +142,7 @@ class Run:
         self.loss.eval()
         fault = ""
         try:
-            task = self.validation.counted(self.predictor, self.fabric.global_rank, self.fabric.world_size)
+            task = self.validation.count_share(self.predictor, self.fabric.global_rank, self.fabric.world_size)
         except (OSError, ValueError) as error:
             fault = str(error)
         self._stop_together(fault)
@@ -174,7 +176,7 @@ class Run:
             return
         provenance = {
             "training": json.dumps(dataclasses.asdict(self.config)),
-            "classes": json.dumps(self.batches.words.classes),
+            "classes": json.dumps(self.batches.sampler.classes),
             "validation": json.dumps({name: round(value, 4) for name, value in self.figures.items()}),
             "step": str(self.state.step),
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
@@ -212,7 +214,7 @@ def _shown(figures: dict[str, float]) -> dict[str, str]:
     return {"mIoU": f"{figures['miou']:.3f}"} if "miou" in figures else {}
 
 
-class RunState:
+class CheckpointManager:
     """Module, optimizer, steps done and the best mIoU so far, kept in ``last.ckpt`` of the output folder."""
 
     def __init__(self, fabric: Fabric, config: TrainingConfig, module: Any, optimizer: Any) -> None:
@@ -262,14 +264,14 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
     return json.loads(json.dumps({name: value for name, value in flat.items() if name not in _FREE}))
 
 
-class Interruption:
+class GracefulStop:
     """While it is entered, the first signal only sets ``asked``; a second one interrupts at once."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
 
-    def __enter__(self) -> Interruption:
+    def __enter__(self) -> GracefulStop:
         if threading.current_thread() is threading.main_thread():  # no other may
             self._before = {each: signal.signal(each, self._note) for each in (signal.SIGINT, signal.SIGTERM)}
         return self
@@ -281,11 +283,11 @@ class Interruption:
             signal.signal(each, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
 
 
-def deaf_to_interrupts(_: int) -> None:
+def ignore_sigint(_: int) -> None:
     """For processes that read images: a terminal's Ctrl-C reaches them too, and the run still needs their batches."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

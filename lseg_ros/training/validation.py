@@ -18,13 +18,13 @@ from lseg_ros.training.config import TrainingConfig
 from lseg_ros.visualization import overlay, side_by_side
 from lseg_ros.vocabulary import MAX_ID, Vocabulary
 
-__all__ = ["Validation", "opened", "sample_picture"]
+__all__ = ["Validation", "draw_sample", "open_samples"]
 
 _LOG = logging.getLogger(__name__)
 _SCENES_SEED = 900_000  # of the synthetic world: scenes that no evaluation of a small seed shows
 
 
-def opened(data: DatasetConfig) -> Any:
+def open_samples(data: DatasetConfig) -> Any:
     """LabeledImages or Episodes. Raises what ``open_dataset`` and ``open_episodes`` raise."""
     return open_episodes(data) if data.dataset in ZERO_SHOT else open_dataset(data)
 
@@ -36,7 +36,7 @@ class Validation:
         data = dataclasses.replace(config.data, split="val")
         if data.dataset == "synthetic":
             data = dataclasses.replace(data, seed=_SCENES_SEED, frames=config.validation_images or 200, colors=False)
-        self.images = opened(data)
+        self.images = open_samples(data)
         most = min(config.validation_images or len(self.images), len(self.images))
         self.numbers = np.linspace(0, len(self.images) - 1, most).round().astype(int).tolist()
         self._zero_shot = config.zero_shot
@@ -46,7 +46,7 @@ class Validation:
         if images.name(0) == self.images.name(0):
             _LOG.warning("%s: there is no val split, validation shows images that are trained on", images.name(0))
 
-    def counted(self, predictor: Predictor, process: int, processes: int) -> Task[Any]:
+    def count_share(self, predictor: Predictor, process: int, processes: int) -> Task[Any]:
         """One process's share, counted; OSError or ValueError names a sample that cannot be scored."""
         task: Task[Any] = (EpisodeTask if self._zero_shot else ImageTask)(predictor, self.images)
         for number in self.numbers[process::processes]:
@@ -63,10 +63,10 @@ class Validation:
             sample = self.images[number]
             words = (OTHERS, self.images.classes[sample.class_index]) if self._zero_shot else self.images.classes
             answer = predictor.predict(sample.image, predictor.encode_labels(words)).numpy()
-            yield sample_picture(sample.image, sample.target, answer, words)
+            yield draw_sample(sample.image, sample.target, answer, words)
 
 
-def sample_picture(
+def draw_sample(
     image: NDArray[np.uint8], target: NDArray[np.int16], answer: NDArray[np.int16], classes: Sequence[str]
 ) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB, (H, W) class indices or IGNORE, twice -> one picture of three panels with legends.

@@ -48,20 +48,20 @@ def recipe(name: str, config: ComparisonConfig) -> TrainingConfig:
         data=dataclasses.replace(
             SYNTHETIC.data, seed=config.seed, colors=False, left_out=int(name[5:]) if name.startswith("fold") else -1
         ),
-        start=dataclasses.replace(SYNTHETIC.start, preset="demo_small", text_tower="demo"),
-        order=dataclasses.replace(
-            SYNTHETIC.order, steps=config.zero_shot_steps if zero_shot else config.steps, batch_size=8, early_steps=0
+        initialization=dataclasses.replace(SYNTHETIC.initialization, preset="demo_small", text_tower="demo"),
+        schedule=dataclasses.replace(
+            SYNTHETIC.schedule, steps=config.zero_shot_steps if zero_shot else config.steps, batch_size=8, early_steps=0
         ),
         widths=(128, 160),
-        questions=dataclasses.replace(
-            SYNTHETIC.questions,
+        label_sampler=dataclasses.replace(
+            SYNTHETIC.label_sampler,
             complete_share=0.5 if zero_shot else 1.0,
             color_share=0.0,
             others_share=0.05 if zero_shot else 0.0,
-            questions_per_image=2 if zero_shot else 1,
+            prompts_per_image=2 if zero_shot else 1,
         ),
         optimization=dataclasses.replace(SYNTHETIC.optimization, learning_rate=2e-3),
-        pull=SYNTHETIC.pull if zero_shot else 0.0,
+        cosine_weight=SYNTHETIC.cosine_weight if zero_shot else 0.0,
         head="classes" if name == "classes" else "words",
         devices=1,
         validation_images=-1,
@@ -72,7 +72,7 @@ def main(config: ComparisonConfig) -> None:
     for name in [config.only] if config.only else NETWORKS:
         training = recipe(name, config)
         path = (Path(config.networks) if config.networks else COMPARISONS) / f"{name}.safetensors"
-        words = build_initial_network(training.start).encode_text(WORDS)
+        words = build_initial_network(training.initialization).encode_text(WORDS)
         save_comparison(train(training), words, path, {"training": json.dumps(dataclasses.asdict(training))})
 
 

@@ -37,19 +37,19 @@ class SyntheticTrainingConfig(TrainingConfig):
 
 SYNTHETIC = SyntheticTrainingConfig(
     data=DatasetConfig(dataset="synthetic", split="train", seed=0, frames=10_000_000, colors=True),
-    start=InitializationConfig(preset="demo"),
-    order=ScheduleConfig(steps=5600, batch_size=8, early_steps=2100, early_batch_size=8),
+    initialization=InitializationConfig(preset="demo"),
+    schedule=ScheduleConfig(steps=5600, batch_size=8, early_steps=2100, early_batch_size=8),
     widths=(256, 320),
     early_widths=(192, 256),
     augmentation=AugmentationConfig(base_size=0, crop=0, color_jitter=0.0),
-    questions=LabelSamplerConfig(
-        complete_share=0.4, color_share=0.4, others_share=0.05, most_distractors=48, questions_per_image=2
+    label_sampler=LabelSamplerConfig(
+        complete_share=0.4, color_share=0.4, others_share=0.05, max_distractors=48, prompts_per_image=2
     ),
     optimization=OptimizationConfig(
-        optimizer="muon", learning_rate=2.5e-3, decoder_rate=1.0, schedule="trapezoid", warm_up=0.01, cool_down=0.6
+        optimizer="muon", learning_rate=2.5e-3, decoder_rate=1.0, lr_schedule="trapezoid", warm_up=0.01, cool_down=0.6
     ),
-    pixels=4096,
-    pull=0.7,
+    pixels_per_image=4096,
+    cosine_weight=0.7,
     class_balance=0.5,
     batch_norm="batch",
     workers=1,

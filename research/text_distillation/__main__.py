@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from lseg_ros.model.text_encoder import TextConfig, TextEncoder
 from lseg_ros.settings import check, setting
-from lseg_ros.training.initialization import whole_tokens
+from lseg_ros.training.initialization import single_token_words
 from lseg_ros.training.optimization import Muon
 from research.text_distillation import teacher as text_teacher
 from research.text_distillation import wordnet
@@ -107,7 +107,9 @@ def main(config: DistillationConfig) -> dict[str, float]:
     )
     plain = _targets(corpus, config)
     targets = retrofitted(plain, wordnet.relations(Path(config.wordnet)))
-    _start_from_teacher(encoder, {text: i for text, i in whole_tokens().items() if text in corpus.trained}, targets)
+    _start_from_teacher(
+        encoder, {text: i for text, i in single_token_words().items() if text in corpus.trained}, targets
+    )
     lesson = Lesson.of(encoder, corpus.trained, targets)
     tests = {
         f"held_out_{name}{suffix}": Lesson.of(encoder, dict.fromkeys(texts, 1.0), wanted)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.training.initialization import whole_tokens
+from lseg_ros.training.initialization import single_token_words
 from research.text_distillation.wordnet import ADJECTIVES, Word, phrases
 
 __all__ = ["Corpus", "retrofitted"]
@@ -43,7 +43,7 @@ class Corpus:
             {text: weight for text, weight in group.items() if fits(text)}
             for group in (
                 {word.text: word.weight for word in vocabulary},
-                dict.fromkeys(whole_tokens(), 1.0),
+                dict.fromkeys(single_token_words(), 1.0),
                 dict.fromkeys(made, 1.0),
             )
         ]

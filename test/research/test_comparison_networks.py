@@ -13,16 +13,17 @@ from research.language.networks import NETWORKS, comparison_network
 
 def test_they_differ_only_in_what_is_compared() -> None:
     words, classes = (recipe(name, ComparisonConfig()) for name in ("words", "classes"))
-    assert (words.data, words.start, words.order, words.questions) == (
-        classes.data, classes.start, classes.order, classes.questions,
+    assert (words.data, words.initialization, words.schedule, words.label_sampler) == (
+        classes.data, classes.initialization, classes.schedule, classes.label_sampler,
     )  # fmt: skip
     assert (words.head, classes.head) == ("words", "classes")
-    assert words.pull == classes.pull == 0
+    assert words.cosine_weight == classes.cosine_weight == 0
     everything, *folds = (recipe(name, ComparisonConfig()) for name in NETWORKS if name not in ("words", "classes"))
     assert everything.data.left_out == -1
     assert [fold.data.left_out for fold in folds] == [0, 1, 2, 3]
     assert all(
-        (fold.order, fold.questions, fold.pull) == (everything.order, everything.questions, 0.7) for fold in folds
+        (fold.schedule, fold.label_sampler, fold.cosine_weight) == (everything.schedule, everything.label_sampler, 0.7)
+        for fold in folds
     )
 
 

@@ -23,7 +23,7 @@ def test_flags_override_the_defaults_of_the_recipe(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(synthetic, "run", record)
     assert synthetic.main(["--steps", "7"]) == 0
-    expected = dataclasses.replace(SYNTHETIC, order=dataclasses.replace(SYNTHETIC.order, steps=7))
+    expected = dataclasses.replace(SYNTHETIC, schedule=dataclasses.replace(SYNTHETIC.schedule, steps=7))
     assert dataclasses.asdict(configs[0]) == dataclasses.asdict(expected)
     assert configs[0].recipe == "synthetic"
 
@@ -34,7 +34,16 @@ def test_prints_the_error_of_unusable_settings(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_trains_on_rendered_scenes(tmp_path: Path) -> None:
-    flags = ["--init", write_tiny(tmp_path), "--preset", "", "--output", str(tmp_path / "run")]
-    sizes = "--steps 1 --early-steps 0 --batch-size 2 --widths 64 --pixels 64 --validation-images -1 --workers 0"
+    flags = [
+        "--init",
+        write_tiny(tmp_path),
+        "--preset",
+        "",
+        "--output",
+        str(tmp_path / "run"),
+        "--validation-images",
+        "-1",
+    ]
+    sizes = "--steps 1 --early-steps 0 --batch-size 2 --widths 64 --pixels-per-image 64 --workers 0"
     assert synthetic.main([*flags, *sizes.split()]) == 0
     assert load_lseg(tmp_path / "run" / "final.safetensors").config == CONFIG

@@ -28,8 +28,8 @@ def small_run(folder: Path, **settings: Any) -> TrainingConfig:
     config = TrainingConfig(
         output=str(folder / "run"),
         data=DatasetConfig(dataset="folder", root=str(folder / "data"), split="train", seed=0),
-        start=InitializationConfig(init=write_tiny(folder)),
-        order=ScheduleConfig(steps=4, batch_size=2),
+        initialization=InitializationConfig(init=write_tiny(folder)),
+        schedule=ScheduleConfig(steps=4, batch_size=2),
         augmentation=AugmentationConfig(base_size=80, crop=64),
         precision="float32",
         workers=0,

@@ -9,30 +9,30 @@ import torch
 
 from lseg_ros.datasets import IGNORE, Sample, SyntheticScenes
 from lseg_ros.synthetic import CLASSES
-from lseg_ros.training.batches import Batch, Batches, Fault, words_of
+from lseg_ros.training.batches import Batch, BatchError, Batches, build_label_sampler
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.label_sampler import LabelSamplerConfig
-from lseg_ros.training.schedule import Order
-from lseg_ros.training.validation import opened
+from lseg_ros.training.schedule import SampleSchedule
+from lseg_ros.training.validation import open_samples
 from test.support.dataset_trees import write_image, write_mask, write_text
 from test.support.small_run import changed, small_run
 
 GREY = (127, 127, 127)
 SCENES = changed(
     TrainingConfig(), dataset="synthetic", frames=10_000_000, colors=True, steps=8, batch_size=2, early_batch_size=3,
-    widths=(64, 88), early_widths=(32,), base_size=0, crop=0, color_jitter=0.0, pixels=4096,
-    questions=LabelSamplerConfig(
-        complete_share=0.4, color_share=0.4, others_share=0.05, most_distractors=48, questions_per_image=2
+    widths=(64, 88), early_widths=(32,), base_size=0, crop=0, color_jitter=0.0, pixels_per_image=4096,
+    label_sampler=LabelSamplerConfig(
+        complete_share=0.4, color_share=0.4, others_share=0.05, max_distractors=48, prompts_per_image=2
     ),
 )  # fmt: skip
 
 
 def batches_of(config: TrainingConfig, images: Any = None, process: int = 0, processes: int = 1) -> Batches:
-    images = images if images is not None else opened(config.data)
-    words = words_of(images, config)
+    images = images if images is not None else open_samples(config.data)
+    sampler = build_label_sampler(images, config)
     shuffled = config.data.dataset != "synthetic"
-    order = Order(len(images), config.order, config.seed, processes, shuffled=shuffled)
-    return Batches(config, images, words, order, GREY, process)
+    schedule = SampleSchedule(len(images), config.schedule, config.seed, processes, shuffled=shuffled)
+    return Batches(config, images, sampler, schedule, GREY, process)
 
 
 def batch(batches: Batches, number: int = 0) -> Batch:
@@ -65,13 +65,13 @@ def test_early_steps_have_their_own_sizes_and_no_scene_comes_twice() -> None:
 
 
 def test_a_batch_is_the_same_every_time_and_no_two_are_alike(tmp_path: Path) -> None:
-    batches = batches_of(small_run(tmp_path, color_jitter=0.2, complete_share=0.5, pixels=7))
+    batches = batches_of(small_run(tmp_path, color_jitter=0.2, complete_share=0.5, pixels_per_image=7))
     one, again, later = batch(batches), batch(batches), batch(batches, 1)
     assert torch.equal(one.image, again.image)
     assert torch.equal(one.target, again.target)
     assert torch.equal(one.draws, again.draws)
     assert one.draws.shape == (2, 7)
-    assert all(torch.equal(a[0].rows, b[0].rows) for a, b in zip(one.questions, again.questions))
+    assert all(torch.equal(a[0].text_indices, b[0].text_indices) for a, b in zip(one.prompts, again.prompts))
     assert not torch.equal(one.image, later.image)
 
 
@@ -86,38 +86,40 @@ def test_two_processes_have_the_halves_of_one_batch_twice_as_large(tmp_path: Pat
 
 @pytest.mark.parametrize("full", [False, True])
 def test_a_target_is_always_a_class_and_has_a_place_in_its_images_questions_or_none(full: bool) -> None:
-    config = changed(SCENES, pixels=0, full_resolution=full)
+    config = changed(SCENES, pixels_per_image=0, loss_at_full_resolution=full)
     for number in range(4):
         made = batch(batches_of(config), number)
         height, width = made.image.shape[-2:]
         assert made.target.shape[1:] == ((height, width) if full else (height // 2, width // 2))
-        assert [len(each) for each in made.questions] == [2, 2]
-        for target, (rows, classes, place_of) in (
-            (target, question) for target, questions in zip(made.target, made.questions) for question in questions
+        assert [len(each) for each in made.prompts] == [2, 2]
+        for target, (rows, classes, target_lut) in (
+            (target, question) for target, questions in zip(made.target, made.prompts) for question in questions
         ):
             assert len(rows) == len(classes) > 0
-            assert int(place_of[target].max()) < len(rows)
+            assert int(target_lut[target].max()) < len(rows)
 
 
 def test_targets_name_the_words_of_the_mask(tmp_path: Path) -> None:
-    config = small_run(tmp_path, base_size=0, crop=0, flip=0.0, complete_share=0.0, full_resolution=True, batch_size=1)
-    images = opened(config.data)
+    config = small_run(
+        tmp_path, base_size=0, crop=0, flip=0.0, complete_share=0.0, loss_at_full_resolution=True, batch_size=1
+    )
+    images = open_samples(config.data)
     made = batch(batches_of(config))
     exact = next(images[i].target for i in range(len(images)) if images.name(i) == made.names[0])
     asked = made.target[0, : exact.shape[0], : exact.shape[1]]
     known = asked != IGNORE
     assert known.any()
     assert (asked[known] == torch.from_numpy(exact)[known]).all()
-    question = made.questions[0][0]
-    found = (place := question.place_of[asked]) != IGNORE
+    question = made.prompts[0][0]
+    found = (place := question.target_lut[asked]) != IGNORE
     assert found.any()
     assert (question.classes[place[found]] == asked[found]).all()
 
 
 def test_every_word_can_be_asked_for_always() -> None:
     complete = LabelSamplerConfig(complete_share=1.0)
-    made = batch(batches_of(changed(SCENES, questions=complete)))
-    assert all(question.rows.tolist() == list(range(len(CLASSES))) for (question,) in made.questions)
+    made = batch(batches_of(changed(SCENES, label_sampler=complete)))
+    assert all(question.text_indices.tolist() == list(range(len(CLASSES))) for (question,) in made.prompts)
 
 
 def test_a_zero_shot_set_asks_each_image_for_one_class_and_others(tmp_path: Path) -> None:
@@ -128,10 +130,10 @@ def test_a_zero_shot_set_asks_each_image_for_one_class_and_others(tmp_path: Path
     data = {"dataset": "fss_1000", "root": str(tmp_path), "complete_share": 0.0}
     config = changed(TrainingConfig(), **data, batch_size=2, crop=0, base_size=0)
     made = batch(batches_of(config))
-    assert words_of(opened(config.data), config).classes == ("others", "cat", "dog")
-    for name, (question,), target in zip(made.names, made.questions, made.target):
+    assert build_label_sampler(open_samples(config.data), config).classes == ("others", "cat", "dog")
+    for name, (question,), target in zip(made.names, made.prompts, made.target):
         assert question.classes.tolist() == [0, 1 if "cat" in name else 2]
-        assert question.place_of[target].unique().tolist() == [0, 1]
+        assert question.target_lut[target].unique().tolist() == [0, 1]
 
 
 class Strange(SyntheticScenes):
@@ -144,7 +146,7 @@ class Strange(SyntheticScenes):
 
 def test_an_index_without_a_word_is_a_sentence_that_names_the_sample() -> None:
     made = batches_of(SCENES, Strange(10, training=True))[0]
-    assert made == Fault(
+    assert made == BatchError(
         "synthetic scene 0 of seed 0: expected indices of 40 words in the target, got 99, which has no word"
     )
 
@@ -154,8 +156,8 @@ def test_a_mask_id_without_a_word_and_a_broken_file_are_sentences_that_name_the_
     masks, images = tmp_path / "data" / "masks" / "train", tmp_path / "data" / "images" / "train"
     write_mask(masks / "3.png", np.full((64, 80), 7, np.uint8))
     made = batches_of(config)[0]
-    assert made == Fault(f"{masks / '3.png'}: expected the ids 0 to 2, 255, got 7")
+    assert made == BatchError(f"{masks / '3.png'}: expected the ids 0 to 2, 255, got 7")
     (images / "3.png").write_text("no image")
     made = batches_of(config)[0]
-    assert isinstance(made, Fault)
-    assert made.sentence.startswith(f"{images / '3.png'}: expected an image, got")
+    assert isinstance(made, BatchError)
+    assert made.message.startswith(f"{images / '3.png'}: expected an image, got")

@@ -14,10 +14,10 @@ from lseg_ros.training.optimization import (
     OptimizationConfig,
     build_optimizer,
     lr_factor,
-    orthogonalized,
-    set_rates,
+    orthogonalize,
+    set_learning_rates,
 )
-from lseg_ros.training.schedule import Order, ScheduleConfig
+from lseg_ros.training.schedule import SampleSchedule, ScheduleConfig
 from test.support.tiny_network import CONFIG
 
 AUTHORS = RECIPES["lseg"].optimization
@@ -33,7 +33,7 @@ def model() -> LSeg:
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_the_authors_groups(model: LSeg, batch_size: int) -> None:
     optimizer = build_optimizer(model, AUTHORS, batch_size)
-    set_rates(optimizer, 1.0)
+    set_learning_rates(optimizer, 1.0)
     pretrained, scratch = optimizer.param_groups
     assert isinstance(optimizer, torch.optim.SGD)
     assert pretrained["lr"] == pytest.approx(0.004 / 16 * batch_size)
@@ -46,24 +46,27 @@ def test_the_authors_groups(model: LSeg, batch_size: int) -> None:
 
 
 def test_the_authors_rate_falls_once_per_epoch() -> None:
-    order = Order(100, RECIPES["lseg"].order, processes=5)  # ten images a step, ten steps an epoch
-    factors = [lr_factor(step, order, AUTHORS) for step in range(order.steps)]
+    schedule = SampleSchedule(100, RECIPES["lseg"].schedule, processes=5)  # ten images a step, ten steps an epoch
+    factors = [lr_factor(step, schedule, AUTHORS) for step in range(schedule.steps)]
     assert len(factors) == 2400
     for epoch in (0, 1, 120, 239):
         assert factors[10 * epoch : 10 * epoch + 10] == pytest.approx([(1 - epoch / 240) ** 0.9] * 10)
 
 
 def test_the_modern_rate_rises_and_falls_to_nothing() -> None:
-    order = Order(100, ScheduleConfig(steps=100))
-    factors = [lr_factor(step, order, OptimizationConfig()) for step in range(100)]
+    schedule = SampleSchedule(100, ScheduleConfig(steps=100))
+    factors = [lr_factor(step, schedule, OptimizationConfig()) for step in range(100)]
     assert factors[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
     assert factors[5:] == sorted(factors[5:], reverse=True)
     assert factors[-1] < 0.001
 
 
 def test_a_trapezoid_stays_at_its_height_until_it_falls_in_a_straight_line() -> None:
-    order, config = Order(100, ScheduleConfig(steps=100)), OptimizationConfig(schedule="trapezoid", cool_down=0.2)
-    factors = [lr_factor(step, order, config) for step in range(100)]
+    schedule, config = (
+        SampleSchedule(100, ScheduleConfig(steps=100)),
+        OptimizationConfig(lr_schedule="trapezoid", cool_down=0.2),
+    )
+    factors = [lr_factor(step, schedule, config) for step in range(100)]
     assert factors[4:81] == [1.0] * 77
     assert factors[80:] == pytest.approx([1 - each / 20 for each in range(20)])
 
@@ -71,7 +74,7 @@ def test_a_trapezoid_stays_at_its_height_until_it_falls_in_a_straight_line() -> 
 def test_smaller_batches_after_early_steps_have_smaller_rates() -> None:
     config = ScheduleConfig(steps=100, batch_size=4, early_steps=50, early_batch_size=8)
     plain = ScheduleConfig(steps=100, batch_size=4)
-    with_early, without = (Order(100, each) for each in (config, plain))
+    with_early, without = (SampleSchedule(100, each) for each in (config, plain))
     for step, ratio in ((49, 1.0), (50, 0.5**0.5), (90, 0.5**0.5)):
         expected = ratio * lr_factor(step, without, OptimizationConfig())
         assert lr_factor(step, with_early, OptimizationConfig()) == pytest.approx(expected)
@@ -84,7 +87,7 @@ def test_modern_decay_is_of_matrices_only_and_everything_has_a_group(model: LSeg
         assert {each.ndim >= 2 for each in group["params"]} == {group["weight_decay"] > 0}
     trained = {id(each) for each in model.parameters() if each.requires_grad}
     assert {id(each) for group in optimizer.param_groups for each in group["params"]} == trained
-    assert sorted(group["highest"] for group in optimizer.param_groups) == pytest.approx([1e-4, 1e-4, 1e-3, 1e-3])
+    assert sorted(group["max_lr"] for group in optimizer.param_groups) == pytest.approx([1e-4, 1e-4, 1e-3, 1e-3])
 
 
 def test_muon_moves_matrices_and_filters_and_adamw_what_is_neither_or_is_compared_with_words(model: LSeg) -> None:
@@ -108,7 +111,7 @@ def test_muon_moves_matrices_and_filters_and_adamw_what_is_neither_or_is_compare
 def test_singular_values_become_alike(shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
     matrices = torch.randn(shape)
-    made = orthogonalized(matrices)
+    made = orthogonalize(matrices)
     assert made.dtype == torch.float32
     before, after = torch.linalg.svdvals(matrices), torch.linalg.svdvals(made)
     clear = before > 0.1 * before[:, :1]
@@ -118,7 +121,7 @@ def test_singular_values_become_alike(shape: tuple[int, int, int]) -> None:
 
 
 def test_a_zero_gradient_moves_nothing() -> None:
-    assert not orthogonalized(torch.zeros(1, 4, 6)).any()
+    assert not orthogonalize(torch.zeros(1, 4, 6)).any()
 
 
 def test_a_step_is_as_long_for_matrices_as_the_rate_says_whatever_the_gradients_length() -> None:

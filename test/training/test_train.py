@@ -20,11 +20,11 @@ from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.model.checkpoint import save_lseg
 from lseg_ros.model.key_mapping import entries
 from lseg_ros.training import train as train_module
-from lseg_ros.training import trainer as run_module
+from lseg_ros.training import trainer as trainer_module
 from lseg_ros.training.config import RECIPES, TrainingConfig
 from lseg_ros.training.optimization import OptimizationConfig
 from lseg_ros.training.train import train
-from lseg_ros.training.trainer import Interruption
+from lseg_ros.training.trainer import GracefulStop
 from test.support.dataset_trees import write_image, write_mask, write_text
 from test.support.small_run import changed, small_run
 from test.support.tiny_network import CONFIG
@@ -69,27 +69,27 @@ def test_it_learns_and_leaves_weights_pictures_and_a_log(tmp_path: Path) -> None
 
 def test_the_text_tower_stays_as_it_was(tmp_path: Path) -> None:
     config = small_run(tmp_path, steps=2)
-    before, after = load_lseg(config.start.init), load_lseg(train(config))
+    before, after = load_lseg(config.initialization.init), load_lseg(train(config))
     pairs = list(zip(before.text_encoder.state_dict().values(), after.text_encoder.state_dict().values()))
     assert all(torch.equal(a, b) for a, b in pairs)
     assert not torch.equal(before.head.weight, after.head.weight)
 
 
 @pytest.mark.parametrize(
-    ("optimization", "pixels"),
+    ("optimization", "pixels_per_image"),
     [
         (RECIPES["modern"].optimization, 0),
         (RECIPES["lseg"].optimization, 0),
-        (OptimizationConfig(optimizer="muon", schedule="trapezoid"), 4096),
+        (OptimizationConfig(optimizer="muon", lr_schedule="trapezoid"), 4096),
     ],
 )
 def test_an_interrupted_run_ends_as_one_that_was_not(
-    tmp_path: Path, optimization: OptimizationConfig, pixels: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, optimization: OptimizationConfig, pixels_per_image: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"steps": 6, "accumulate": 2, "validate_every": 4, "pictures": 0, "pixels": pixels}
+    settings = {"steps": 6, "accumulate": 2, "validate_every": 4, "pictures": 0, "pixels_per_image": pixels_per_image}
     config = small_run(tmp_path, optimization=optimization, class_balance=0.5, **settings)
     whole = train(changed(config, output=str(tmp_path / "whole")))
-    original, started = run_module.set_rates, []
+    original, started = trainer_module.set_learning_rates, []
 
     def interrupting(*arguments: object) -> None:
         started.append(0)
@@ -99,13 +99,13 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
             raise RuntimeError("killed")
         original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(run_module, "set_rates", interrupting)
+    monkeypatch.setattr(trainer_module, "set_learning_rates", interrupting)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         train(config)
     assert len(started) == 3
     kept = load_lseg(tmp_path / "run" / "last.safetensors")
-    assert not torch.equal(kept.head.weight, load_lseg(config.start.init).head.weight)
+    assert not torch.equal(kept.head.weight, load_lseg(config.initialization.init).head.weight)
     assert not torch.equal(kept.head.weight, load_lseg(whole).head.weight)
     assert signal.getsignal(signal.SIGINT) is before
     with pytest.raises(RuntimeError, match="killed"):
@@ -117,7 +117,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
 def test_a_finished_run_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small_run(tmp_path, steps=2)
     before = weights(train(config))
-    monkeypatch.setattr(run_module.Run, "_step", None)
+    monkeypatch.setattr(trainer_module.Trainer, "_step", None)
     after = weights(train(config))
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
@@ -156,7 +156,7 @@ def test_an_empty_label_set_is_a_sentence_that_names_a_sample(tmp_path: Path, mo
         def name(self, index: int) -> str:
             return f"image {index}"
 
-    monkeypatch.setattr(train_module, "opened", lambda _: Wordless())
+    monkeypatch.setattr(train_module, "open_samples", lambda _: Wordless())
     with pytest.raises(ValueError, match="image 0: expected words to ask for, got an empty label set"):
         train(config)
 
@@ -178,15 +178,19 @@ def test_two_processes_do_what_one_does_with_batches_twice_as_large(tmp_path: Pa
     settings = {"steps": 2, "batch_norm": "frozen", "complete_share": 1.0, "base_size": 0, "pictures": 0}
     config = small_run(tmp_path, batch_size=4, **settings, optimization=RECIPES["lseg"].optimization)
     alone = train(changed(config, learning_rate_batch=0, learning_rate=0.05))
-    flags = f"""--dataset folder --root {tmp_path}/data --init {config.start.init} --recipe lseg --preset= --epochs 0
-        --steps 2 --batch-size 2 --accumulate 1 --batch-norm frozen --base-size 0 --crop 64 --color-jitter 0.2
-        --padding mean --no-full-resolution --learning-rate 0.05 --learning-rate-batch 0 --pictures 0 --workers 0
-        --threads 1 --validate-every 2 --devices 2 --accelerator cpu --output {tmp_path}/two"""
+    flags = f"""--dataset folder --root {tmp_path}/data --init {config.initialization.init} --recipe lseg --preset=
+        --epochs 0 --steps 2 --batch-size 2 --accumulate 1 --batch-norm frozen --base-size 0 --crop 64
+        --color-jitter 0.2 --padding mean --no-loss-at-full-resolution --learning-rate 0.05 --learning-rate-batch 0
+        --pictures 0 --workers 0 --threads 1 --validate-every 2 --devices 2 --accelerator cpu --output {tmp_path}/two"""
     done = subprocess.run(
         [sys.executable, "-m", "lseg_ros.cli", "train", *flags.split()], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    one, two, start = weights(alone), weights(tmp_path / "two" / "final.safetensors"), weights(Path(config.start.init))
+    one, two, start = (
+        weights(alone),
+        weights(tmp_path / "two" / "final.safetensors"),
+        weights(Path(config.initialization.init)),
+    )
     moved = {
         name: (one[name] - start[name]).abs().max().item() for name in one if "text" not in name and one[name].ndim
     }
@@ -197,7 +201,12 @@ def test_two_processes_do_what_one_does_with_batches_twice_as_large(tmp_path: Pa
 
 def test_a_recipe_sets_what_flags_leave_open() -> None:
     config = parse(SETTINGS, ["--recipe", "lseg", "--batch-size", "4", "--root", "x"], "lseg train")
-    assert (config.recipe, config.order.batch_size, config.order.accumulate, config.order.epochs) == ("lseg", 4, 2, 240)
+    assert (config.recipe, config.schedule.batch_size, config.schedule.accumulate, config.schedule.epochs) == (
+        "lseg",
+        4,
+        2,
+        240,
+    )
     assert (config.augmentation.crop, config.optimization.optimizer, config.data.dataset) == (480, "sgd", "ade20k")
     assert dataclasses.asdict(config) == dataclasses.asdict(changed(RECIPES["lseg"], batch_size=4, root="x"))
 
@@ -258,10 +267,10 @@ def test_a_run_without_validation_needs_no_val_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_is_noted_and_the_second_interrupts(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with Interruption() as interruption:
-        assert not interruption.asked
+    with GracefulStop() as stop:
+        assert not stop.requested
         os.kill(os.getpid(), number)
-        assert interruption.asked
+        assert stop.requested
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before

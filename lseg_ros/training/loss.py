@@ -11,7 +11,7 @@ from lseg_ros.model import LSeg
 from lseg_ros.model.lseg import LOGIT_SCALE
 from lseg_ros.training.batches import Batch
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.label_sampler import Question, Words
+from lseg_ros.training.label_sampler import LabelPrompt, LabelSampler
 
 __all__ = ["WordPixelLoss"]
 
@@ -24,26 +24,26 @@ class WordPixelLoss(nn.Module):
     of the network gives scores of the classes instead of an embedding, and no word is used.
     """
 
-    words: Tensor
-    general: Tensor
+    text_embeddings: Tensor
+    parents: Tensor
     pixel_count: Tensor
 
-    def __init__(self, model: LSeg, words: Words, config: TrainingConfig) -> None:
+    def __init__(self, model: LSeg, sampler: LabelSampler, config: TrainingConfig) -> None:
         super().__init__()
-        for name in ("pull", "pixels"):
+        for name in ("cosine_weight", "pixels_per_image"):
             if getattr(config, name) and model.regularization is not None:
                 raise ValueError(
                     f"{name}: expected 0 with a spatial regularization, after which no score is of one pixel and one "
                     f"word alone, got {getattr(config, name)}"
                 )
         if config.head == "classes":
-            model.head = nn.Conv2d(model.config.features, len(words.classes), 1)
+            model.head = nn.Conv2d(model.config.features, len(sampler.classes), 1)
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = config
         self.by_class = config.head == "classes"
-        self.register_buffer("words", words.embeddings(model.encode_text), persistent=False)
-        self.register_buffer("general", torch.tensor(words.general), persistent=False)
-        self.register_buffer("pixel_count", torch.ones(len(words.classes)))
+        self.register_buffer("text_embeddings", sampler.embeddings(model.encode_text), persistent=False)
+        self.register_buffer("parents", torch.tensor(sampler.parents), persistent=False)
+        self.register_buffer("pixel_count", torch.ones(len(sampler.classes)))
 
     def train(self, mode: bool = True) -> WordPixelLoss:
         super().train(mode)
@@ -56,9 +56,9 @@ class WordPixelLoss(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The mean loss () over the pixels that have a word, 0 where none has; NaN or infinite if it comes to that."""
         target, weight = batch.target, self._weights(batch.target)  # (B, h, w)
-        if self.config.pixels:
-            positions = _drawn(weight, batch.draws)  # (B, N)
-            grid = _on_grid(positions, target.shape[1:])  # (B, 1, N, 2)
+        if self.config.pixels_per_image:
+            positions = _sample_positions(weight, batch.draws)  # (B, N)
+            grid = _to_grid(positions, target.shape[1:])  # (B, 1, N, 2)
             target = target.flatten(1).gather(1, positions)[:, None]  # (B, 1, N)
             weight = torch.ones_like(target, dtype=torch.float32)
             pixels = F.grid_sample(self._encoded(batch.image, coarse=True), grid, align_corners=True)  # (B, C, 1, N)
@@ -69,25 +69,27 @@ class WordPixelLoss(nn.Module):
         with torch.autocast(pixels.device.type, enabled=False):
             if not self.by_class:
                 pixels = pixels * pixels.square().sum(dim=1, keepdim=True).rsqrt()
-            for each in zip(pixels.split(1), target, weight, batch.questions):
+            for each in zip(pixels.split(1), target, weight, batch.prompts):
                 image, classes, weights, questions = each
                 for question in questions:
-                    place = question.place_of[classes]  # (h, w)
+                    place = question.target_lut[classes]  # (h, w)
                     total = total + (weights * self._losses(image, place, question)).sum()
                     share = share + weights[place != IGNORE].sum()
         return total / share.clamp(min=1e-6)
 
-    def _losses(self, image: Tensor, place: Tensor, question: Question) -> Tensor:
+    def _losses(self, image: Tensor, place: Tensor, question: LabelPrompt) -> Tensor:
         """(1, C, h', w'), (h, w) places in the question -> (h, w), 0 where there is no place."""
-        rows = question.rows
-        logits = image[:, rows] if self.by_class else self.model.correlate(image, self.words[rows])  # (1, K, h', w')
-        if self.config.full_resolution:
+        rows = question.text_indices
+        logits = (
+            image[:, rows] if self.by_class else self.model.correlate(image, self.text_embeddings[rows])
+        )  # (1, K, h', w')
+        if self.config.loss_at_full_resolution:
             logits = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)  # (1, K, h, w)
         losses = F.cross_entropy(logits, place[None], ignore_index=IGNORE, reduction="none")[0]  # (h, w)
-        if self.config.pull:
+        if self.config.cosine_weight:
             pulled = (place != IGNORE) & (question.classes[place] >= 0)
             cosine = logits[0].gather(0, place.clamp(min=0)[None])[0] / LOGIT_SCALE  # (h, w)
-            losses = losses + self.config.pull * torch.where(pulled, 1 - cosine, 0.0)
+            losses = losses + self.config.cosine_weight * torch.where(pulled, 1 - cosine, 0.0)
         return losses
 
     def _encoded(self, image: Tensor, *, coarse: bool = False) -> Tensor:
@@ -116,20 +118,20 @@ class WordPixelLoss(nn.Module):
         known = target != IGNORE
         if not self.config.class_balance:
             return known.float()
-        classes = self.general[target]  # (B, h, w), of IGNORE anything
+        classes = self.parents[target]  # (B, h, w), of IGNORE anything
         self.pixel_count += torch.bincount(classes[known], minlength=len(self.pixel_count))
         share = self.pixel_count / self.pixel_count.sum()
         weight = share.clamp(min=1e-4) ** -self.config.class_balance  # (classes,)
         return known * (weight / (share * weight).sum())[classes]
 
 
-def _drawn(weight: Tensor, draws: Tensor) -> Tensor:
+def _sample_positions(weight: Tensor, draws: Tensor) -> Tensor:
     """Weights (B, h, w), draws (B, N) in [0, 1) -> (B, N) positions in h w, each as likely as its weight says."""
     up_to = weight.flatten(1).double().cumsum(1)  # (B, h w)
     return torch.searchsorted(up_to, draws * up_to[:, -1:], right=True).clamp(max=up_to.shape[1] - 1)
 
 
-def _on_grid(positions: Tensor, size: torch.Size) -> Tensor:
+def _to_grid(positions: Tensor, size: torch.Size) -> Tensor:
     """Positions (B, N) in h w -> (B, 1, N, 2) x and y as ``grid_sample`` takes them, the corner pixels at -1 and 1."""
     height, width = size
     x, y = positions % width, positions // width
