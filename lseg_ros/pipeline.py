@@ -123,7 +123,7 @@ class Pipeline:
 
     Attributes:
         segmenter: The network.
-        config: Settings; any thread may replace them between frames.
+        config: Default settings, for calls without their own.
     """
 
     def __init__(self, segmenter: Segmenter, config: PipelineConfig | None = None) -> None:

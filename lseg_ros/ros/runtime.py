@@ -132,7 +132,7 @@ def configure_shared_memory() -> None:
     """Let Fast DDS use more shared memory in this process.
 
     By default, Fast DDS gives a process 512 kB of shared memory for sending. A VGA image does not fit, so it is sent as
-    15 UDP packets. If one is lost, a best-effort subscriber never receives the image. On a busy machine this affects
+    15 UDP packets. If one is lost, a best-effort subscriber never receives the image. On a busy machine this can affect
     every second image.
 
     Does nothing if the user configured Fast DDS or if too little shared memory is free. Call this before

@@ -15,7 +15,11 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, PointCloud2
 
+from lseg_ros.inference import SegmenterConfig
+from lseg_ros.pipeline import PipelineConfig
+from lseg_ros.ros.labels import LabelManager
 from lseg_ros.ros.node import SegmentationNode
+from lseg_ros.ros.parameters import NodeConfig
 from test.support.ros_client import APPEND, LATCHED, RELIABLE, RosClient, pixels_of, read_stamp_ns, wait_until
 
 FIRST, SECOND = ["floor", "wall", "chair"], ["ceiling", "table", "sofa|couch"]
@@ -274,3 +278,51 @@ def test_what_no_label_is_sure_enough_of_is_unlabeled(robot: RosClient, live):
         assert (confidence[mask > 0] >= round(0.9 * 255)).all()
     finally:
         assert robot.set_parameter("unlabeled_threshold", 0.0).successful
+
+
+@pytest.fixture
+def manager() -> LabelManager:
+    return LabelManager(NodeConfig(labels=("floor", "wall")), SegmenterConfig(), PipelineConfig())
+
+
+def test_proposal_changes_nothing_until_it_is_committed(manager: LabelManager) -> None:
+    before = manager.state
+    parameters = [Parameter("labels", value=["lamp"]), Parameter("depth_max_m", value=3.0)]
+    proposal = manager.propose([*parameters, Parameter("use_sim_time", value=True)])
+    assert manager.state is before
+    manager.commit(proposal)
+    assert manager.state is proposal
+    assert (proposal.vocabulary.names, proposal.vocabulary.epoch) == (("lamp",), before.vocabulary.epoch + 1)
+    assert proposal.pipeline.depth_max_m == 3.0
+    assert proposal.segmenter is before.segmenter
+
+
+def test_proposal_with_the_same_labels_keeps_the_vocabulary(manager: LabelManager) -> None:
+    vocabulary = manager.state.vocabulary
+    assert manager.propose([Parameter("labels", value=["floor ", "wall"])]).vocabulary is vocabulary
+    assert manager.propose([Parameter("max_rate_hz", value=2.0)]).vocabulary is vocabulary
+    assert manager.propose_labels(["floor", "wall"], [], [], append=False).vocabulary is vocabulary
+
+
+def test_proposed_labels_with_ids_and_colors_also_set_the_parameter(manager: LabelManager) -> None:
+    proposal = manager.propose_labels(["lamp"], [7], ["#112233"], append=True)
+    assert proposal.node.labels == ("floor", "wall", "lamp")
+    assert (proposal.vocabulary["lamp"].id, proposal.vocabulary["lamp"].color) == (7, (0x11, 0x22, 0x33))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("labels", ["floor", "floor"], r"labels\[1\]"),
+        ("sync_slop_s", 2.0, "sync_slop_s"),
+        ("unlabeled_threshold", 1.5, "unlabeled_threshold"),
+        ("overlay_alpha", -1.0, "overlay_alpha"),
+    ],
+)
+def test_proposal_with_an_invalid_value_is_rejected(
+    manager: LabelManager, name: str, value: object, message: str
+) -> None:
+    before = manager.state
+    with pytest.raises(ValueError, match=message):
+        manager.propose([Parameter(name, value=value)])
+    assert manager.state is before
