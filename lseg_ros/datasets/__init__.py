@@ -1,6 +1,7 @@
-"""Sets of labeled images for training and evaluation.
+"""Labeled images for training and evaluation.
 
-A data set has ``classes``, the words of its labels, and gives by index a ``Sample``; a zero-shot test an ``Episode``.
+A data set has ``classes``, its label list, and returns a ``Sample`` for each index. A zero-shot test returns an
+``Episode`` instead.
 """
 
 from lseg_ros.datasets.catalog import open_dataset, open_episodes

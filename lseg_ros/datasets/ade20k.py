@@ -1,4 +1,4 @@
-"""ADE20K with the 150 classes of its scene parsing benchmark, from the benchmark's files or from a full release."""
+"""ADE20K with the 150 classes of its scene parsing benchmark."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from lseg_ros.recordings import read_rgb
 
 __all__ = ["open_ade20k"]
 
-_PARTS = {"train": "training", "val": "validation"}
-_SHORT_SIDE = 512  # px, of the benchmark's images, where they were larger
+_SPLIT_FOLDERS = {"train": "training", "val": "validation"}
+_SHORT_SIDE = 512  # px: larger images were reduced to this for the benchmark
 
-# What the full releases, of 2016 and of 2021, call the benchmark's classes 1 to 150, as its mapFromADE.txt has it.
+# Ids of the benchmark's classes 1 to 150 in the full releases of 2016 and 2021, from the benchmark's mapFromADE.txt.
 # fmt: off
 _FULL_IDS = (
     2978, 312, 2420, 976, 2855, 447, 2131, 165, 3055, 1125, 350, 2377, 1831, 838, 774, 2684, 1610, 1910, 687, 471,
@@ -33,18 +33,25 @@ _FULL_IDS = (
     1919, 1583, 318, 2356, 2046, 1098, 530, 954,
 )
 # fmt: on
-_INDEX_OF_FULL = {**{full: index for index, full in enumerate(_FULL_IDS)}, 783: 14, 533: 35, 247: 88}
+# door, wardrobe and booth have a second id in the full releases
+_FULL_ID_TO_INDEX = {**{full_id: index for index, full_id in enumerate(_FULL_IDS)}, 783: 14, 533: 35, 247: 88}
 
 
 def open_ade20k(config: DatasetConfig) -> LabeledImages:
-    """ADE20K in any of its layouts, by the authors' names (``screen`` is there twice) or the full ones.
+    """Open ADE20K in any of its layouts.
 
-    The benchmark (ADEChallengeData2016) has images/validation and annotations/validation with ids 1 to 150 and 0 for
-    anything else. The full releases (ADE20K_2021_17_01, ADE20K_2016_07_26) have ``*_seg.png`` beside each image; they
-    are brought to the benchmark's classes and size.
+    The benchmark (ADEChallengeData2016) has images/validation and annotations/validation. Its masks hold the ids 1 to
+    150, and 0 for everything else. The full releases (ADE20K_2021_17_01, ADE20K_2016_07_26) have a ``*_seg.png`` next
+    to each image; their classes and sizes are converted to those of the benchmark.
+
+    With ``names="authors"``, the classes are the words that LSeg's authors used; ``screen`` occurs twice among them.
+
+    Raises:
+        FileNotFoundError: If a folder or a mask is missing.
+        ValueError: If there are no images.
     """
     words = first_words(ADE20K) if config.names == "authors" else ADE20K
-    part = _PARTS[config.split]
+    part = _SPLIT_FOLDERS[config.split]
     images = find_folder(
         config.root,
         f"ADEChallengeData2016/images/{part}",
@@ -55,26 +62,27 @@ def open_ade20k(config: DatasetConfig) -> LabeledImages:
     )
     masks = images.parents[1] / "annotations" / part
     if masks.is_dir():
-        index_of = {0: IGNORE, **{number: number - 1 for number in range(1, len(words) + 1)}}
+        id_to_index = {0: IGNORE, **{class_id: class_id - 1 for class_id in range(1, len(words) + 1)}}
         pairs = list_pairs(images, masks, lambda image: [image.with_suffix(".png")])
-        return PairedImages(words, pairs, target_reader(index_of))
+        return PairedImages(words, pairs, target_reader(id_to_index))
     if next(images.rglob("*_seg.png"), None) is None:
-        raise FileNotFoundError(f"{images}: expected masks in {masks}, or *_seg.png beside the images, found neither")
+        raise FileNotFoundError(f"{images}: expected masks in {masks}, or *_seg.png next to the images, got neither")
     return ResizedDataset(PairedImages(words, _full_pairs(images), _full_target), _SHORT_SIDE)
 
 
 def _full_pairs(images: Path) -> list[Pair]:
     found = []
     for folder, subfolders, files in os.walk(images):
-        subfolders[:] = [each for each in subfolders if not each.startswith("ADE_")]  # one per image, full of instances
-        found += [Path(folder, each) for each in files if each.endswith(".jpg")]
+        # each image has a folder with the masks of its instances
+        subfolders[:] = [name for name in subfolders if not name.startswith("ADE_")]
+        found += [Path(folder, name) for name in files if name.endswith(".jpg")]
     pairs = [Pair(image, image.with_name(f"{image.stem}_seg.png")) for image in sorted(found)]
     return check_pairs(pairs, images)
 
 
 def _full_target(path: Path) -> NDArray[np.int16]:
-    """Red and green hold the class; what is not among the benchmark's 150 is IGNORE, as it is there."""
+    """Decode the class from red and green; classes outside the benchmark are IGNORE."""
     colors = read_rgb(path).astype(np.int32)
-    table = np.full(1 << 13, IGNORE, np.int16)  # 25 * 256 + 255 is the largest that two channels can say
-    table[list(_INDEX_OF_FULL)] = list(_INDEX_OF_FULL.values())
+    table = np.full(1 << 13, IGNORE, np.int16)  # the largest id that two channels can hold is 25 * 256 + 255
+    table[list(_FULL_ID_TO_INDEX)] = list(_FULL_ID_TO_INDEX.values())
     return table[colors[..., 0] // 10 * 256 + colors[..., 1]]

@@ -1,4 +1,4 @@
-"""The data sets by name."""
+"""Open a data set by name."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ __all__ = ["open_dataset", "open_episodes"]
 
 
 def open_dataset(config: DatasetConfig) -> LabeledImages:
-    """The labeled images that ``config`` names; files are listed now and read when a sample is taken.
+    """Open the labeled images that ``config`` names.
 
-    Raises ValueError for a zero-shot set (see ``open_episodes``) and, as sample access does too, FileNotFoundError or
-    ValueError that name the path and what was expected there.
+    Files are listed now and read when a sample is accessed.
+
+    Raises:
+        FileNotFoundError: If a file or folder is missing.
+        ValueError: If ``config`` names a zero-shot set (see ``open_episodes``), or a file has unexpected contents. The
+            message names the path and what was expected there. Accessing a sample raises the same errors.
     """
     openers = {
         "synthetic": _open_synthetic,
@@ -41,7 +45,12 @@ def open_dataset(config: DatasetConfig) -> LabeledImages:
 
 
 def open_episodes(config: DatasetConfig) -> Episodes:
-    """The zero-shot test that ``config`` names; ValueError where its data set is not one, else as ``open_dataset``."""
+    """Open the zero-shot test that ``config`` names.
+
+    Raises:
+        FileNotFoundError: As for ``open_dataset``.
+        ValueError: If ``config`` does not name a zero-shot set, and as for ``open_dataset``.
+    """
     openers = {"pascal_5i": open_pascal_5i, "coco_20i": open_coco_20i, "fss_1000": open_fss_1000}
     if config.dataset not in openers:
         raise ValueError(f"dataset: expected a zero-shot set, one of {', '.join(ZERO_SHOT)}, got {config.dataset!r}")

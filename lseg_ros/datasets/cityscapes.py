@@ -1,4 +1,4 @@
-"""Cityscapes: the 19 classes that its benchmark counts."""
+"""Cityscapes with the 19 classes of its benchmark."""
 
 from __future__ import annotations
 
@@ -15,13 +15,21 @@ __all__ = ["open_cityscapes"]
 
 
 def open_cityscapes(config: DatasetConfig) -> PairedImages:
-    """Cityscapes' leftImg8bit and gtFine; masks are ``*_gtFine_labelIds.png``, ids as published."""
+    """Open Cityscapes from leftImg8bit and gtFine, as published.
+
+    Masks are ``*_gtFine_labelIds.png``.
+
+    Raises:
+        FileNotFoundError: If a folder, an image or a mask is missing.
+        ValueError: If there are no images.
+    """
     images = find_folder(config.root, f"leftImg8bit/{config.split}")
     find_folder(config.root, f"gtFine/{config.split}")
     listed = Cityscapes(str(images.parents[1]), config.split, mode="fine", target_type="semantic")
-    named = sorted((image, masks[0]) for image, masks in zip(listed.images, listed.targets))
-    pairs = [Pair(Path(image), Path(mask)) for image, mask in named if image.endswith("_leftImg8bit.png")]
-    counted = sorted((each for each in Cityscapes.classes if not each.ignore_in_eval), key=lambda each: each.train_id)
-    index_of = {each.id: IGNORE for each in Cityscapes.classes if each.id >= 0}
-    index_of.update((each.id, each.train_id) for each in counted)
-    return PairedImages(tuple(each.name for each in counted), check_pairs(pairs, images), target_reader(index_of))
+    found = sorted((image, masks[0]) for image, masks in zip(listed.images, listed.targets))
+    pairs = [Pair(Path(image), Path(mask)) for image, mask in found if image.endswith("_leftImg8bit.png")]
+    scored = [entry for entry in Cityscapes.classes if not entry.ignore_in_eval]
+    scored.sort(key=lambda entry: entry.train_id)
+    id_to_index = {entry.id: IGNORE for entry in Cityscapes.classes if entry.id >= 0}
+    id_to_index.update((entry.id, entry.train_id) for entry in scored)
+    return PairedImages(tuple(entry.name for entry in scored), check_pairs(pairs, images), target_reader(id_to_index))

@@ -1,4 +1,4 @@
-"""COCO-Stuff, all 164,000 images: 80 things and 91 stuffs."""
+"""COCO-Stuff with all 164,000 images: 80 thing classes and 91 stuff classes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from lseg_ros.datasets.sample import IGNORE
 
 __all__ = ["open_coco_stuff"]
 
-_UNUSED = {11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90}  # ids that COCO reserved for things and never used
+_UNUSED = {11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90}  # thing ids that COCO reserved but never used
 
 
 def open_coco_stuff(config: DatasetConfig) -> PairedImages:
-    """COCO's val2017 and train2017 images with the PNGs of stuffthingmaps_trainval2017.zip: 0 to 181, 255 for nothing.
+    """Open the images of COCO 2017 with the masks of stuffthingmaps_trainval2017.zip.
 
-    Images lie in val2017 or images/val2017, masks in stuffthingmaps/val2017 or annotations/val2017.
+    Images are in val2017 or images/val2017, masks in stuffthingmaps/val2017 or annotations/val2017. Masks hold the
+    ids 0 to 181, and 255 for unlabeled pixels.
+
+    Raises:
+        FileNotFoundError: If a folder or a mask is missing.
+        ValueError: If there are no images.
     """
     part = f"{config.split}2017"
     images = find_folder(config.root, f"images/{part}", part)
     masks = find_folder(config.root, f"stuffthingmaps/{part}", f"annotations/{part}")
-    used = [number for number in range(182) if number not in _UNUSED]
-    index_of = {255: IGNORE, **{number: index for index, number in enumerate(used)}}
+    used = [class_id for class_id in range(182) if class_id not in _UNUSED]
+    id_to_index = {255: IGNORE, **{class_id: index for index, class_id in enumerate(used)}}
     pairs = list_pairs(images, masks, lambda image: [image.with_suffix(".png")])
-    return PairedImages(COCO_STUFF, pairs, target_reader(index_of))
+    return PairedImages(COCO_STUFF, pairs, target_reader(id_to_index))

@@ -1,4 +1,4 @@
-"""Which data set, where it lies, and which part of it."""
+"""Settings that choose a data set, its location and its split."""
 
 from __future__ import annotations
 
@@ -14,29 +14,36 @@ ZERO_SHOT = ("pascal_5i", "coco_20i", "fss_1000")
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """A data set by name; docs/datasets.md has the folder layouts."""
+    """A data set by name. docs/datasets.md describes the folder layouts."""
 
     dataset: str = setting("synthetic", "data set", choices=LABELED + ZERO_SHOT)
-    root: str = setting("", "folder of the data set; the synthetic one needs none")
-    split: str = setting("val", "part of the data set", choices=("val", "train"))
+    root: str = setting("", "folder of the data set, not used by the synthetic set")
+    split: str = setting("val", "split of the data set", choices=("val", "train"))
     names: str = setting(
-        "authors", "words of a known set: as LSeg's authors asked, or written out in full", choices=("authors", "full")
+        "authors",
+        "class names of known data sets: as LSeg's authors abbreviated them, or in full",
+        choices=("authors", "full"),
     )
     background: bool = setting(
-        True, "voc2012, pascal_context: pixels that are none of the things count, as the class 'background'"
+        True, "voc2012 and pascal_context: score pixels outside all objects as the class 'background'"
     )
-    labels: str = setting("", "label list file: the words of `folder`, or other words for a known set, one per line")
-    splits: str = setting("", "folder of the zero-shot split files; empty: splits or data/splits in or beside the root")
+    labels: str = setting(
+        "", "label list file, one entry per line: the classes of `folder`, or other names for a known data set"
+    )
+    splits: str = setting(
+        "", "folder of the zero-shot split files; default: splits or data/splits in the root, or data/splits next to it"
+    )
     fold: int = setting(0, "fold of pascal_5i and coco_20i", minimum=0, maximum=3)
     episodes: int = setting(1000, "episodes of pascal_5i and coco_20i", minimum=1)
-    episode_seed: int = setting(0, "seed that draws the episodes of coco_20i", minimum=0)
+    episode_seed: int = setting(0, "random seed of the episodes of coco_20i", minimum=0)
     frames: int = setting(200, "scenes of the synthetic set", minimum=1)
-    seed: int = setting(7, "seed of the synthetic set, whose splits share no scene; in training, all draws", minimum=0)
-    colors: bool = setting(False, "synthetic set: things are asked for with their color as well ('red ball')")
+    seed: int = setting(
+        7, "seed of the synthetic set, whose splits share no scene; in training, seed of all random numbers", minimum=0
+    )
+    colors: bool = setting(False, "synthetic set: also label objects by their color ('red ball')")
     left_out: int = setting(
-        -1, "synthetic set: zero-shot fold whose classes are left out, as if they had no label; -1 for none",
-        minimum=-1, maximum=3,
-    )  # fmt: skip
+        -1, "synthetic set: zero-shot fold whose classes are left unlabeled; -1 for none", minimum=-1, maximum=3
+    )
     width: int = setting(320, "image width of the synthetic set", unit="px", minimum=32)
     height: int = setting(240, "image height of the synthetic set", unit="px", minimum=32)
 

@@ -1,4 +1,4 @@
-"""Files of a data set: where they are, and what images and masks hold."""
+"""Find the files of a data set, and read its masks."""
 
 from __future__ import annotations
 
@@ -13,35 +13,45 @@ from PIL import Image
 
 __all__ = ["Pair", "check_pairs", "find_folder", "list_pairs", "read_gray", "read_ids", "read_lines", "target_reader"]
 
-_IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
-_NOWHERE = -2  # stands for an id that the data set has no word for
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
+_UNKNOWN = -2  # marks an id that the data set has no class for
 _T = TypeVar("_T")
 
 
 class Pair(NamedTuple):
-    """An image and the mask that belongs to it."""
+    """An image file and its mask file."""
 
     image: Path
     mask: Path
 
 
 def find_folder(root: str | Path, *candidates: str) -> Path:
-    """The first of ``candidates``, folders below ``root``, that is there; FileNotFoundError that names them all."""
+    """Return the first of ``candidates``, paths below ``root``, that is a folder.
+
+    Raises:
+        FileNotFoundError: If none of them is; the message lists them all.
+        ValueError: If ``root`` is empty.
+    """
     top = Path(root).expanduser()
     if not str(root):
         raise ValueError("root: expected the folder of the data set, got none")
     if not top.is_dir():
-        raise FileNotFoundError(f"root: expected a folder, got {top}, which is not there")
-    for each in candidates:
-        if (top / each).is_dir():
-            return top / each
+        raise FileNotFoundError(f"root: expected a folder, got {top}, which does not exist")
+    for candidate in candidates:
+        if (top / candidate).is_dir():
+            return top / candidate
     raise FileNotFoundError(f"{top}: expected the folder {' or '.join(candidates)} in it")
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, stripped, without blank ones; the errors name the file."""
+    """Return the lines of a UTF-8 text file, stripped and without blank lines.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not UTF-8.
+    """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a text file, it is not there")
+        raise FileNotFoundError(f"{path}: expected a text file, but it does not exist")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -49,51 +59,76 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def list_pairs(images: Path, masks: Path, mask_of: Callable[[Path], list[Path]]) -> list[Pair]:
-    """Every image below ``images`` with its mask below ``masks``, in the order of their paths.
+def list_pairs(images: Path, masks: Path, mask_candidates: Callable[[Path], list[Path]]) -> list[Pair]:
+    """Find every image below ``images`` and its mask below ``masks``, sorted by path.
 
-    mask_of: from an image's path below ``images`` to the paths that its mask may have below ``masks``. Raises
-    ValueError where there is no image, FileNotFoundError where an image has no mask.
+    Args:
+        images: Folder of images; subfolders are searched.
+        masks: Folder of masks.
+        mask_candidates: Function from an image's path relative to ``images`` to the possible paths of its mask
+            relative to ``masks``.
+
+    Raises:
+        FileNotFoundError: If an image has no mask.
+        ValueError: If there are no images.
     """
-    files = sorted(file for file in images.rglob("*") if file.suffix.lower() in _IMAGES and file.name[0] != ".")
+    files = sorted(file for file in images.rglob("*") if file.suffix.lower() in _SUFFIXES and file.name[0] != ".")
     if not files:
         raise ValueError(f"{images}: expected images in it, got none")
     pairs = []
     for file in files:
-        candidates = [masks / each for each in mask_of(file.relative_to(images))]
-        mask = next((each for each in candidates if each.is_file()), None)
+        candidates = [masks / candidate for candidate in mask_candidates(file.relative_to(images))]
+        mask = next((candidate for candidate in candidates if candidate.is_file()), None)
         if mask is None:
-            places = " or ".join(map(str, candidates))
-            raise FileNotFoundError(f"{file}: expected its mask at {places}, it is not there")
+            raise FileNotFoundError(f"{file}: expected its mask at {' or '.join(map(str, candidates))}, got none")
         pairs.append(Pair(file, mask))
     return pairs
 
 
 def check_pairs(pairs: Iterable[Pair], source: Path) -> list[Pair]:
-    """``pairs`` as ``source`` lists them; FileNotFoundError for the first file missing, ValueError for none listed."""
+    """Check that every file of ``pairs`` exists.
+
+    Args:
+        pairs: Pairs of files.
+        source: The file or folder that lists them, for error messages.
+
+    Raises:
+        FileNotFoundError: For the first file that is missing.
+        ValueError: If there are no pairs.
+    """
     checked = list(pairs)
     if not checked:
         raise ValueError(f"{source}: expected it to list images, got none")
     for pair in checked:
         for path in pair:
             if not path.is_file():
-                raise FileNotFoundError(f"{path}: expected this file, which {source} lists, it is not there")
+                raise FileNotFoundError(f"{path}: expected this file, which {source} lists, but it does not exist")
     return checked
 
 
 def read_gray(path: Path) -> NDArray[np.uint8]:
-    """(H, W) uint8 luminance of a mask that is drawn rather than numbered."""
+    """Read a mask drawn in black and white as luminance, (H, W) uint8."""
     return _read_mask(path, lambda image: np.array(image.convert("L")))
 
 
 def read_ids(path: Path) -> NDArray[np.integer]:
-    """(H, W) integers of a mask: palette indices or gray values, as they are in the file."""
+    """Read a mask of ids as (H, W) integers: palette indices or gray values, unchanged.
+
+    EXIF orientation is not applied to masks: a mask must match the upright image.
+    """
     return _read_mask(path, _ids)
 
 
-def target_reader(index_of: Mapping[int, int]) -> Callable[[Path], NDArray[np.int16]]:
-    """What reads a mask as (H, W) int16 target by ``index_of``; an id that is not in it is a ValueError."""
-    return partial(_target, index_of=index_of)
+def target_reader(id_to_index: Mapping[int, int]) -> Callable[[Path], NDArray[np.int16]]:
+    """Return a function that reads a mask and converts its ids to a target.
+
+    Args:
+        id_to_index: Class index, or IGNORE, for every id that a mask may hold.
+
+    Returns:
+        Function from the path of a mask to its (H, W) int16 target. It raises ValueError for any other id.
+    """
+    return partial(_read_target, id_to_index=id_to_index)
 
 
 def _read_mask(path: Path, convert: Callable[[Image.Image], _T]) -> _T:
@@ -101,40 +136,41 @@ def _read_mask(path: Path, convert: Callable[[Image.Image], _T]) -> _T:
         with Image.open(path) as image:
             return convert(image)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: expected a mask, it is not there") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # broken, or beyond all measure
+        raise FileNotFoundError(f"{path}: expected a mask, but it does not exist") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # broken, or far too large
         raise ValueError(f"{path}: expected a mask, got {error}") from error
 
 
-def _target(path: Path, index_of: Mapping[int, int]) -> NDArray[np.int16]:
+def _read_target(path: Path, id_to_index: Mapping[int, int]) -> NDArray[np.int16]:
     ids = read_ids(path)
-    table = np.full(max(index_of) + 2, _NOWHERE, np.int16)  # the last stands for all ids below and above
-    table[list(index_of)] = list(index_of.values())
+    table = np.full(max(id_to_index) + 2, _UNKNOWN, np.int16)  # the last entry is for all ids outside the table
+    table[list(id_to_index)] = list(id_to_index.values())
     target = table[ids.astype(np.int32).clip(-1, len(table) - 1)]
-    if (target == _NOWHERE).any():
-        strange = np.unique(ids[target == _NOWHERE])
-        raise ValueError(f"{path}: expected the ids {_spans(index_of)}, got {_listed(strange)}")
+    if (target == _UNKNOWN).any():
+        unknown = np.unique(ids[target == _UNKNOWN])
+        raise ValueError(f"{path}: expected the ids {_format_ranges(id_to_index)}, got {_format_ids(unknown)}")
     return target
 
 
 def _ids(image: Image.Image) -> NDArray[np.integer]:
     tiles = getattr(image, "tile", [])  # how the file stores its pixels
-    raw = tiles[0][3] if tiles else None
-    if raw in ("L;2", "L;4"):  # Pillow stretches these to 8 bits; nobody can say which of the two was meant
-        raise ValueError(f"{raw[2]}-bit gray: expected a palette, or gray of 8 or 16 bits")
+    raw_mode = tiles[0][3] if tiles else None
+    if raw_mode in ("L;2", "L;4"):  # Pillow scales these to 8 bits, so the ids in the file are lost
+        raise ValueError(f"{raw_mode[2]}-bit gray: expected a palette, or gray of 8 or 16 bits")
     if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
         raise ValueError(f"mode {image.mode}: expected one channel of ids, a palette or gray of 8 or 16 bits")
     ids = np.array(image)
     return ids.astype(np.uint8) if ids.dtype == bool else ids
 
 
-def _spans(ids: Iterable[int]) -> str:
-    """Such as ``0 to 20, 255``."""
+def _format_ranges(ids: Iterable[int]) -> str:
+    """Format ids as ranges, such as ``0 to 20, 255``."""
     ordered = sorted(ids)
-    starts = [each for each in ordered if each - 1 not in ordered]
-    ends = [each for each in ordered if each + 1 not in ordered]
+    starts = [number for number in ordered if number - 1 not in ordered]
+    ends = [number for number in ordered if number + 1 not in ordered]
     return ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in zip(starts, ends))
 
 
-def _listed(ids: NDArray[np.integer]) -> str:
-    return ", ".join(str(each) for each in ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+def _format_ids(ids: NDArray[np.integer]) -> str:
+    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
+    return ", ".join(str(number) for number in ids[:5]) + more

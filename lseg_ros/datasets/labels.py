@@ -24,21 +24,28 @@ _NUMBERED = re.compile(r"(\d+)\s*:\s*(.*)")
 
 
 def read_label_list(path: str | Path) -> dict[int, str]:
-    """Id -> label list entry, ``|`` between synonyms; an empty entry stands for pixels that are not to be counted.
+    """Read a label list file.
 
-    Lines are either all ``entry``, whose ids count from 0, or all ``id: entry``. Blank lines and lines that begin with
-    # are skipped. Raises FileNotFoundError, or ValueError that names file and line.
+    Either every line is an entry, and ids count from 0, or every line has the form ``id: entry``. An entry is a label
+    with its synonyms, separated by ``|``. Blank lines and lines that start with # are skipped.
+
+    Returns:
+        The entry of each id. Pixels of an id with an empty entry are ignored.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a valid label list.
     """
     file = Path(path).expanduser()
     lines = [line for line in read_lines(file) if not line.startswith("#")]
     numbered = [match.groups() for line in lines if (match := _NUMBERED.fullmatch(line))]
     if not lines:
-        raise ValueError(f"{file}: expected one word per line, got none")
+        raise ValueError(f"{file}: expected one label per line, got none")
     if not numbered:
         return dict(enumerate(lines))
     if len(numbered) < len(lines):
         plain = next(line for line in lines if not _NUMBERED.fullmatch(line))
-        raise ValueError(f"{file}: expected 'id: word' in every line or in none, got {plain!r}")
+        raise ValueError(f"{file}: expected 'id: label' in every line or in none, got {plain!r}")
     entries: dict[int, str] = {}
     for number, entry in numbered:
         if int(number) in entries:
@@ -47,25 +54,36 @@ def read_label_list(path: str | Path) -> dict[int, str]:
             raise ValueError(f"{file}: expected ids from 0 to 65535, got {number}")
         entries[int(number)] = entry
     if not any(entries.values()):
-        raise ValueError(f"{file}: expected at least one word, got only ids")
+        raise ValueError(f"{file}: expected at least one label, got only ids")
     return entries
 
 
 def read_words(path: str | Path, count: int) -> tuple[str, ...]:
-    """The entries of a label list for a set with ``count`` classes, whose ids are 0 up to there."""
+    """Read the label list of a data set with ``count`` classes, with ids from 0.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it does not have exactly these ids.
+    """
     entries = read_label_list(path)
     if sorted(entries) != list(range(count)):
-        raise ValueError(f"{path}: expected {count} words, one for each class of the data set, got {len(entries)}")
+        raise ValueError(f"{path}: expected {count} labels, one for each class of the data set, got {len(entries)}")
     return tuple(entries[index] for index in range(count))
 
 
 def first_words(words: Iterable[str]) -> tuple[str, ...]:
-    """Only the first word of each name, as the label file of LSeg's authors has it: both screens become ``screen``."""
+    """Keep the first word of each name: ``screen door`` becomes ``screen``.
+
+    The label file of LSeg's authors abbreviates the classes of ADE20K this way.
+    """
     return tuple(word.split()[0] for word in words)
 
 
 def join_words(words: Iterable[str]) -> tuple[str, ...]:
-    """Each name in one word, as in the authors' files for the zero-shot folds: ``diningtable``."""
+    """Remove the spaces of each name: ``dining table`` becomes ``diningtable``.
+
+    The authors' files for the zero-shot folds write the classes this way.
+    """
     return tuple(word.replace(" ", "") for word in words)
 
 
@@ -95,7 +113,7 @@ VOC = _words("""
     potted plant, sheep, sofa, train, tv monitor
 """)
 
-# The 59 frequent classes of Pascal Context, ids 1 to 59: its usual conversion orders them by the alphabet.
+# The 59 frequent classes of Pascal Context, ids 1 to 59, in the alphabetical order of its usual conversion.
 PASCAL_CONTEXT = _words("""
     aeroplane, bag, bed, bedclothes, bench, bicycle, bird, boat, book, bottle, building, bus, cabinet, car, cat,
     ceiling, chair, cloth, computer, cow, cup, curtain, dog, door, fence, floor, flower, food, grass, ground, horse,
@@ -103,7 +121,7 @@ PASCAL_CONTEXT = _words("""
     sidewalk, sign, sky, snow, sofa, table, track, train, tree, truck, tv monitor, wall, water, window, wood
 """)
 
-# COCO's 80 things by the names that the authors gave them for COCO-20i, ids 1 to 80.
+# COCO's 80 thing classes by their names in the authors' COCO-20i files, ids 1 to 80.
 COCO = _words("""
     person, bicycle, car, motorbike, aeroplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
     parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella,
@@ -114,7 +132,7 @@ COCO = _words("""
     scissors, teddy bear, hair drier, toothbrush
 """)
 
-# COCO-Stuff: 80 things, then 91 stuffs, by the names of its labels.txt.
+# COCO-Stuff: 80 thing classes, then 91 stuff classes, by their names in its labels.txt.
 COCO_STUFF = _words("""
     person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
     parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella,

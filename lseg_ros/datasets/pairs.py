@@ -1,4 +1,4 @@
-"""Images with a mask each: what nearly every data set comes down to."""
+"""Data sets of image and mask files, and wrappers that change their labels or sizes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ __all__ = ["PairedImages", "RelabeledDataset", "ResizedDataset", "checked_index"
 
 @dataclass(frozen=True, eq=False)
 class PairedImages:
-    """Images and masks in files, read when a sample is taken.
+    """A data set of image and mask files, read when a sample is accessed.
 
-    read_target: from the path of a mask to its (H, W) int16 target. A sample raises ValueError where image and mask
-    differ in size.
+    Attributes:
+        classes: Label list.
+        pairs: Image and mask of each sample.
+        read_target: Function from the path of a mask to its (H, W) int16 target.
     """
 
     classes: tuple[str, ...]
@@ -37,14 +39,19 @@ class PairedImages:
         return read_pair(self.pairs[checked_index(index, len(self))], self.read_target)
 
     def name(self, index: int) -> str:
+        """Return the path of the image."""
         return str(self.pairs[index].image)
 
 
 @dataclass(frozen=True, eq=False)
 class RelabeledDataset:
-    """A data set asked with other words, one per class of its own in their order.
+    """A data set with other labels.
 
-    Equal words become one class; pixels of a class whose word is empty become IGNORE.
+    Classes with equal labels are merged. Pixels of a class with an empty label become IGNORE.
+
+    Attributes:
+        images: The original data set.
+        words: One label for each of its classes.
     """
 
     images: LabeledImages
@@ -52,10 +59,11 @@ class RelabeledDataset:
 
     def __post_init__(self) -> None:
         if len(self.words) != len(self.images.classes):
-            raise ValueError(f"labels: expected {len(self.images.classes)} words, one per class, got {len(self.words)}")
+            raise ValueError(f"labels: expected one per class ({len(self.images.classes)}), got {len(self.words)}")
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """Different labels in the order of their first use, without the empty one."""
         return tuple(dict.fromkeys(word for word in self.words if word))
 
     def __len__(self) -> int:
@@ -63,19 +71,25 @@ class RelabeledDataset:
 
     def __getitem__(self, index: int) -> Sample:
         image, target = self.images[index]
-        index_of = {word: number for number, word in enumerate(self.classes)}
-        table = [index_of.get(word, IGNORE) for word in self.words]
-        return Sample(image, np.array([*table, IGNORE], np.int16)[target])  # IGNORE, -1, takes the last
+        word_to_index = {word: index for index, word in enumerate(self.classes)}
+        table = [word_to_index.get(word, IGNORE) for word in self.words]
+        return Sample(image, np.array([*table, IGNORE], np.int16)[target])  # IGNORE, -1, selects the last entry
 
     def name(self, index: int) -> str:
+        """Return the name that the original data set gives the sample."""
         return self.images.name(index)
 
 
 @dataclass(frozen=True, eq=False)
 class ResizedDataset:
-    """A data set whose images are at most ``short_side`` pixels on their shorter side; squares stay as they are.
+    """A data set whose larger images are reduced in size.
 
-    So were ADE20K's images made smaller for its benchmark: targets by the nearest pixel; images here bilinearly.
+    ADE20K's benchmark was made this way: targets are resized to the nearest pixel, and square images keep their size.
+    Images are resized bilinearly here; how the benchmark resized them is not known.
+
+    Attributes:
+        images: The original data set.
+        short_side: Maximum length of the shorter side, in pixels.
     """
 
     images: LabeledImages
@@ -83,6 +97,7 @@ class ResizedDataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """Label list of the original data set."""
         return self.images.classes
 
     def __len__(self) -> int:
@@ -94,7 +109,7 @@ class ResizedDataset:
         short = min(height, width)
         if height == width or short <= self.short_side:
             return Sample(image, target)
-        # halves are rounded up
+        # round half up
         height, width = (int(side * self.short_side / short + 0.5) for side in (height, width))
         rows, columns = (
             ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip((height, width), target.shape)
@@ -102,16 +117,19 @@ class ResizedDataset:
         return Sample(resize_image(image, height, width), target[rows[:, None], columns])
 
     def name(self, index: int) -> str:
+        """Return the name that the original data set gives the sample."""
         return self.images.name(index)
 
 
 def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 -> (height, width, 3), bilinearly as Pillow does it."""
+    """Resize an (H, W, 3) uint8 image to (height, width, 3), bilinearly with Pillow."""
     return np.array(resize(Image.fromarray(image), [height, width]))
 
 
 def read_pair(pair: Pair, read_target: Callable[[Path], NDArray[np.int16]]) -> Sample:
-    """Read an image and its target. The mask must match the upright image, with the EXIF orientation applied.
+    """Read an image and its target.
+
+    The mask must match the upright image, with its EXIF orientation applied.
 
     Raises:
         ValueError: If their sizes differ; the message names the mask.
@@ -127,7 +145,7 @@ def read_pair(pair: Pair, read_target: Callable[[Path], NDArray[np.int16]]) -> S
 
 
 def checked_index(index: int, count: int) -> int:
-    """``index``, or IndexError where there is no such sample; there is no counting from the end."""
+    """Return ``index``, or raise IndexError if it is not in 0 to ``count - 1``."""
     if not 0 <= index < count:
         raise IndexError(f"sample: expected 0 to {count - 1}, got {index}")
     return index

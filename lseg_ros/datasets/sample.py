@@ -1,4 +1,4 @@
-"""What every data set gives: an image and, for each of its pixels, the index of a word."""
+"""Types of data sets and of their samples."""
 
 from __future__ import annotations
 
@@ -9,39 +9,49 @@ from numpy.typing import NDArray
 
 __all__ = ["IGNORE", "Episode", "Episodes", "LabeledImages", "Sample"]
 
-IGNORE = -1  # the target of a pixel that has no word
+IGNORE = -1  # target of a pixel without a label
 
 
 class Sample(NamedTuple):
-    """image: (H, W, 3) uint8 RGB. target: (H, W) int16, index into the data set's ``classes`` or IGNORE."""
+    """An image and the label of each of its pixels.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        target: (H, W) int16, index into the data set's ``classes``, or IGNORE.
+    """
 
     image: NDArray[np.uint8]
     target: NDArray[np.int16]
 
 
 class LabeledImages(Protocol):
-    """A data set: so many samples, whose targets index ``classes``.
-
-    ``classes`` are entries of a label list, ``|`` between synonyms. Two may read the same (``screen`` is there twice in
-    the authors' words for ADE20K): they score alike everywhere, and of equal scores the first wins.
-    """
+    """A data set whose targets are indices into ``classes``."""
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """Entries of a label list, with ``|`` between synonyms.
+
+        Two may be equal: ``screen`` occurs twice in the authors' words for ADE20K. Equal entries get equal scores at
+        every pixel, and the first of them is predicted.
+        """
+        ...
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
 
     def name(self, index: int) -> str:
-        """What to call a sample in an error or a log: its path, where it has one."""
+        """Return the name of a sample for errors and logs: the path of its image if it has one."""
         ...
 
 
 class Episode(NamedTuple):
-    """One question of a zero-shot test: where is class ``class_index``, and where is anything else?
+    """One image of a zero-shot test, in which one class is to be found.
 
-    image: (H, W, 3) uint8 RGB. target: (H, W) int16, 1 where the class is, 0 where it is not, or IGNORE.
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        target: (H, W) int16: 1 for the class, 0 for everything else, or IGNORE.
+        class_index: Index of the class.
     """
 
     image: NDArray[np.uint8]
@@ -50,21 +60,25 @@ class Episode(NamedTuple):
 
 
 class Episodes(Protocol):
-    """A zero-shot test: each episode is asked with the two labels ``others`` and ``classes[class_index]``.
+    """A zero-shot test.
 
-    Images and targets come resized to ``size``, (width, height) in pixels, whatever their shape was.
+    Each episode is segmented with the two labels ``others`` and ``classes[class_index]``.
     """
 
     @property
-    def size(self) -> tuple[int, int]: ...
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, to which images and targets are resized."""
+        ...
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """The classes that the test asks for."""
+        ...
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Episode: ...
 
     def name(self, index: int) -> str:
-        """What to call an episode in an error or a log: the path of its image."""
+        """Return the name of an episode for errors and logs: the path of its image."""
         ...

@@ -1,4 +1,4 @@
-"""The split files of zero-shot tests: which images ask for which class. They are those of the few-shot literature."""
+"""Split files of zero-shot tests, which list the images of each class."""
 
 from __future__ import annotations
 
@@ -13,43 +13,64 @@ __all__ = ["find_split_file", "read_images_by_class", "read_split"]
 
 
 def find_split_file(root: Path, splits: str, *names: str) -> Path:
-    """The first of ``names``, such as pascal/val/fold0.txt, that is in the folder of split files.
+    """Find a split file.
 
-    That folder is ``splits``, or else splits/ or data/splits/ in ``root`` or data/splits/ beside it. Raises
-    FileNotFoundError that names the first place and the others.
+    Args:
+        root: Folder of the data set.
+        splits: Folder of the split files. If empty, splits/ and data/splits/ in ``root`` and data/splits/ next to
+            ``root`` are searched.
+        names: Possible paths in that folder, such as pascal/val/fold0.txt.
+
+    Raises:
+        FileNotFoundError: If there is none; the message lists all places.
     """
     if splits:
         folders = [Path(splits).expanduser()]
     else:
         folders = [root / "splits", root / "data/splits", root.resolve().parent / "data/splits"]
     candidates = [folder / name for folder in folders for name in names]
-    for each in candidates:
-        if each.is_file():
-            return each
-    raise FileNotFoundError(f"splits: expected a split file at {' or '.join(map(str, candidates))}, none is there")
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(f"splits: expected a split file at {' or '.join(map(str, candidates))}, got none")
 
 
 def read_split(path: Path, classes: int) -> list[tuple[str, int]]:
-    """Lines ``2007_000033__01`` as (``2007_000033``, 0): an image's name and the index of the class asked for."""
-    found = []
+    """Read a split file with lines like ``2007_000033__01``.
+
+    Returns:
+        The name of each image and the index of its class, here ``("2007_000033", 0)``.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If a line has another form, or there are none.
+    """
+    entries = []
     for line in read_lines(path):
         name, _, number = line.rpartition("__")
         if not name or not number.isdecimal() or not 1 <= int(number) <= classes:
             raise ValueError(f"{path}: expected lines like 2007_000033__01, class 1 to {classes}, got {line!r}")
-        found.append((name, int(number) - 1))
-    if not found:
+        entries.append((name, int(number) - 1))
+    if not entries:
         raise ValueError(f"{path}: expected lines like 2007_000033__01, got none")
-    return found
+    return entries
 
 
 def read_images_by_class(path: Path, classes: int) -> dict[int, list[str]]:
-    """Class index -> names of its images, from a pickle of such a dictionary or from a text file of ``read_split``.
+    """Read the image names of each class.
 
-    A pickle may hold nothing but dictionaries, lists, texts and numbers: whatever else it asks for is refused by name
-    and never run.
+    The file is a text file as for ``read_split``, or a pickle of the dictionary. A pickle must
+    not refer to classes or functions; nothing in it is executed.
+
+    Returns:
+        Image names by class index.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it has other contents.
     """
     if path.suffix == ".txt":
-        return _grouped(read_split(path, classes))
+        return _group_by_class(read_split(path, classes))
     try:
         content = restricted_loads(path.read_bytes())
     except ValueError as error:
@@ -69,8 +90,8 @@ def _is_names_by_class(content: Any, classes: int) -> bool:
     )
 
 
-def _grouped(asked: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
+def _group_by_class(entries: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
     groups: dict[int, list[str]] = {}
-    for name, index in asked:
+    for name, index in entries:
         groups.setdefault(index, []).append(name)
     return groups

@@ -1,4 +1,4 @@
-"""The synthetic world as a data set: as many scenes as wanted, rendered when they are asked for."""
+"""The synthetic world as a data set, rendered on access."""
 
 from __future__ import annotations
 
@@ -9,25 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.datasets.language_probes import COLORED, FOLDS, UNSEEN
-from lseg_ros.datasets.sample import Sample
+from lseg_ros.datasets.sample import IGNORE, Sample
 from lseg_ros.synthetic import CLASSES, COLORS, SyntheticFrame, SyntheticWorld
 
 __all__ = ["SyntheticScenes"]
 
 _SCENES_PER_SEED = 10_000_000
-_GOLDEN = 0.618033988749895  # spreads the moments at which scenes are seen
+_GOLDEN = 0.618033988749895  # spreads the times at which scenes are rendered
 
 
 @dataclass(frozen=True)
 class SyntheticScenes:
-    """``count`` scenes of the synthetic world, each seen once.
+    """Scenes of the synthetic world, each rendered at one time.
 
-    Scenes of the training split and of the evaluation split never have a world seed in common, whatever ``seed``, and
-    in the training split the pixels of things of the combinations of class and color that ``UNSEEN`` lists do not
-    count, whether colors are asked for or not.
+    The training split and the evaluation split never share a world seed, whatever their ``seed``. The training split
+    ignores the pixels of objects with a combination of class and color that ``UNSEEN`` lists, with or without
+    ``colors``.
 
-    colors: things of the classes in ``COLORED`` have words such as "red ball", which follow those of the classes.
-    left_out: the fold of ``FOLDS`` whose classes have no word and whose pixels do not count, -1 for none.
+    Attributes:
+        count: Number of scenes.
+        seed: Scenes of different seeds differ.
+        training: Training split instead of evaluation split.
+        width: Image width in pixels.
+        height: Image height in pixels.
+        colors: Label the objects of the classes in ``COLORED`` by color, such as "red ball". These labels follow those
+            of the classes.
+        left_out: Fold of ``FOLDS`` whose classes have no label and whose pixels are ignored, -1 for none.
     """
 
     count: int
@@ -40,6 +47,7 @@ class SyntheticScenes:
 
     @functools.cached_property
     def classes(self) -> tuple[str, ...]:
+        """Names of the classes, followed by those with colors."""
         left_out = FOLDS[self.left_out] if self.left_out >= 0 else ()
         plain = tuple(name for name in CLASSES if name not in left_out)
         colored = [name for name in COLORED if name not in left_out] if self.colors else []
@@ -47,9 +55,9 @@ class SyntheticScenes:
 
     @functools.cached_property
     def general(self) -> tuple[int, ...]:
-        """For each word the number of the class's word: its own, or of "red ball" that of "ball"."""
-        number = {name: index for index, name in enumerate(self.classes)}
-        return tuple(number[name] if name in CLASSES else number[name.split(" ", 1)[1]] for name in self.classes)
+        """Index of the class without color of each entry, for "red ball" that of "ball"."""
+        index_by_name = {name: index for index, name in enumerate(self.classes)}
+        return tuple(index_by_name[name if name in CLASSES else name.split(" ", 1)[1]] for name in self.classes)
 
     def __len__(self) -> int:
         return self.count
@@ -59,32 +67,37 @@ class SyntheticScenes:
         return Sample(scene.frame.image, self._target(scene))
 
     def world(self, index: int) -> SyntheticWorld:
-        """The world of a scene, nothing of it rendered yet."""
+        """Return the world of a scene without rendering it.
+
+        Raises:
+            IndexError: If there is no such scene.
+        """
         if not 0 <= index < self.count:
             raise IndexError(f"scene: expected 0 to {self.count - 1}, got {index}")
-        number = self.seed * _SCENES_PER_SEED + index
-        return SyntheticWorld(2 * number + self.training, self.width, self.height)  # odd seeds train, even seeds test
+        world_seed = 2 * (self.seed * _SCENES_PER_SEED + index) + self.training  # odd for training, even for evaluation
+        return SyntheticWorld(world_seed, self.width, self.height)
 
     def name(self, index: int) -> str:
+        """Return the name of a scene for errors and logs."""
         return f"synthetic scene {index} of seed {self.seed}"
 
     def _target(self, scene: SyntheticFrame) -> NDArray[np.int16]:
-        """(H, W) number of the word, of the colored one where there is one; IGNORE where a class is left out."""
-        colors = np.array([_COLOR_NUMBER[color] for color in scene.colors])  # by instance; 0 has none
-        return self._words[scene.labels, colors[scene.instances]]
+        """Return the (H, W) target, with IGNORE for classes that are left out."""
+        colors = np.array([_COLOR_COLUMN[color] for color in scene.colors])  # by instance; 0 is no color
+        return self._index_table[scene.labels, colors[scene.instances]]
 
     @functools.cached_property
-    def _words(self) -> NDArray[np.int16]:
-        """(classes + 1, colors + 1) number of the word for each label id and color."""
-        number = {name: index for index, name in enumerate(self.classes)}
-        table = np.full((len(CLASSES) + 1, len(COLORS) + 1), -1, np.int16)  # IGNORE; label 0 is nothing
+    def _index_table(self) -> NDArray[np.int16]:
+        """Index into ``classes`` for each label id and color: (classes + 1, colors + 1)."""
+        index_by_name = {name: index for index, name in enumerate(self.classes)}
+        table = np.full((len(CLASSES) + 1, len(COLORS) + 1), IGNORE, np.int16)  # label 0 is unlabeled
         for label, name in enumerate(CLASSES, start=1):
-            table[label] = number.get(name, -1)
+            table[label] = index_by_name.get(name, IGNORE)
             for column, color in enumerate(COLORS, start=1):
-                table[label, column] = number.get(f"{color} {name}", table[label, 0])
+                table[label, column] = index_by_name.get(f"{color} {name}", table[label, 0])
                 if self.training and (name, color) in UNSEEN:
-                    table[label, column] = -1
+                    table[label, column] = IGNORE
         return table
 
 
-_COLOR_NUMBER: dict[str | None, int] = {None: 0, **{color: number for number, color in enumerate(COLORS, start=1)}}
+_COLOR_COLUMN: dict[str | None, int] = {None: 0, **{color: column for column, color in enumerate(COLORS, start=1)}}

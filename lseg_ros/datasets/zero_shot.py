@@ -1,7 +1,7 @@
-"""PASCAL-5i, COCO-20i and FSS-1000: images that ask for classes which training left out.
+"""PASCAL-5i, COCO-20i and FSS-1000: zero-shot tests with classes that training leaves out.
 
-Folds, lists and masks are those of the few-shot literature, in the folders that HSNet made customary. ``val`` is what
-LSeg's authors test on; ``train`` asks for the classes that may be learned.
+Folds, split files and masks are those of the few-shot literature, in the folder layout of HSNet. ``val`` is the split
+that LSeg's authors test on; ``train`` has the classes that may be learned.
 """
 
 from __future__ import annotations
@@ -25,11 +25,17 @@ from lseg_ros.datasets.splits import find_split_file, read_images_by_class, read
 __all__ = ["EpisodeSpec", "PairedEpisodes", "open_coco_20i", "open_fss_1000", "open_pascal_5i"]
 
 _FOLDS = range(4)
-_LIST_OF = {"train": "trn", "val": "val"}
+_SPLIT_FOLDERS = {"train": "trn", "val": "val"}
 
 
 class EpisodeSpec(NamedTuple):
-    """Where in ``pair.image`` is the class? read_target answers it from the mask: 1, 0 or IGNORE, (H, W) int16."""
+    """The files and the class of an episode.
+
+    Attributes:
+        pair: Image and mask.
+        class_index: Index of the class to find.
+        read_target: Function from the path of the mask to the (H, W) int16 target: 1, 0 or IGNORE.
+    """
 
     pair: Pair
     class_index: int
@@ -38,10 +44,15 @@ class EpisodeSpec(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PairedEpisodes:
-    """Questions about images and masks in files, read and resized when an episode is taken, as LSeg's authors do.
+    """Episodes of image and mask files, read and resized on access as LSeg's authors do.
 
-    The image is resized bilinearly by Pillow, the target to the pixel at the floor of row * H / 480 and
-    column * W / 480, as torch's nearest interpolation does; the aspect is not kept.
+    The image is resized bilinearly with Pillow. The target takes the pixel at the floor of row * H / 480 and
+    column * W / 480, as torch's nearest interpolation does. The aspect ratio is not kept.
+
+    Attributes:
+        classes: The classes that the test asks for.
+        specs: Files and class of each episode.
+        size: (width, height) of images and targets in pixels.
     """
 
     classes: tuple[str, ...]
@@ -62,99 +73,120 @@ class PairedEpisodes:
         return Episode(resize_image(image, height, width), target[rows[:, None], columns], class_index)
 
     def name(self, index: int) -> str:
+        """Return the path of the image."""
         return str(self.specs[index].pair.image)
 
 
 def open_pascal_5i(config: DatasetConfig) -> PairedEpisodes:
-    """Fold f asks for classes 5f to 5f+4 of Pascal VOC; 255 is IGNORE.
+    """Open PASCAL-5i, whose fold f asks for classes 5f to 5f+4 of Pascal VOC; 255 is IGNORE.
 
-    ``val`` goes through the fold's list until there are as many episodes as wanted, from its start again where it is
-    shorter. ``train`` is every image of the other folds' training lists.
+    ``val`` repeats the fold's list until there are ``config.episodes`` episodes. ``train`` has every image of the
+    other folds' training lists once.
+
+    Raises:
+        FileNotFoundError: If a folder, a split file or an image is missing.
+        ValueError: If a split file is not valid.
     """
-    masks = find_folder(
-        config.root, *(f"{each}SegmentationClassAug" for each in ("VOC2012/", "VOCdevkit/VOC2012/", ""))
-    )
-    fold = range(5 * config.fold, 5 * config.fold + 5)
-    tested = config.split == "val"
-    files = [
-        _find_split_file(config, f"pascal/{_LIST_OF[config.split]}/fold{each}.txt")
-        for each in _FOLDS
-        if (each == config.fold) == tested
-    ]
-    asked = [each for file in files for each in read_split(file, len(VOC))]
-    pairs = [Pair(masks.parent / "JPEGImages" / f"{name}.jpg", masks / f"{name}.png") for name, _ in asked]
-    listed = list(zip(check_pairs(pairs, files[0].parent), (index for _, index in asked)))
-    episodes = list(islice(cycle(listed), config.episodes)) if tested else listed
-    classes = [index for index in range(len(VOC)) if (index in fold) == tested]
-    return _asked(episodes, classes, _words(config, VOC), IGNORE)
+    candidates = (f"{folder}SegmentationClassAug" for folder in ("VOC2012/", "VOCdevkit/VOC2012/", ""))
+    masks = find_folder(config.root, *candidates)
+    classes_of_fold = range(5 * config.fold, 5 * config.fold + 5)
+    is_test = config.split == "val"
+    folds = [fold for fold in _FOLDS if (fold == config.fold) == is_test]
+    files = [_find_split_file(config, f"pascal/{_SPLIT_FOLDERS[config.split]}/fold{fold}.txt") for fold in folds]
+    entries = [entry for file in files for entry in read_split(file, len(VOC))]
+    pairs = [Pair(masks.parent / "JPEGImages" / f"{name}.jpg", masks / f"{name}.png") for name, _ in entries]
+    listed = list(zip(check_pairs(pairs, files[0].parent), (index for _, index in entries)))
+    episodes = list(islice(cycle(listed), config.episodes)) if is_test else listed
+    classes = [index for index in range(len(VOC)) if (index in classes_of_fold) == is_test]
+    return _build_episodes(episodes, classes, _class_names(config, VOC), IGNORE)
 
 
 def open_coco_20i(config: DatasetConfig) -> PairedEpisodes:
-    """Fold f asks for COCO's classes f + 4v; every pixel of the mask counts.
+    """Open COCO-20i, whose fold f asks for COCO's classes f + 4v.
 
-    Each episode draws a class, then one of its images, as NumPy's legacy generator does after ``episode_seed``: with
-    seed 0 those that the authors' test sees.
+    Every pixel of a mask is scored.
+
+    Each episode draws a class and then one of its images with NumPy's legacy generator, seeded with
+    ``config.episode_seed``. Seed 0 gives the episodes of the authors' test.
+
+    Raises:
+        FileNotFoundError: If a folder, a split file or an image is missing.
+        ValueError: If the split file is not valid or has no images of a class.
     """
     images = find_folder(config.root, "COCO2014/annotations", "annotations").parent
-    tested = config.split == "val"
-    fold = f"coco/{_LIST_OF[config.split]}/fold{config.fold}"
+    is_test = config.split == "val"
+    fold = f"coco/{_SPLIT_FOLDERS[config.split]}/fold{config.fold}"
     file = _find_split_file(config, f"{fold}.pkl", f"{fold}.txt")
-    named = read_images_by_class(file, len(COCO))
-    classes = [index for index in range(len(COCO)) if (index % 4 == config.fold) == tested]
-    missing = [join_words(COCO)[index] for index in classes if not named.get(index)]
+    names_by_class = read_images_by_class(file, len(COCO))
+    classes = [index for index in range(len(COCO)) if (index % 4 == config.fold) == is_test]
+    missing = [join_words(COCO)[index] for index in classes if not names_by_class.get(index)]
     if missing:
         raise ValueError(f"{file}: expected images of every class of the fold, got none of {', '.join(missing)}")
     generator = np.random.RandomState(config.episode_seed)
     drawn = []
     for _ in range(config.episodes):
         index = int(generator.choice(classes, 1, replace=False)[0])
-        drawn.append((str(generator.choice(named[index], 1, replace=False)[0]), index))
+        drawn.append((str(generator.choice(names_by_class[index], 1, replace=False)[0]), index))
     names = [name[:-4] if name.endswith(".jpg") else name for name, _ in drawn]
     pairs = [Pair(images / f"{name}.jpg", images / "annotations" / f"{name}.png") for name in names]
     episodes = list(zip(check_pairs(pairs, file), (index for _, index in drawn)))
-    return _asked(episodes, classes, _words(config, COCO), 0)
+    return _build_episodes(episodes, classes, _class_names(config, COCO), 0)
 
 
 def open_fss_1000(config: DatasetConfig) -> PairedEpisodes:
-    """Every image of the 240 test categories, or of the 520 for training; a mask is what is at least half white."""
-    top = find_folder(config.root, "FSS-1000", "fewshot_data", ".")
+    """Open FSS-1000: every image of the 240 test or the 520 training categories.
+
+    A pixel of a mask belongs to the category if it is at least half white.
+
+    Raises:
+        FileNotFoundError: If a folder, a split file, an image or a mask is missing.
+        ValueError: If the label list is not valid.
+    """
+    root = find_folder(config.root, "FSS-1000", "fewshot_data", ".")
     file = _find_split_file(config, "fss/test.txt" if config.split == "val" else "fss/trn.txt")
     categories = sorted(read_lines(file))
     episodes = []
     for index, category in enumerate(categories):
-        images = sorted((top / category).glob("*.jpg"))
+        images = sorted((root / category).glob("*.jpg"))
         if not images:
-            raise FileNotFoundError(f"{top / category}: expected the images of a category of {file}, got none")
-        pairs = check_pairs([Pair(image, image.with_suffix(".png")) for image in images], top / category)
-        episodes += [EpisodeSpec(pair, index, _white) for pair in pairs]
+            raise FileNotFoundError(f"{root / category}: expected the images of a category of {file}, got none")
+        pairs = check_pairs([Pair(image, image.with_suffix(".png")) for image in images], root / category)
+        episodes += [EpisodeSpec(pair, index, _read_black_and_white) for pair in pairs]
     if config.labels:
         return PairedEpisodes(read_words(config.labels, len(categories)), episodes)
-    spelled = categories if config.names == "authors" else [each.replace("_", " ") for each in categories]
-    return PairedEpisodes(tuple(spelled), episodes)
+    names = categories if config.names == "authors" else [category.replace("_", " ") for category in categories]
+    return PairedEpisodes(tuple(names), episodes)
 
 
 def _find_split_file(config: DatasetConfig, *names: str) -> Path:
     return find_split_file(Path(config.root).expanduser(), config.splits, *names)
 
 
-def _asked(
-    episodes: Sequence[tuple[Pair, int]], classes: Sequence[int], words: Sequence[str], unlabeled: int
+def _build_episodes(
+    episodes: Sequence[tuple[Pair, int]], classes: Sequence[int], names: Sequence[str], unlabeled: int
 ) -> PairedEpisodes:
-    """Masks hold 1 and up for ``words``; ``classes`` are the indices of those that are asked for."""
-    elsewhere = {**dict.fromkeys(range(len(words) + 1), 0), 255: unlabeled}
-    readers = {index: target_reader({**elsewhere, index + 1: 1}) for index in classes}
-    places = {index: place for place, index in enumerate(classes)}
+    """Build episodes from masks of ids.
+
+    Args:
+        episodes: Files and class of each episode.
+        classes: Indices into ``names`` of the classes that the test asks for.
+        names: Names of all classes; masks hold their index plus one, and 0 for the background.
+        unlabeled: Target of pixels whose id is 255.
+    """
+    other_ids = {**dict.fromkeys(range(len(names) + 1), 0), 255: unlabeled}
+    readers = {index: target_reader({**other_ids, index + 1: 1}) for index in classes}
+    positions = {index: position for position, index in enumerate(classes)}
     return PairedEpisodes(
-        tuple(words[index] for index in classes),
-        [EpisodeSpec(pair, places[index], readers[index]) for pair, index in episodes],
+        tuple(names[index] for index in classes),
+        [EpisodeSpec(pair, positions[index], readers[index]) for pair, index in episodes],
     )
 
 
-def _words(config: DatasetConfig, words: tuple[str, ...]) -> tuple[str, ...]:
+def _class_names(config: DatasetConfig, names: tuple[str, ...]) -> tuple[str, ...]:
     if config.labels:
-        return read_words(config.labels, len(words))
-    return join_words(words) if config.names == "authors" else words
+        return read_words(config.labels, len(names))
+    return join_words(names) if config.names == "authors" else names
 
 
-def _white(path: Path) -> NDArray[np.int16]:
+def _read_black_and_white(path: Path) -> NDArray[np.int16]:
     return (read_gray(path) >= 128).astype(np.int16)

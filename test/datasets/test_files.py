@@ -1,4 +1,4 @@
-"""Masks of every kind are read as the ids they hold, and a broken file is named."""
+"""Masks of every kind are read as the ids they hold, and errors name the file."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
 from PIL import Image
 
 from lseg_ros.datasets.files import read_gray, read_ids, target_reader
@@ -21,40 +22,40 @@ IN_ONE_FOLDER = settings(max_examples=25, deadline=None, suppress_health_check=[
 class TestIds:
     @IN_ONE_FOLDER
     @given(ids=arrays(np.uint8, SHAPES), palette=st.booleans())
-    def test_grey_and_palette_masks_hold_8_bits(self, tmp_path: Path, ids, palette: bool) -> None:
+    def test_reads_8_bit_gray_and_palette_masks(self, tmp_path: Path, ids: NDArray[np.uint8], palette: bool) -> None:
         write_mask(tmp_path / "mask.png", ids, palette)
         assert np.array_equal(read_ids(tmp_path / "mask.png"), ids)
 
     @IN_ONE_FOLDER
     @given(ids=arrays(np.uint16, SHAPES))
-    def test_grey_masks_hold_16_bits(self, tmp_path: Path, ids) -> None:
+    def test_reads_16_bit_gray_masks(self, tmp_path: Path, ids: NDArray[np.uint16]) -> None:
         write_mask(tmp_path / "mask.png", ids)
         assert np.array_equal(read_ids(tmp_path / "mask.png"), ids)
 
     @pytest.mark.parametrize("bits", [1, 2, 4])
-    def test_small_palettes_are_read_as_indices(self, tmp_path: Path, bits: int) -> None:
+    def test_reads_small_palettes_as_indices(self, tmp_path: Path, bits: int) -> None:
         image = Image.fromarray(np.array([[0, 1]], np.uint8))
         image.putpalette([0, 0, 0, 200, 100, 50])
         image.save(tmp_path / "mask.png", bits=bits)
         assert read_ids(tmp_path / "mask.png").tolist() == [[0, 1]]
 
-    def test_a_mask_of_yes_and_no_holds_1_and_0(self, tmp_path: Path) -> None:
+    def test_reads_1_bit_masks_as_0_and_1(self, tmp_path: Path) -> None:
         Image.fromarray(np.array([[True, False]])).save(tmp_path / "mask.png")
         assert read_ids(tmp_path / "mask.png").tolist() == [[1, 0]]
 
-    def test_a_mask_in_colors_is_named(self, tmp_path: Path) -> None:
+    def test_rejects_color_masks(self, tmp_path: Path) -> None:
         write_image(tmp_path / "mask.png")
         with pytest.raises(ValueError, match=r"mask\.png: expected a mask, got mode RGB: expected one channel of ids"):
             read_ids(tmp_path / "mask.png")
 
-    def test_4_bit_grey_is_refused_for_its_two_meanings(self, tmp_path: Path) -> None:
-        (tmp_path / "mask.png").write_bytes(_png_of_4_bit_grey())
+    def test_rejects_4_bit_gray_because_it_is_ambiguous(self, tmp_path: Path) -> None:
+        (tmp_path / "mask.png").write_bytes(_make_4_bit_gray_png())
         with pytest.raises(ValueError, match="mask.png: expected a mask, got 4-bit gray: expected a palette, or gray"):
             read_ids(tmp_path / "mask.png")
 
 
 class TestTargets:
-    def test_ids_become_indices(self, tmp_path: Path) -> None:
+    def test_converts_ids_to_indices(self, tmp_path: Path) -> None:
         write_mask(tmp_path / "mask.png", [[7, 0], [255, 9]])
         target = target_reader({0: IGNORE, 255: IGNORE, 7: 0, 9: 1})(tmp_path / "mask.png")
         assert target.dtype == np.int16
@@ -62,51 +63,51 @@ class TestTargets:
 
     @IN_ONE_FOLDER
     @given(ids=arrays(np.uint16, SHAPES), known=st.dictionaries(IDS, st.integers(-1, 200), min_size=1))
-    def test_whatever_the_ids_they_are_looked_up_or_named(self, tmp_path: Path, ids, known: dict[int, int]) -> None:
+    def test_converts_or_rejects_any_ids(self, tmp_path: Path, ids: NDArray[np.uint16], known: dict[int, int]) -> None:
         write_mask(tmp_path / "mask.png", ids)
-        strange = set(ids.ravel().tolist()) - set(known)
-        if strange:
-            with pytest.raises(ValueError, match=rf"mask.png: expected the ids .*, got {min(strange)}\b"):
+        unknown = set(ids.ravel().tolist()) - set(known)
+        if unknown:
+            with pytest.raises(ValueError, match=rf"mask.png: expected the ids .*, got {min(unknown)}\b"):
                 target_reader(known)(tmp_path / "mask.png")
         else:
             target = target_reader(known)(tmp_path / "mask.png")
-            assert target.tolist() == [[known[each] for each in row] for row in ids.tolist()]
+            assert target.tolist() == [[known[number] for number in row] for row in ids.tolist()]
 
-    def test_an_id_out_of_range_is_named_with_its_mask_and_what_was_expected(self, tmp_path: Path) -> None:
+    def test_error_lists_unknown_and_expected_ids(self, tmp_path: Path) -> None:
         write_mask(tmp_path / "mask.png", [[1, 21], [254, 255]])
         with pytest.raises(ValueError, match=r"mask\.png: expected the ids 0 to 20, 255, got 21, 254$"):
-            target_reader({255: IGNORE, **{each: each for each in range(21)}})(tmp_path / "mask.png")
+            target_reader({255: IGNORE, **{number: number for number in range(21)}})(tmp_path / "mask.png")
 
-    def test_negative_ids_are_out_of_range_too(self, tmp_path: Path) -> None:
+    def test_rejects_negative_ids(self, tmp_path: Path) -> None:
         Image.fromarray(np.array([[-2, 0]], np.int32)).save(tmp_path / "mask.tif")
         with pytest.raises(ValueError, match="expected the ids 0 to 1, got -2"):
             target_reader({0: 0, 1: 1})(tmp_path / "mask.tif")
 
 
 class TestFiles:
-    def test_drawn_masks_become_luminance(self, tmp_path: Path) -> None:
+    def test_reads_black_and_white_masks_as_luminance(self, tmp_path: Path) -> None:
         Image.fromarray(np.array([[[255, 255, 255], [0, 0, 0]]], np.uint8)).save(tmp_path / "mask.png")
         assert read_gray(tmp_path / "mask.png").tolist() == [[255, 0]]
 
     @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
-    def test_a_broken_file_is_named(self, tmp_path: Path, content: bytes) -> None:
+    def test_rejects_broken_files(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "mask.png").write_bytes(content)
         with pytest.raises(ValueError, match=r"mask\.png: expected a mask, got "):
             read_ids(tmp_path / "mask.png")
 
-    def test_a_truncated_file_is_named(self, tmp_path: Path) -> None:
+    def test_rejects_truncated_files(self, tmp_path: Path) -> None:
         write_image(tmp_path / "mask.png", 40, 30)
         (tmp_path / "mask.png").write_bytes((tmp_path / "mask.png").read_bytes()[:500])
         with pytest.raises(ValueError, match=r"mask\.png: expected a mask, got "):
             read_ids(tmp_path / "mask.png")
 
-    def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match=r"mask\.png: expected a mask, it is not there"):
+    def test_reports_missing_files(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match=r"mask\.png: expected a mask, but it does not exist"):
             read_ids(tmp_path / "mask.png")
 
 
-def _png_of_4_bit_grey() -> bytes:
-    """Two pixels, written by hand: nothing at hand writes such files."""
+def _make_4_bit_gray_png() -> bytes:
+    """Build a PNG of two pixels by hand, because no library here writes such files."""
     import struct
     import zlib
 

@@ -1,4 +1,4 @@
-"""Pickles of plain data are read as pickle reads them; a pickle that refers to code is rejected."""
+"""Pickles of plain data are read, and pickles that refer to code are rejected."""
 
 import contextlib
 import copyreg

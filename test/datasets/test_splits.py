@@ -1,8 +1,9 @@
-"""Split files: which images ask for which class, read without running anything that a file may hold."""
+"""Split files list the images of each class; reading them never executes code."""
 
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,66 +17,66 @@ IN_ONE_FOLDER = settings(max_examples=30, deadline=None, suppress_health_check=[
 
 
 class Command:
-    """Pickled, it asks for os.mkdir to be called."""
+    """An object whose pickle calls os.mkdir when an ordinary unpickler loads it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (str(self.path),)
 
 
-class TestQuestions:
-    def test_a_line_is_an_image_and_a_class_that_counts_from_1(self, tmp_path: Path) -> None:
+class TestReadSplit:
+    def test_reads_images_and_classes_that_count_from_1(self, tmp_path: Path) -> None:
         file = write_text(tmp_path / "fold0.txt", "2007_000033__01", "2007_000061__04")
         assert read_split(file, 20) == [("2007_000033", 0), ("2007_000061", 3)]
 
     @pytest.mark.parametrize("line", ["2007_000033", "2007_000033__00", "2007_000033__21", "__01", "2007_000033__a"])
-    def test_any_other_line_is_named(self, tmp_path: Path, line: str) -> None:
+    def test_rejects_other_lines(self, tmp_path: Path, line: str) -> None:
         file = write_text(tmp_path / "fold0.txt", line)
         with pytest.raises(ValueError, match=rf"fold0\.txt: expected lines like .*, class 1 to 20, got '{line}'"):
             read_split(file, 20)
 
-    def test_an_empty_list_is_named(self, tmp_path: Path) -> None:
+    def test_rejects_an_empty_file(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"fold0\.txt: expected lines like 2007_000033__01, got none"):
             read_split(write_text(tmp_path / "fold0.txt"), 20)
 
 
-class TestImagesByClass:
+class TestReadImagesByClass:
     @IN_ONE_FOLDER
     @given(
         content=st.dictionaries(st.integers(0, 79), st.lists(st.text(max_size=9))),
         protocol=st.integers(0, pickle.HIGHEST_PROTOCOL),
     )
-    def test_a_pickle_of_plain_lists_is_read(self, tmp_path: Path, content, protocol: int) -> None:
+    def test_reads_pickles(self, tmp_path: Path, content: dict[int, list[str]], protocol: int) -> None:
         (tmp_path / "fold0.pkl").write_bytes(pickle.dumps(content, protocol))
         assert read_images_by_class(tmp_path / "fold0.pkl", 80) == content
 
-    def test_a_text_file_of_questions_is_read_too(self, tmp_path: Path) -> None:
+    def test_reads_text_files(self, tmp_path: Path) -> None:
         file = write_text(tmp_path / "fold0.txt", "val2014/a__01", "val2014/b__80", "val2014/c__01")
         assert read_images_by_class(file, 80) == {0: ["val2014/a", "val2014/c"], 79: ["val2014/b"]}
 
     @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-    def test_a_pickle_that_wants_to_run_something_is_refused_by_name(self, tmp_path: Path, protocol: int) -> None:
+    def test_rejects_pickles_that_call_functions(self, tmp_path: Path, protocol: int) -> None:
         (tmp_path / "fold0.pkl").write_bytes(pickle.dumps({0: [Command(tmp_path / "made")]}, protocol))
         with pytest.raises(ValueError, match=r"fold0\.pkl: expected a pickle of plain lists of names, got .*mkdir"):
             read_images_by_class(tmp_path / "fold0.pkl", 80)
         assert not (tmp_path / "made").exists()
 
-    def test_an_array_is_refused_as_well(self, tmp_path: Path) -> None:
+    def test_rejects_pickled_arrays(self, tmp_path: Path) -> None:
         (tmp_path / "fold0.pkl").write_bytes(pickle.dumps({0: np.array(["a"])}))
         with pytest.raises(ValueError, match=r"fold0\.pkl: expected a pickle of plain lists of names, got .*numpy"):
             read_images_by_class(tmp_path / "fold0.pkl", 80)
 
     @pytest.mark.parametrize("content", [["a"], {80: ["a"]}, {"0": ["a"]}, {0: "a"}, {0: [1]}])
-    def test_other_contents_are_named(self, tmp_path: Path, content: object) -> None:
+    def test_rejects_other_contents(self, tmp_path: Path, content: object) -> None:
         (tmp_path / "fold0.pkl").write_bytes(pickle.dumps(content))
         with pytest.raises(ValueError, match=r"fold0\.pkl: expected a dictionary from class, 0 to 79"):
             read_images_by_class(tmp_path / "fold0.pkl", 80)
 
     @IN_ONE_FOLDER
     @given(st.binary(max_size=40))
-    def test_whatever_the_bytes_the_file_is_named_or_read(self, tmp_path: Path, content: bytes) -> None:
+    def test_reads_or_rejects_any_bytes(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "fold0.pkl").write_bytes(content)
         try:
             assert isinstance(read_images_by_class(tmp_path / "fold0.pkl", 80), dict)
@@ -83,17 +84,17 @@ class TestImagesByClass:
             assert "fold0.pkl: expected " in str(error)
 
 
-class TestSplitFile:
+class TestFindSplitFile:
     @pytest.mark.parametrize("folder", ["sets/splits", "sets/data/splits", "data/splits"])
-    def test_it_is_found_in_the_root_and_beside_it(self, tmp_path: Path, folder: str) -> None:
+    def test_searches_the_root_and_next_to_it(self, tmp_path: Path, folder: str) -> None:
         (tmp_path / "sets").mkdir()
         file = write_text(tmp_path / folder / "pascal/val/fold0.txt", "2007_000033__01")
         assert find_split_file(tmp_path / "sets", "", "pascal/val/fold0.txt").samefile(file)
 
-    def test_the_folder_can_be_named(self, tmp_path: Path) -> None:
+    def test_searches_the_folder_in_the_settings(self, tmp_path: Path) -> None:
         file = write_text(tmp_path / "lists/fss/test.txt", "abacus")
         assert find_split_file(tmp_path, str(tmp_path / "lists"), "fss/val.txt", "fss/test.txt") == file
 
-    def test_where_it_is_nowhere_the_places_are_named(self, tmp_path: Path) -> None:
+    def test_error_lists_the_searched_places(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"expected a split file at .*/coco/val/fold1\.pkl or .*data/"):
             find_split_file(tmp_path, "", "coco/val/fold1.pkl")

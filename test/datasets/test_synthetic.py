@@ -1,4 +1,4 @@
-"""The synthetic world as a data set: words by index, training and evaluation apart."""
+"""The synthetic world as a data set with separate training and evaluation scenes."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from lseg_ros.datasets.language_probes import COLORED, FOLDS, GENERAL, SYNONYMS,
 from lseg_ros.synthetic import CLASSES, COLORS
 
 
-def test_targets_index_the_words() -> None:
+def test_targets_are_indices_of_classes() -> None:
     scenes = SyntheticScenes(3, seed=1, width=64, height=48)
     assert scenes.classes == CLASSES
     for index in range(len(scenes)):
@@ -19,12 +19,12 @@ def test_targets_index_the_words() -> None:
         assert -1 <= target.min() <= target.max() < len(CLASSES)
 
 
-def test_a_scene_is_the_same_however_many_there_are() -> None:
+def test_scenes_do_not_depend_on_their_number() -> None:
     few, many = SyntheticScenes(2, seed=1, width=64, height=48), SyntheticScenes(50, seed=1, width=64, height=48)
     assert np.array_equal(few[1].image, many[1].image)
 
 
-def test_training_and_evaluation_never_share_a_scene() -> None:
+def test_training_and_evaluation_share_no_scene() -> None:
     def first_scene(seed: int, training: bool) -> bytes:
         return SyntheticScenes(1, seed, training, width=64, height=48)[0].image.tobytes()
 
@@ -32,12 +32,12 @@ def test_training_and_evaluation_never_share_a_scene() -> None:
     assert len(set(pictures)) == len(pictures)
 
 
-def test_a_scene_that_is_not_there_is_an_index_error() -> None:
+def test_index_must_be_in_range() -> None:
     with pytest.raises(IndexError, match="scene: expected 0 to 1, got 2"):
         SyntheticScenes(2)[2]
 
 
-def test_with_colors_a_word_says_the_color_of_the_thing() -> None:
+def test_colors_are_part_of_the_labels() -> None:
     plain = SyntheticScenes(4, seed=1, width=96, height=72)
     colored = SyntheticScenes(4, seed=1, width=96, height=72, colors=True)
     assert colored.classes[: len(CLASSES)] == CLASSES
@@ -50,10 +50,10 @@ def test_with_colors_a_word_says_the_color_of_the_thing() -> None:
             color, _, name = colored.classes[word].partition(" ")
             if word >= len(CLASSES):
                 assert name in COLORED
-                assert {scene.colors[each] for each in np.unique(scene.instances[target == word])} == {color}
+                assert {scene.colors[instance] for instance in np.unique(scene.instances[target == word])} == {color}
 
 
-def test_a_fold_that_is_left_out_has_no_words_and_no_pixels() -> None:
+def test_left_out_fold_has_no_labels_and_no_pixels() -> None:
     every, some = SyntheticScenes(6, 1, width=96, height=72), SyntheticScenes(6, 1, width=96, height=72, left_out=1)
     assert set(every.classes) - set(some.classes) == set(FOLDS[1])
     for index in range(6):
@@ -64,7 +64,7 @@ def test_a_fold_that_is_left_out_has_no_words_and_no_pixels() -> None:
 
 
 @pytest.mark.parametrize("colors", [False, True])
-def test_in_training_no_pixel_counts_of_a_combination_that_is_tested_unseen(colors: bool) -> None:
+def test_training_ignores_unseen_combinations_of_class_and_color(colors: bool) -> None:
     scenes = SyntheticScenes(40, seed=1, training=True, width=64, height=48, colors=colors)
     left_out = 0
     for index in range(len(scenes)):
@@ -76,7 +76,7 @@ def test_in_training_no_pixel_counts_of_a_combination_that_is_tested_unseen(colo
     assert left_out > 0
 
 
-def test_what_the_suites_ask_is_of_this_world() -> None:
+def test_language_probes_use_classes_and_colors_of_the_world() -> None:
     assert len(SYNONYMS) >= 25
     assert {name for name, _ in SYNONYMS} <= set(CLASSES)
     assert not {other for _, other in SYNONYMS} & set(CLASSES)

@@ -1,4 +1,4 @@
-"""Small folders of images and masks, made for a test in the layout of a data set."""
+"""Write small data sets of images and masks for tests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from PIL import Image
 
 _ORIENTATION = 0x0112  # EXIF tag
 
-# As PNG whatever the file is called: pixels come back as they went in, and readers look at the content.
+# Images and masks are PNG files whatever their suffix: PNG is lossless, and readers look at the content.
 
 
 def write_image(path: Path, width: int = 4, height: int = 3) -> NDArray[np.uint8]:
-    """An image whose pixels follow from its name."""
+    """Write an image whose pixels depend on its name.
+
+    Returns:
+        The pixels, (height, width, 3) uint8 RGB.
+    """
     pixels = np.random.default_rng(list(path.name.encode())).integers(0, 256, (height, width, 3), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, format="PNG")
@@ -23,7 +27,7 @@ def write_image(path: Path, width: int = 4, height: int = 3) -> NDArray[np.uint8
 
 
 def write_mask(path: Path, ids: Any, palette: bool = False) -> None:
-    """A gray mask of 8 bits, of 16 where ``ids`` are uint16, or a palette's indices."""
+    """Write a mask: 8-bit gray, 16-bit gray if ``ids`` is uint16, or palette indices."""
     mask = Image.fromarray(np.asarray(ids if isinstance(ids, np.ndarray) else np.array(ids, np.uint8)))
     if palette:
         mask.putpalette([7 * channel % 256 for channel in range(768)])
@@ -32,6 +36,7 @@ def write_mask(path: Path, ids: Any, palette: bool = False) -> None:
 
 
 def write_text(path: Path, *lines: str) -> Path:
+    """Write lines to a file and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))
     return path

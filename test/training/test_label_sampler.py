@@ -147,5 +147,5 @@ def test_synonyms_and_distractors_come_from_files(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"none\.txt: expected a text file, it is not there"):
+    with pytest.raises(FileNotFoundError, match=r"none\.txt: expected a text file, but it does not exist"):
         LabelSampler.from_classes(CLASSES, LabelSamplerConfig(synonyms=str(tmp_path / "none.txt")))
