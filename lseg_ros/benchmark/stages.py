@@ -96,7 +96,8 @@ class ModelParts:
 
     def fusion(self, levels: list[Tensor]) -> Tensor:
         """Four levels -> (B, F, H/4, W/4)."""
-        return self._fusion.coarse(levels)
+        fused: Tensor = self._fusion(levels)
+        return fused
 
     def head(self, features: Tensor) -> Tensor:
         """(B, F, h, w) -> (B, C, h, w), not normalized."""

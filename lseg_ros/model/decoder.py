@@ -1,4 +1,4 @@
-"""The DPT decoder: four feature maps are fused, deepest first, into one at half the image's size."""
+"""The DPT decoder: fuses four feature maps, deepest first, into one at a quarter of the image size."""
 
 from __future__ import annotations
 
@@ -11,37 +11,34 @@ __all__ = ["Decoder", "Fusion", "ResidualConvUnit", "double"]
 
 
 class Decoder(nn.Module):
-    """Feature maps at stride 4, 8, 16, 32 -> one map at stride 2 (DPT, section 3: fusion; lseg.md 1.4)."""
+    """Fuse feature maps at stride 4, 8, 16 and 32 into one map at stride 4 (DPT, section 3, fusion).
+
+    The official decoder upsamples its result to stride 2. Here whoever needs that upsamples: the 1x1 head and the
+    correlation commute with it, and cost a quarter at stride 4.
+    """
 
     def __init__(self, channels: Sequence[int], features: int) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(each, features, 3, padding=1, bias=False) for each in channels)
+        self.lateral = nn.ModuleList(nn.Conv2d(count, features, 3, padding=1, bias=False) for count in channels)
         self.fusion = nn.ModuleList(
             Fusion(features, deepest=level == len(channels) - 1) for level in range(len(channels))
         )
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """[(B, C1, H/4, W/4), ..., (B, C4, H/32, W/32)] -> (B, features, H/2, W/2)."""
-        features: Tensor = self.fusion[0](*self._below_the_last(maps))
-        return features
-
-    def coarse(self, maps: Sequence[Tensor]) -> Tensor:
-        """The same before its last doubling: (B, features, H/4, W/4)."""
-        last = self.fusion[0]
-        assert isinstance(last, Fusion)
-        return last.coarse(*self._below_the_last(maps))
-
-    def _below_the_last(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-        """What the last fusion gets: its own level and the path from below, (B, F, H/4, W/4) both."""
+        """[(B, C1, H/4, W/4), ..., (B, C4, H/32, W/32)] -> (B, F, H/4, W/4)."""
         levels = [lateral(level) for lateral, level in zip(self.lateral, maps)]
-        path: Tensor | None = None
-        for fusion, level in zip(reversed(self.fusion[1:]), reversed(levels[1:])):
-            path = fusion(level, path)  # (B, F, H/16, W/16), H/8, H/4
-        return levels[0], path
+        path: Tensor = self.fusion[-1](levels[-1])  # (B, F, H/32, W/32)
+        for fusion, level in zip(reversed(self.fusion[:-1]), reversed(levels[:-1])):
+            path = fusion(level, double(path))  # (B, F, H/16, W/16), H/8, H/4
+        return path
 
 
 class Fusion(nn.Module):
-    """Add one level to what came from below it, refine, and double the size."""
+    """Add one level to the path from the deeper levels, and refine the sum.
+
+    The official module also upsamples its result, before ``project``. Bilinear weights sum to one, so a 1x1 convolution
+    with its bias commutes with the upsampling: before it, the convolution costs a quarter.
+    """
 
     def __init__(self, features: int, *, deepest: bool = False) -> None:
         super().__init__()
@@ -49,21 +46,15 @@ class Fusion(nn.Module):
         self.refine_unit = ResidualConvUnit(features)
         self.project = nn.Conv2d(features, features, 1)
 
-    def forward(self, lateral: Tensor, path: Tensor | None) -> Tensor:
-        """(B, F, h, w) twice, or once at the deepest level -> (B, F, 2h, 2w)."""
-        # The official code projects after upsampling. Bilinear weights sum to one, so a 1x1 convolution with its
-        # bias commutes with them: before, it costs a quarter.
-        return double(self.coarse(lateral, path))
-
-    def coarse(self, lateral: Tensor, path: Tensor | None) -> Tensor:
-        """The same before doubling: (B, F, h, w)."""
+    def forward(self, lateral: Tensor, path: Tensor | None = None) -> Tensor:
+        """(B, F, h, w) twice, or once at the deepest level -> (B, F, h, w)."""
         fused = lateral if path is None or self.lateral_unit is None else path + self.lateral_unit(lateral)
         projected: Tensor = self.project(self.refine_unit(fused))  # (B, F, h, w)
         return projected
 
 
 def double(x: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, C, 2h, 2w), as the official code upsamples everywhere."""
+    """(B, C, h, w) -> (B, C, 2h, 2w), bilinear with aligned corners, as the official code upsamples everywhere."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 
 

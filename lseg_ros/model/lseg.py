@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lseg_ros.model.backbone import image_backbone
 from lseg_ros.model.config import LSegConfig
-from lseg_ros.model.decoder import Decoder
+from lseg_ros.model.decoder import Decoder, double
 from lseg_ros.model.text_encoder import TextEncoder
 
 __all__ = ["LOGIT_SCALE", "LSeg", "SpatialRegularization"]
@@ -46,31 +46,29 @@ class LSeg(nn.Module):
         return self.text_encoder.encode(texts)
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) normalized RGB -> (B, C, H/2, W/2) unit-norm pixel embeddings.
+        """(B, 3, H, W) normalized RGB -> (B, C, H/2, W/2) pixel embeddings of unit norm.
 
-        H and W must be multiples of ``stride``: ValueError otherwise.
+        Raises:
+            ValueError: If H or W is not a multiple of ``stride``.
         """
-        self._check_size(image)
-        features = self.decoder(self.backbone(image))  # (B, F, H/2, W/2)
-        pixels = self.head(features.to(self.head.weight.dtype))  # (B, C, H/2, W/2)
+        pixels = double(self.encode_coarse(image))  # (B, C, H/2, W/2)
         return pixels / pixels.norm(dim=1, keepdim=True)
 
     def encode_coarse(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) normalized RGB -> (B, C, H/4, W/4): ``encode_image`` before its last doubling and its norm.
+        """(B, 3, H, W) normalized RGB -> (B, C, H/4, W/4) pixel embeddings, not normalized.
 
-        The 1x1 head commutes with bilinear upsampling, so what ``encode_image`` makes is this, doubled and normalized.
-        Raises ValueError like ``encode_image``.
+        The 1x1 head commutes with bilinear upsampling, so ``encode_image`` only upsamples and normalizes this.
+
+        Raises:
+            ValueError: If H or W is not a multiple of ``stride``.
         """
-        self._check_size(image)
-        features = self.decoder.coarse(self.backbone(image))  # (B, F, H/4, W/4)
-        coarse: Tensor = self.head(features.to(self.head.weight.dtype))  # (B, C, H/4, W/4)
-        return coarse
-
-    def _check_size(self, image: Tensor) -> None:
         if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % self.stride or image.shape[3] % self.stride:
             raise ValueError(
                 f"image: expected (B, 3, H, W) with H and W multiples of {self.stride}, got {tuple(image.shape)}"
             )
+        features = self.decoder(self.backbone(image))  # (B, F, H/4, W/4)
+        coarse: Tensor = self.head(features.to(self.head.weight.dtype))  # (B, C, H/4, W/4)
+        return coarse
 
     def correlate(self, pixels: Tensor, text: Tensor) -> Tensor:
         """Pixel embeddings (B, C, h, w) and text embeddings (K, C), both unit norm -> logits (B, K, h, w).
@@ -93,8 +91,7 @@ class LSeg(nn.Module):
             text = self.encode_text(text)  # (K, C)
         padded = F.pad(image, (0, -width % self.stride, 0, -height % self.stride))  # (B, 3, H', W')
         logits = self.correlate(self.encode_image(padded), text)  # (B, K, H'/2, W'/2)
-        logits = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)  # (B, K, H', W')
-        return logits[..., :height, :width]  # (B, K, H, W)
+        return double(logits)[..., :height, :width]  # (B, K, H, W)
 
 
 class SpatialRegularization(nn.Module):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lseg_ros.datasets import IGNORE
 from lseg_ros.model import LSeg
+from lseg_ros.model.decoder import double
 from lseg_ros.model.lseg import LOGIT_SCALE
 from lseg_ros.training.batches import Batch
 from lseg_ros.training.config import TrainingConfig
@@ -98,9 +99,8 @@ class WordPixelLoss(nn.Module):
         Not by ``LSeg.encode_image``: under autocast its division mixes two dtypes, and divisions were 15 % of a step.
         """
         maps = self.model.backbone(self._normalized(image))
-        features = self.model.decoder.coarse(maps) if coarse else self.model.decoder(maps)
-        encoded: Tensor = self.model.head(features).float()
-        return encoded
+        encoded: Tensor = self.model.head(self.model.decoder(maps)).float()  # (B, C, H/4, W/4)
+        return encoded if coarse else double(encoded)
 
     def _normalized(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 -> float32."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lseg_ros.model import PRESETS, LSeg, LSegConfig
+from lseg_ros.model.decoder import double
 from lseg_ros.model.key_mapping import official_name
 from lseg_ros.model.lseg import LOGIT_SCALE, SpatialRegularization
 from test.support.fill import fill
@@ -214,7 +215,10 @@ def test_presets_are_configurations() -> None:
 
 @contextmanager
 def _watch(model: LSeg) -> Iterator[dict[str, Tensor]]:
-    """Stage name of the figures -> what comes out of that stage meanwhile."""
+    """Record the outputs of the stages that the figures name.
+
+    The figures have fusions and head after their upsampling, which our modules leave to their callers.
+    """
     stages = {f"vit_block_{tap}": model.backbone.vit.blocks[tap] for tap in model.config.taps}
     for level in range(4):
         stages[f"layer_{level + 1}"] = model.backbone.reassemble[level]
@@ -224,7 +228,7 @@ def _watch(model: LSeg) -> Iterator[dict[str, Tensor]]:
     seen: dict[str, Tensor] = {}
 
     def keep(name: str, output: Tensor) -> None:
-        seen[name] = output
+        seen[name] = double(output) if name.startswith(("path", "head1")) else output
 
     hooks = [
         module.register_forward_hook(lambda _module, _args, output, name=name: keep(name, output))
