@@ -7,15 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lseg_ros.inference import postprocess_numba
+from lseg_ros.inference.embeddings import PixelEmbeddings
 from lseg_ros.model.decoder import double
 from lseg_ros.vocabulary import UNLABELED
 
-__all__ = ["postprocess", "upsample"]
+__all__ = ["postprocess", "similarity", "upsample"]
 
 # Logits at full size exist for a few rows at a time: all 254 at 1280x720 would be a gigabyte.
 _MOST_VALUES = {"cpu": 1 << 20, "cuda": 1 << 26}
@@ -67,6 +70,26 @@ def upsample(logits: Tensor, filled: tuple[int, int], size: tuple[int, int]) -> 
     if filled != size:
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
     return logits[0]
+
+
+@torch.inference_mode()
+def similarity(embedded: PixelEmbeddings, word: Tensor) -> NDArray[np.float32]:
+    """Compute the cosine similarity of every pixel and a text, upsampled like the labels.
+
+    This is what the logits are without their scale of 1/0.07, and without the spatial regularization of the paper's
+    section 3.4, which compares several labels.
+
+    Args:
+        embedded: The pixel embeddings of an image of (H, W) pixels.
+        word: (C,) embedding of the text, of unit norm.
+
+    Returns:
+        (H, W) float32 from -1 to 1.
+    """
+    coarse = F.conv2d(embedded.coarse.float(), word[None, :, None, None])  # (1, 1, h'/4, w'/4)
+    cosine = double(coarse).div_(embedded.norm)  # (1, 1, h'/2, w'/2)
+    pixels: NDArray[np.float32] = upsample(cosine, embedded.filled, embedded.size)[0].clamp(-1, 1).cpu().numpy()
+    return pixels
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lseg_ros.inference.device import chosen_device, chosen_dtype
+from lseg_ros.inference.device import memory_mib, select_device, select_dtype
 from lseg_ros.inference.embeddings import PixelEmbeddings, doubled_norm
-from lseg_ros.inference.memory import memory_mib
 from lseg_ros.inference.optimize import fold_batch_norms, pack
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
@@ -95,8 +94,8 @@ class Segmenter:
         """
         _limit_threads(config)
         self.config = config
-        self.device = chosen_device(config.device)
-        self.dtype = chosen_dtype(config.precision, self.device)
+        self.device = select_device(config.device)
+        self.dtype = select_dtype(config.precision, self.device)
         self.model = model.to(self.device)
         for part in (model.backbone, model.decoder):
             part.to(self.dtype)
@@ -117,7 +116,7 @@ class Segmenter:
             ValueError: If the checkpoint is not an LSeg network, or the device does not exist.
         """
         _limit_threads(config)
-        device = chosen_device(config.device)  # fails before a large file is read
+        device = select_device(config.device)  # fails before a large file is read
         # The entries of a float16 file reach the device as they are: a small host never holds them at twice the size.
         model = load_lseg(config.checkpoint, dtype=None)
         for part in (model.backbone, model.decoder):

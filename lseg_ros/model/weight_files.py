@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-import pickletools
 import re
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -123,34 +122,42 @@ def _unpickled(path: Path) -> Any:
 
 
 def _foreign_import(path: Path) -> str | None:
-    """What a pickle wants that tensors do not, where PyTorch's reader stumbled before it could say; nothing is run."""
-    with contextlib.ExitStack() as opened, contextlib.suppress(*_DAMAGED):
+    """Find the first import of a pickle that tensors do not need, without running anything; None if there is none.
+
+    PyTorch's reader does not name the import if it stops earlier, at an instruction that it does not know.
+    """
+    with contextlib.ExitStack() as opened, contextlib.suppress(*_DAMAGED, pickle.UnpicklingError):
         if zipfile.is_zipfile(path):
             archive = opened.enter_context(zipfile.ZipFile(path))
-            inside = next(each for each in archive.namelist() if each.endswith("data.pkl"))
-            stream: IO[bytes] = opened.enter_context(archive.open(inside))
+            member = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            stream: IO[bytes] = opened.enter_context(archive.open(member))
         else:
             stream = opened.enter_context(path.open("rb"))
-        while True:  # an old file is several pickles in a row; what follows the last is none, and ends this
-            for name in _imports(stream):
-                if not _OF_TENSORS.fullmatch(name):
-                    return name
+        while True:  # an old file is several pickles in a row; an error ends the loop after the last one
+            try:
+                _ImportFinder(stream, encoding="latin-1").load()
+            except _ForeignImport as found:
+                return str(found)
     return None
 
 
-def _imports(stream: IO[bytes]) -> Iterator[str]:
-    """The names that a pickle imports, such as ``posix.system``. ValueError where the stream is no pickle."""
-    pushed: list[str] = []  # what came to lie on the stack, as text
-    memo: dict[int, str] = {}
-    for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name in ("GLOBAL", "INST"):
-            yield str(argument).replace(" ", ".")
-        elif opcode.name == "STACK_GLOBAL":
-            yield ".".join(pushed[-2:])
-        if opcode.name == "MEMOIZE" or "PUT" in opcode.name:
-            memo[len(memo) if argument is None else argument] = pushed[-1] if pushed else ""
-        elif opcode.stack_after:
-            pushed.append(memo.get(cast(int, argument), "") if "GET" in opcode.name else str(argument))
+class _ForeignImport(Exception):
+    """The name of an import that tensors do not need, such as ``posix.system``."""
+
+
+# Python's implementation has a dictionary as its memo. The one in C allocates as many entries as the highest index that
+# a pickle names.
+class _ImportFinder(pickle._Unpickler):
+    """An unpickler that imports nothing: an empty dictionary stands in for everything that tensors consist of."""
+
+    def find_class(self, module_name: str, global_name: str) -> type:
+        name = f"{module_name}.{global_name}"
+        if not _OF_TENSORS.fullmatch(name):
+            raise _ForeignImport(name)
+        return type(global_name, (dict,), {"__init__": lambda self, *arguments: None})
+
+    def persistent_load(self, pid: object) -> None:
+        """Read no tensor content."""
 
 
 def _other(path: Path) -> str:

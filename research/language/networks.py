@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lseg_ros.datasets import SyntheticScenes
 from lseg_ros.evaluation.tasks import OTHERS
-from lseg_ros.inference.device import chosen_device
+from lseg_ros.inference.device import select_device
 from lseg_ros.model import PRESETS, LSeg
 from lseg_ros.model.key_mapping import official_name
 from lseg_ros.synthetic import CLASSES
@@ -70,7 +70,7 @@ def comparison_network(name: str, device: str = "cpu", folder: Path = COMPARISON
             state[ours] = weights[theirs].float()
     model.load_state_dict(state)
     model.text_encoder = KnownWords(weights["words"])  # type: ignore[assignment]
-    return model.to(chosen_device(device)).eval()
+    return model.to(select_device(device)).eval()
 
 
 def save_comparison(trained: Path, words: Tensor, path: Path, facts: Mapping[str, str]) -> None:

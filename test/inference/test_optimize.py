@@ -63,7 +63,7 @@ def test_folded_and_packed_it_makes_the_same_embeddings(config: LSegConfig, orde
 
 
 @torch.inference_mode()
-@pytest.mark.skipif(not has_native_bfloat16(), reason="this processor has no bfloat16")
+@pytest.mark.skipif(not has_native_bfloat16(torch.device("cpu")), reason="this processor has no bfloat16")
 def test_packed_in_bfloat16_it_is_as_near_to_float32_as_before() -> None:
     model, image = network(PRESETS["demo"]), torch.randn(1, 3, 64, 96)
     expected = model.encode_coarse(image)
@@ -96,8 +96,3 @@ def test_a_network_that_is_handed_in_stays_as_it_is() -> None:
     Segmenter(model, SegmenterConfig(device="cpu", precision="float32"))
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
     assert not any(isinstance(layer, PackedLinear) for layer in model.modules())
-
-
-def test_auto_is_bfloat16_where_the_processor_has_it(checkpoint: str) -> None:
-    expected = torch.bfloat16 if has_native_bfloat16() else torch.float32
-    assert Segmenter.from_checkpoint(SegmenterConfig(checkpoint=checkpoint, device="cpu")).dtype == expected

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lseg_ros.inference.memory import memory_mib
+from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.inference.device import has_native_bfloat16, memory_mib
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
@@ -27,3 +28,8 @@ def test_memory_of_a_gpu_is_that_of_its_tensors() -> None:
     after = memory_mib(held.device)
     assert after["GPU memory"] - before == pytest.approx(100, abs=2)
     assert after["GPU memory peak"] >= after["GPU memory"]
+
+
+def test_auto_is_bfloat16_where_the_processor_has_it(checkpoint: str) -> None:
+    expected = torch.bfloat16 if has_native_bfloat16(torch.device("cpu")) else torch.float32
+    assert Segmenter.from_checkpoint(SegmenterConfig(checkpoint=checkpoint, device="cpu")).dtype == expected
