@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lseg_ros.model import LSeg
-from lseg_ros.model.decoder import double
+from lseg_ros.model.decoder import upsample2x
 
 __all__ = ["Agreement", "export_image_encoder"]
 
@@ -71,7 +71,7 @@ class _ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(1, 3, H, W) -> (1, C, H/2, W/2) of unit norm."""
-        pixels = double(self.head(self.decoder(self.backbone(image))))  # (1, C, H/2, W/2)
+        pixels = upsample2x(self.head(self.decoder(self.backbone(image))))  # (1, C, H/2, W/2)
         # In float32, whatever the precision: the squares of 512 numbers do not fit into float16's range well.
         return (pixels / pixels.float().norm(dim=1, keepdim=True)).to(image.dtype)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lseg_ros.benchmark.roofline import Work, count_bytes, matmul_work
 from lseg_ros.inference import EncodedVocabulary, Segmenter
-from lseg_ros.inference.embeddings import doubled_norm
+from lseg_ros.inference.embeddings import upsampled_norm
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg
@@ -67,8 +67,8 @@ class Stage:
 class ModelParts:
     """The parts of an LSeg network, callable one after the other.
 
-    ``head(fusion(reassemble(backbone(image), size)))`` equals ``encode_coarse(image)`` and uses the same modules. As in
-    the LSeg paper, reassembling includes the 3x3 convolutions that bring every level to the width of the decoder.
+    ``head(fusion(reassemble(backbone(image), size)))`` equals ``encode_low_res(image)`` and uses the same modules. As
+    in the LSeg paper, reassembling includes the 3x3 convolutions that bring every level to the width of the decoder.
     """
 
     def __init__(self, model: LSeg) -> None:
@@ -101,8 +101,8 @@ class ModelParts:
 
     def head(self, features: Tensor) -> Tensor:
         """(B, F, h, w) -> (B, C, h, w), not normalized."""
-        coarse: Tensor = self.model.head(features.to(self.model.head.weight.dtype))
-        return coarse
+        low_res: Tensor = self.model.head(features.to(self.model.head.weight.dtype))
+        return low_res
 
 
 class Network:
@@ -142,19 +142,19 @@ def build_network_stages(segmenter: Segmenter, encoded: EncodedVocabulary, image
     taps = parts.backbone(x)
     levels = parts.reassemble(taps, (x.shape[2], x.shape[3]))
     features = parts.fusion(levels)  # (1, F, h'/4, w'/4)
-    coarse = parts.head(features)  # (1, C, h'/4, w'/4)
-    norm = doubled_norm(coarse)  # (1, 1, h'/2, w'/2)
-    logits = segmenter.model.correlate(coarse, encoded.embeddings)  # (1, K, h'/4, w'/4)
+    low_res = parts.head(features)  # (1, C, h'/4, w'/4)
+    norm = upsampled_norm(low_res)  # (1, 1, h'/2, w'/2)
+    logits = segmenter.model.correlate(low_res, encoded.embeddings)  # (1, K, h'/4, w'/4)
     labeled = postprocess(logits, valid, size, encoded.ids, norm=norm)  # (2, H, W)
     preprocess_work = Work(bytes=image.nbytes + count_bytes(pixels_in))
-    correlate_work = _correlate_work(coarse, encoded)
+    correlate_work = _correlate_work(low_res, encoded)
     postprocess_work = Work(_POSTPROCESS_FLOP * len(encoded.ids) * size[0] * size[1], count_bytes(logits, labeled))
 
     def head() -> Tensor:
-        return doubled_norm(parts.head(features))
+        return upsampled_norm(parts.head(features))
 
     def correlate() -> Tensor:
-        return segmenter.model.correlate(coarse, encoded.embeddings)
+        return segmenter.model.correlate(low_res, encoded.embeddings)
 
     def finish() -> Tensor:
         return postprocess(logits, valid, size, encoded.ids, norm=norm)
@@ -179,7 +179,7 @@ def build_pipeline_stage(pipeline: Pipeline, encoded: EncodedVocabulary, frame: 
     """The stage from a numpy RGB-D frame to mask, confidence and clouds in numpy; only the network's work counts."""
     outputs = Outputs.POINTS | Outputs.LABEL_CLOUDS
     embedded = pipeline.segmenter.embed(frame.image)
-    work = _correlate_work(embedded.coarse, encoded)
+    work = _correlate_work(embedded.low_res, encoded)
     return Stage(PIPELINE, lambda: pipeline.process(frame, encoded, outputs), pipeline.segmenter.dtype, work)
 
 

@@ -7,32 +7,32 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lseg_ros.model.decoder import double
+from lseg_ros.model.decoder import upsample2x
 
-__all__ = ["PixelEmbeddings", "doubled_norm"]
+__all__ = ["PixelEmbeddings", "upsampled_norm"]
 
 
 @dataclass(frozen=True, eq=False)
 class PixelEmbeddings:
     """The embeddings of one image's pixels, at a quarter of the network's input.
 
-    coarse: (1, C, h'/4, w'/4), not normalized. norm: (1, 1, h'/2, w'/2) float32, their length once they are doubled.
-    filled: the (h, w) of the network's input that the image fills. size: (H, W) of the image.
+    low_res: (1, C, h'/4, w'/4), not normalized. norm: (1, 1, h'/2, w'/2) float32, their length once they are doubled.
+    valid_size: the (h, w) of the network's input that the image fills. size: (H, W) of the image.
     """
 
-    coarse: Tensor
+    low_res: Tensor
     norm: Tensor
-    filled: tuple[int, int]
+    valid_size: tuple[int, int]
     size: tuple[int, int]
 
     @property
     def pixels(self) -> Tensor:
         """(1, C, h'/2, w'/2) float32 of unit norm, as the network defines them; made anew for everyone who asks."""
-        return double(self.coarse.float()).div_(self.norm)
+        return upsample2x(self.low_res.float()).div_(self.norm)
 
 
-def doubled_norm(x: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, 1, 2h, 2w) float32: ``double(x).norm(dim=1, keepdim=True)``, without doubling C channels.
+def upsampled_norm(x: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, 1, 2h, 2w) float32: ``upsample2x(x).norm(dim=1, keepdim=True)``, without doubling C channels.
 
     A doubled pixel is a weighted sum of four neighbors, so the square of its length is one of their products.
     """
@@ -60,7 +60,7 @@ def _mixed(own: Tensor, place: Tensor, share: Tensor, crossed: Tensor) -> Tensor
 
 
 def _places(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Where ``double`` puts 2 n points among n: the one before, at most n - 2, and how far on to the next, 0 to 1."""
+    """Where ``upsample2x`` puts 2 n points among n: the one before, at most n - 2, and the share of the next."""
     place = torch.arange(2 * count, device=device) * ((count - 1) / (2 * count - 1))
     before = place.long().clamp_(max=count - 2)
     return before, place - before

@@ -20,7 +20,7 @@ __all__ = [
     "PackedReadout",
     "PackedResidualUnit",
     "fold_batch_norms",
-    "pack",
+    "prepack_mkldnn",
 ]
 
 _HEADS_AT_ONCE = 2  # whose table of attention is in the cache between the two products
@@ -37,7 +37,7 @@ def fold_batch_norms(module: nn.Module) -> None:
                 setattr(parent, norm_name, nn.Identity())
 
 
-def pack(module: nn.Module) -> None:
+def prepack_mkldnn(module: nn.Module) -> None:
     """Give linear layers and residual units, in place, weights in oneDNN's own layout: it else makes that in each call.
 
     What follows a layer becomes part of it: a GELU behind one called ``fc1``, as in timm's blocks, and all that a

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lseg_ros.inference import postprocess_numba
 from lseg_ros.inference.embeddings import PixelEmbeddings
-from lseg_ros.model.decoder import double
+from lseg_ros.model.decoder import upsample2x
 from lseg_ros.vocabulary import UNLABELED
 
 __all__ = ["postprocess", "similarity", "upsample"]
@@ -29,7 +29,7 @@ _Take = Callable[[int, int], Tensor]  # rows first to last, as (last - first, K,
 
 def postprocess(
     logits: Tensor,
-    filled: tuple[int, int],
+    valid_size: tuple[int, int],
     size: tuple[int, int],
     ids: Tensor,
     unlabeled_threshold: float = 0.0,
@@ -37,8 +37,8 @@ def postprocess(
 ) -> Tensor:
     """Logits (1, K, h'/2, w'/2) -> (2, H, W) uint8: the label map and, second, the confidence.
 
-    filled: the (h, w) of the network's input that the image fills. size: (H, W) of the image. ids: (K,) uint8 on the
-    logits' device. A pixel whose winner has a softmax below ``unlabeled_threshold`` is unlabeled. Confidence is the
+    valid_size: the (h, w) of the network's input that the image fills. size: (H, W) of the image. ids: (K,) uint8 on
+    the logits' device. A pixel whose winner has a softmax below ``unlabeled_threshold`` is unlabeled. Confidence is the
     winner's softmax x 255, rounded, at least 1 where labeled, 0 where not.
 
     Upsampling is the official one, x2 bilinear with align_corners=True, and then the padding is cut off. Where the
@@ -48,11 +48,13 @@ def postprocess(
     are doubled and divided by it first.
     """
     source = logits[0].float()  # (K, h'/2, w'/2)
-    levels = _levels(logits, filled, size, norm)
+    levels = _levels(logits, valid_size, size, norm)
     if postprocess_numba.AVAILABLE and logits.device.type == "cpu":
         if norm is None:  # any height may come: those of pixel embeddings and words are bounded
             source = source - source.amax(dim=0)
-        winner, probability = postprocess_numba.best(source, [level.fused() for level in levels], size)  # (H, W) each
+        winner, probability = postprocess_numba.upsample_argmax(
+            source, [level.fused() for level in levels], size
+        )  # (H, W) each
     else:
         winner, probability = _streamed(source, levels, size)  # (H, W) each
     confidence = (probability * 255).round_().clamp_(1, 255).to(torch.uint8)
@@ -64,10 +66,10 @@ def postprocess(
     return torch.stack([label_map, confidence])
 
 
-def upsample(logits: Tensor, filled: tuple[int, int], size: tuple[int, int]) -> Tensor:
+def upsample(logits: Tensor, valid_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """(1, k, h'/2, w'/2) -> (k, H, W) float32, all of it at once."""
-    logits = double(logits.float())[..., : filled[0], : filled[1]]  # (1, k, h, w)
-    if filled != size:
+    logits = upsample2x(logits.float())[..., : valid_size[0], : valid_size[1]]  # (1, k, h, w)
+    if valid_size != size:
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
     return logits[0]
 
@@ -86,9 +88,9 @@ def similarity(embedded: PixelEmbeddings, word: Tensor) -> NDArray[np.float32]:
     Returns:
         (H, W) float32 from -1 to 1.
     """
-    coarse = F.conv2d(embedded.coarse.float(), word[None, :, None, None])  # (1, 1, h'/4, w'/4)
-    cosine = double(coarse).div_(embedded.norm)  # (1, 1, h'/2, w'/2)
-    pixels: NDArray[np.float32] = upsample(cosine, embedded.filled, embedded.size)[0].clamp(-1, 1).cpu().numpy()
+    low_res = F.conv2d(embedded.low_res.float(), word[None, :, None, None])  # (1, 1, h'/4, w'/4)
+    cosine = upsample2x(low_res).div_(embedded.norm)  # (1, 1, h'/2, w'/2)
+    pixels: NDArray[np.float32] = upsample(cosine, embedded.valid_size, embedded.size)[0].clamp(-1, 1).cpu().numpy()
     return pixels
 
 
@@ -96,12 +98,12 @@ def similarity(embedded: PixelEmbeddings, word: Tensor) -> NDArray[np.float32]:
 class _Level:
     """One bilinear upsampling. rows, columns: see ``_between``.
 
-    filled: columns of the source that count. norm: (H, W) to divide by afterwards.
+    valid_size: columns of the source that count. norm: (H, W) to divide by afterwards.
     """
 
     rows: tuple[Tensor, Tensor]
     columns: tuple[Tensor, Tensor]
-    filled: int
+    valid_size: int
     align_corners: bool
     norm: Tensor | None = None
 
@@ -110,11 +112,13 @@ class _Level:
         return len(self.columns[0])
 
     def fused(self) -> postprocess_numba.Level:
-        """The same for ``postprocess_numba.best``."""
+        """The same for ``postprocess_numba.upsample_argmax``."""
         (rows, row_share), (columns, column_share) = self.rows, self.columns
         even = odd = torch.empty(0)
-        if self.width == 2 * self.filled:  # even columns lie before the source's of half their number, odd ones after
-            place = (columns[:, 0] + column_share).view(-1, 2) - torch.arange(self.filled)[:, None]
+        if (
+            self.width == 2 * self.valid_size
+        ):  # even columns lie before the source's of half their number, odd ones after
+            place = (columns[:, 0] + column_share).view(-1, 2) - torch.arange(self.valid_size)[:, None]
             even, odd = place[:, 0] + 1, place[:, 1].contiguous()
         scale = torch.empty(0, 0) if self.norm is None else 1 / self.norm.contiguous()
         return postprocess_numba.Level(
@@ -125,7 +129,7 @@ class _Level:
             even=even.numpy(),
             odd=odd.numpy(),
             scale=scale.numpy(),
-            filled=self.filled,
+            valid_size=self.valid_size,
         )
 
     def mixing(self, first: int, last: int) -> tuple[int, int, Tensor]:
@@ -137,14 +141,14 @@ class _Level:
         return start, end, mix
 
 
-def _levels(logits: Tensor, filled: tuple[int, int], size: tuple[int, int], norm: Tensor | None) -> list[_Level]:
+def _levels(logits: Tensor, valid_size: tuple[int, int], size: tuple[int, int], norm: Tensor | None) -> list[_Level]:
     height, width = logits.shape[2:]
     levels = []
     if norm is not None:
         levels.append(_level((height, width), (2 * height, 2 * width), True, norm[0, 0]))
         height, width = 2 * height, 2 * width
     levels.append(_level((height, width), (2 * height, 2 * width), True))
-    return levels if filled == size else [*levels, _level(filled, size, False)]
+    return levels if valid_size == size else [*levels, _level(valid_size, size, False)]
 
 
 def _level(source: tuple[int, int], size: tuple[int, int], align_corners: bool, norm: Tensor | None = None) -> _Level:
@@ -214,7 +218,7 @@ class _Stream:
 
     def _advance(self, start: int, end: int) -> None:
         level = self._level
-        fresh = self._take(max(start, self._end), end)[..., : level.filled]  # (n, K, w)
+        fresh = self._take(max(start, self._end), end)[..., : level.valid_size]  # (n, K, w)
         kept = self._wide[start - self._start : self._end - self._start]  # one or two, if any
         if start - self._start < len(kept):  # they would overlap the place they go to
             kept = kept.clone()

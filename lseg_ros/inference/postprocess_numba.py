@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["AVAILABLE", "Level", "best"]
+__all__ = ["AVAILABLE", "Level", "upsample_argmax"]
 
 try:
     from numba import njit
@@ -58,7 +58,7 @@ class Level(NamedTuple):
 
     rows, columns: int32; row_share, column_share: float32, of the second. even, odd: where W is twice the source's
     width, the shares of the pixel after next for even and odd columns, which spares the look-up; else empty.
-    scale: (H, W) float32 to multiply with, or empty. filled: columns of the source that count.
+    scale: (H, W) float32 to multiply with, or empty. valid_size: columns of the source that count.
     """
 
     rows: NDArray[np.int32]
@@ -68,10 +68,10 @@ class Level(NamedTuple):
     even: NDArray[np.float32]
     odd: NDArray[np.float32]
     scale: NDArray[np.float32]
-    filled: int
+    valid_size: int
 
 
-def best(logits: Tensor, levels: Sequence[Level], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def upsample_argmax(logits: Tensor, levels: Sequence[Level], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Logits (K, h, w) and what upsamples them, to ``size`` or wider -> winner and its softmax, (H, W) each.
 
     No logit may be above 60, no winner's below -60. Of equals the first wins. As many threads as PyTorch has.
@@ -152,9 +152,9 @@ def _band(source, levels, needed, spare, highest, winner, total):  # type: ignor
         made[:size] = source[group].reshape(-1)[starts[0] * _AT_ONCE * columns : ends[0] * _AT_ONCE * columns]
         for number in range(count):
             level = levels[number]
-            if level.filled < columns:
-                size = _cut(made[:size], columns, level.filled)
-                columns = level.filled
+            if level.valid_size < columns:
+                size = _cut(made[:size], columns, level.valid_size)
+                columns = level.valid_size
             _widen(made[:size], columns, level, shares[2 * number], shares[2 * number + 1], halves, wide)
             columns = len(level.columns)
             if number < count - 1:
@@ -170,13 +170,13 @@ def _band(source, levels, needed, spare, highest, winner, total):  # type: ignor
 
 
 @_compiled
-def _cut(rows, columns, filled):  # type: ignore[no-untyped-def]
+def _cut(rows, columns, valid_size):  # type: ignore[no-untyped-def]
     """Cut rows that lie one after the other to their first columns, in place; returns what they take then."""
     count = len(rows) // columns
     for row in range(1, count):
-        for x in range(filled):
-            rows[row * filled + x] = rows[row * columns + x]
-    return count * filled
+        for x in range(valid_size):
+            rows[row * valid_size + x] = rows[row * columns + x]
+    return count * valid_size
 
 
 @_compiled

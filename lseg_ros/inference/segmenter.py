@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lseg_ros.inference.device import memory_mib, select_device, select_dtype
-from lseg_ros.inference.embeddings import PixelEmbeddings, doubled_norm
-from lseg_ros.inference.optimize import fold_batch_norms, pack
+from lseg_ros.inference.embeddings import PixelEmbeddings, upsampled_norm
+from lseg_ros.inference.optimize import fold_batch_norms, prepack_mkldnn
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg, load_lseg
@@ -101,7 +101,7 @@ class Segmenter:
             part.to(self.dtype)
         self.input_size = model.config.input_size_px if config.input_size < 0 else config.input_size
         self._encode_image: Callable[[Tensor], Tensor] = (
-            torch.compile(model.encode_coarse) if config.compile else model.encode_coarse
+            torch.compile(model.encode_low_res) if config.compile else model.encode_low_res
         )
         self._known: OrderedDict[str, Tensor] = OrderedDict()  # text -> embedding, the last used last
         self._lock = threading.Lock()
@@ -127,7 +127,7 @@ class Segmenter:
                 rest.float()  # words are encoded once, head and logits are small: half precision would gain nothing
         if device.type == "cpu" and not config.compile:
             for part in (model.backbone, model.decoder):
-                pack(part)
+                prepack_mkldnn(part)
         return segmenter
 
     def encode(self, vocabulary: Vocabulary) -> EncodedVocabulary:
@@ -159,8 +159,8 @@ class Segmenter:
         """
         inputs: defaultdict[torch.Size, list[tuple[int, Tensor, tuple[int, int]]]] = defaultdict(list)
         for index, image in enumerate(images):
-            x, filled = self._preprocess(image)  # (1, 3, h', w')
-            inputs[x.shape].append((index, x, filled))
+            x, valid_size = self._preprocess(image)  # (1, 3, h', w')
+            inputs[x.shape].append((index, x, valid_size))
         embedded: dict[int, PixelEmbeddings] = {}
         for batch in inputs.values():
             numbers, pictures = [index for index, _, _ in batch], [picture for _, _, picture in batch]
@@ -172,16 +172,16 @@ class Segmenter:
 
     @torch.inference_mode()
     def embed_input(
-        self, x: Tensor, filled: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]]
+        self, x: Tensor, valid_size: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]]
     ) -> list[PixelEmbeddings]:
         """The network's input (B, 3, h', w') on the device -> B embeddings, perhaps not done when it returns.
 
-        filled, sizes: see ``PixelEmbeddings``.
+        valid_size, sizes: see ``PixelEmbeddings``.
         """
         order = torch.channels_last if self.device.type == "cpu" else torch.preserve_format  # oneDNN would reorder
-        coarse = self._encode_image(x.to(self.dtype, memory_format=order))  # (B, C, h'/4, w'/4)
-        norm = doubled_norm(coarse)  # (B, 1, h'/2, w'/2)
-        return [PixelEmbeddings(*each) for each in zip(coarse.split(1), norm.split(1), filled, sizes)]
+        low_res = self._encode_image(x.to(self.dtype, memory_format=order))  # (B, C, h'/4, w'/4)
+        norm = upsampled_norm(low_res)  # (B, 1, h'/2, w'/2)
+        return [PixelEmbeddings(*each) for each in zip(low_res.split(1), norm.split(1), valid_size, sizes)]
 
     @torch.inference_mode()
     def label(
@@ -198,10 +198,10 @@ class Segmenter:
 
         words: (K, C) float32 of unit norm. ids: (K,), what the label map says for each, of any integer type.
         """
-        where, model = (embedded.filled, embedded.size, ids, threshold), self.model
+        where, model = (embedded.valid_size, embedded.size, ids, threshold), self.model
         if model.regularization is not None:  # not linear in the embeddings
             return postprocess(model.correlate(embedded.pixels, words), *where)
-        logits = model.correlate(embedded.coarse.float(), words)  # (1, K, h'/4, w'/4)
+        logits = model.correlate(embedded.low_res.float(), words)  # (1, K, h'/4, w'/4)
         return postprocess(logits, *where, norm=embedded.norm)
 
     def segment(

@@ -13,10 +13,10 @@ from torchvision.models.resnet import Bottleneck, ResNet
 from lseg_ros.model.config import LSegConfig
 from lseg_ros.model.decoder import ResidualConvUnit
 
-__all__ = ["ConvStem", "Readout", "Reassemble", "ResNetBackbone", "ViTBackbone", "image_backbone"]
+__all__ = ["ConvStem", "Readout", "Reassemble", "ResNetBackbone", "ViTBackbone", "build_backbone"]
 
 
-def image_backbone(config: LSegConfig) -> ResNetBackbone | ViTBackbone:
+def build_backbone(config: LSegConfig) -> ResNetBackbone | ViTBackbone:
     """The backbone that the architecture names."""
     return ResNetBackbone(config.resnet) if config.resnet else ViTBackbone(config)
 

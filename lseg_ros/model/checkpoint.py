@@ -23,7 +23,7 @@ from lseg_ros.model.lseg import LSeg
 from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.model.weight_files import WeightFile, open_weights
 
-__all__ = ["WEIGHTS", "check_entries", "checkpoint_path", "described", "load_lseg", "save_lseg", "save_official"]
+__all__ = ["WEIGHTS", "check_entries", "find_checkpoint", "load_lseg", "read_config", "save_lseg", "save_official"]
 
 WEIGHTS = Path(__file__).parent / "weights"  # what ships with the package: one file per trained preset
 _LOG = logging.getLogger(__name__)
@@ -54,11 +54,11 @@ def load_lseg(
     name = str(path_or_preset)
     if name in PRESETS and not _shipped(name).exists():
         return _random(name, dataclasses.replace(PRESETS[name], **changes))
-    weights = open_weights(checkpoint_path(path_or_preset))
-    return _assembled(dataclasses.replace(described(weights), **changes), weights, dtype)
+    weights = open_weights(find_checkpoint(path_or_preset))
+    return _assembled(dataclasses.replace(read_config(weights), **changes), weights, dtype)
 
 
-def checkpoint_path(path_or_name: str | Path) -> Path:
+def find_checkpoint(path_or_name: str | Path) -> Path:
     """The file that ``load_lseg`` reads for this; FileNotFoundError says what it could have been."""
     name, path = str(path_or_name), Path(path_or_name).expanduser()
     if name in PRESETS and _shipped(name).exists():
@@ -66,13 +66,13 @@ def checkpoint_path(path_or_name: str | Path) -> Path:
     if path.is_file():
         return path
     if name in pretrained.FILES:
-        return pretrained.cached(name)
+        return pretrained.find_cached(name)
     if name in PRESETS:
         raise FileNotFoundError(f"checkpoint: expected a file, got the preset {name!r}, which comes without weights")
     raise FileNotFoundError(f"checkpoint: expected a file or one of the presets {', '.join(PRESETS)}, got {name!r}")
 
 
-def described(weights: WeightFile) -> LSegConfig:
+def read_config(weights: WeightFile) -> LSegConfig:
     """The architecture of a file, as its metadata or else its names tell it.
 
     Raises ValueError that says what the file lacks of the network that it is most like.
@@ -88,7 +88,7 @@ def described(weights: WeightFile) -> LSegConfig:
 
 def check_entries(config: LSegConfig, weights: WeightFile) -> None:
     """Raise ValueError that lists what is missing, unexpected or of another shape than this architecture's."""
-    expected, found = key_mapping.entries(config), weights.entries
+    expected, found = key_mapping.expected_entries(config), weights.entries
     needed = {name for name in expected if not name.endswith("num_batches_tracked")}
     misshapen = [
         f"{name}: expected shape {tuple(expected[name].shape)}, got {tuple(found[name].shape)}"
@@ -138,7 +138,7 @@ def save_official(
 def _official_tensors(model: LSeg, half: bool) -> dict[str, Tensor]:
     """Official names -> tensors as they are to be written."""
     return {
-        key_mapping.official_name(name, model.config): (value.half() if half and value.ndim >= 2 else value)
+        key_mapping.to_official_key(name, model.config): (value.half() if half and value.ndim >= 2 else value)
         .contiguous()
         .cpu()
         for name, value in model.state_dict().items()
@@ -173,9 +173,9 @@ def _assembled(config: LSegConfig, weights: WeightFile, dtype: torch.dtype | Non
         model = LSeg(config)
     state: dict[str, Tensor] = {}
     for name in model.state_dict():
-        official_name = key_mapping.official_name(name, config)
-        known = official_name in weights.entries  # a count of batches may be missing
-        state[name] = weights.read(official_name, dtype) if known else torch.tensor(0)
+        key = key_mapping.to_official_key(name, config)
+        known = key in weights.entries  # a count of batches may be missing
+        state[name] = weights.read(key, dtype) if known else torch.tensor(0)
     model.load_state_dict(state, strict=True, assign=True)
     return model.eval()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Decoder", "Fusion", "ResidualConvUnit", "double"]
+__all__ = ["Decoder", "Fusion", "ResidualConvUnit", "upsample2x"]
 
 
 class Decoder(nn.Module):
@@ -29,7 +29,7 @@ class Decoder(nn.Module):
         levels = [lateral(level) for lateral, level in zip(self.lateral, maps)]
         path: Tensor = self.fusion[-1](levels[-1])  # (B, F, H/32, W/32)
         for fusion, level in zip(reversed(self.fusion[:-1]), reversed(levels[:-1])):
-            path = fusion(level, double(path))  # (B, F, H/16, W/16), H/8, H/4
+            path = fusion(level, upsample2x(path))  # (B, F, H/16, W/16), H/8, H/4
         return path
 
 
@@ -53,7 +53,7 @@ class Fusion(nn.Module):
         return projected
 
 
-def double(x: Tensor) -> Tensor:
+def upsample2x(x: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C, 2h, 2w), bilinear with aligned corners, as the official code upsamples everywhere."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 

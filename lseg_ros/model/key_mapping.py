@@ -19,7 +19,7 @@ from lseg_ros.model.decoder import ResidualConvUnit
 from lseg_ros.model.lseg import LSeg
 from lseg_ros.model.text_encoder import TextConfig
 
-__all__ = ["config_from_keys", "entries", "is_unused", "nearest_preset", "official_name", "unused_entries"]
+__all__ = ["config_from_keys", "expected_entries", "is_unused", "nearest_preset", "to_official_key", "unused_entries"]
 
 # our name -> the authors' name; levels count from 0 here and from 1 there
 _NAMES = [
@@ -45,7 +45,7 @@ _UNUSED = re.compile(
 _TAPS = {24: (5, 11, 17, 23), 12: (2, 5, 8, 11)}  # by number of blocks
 
 
-def official_name(name: str, config: LSegConfig) -> str:
+def to_official_key(name: str, config: LSegConfig) -> str:
     """One of our parameter names -> the authors' name of the same parameter."""
     first_reassembled = 4 - (2 if config.stem else 4)
     for pattern, template in _NAMES:
@@ -58,10 +58,10 @@ def official_name(name: str, config: LSegConfig) -> str:
     raise KeyError(f"no official name for {name!r}")
 
 
-def entries(config: LSegConfig) -> dict[str, Tensor]:
+def expected_entries(config: LSegConfig) -> dict[str, Tensor]:
     """What a checkpoint of this architecture must hold: official names -> tensors without content (meta device)."""
     with torch.device("meta"):
-        return {official_name(name, config): value for name, value in LSeg(config).state_dict().items()}
+        return {to_official_key(name, config): value for name, value in LSeg(config).state_dict().items()}
 
 
 def is_unused(name: str) -> bool:
@@ -70,7 +70,7 @@ def is_unused(name: str) -> bool:
 
 
 def unused_entries(config: LSegConfig) -> dict[str, Tensor]:
-    """What the authors' files hold beside ``entries``: official names -> tensors without content (meta device).
+    """Unused entries of official files: official names -> tensors without content (meta device).
 
     A file needs them only for code that loads strictly, as the authors' and VLMaps do. Raises ValueError for an
     architecture that the authors have not.
@@ -113,7 +113,7 @@ def nearest_preset(weights: Mapping[str, Tensor]) -> tuple[str, float]:
     """The preset that shares the most entries (name and shape) with these weights, and its share of them, 0 to 1."""
     shares = {}
     for preset, config in PRESETS.items():
-        expected = entries(config)
+        expected = expected_entries(config)
         shared = [name for name, value in expected.items() if name in weights and weights[name].shape == value.shape]
         shares[preset] = len(shared) / len(expected)
     best = max(shares, key=shares.__getitem__)

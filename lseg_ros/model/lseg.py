@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lseg_ros.model.backbone import image_backbone
+from lseg_ros.model.backbone import build_backbone
 from lseg_ros.model.config import LSegConfig
-from lseg_ros.model.decoder import Decoder, double
+from lseg_ros.model.decoder import Decoder, upsample2x
 from lseg_ros.model.text_encoder import TextEncoder
 
 __all__ = ["LOGIT_SCALE", "LSeg", "SpatialRegularization"]
@@ -26,7 +26,7 @@ class LSeg(nn.Module):
     def __init__(self, config: LSegConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = image_backbone(config)
+        self.backbone = build_backbone(config)
         self.decoder = Decoder(config.reassemble, config.features)
         self.head = nn.Conv2d(config.features, config.text.embed_dim, 1)
         self.regularization = (
@@ -51,10 +51,10 @@ class LSeg(nn.Module):
         Raises:
             ValueError: If H or W is not a multiple of ``stride``.
         """
-        pixels = double(self.encode_coarse(image))  # (B, C, H/2, W/2)
+        pixels = upsample2x(self.encode_low_res(image))  # (B, C, H/2, W/2)
         return pixels / pixels.norm(dim=1, keepdim=True)
 
-    def encode_coarse(self, image: Tensor) -> Tensor:
+    def encode_low_res(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) normalized RGB -> (B, C, H/4, W/4) pixel embeddings, not normalized.
 
         The 1x1 head commutes with bilinear upsampling, so ``encode_image`` only upsamples and normalizes this.
@@ -67,8 +67,8 @@ class LSeg(nn.Module):
                 f"image: expected (B, 3, H, W) with H and W multiples of {self.stride}, got {tuple(image.shape)}"
             )
         features = self.decoder(self.backbone(image))  # (B, F, H/4, W/4)
-        coarse: Tensor = self.head(features.to(self.head.weight.dtype))  # (B, C, H/4, W/4)
-        return coarse
+        low_res: Tensor = self.head(features.to(self.head.weight.dtype))  # (B, C, H/4, W/4)
+        return low_res
 
     def correlate(self, pixels: Tensor, text: Tensor) -> Tensor:
         """Pixel embeddings (B, C, h, w) and text embeddings (K, C), both unit norm -> logits (B, K, h, w).
@@ -91,7 +91,7 @@ class LSeg(nn.Module):
             text = self.encode_text(text)  # (K, C)
         padded = F.pad(image, (0, -width % self.stride, 0, -height % self.stride))  # (B, 3, H', W')
         logits = self.correlate(self.encode_image(padded), text)  # (B, K, H'/2, W'/2)
-        return double(logits)[..., :height, :width]  # (B, K, H, W)
+        return upsample2x(logits)[..., :height, :width]  # (B, K, H, W)
 
 
 class SpatialRegularization(nn.Module):

@@ -8,11 +8,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FILES", "PublishedFile", "cached", "fetch", "folder", "sha256"]
+__all__ = ["FILES", "PretrainedFile", "cache_folder", "fetch", "find_cached", "sha256"]
 
 
 @dataclass(frozen=True)
-class PublishedFile:
+class PretrainedFile:
     """One file of the authors' list (the README of isl-org/lang-seg), by its public id on Google Drive."""
 
     file_id: str
@@ -24,27 +24,27 @@ class PublishedFile:
         return f"https://drive.google.com/file/d/{self.file_id}/view"
 
 
-FILES: dict[str, PublishedFile] = {
-    "demo_e200": PublishedFile("1FTuHY1xPUkM-5gaDtMfgCl3D0gR89WV7", "ViT-L/16, seven data sets: the one for any words"),
-    "pascal_fold0": PublishedFile("1y4z4_yNGlZtn6osaeN4ZjMs6c0vr0F3m", "ResNet-101, PASCAL-5i without fold 0"),
-    "pascal_fold1": PublishedFile("1UZzN8kWkH-G8v6P8xcBXEHRZlQKPRxrX", "ResNet-101, PASCAL-5i without fold 1"),
-    "pascal_fold2": PublishedFile("1KCq1JphSMvj8X78bkWbdNIFm5zYzLTMX", "ResNet-101, PASCAL-5i without fold 2"),
-    "pascal_fold3": PublishedFile("1A_fllOJqyBg0ZTJcm85Cn0NAcwQbXnhl", "ResNet-101, PASCAL-5i without fold 3"),
-    "coco_fold0": PublishedFile("1nSYO3XtAv4mzWi4x-MFUfk04cpBKJT38", "ResNet-101, COCO-20i without fold 0"),
-    "coco_fold1": PublishedFile("1w0vz3yjEi_ZLgECRrgtoLxEHugyJkrs5", "ResNet-101, COCO-20i without fold 1"),
-    "coco_fold2": PublishedFile("1wmHtmJLdta18XuWQv6oX9llidCll_HrD", "ResNet-101, COCO-20i without fold 2"),
-    "coco_fold3": PublishedFile("1dliBUSOog7taJxMmb9cdefKH4XOKChVJ", "ResNet-101, COCO-20i without fold 3"),
-    "fss_rn101": PublishedFile("1UIj49Wp1mAopPub5M6O4WW-Z79VB1bhw", "ResNet-101, FSS-1000"),
-    "fss_l16": PublishedFile("1Nplkc_JsHIS55d--K2vonOOC3HrppzYy", "ViT-L/16, FSS-1000"),
+FILES: dict[str, PretrainedFile] = {
+    "demo_e200": PretrainedFile("1FTuHY1xPUkM-5gaDtMfgCl3D0gR89WV7", "ViT-L/16, seven data sets: for any words"),
+    "pascal_fold0": PretrainedFile("1y4z4_yNGlZtn6osaeN4ZjMs6c0vr0F3m", "ResNet-101, PASCAL-5i without fold 0"),
+    "pascal_fold1": PretrainedFile("1UZzN8kWkH-G8v6P8xcBXEHRZlQKPRxrX", "ResNet-101, PASCAL-5i without fold 1"),
+    "pascal_fold2": PretrainedFile("1KCq1JphSMvj8X78bkWbdNIFm5zYzLTMX", "ResNet-101, PASCAL-5i without fold 2"),
+    "pascal_fold3": PretrainedFile("1A_fllOJqyBg0ZTJcm85Cn0NAcwQbXnhl", "ResNet-101, PASCAL-5i without fold 3"),
+    "coco_fold0": PretrainedFile("1nSYO3XtAv4mzWi4x-MFUfk04cpBKJT38", "ResNet-101, COCO-20i without fold 0"),
+    "coco_fold1": PretrainedFile("1w0vz3yjEi_ZLgECRrgtoLxEHugyJkrs5", "ResNet-101, COCO-20i without fold 1"),
+    "coco_fold2": PretrainedFile("1wmHtmJLdta18XuWQv6oX9llidCll_HrD", "ResNet-101, COCO-20i without fold 2"),
+    "coco_fold3": PretrainedFile("1dliBUSOog7taJxMmb9cdefKH4XOKChVJ", "ResNet-101, COCO-20i without fold 3"),
+    "fss_rn101": PretrainedFile("1UIj49Wp1mAopPub5M6O4WW-Z79VB1bhw", "ResNet-101, FSS-1000"),
+    "fss_l16": PretrainedFile("1Nplkc_JsHIS55d--K2vonOOC3HrppzYy", "ViT-L/16, FSS-1000"),
 }
 
 
-def folder() -> Path:
+def cache_folder() -> Path:
     """Where fetched files live: ``$XDG_CACHE_HOME/lseg_ros``, or ``~/.cache/lseg_ros``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lseg_ros"
 
 
-def cached(name: str) -> Path:
+def find_cached(name: str) -> Path:
     """The fetched file of this name, once its sha256 is found to be the recorded one.
 
     Raises FileNotFoundError that says how to get it, ValueError where the file has changed since it was fetched.
@@ -82,7 +82,7 @@ def fetch(name: str, *, quiet: bool = False) -> Path:
         _download(name, part, quiet)
         _sums(path).write_text(f"{sha256(part)}  {path.name}\n")
         part.replace(path)
-    return cached(name)
+    return find_cached(name)
 
 
 def sha256(path: Path) -> str:
@@ -124,7 +124,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _path(name: str) -> Path:
-    return folder() / f"{name}.ckpt"
+    return cache_folder() / f"{name}.ckpt"
 
 
 def _sums(path: Path) -> Path:

@@ -16,7 +16,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 
 from lseg_ros.model import PRESETS, LSeg, LSegConfig, load_lseg
-from lseg_ros.model.checkpoint import WEIGHTS, checkpoint_path, described
+from lseg_ros.model.checkpoint import WEIGHTS, find_checkpoint, read_config
 from lseg_ros.model.text_encoder import TextConfig, TextEncoder
 from lseg_ros.model.weight_files import open_weights
 from lseg_ros.settings import check, setting
@@ -93,7 +93,7 @@ def _init(config: InitializationConfig) -> LSeg:
         changes["activation"] = config.activation
     if not config.init:
         return LSeg(dataclasses.replace(PRESETS[config.preset or "demo"], **changes))
-    found = described(open_weights(checkpoint_path(config.init)))
+    found = read_config(open_weights(find_checkpoint(config.init)))
     plain = _plain(found)
     wanted = PRESETS[config.preset] if config.preset else plain
     deeper = wanted.depth > found.depth
@@ -205,13 +205,13 @@ def _load_text_tower(model: LSeg, source: str) -> None:
 
 
 def _read_state_dict(source: str) -> dict[str, Tensor]:
-    file = open_weights(checkpoint_path(source))
+    file = open_weights(find_checkpoint(source))
     return {name: file.read(name, None) for name in file.entries}
 
 
 def _read_text_config(source: str) -> TextConfig | None:
     """The architecture of a text tower as the metadata of a distilled one or of an LSeg say it, None where none do."""
-    facts = open_weights(checkpoint_path(source)).metadata
+    facts = open_weights(find_checkpoint(source)).metadata
     if "text_config" in facts:
         return TextConfig(**json.loads(facts["text_config"]))
     return TextConfig(**json.loads(facts["config"])["text"]) if "config" in facts else None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lseg_ros.datasets import IGNORE
 from lseg_ros.model import LSeg
-from lseg_ros.model.decoder import double
+from lseg_ros.model.decoder import upsample2x
 from lseg_ros.model.lseg import LOGIT_SCALE
 from lseg_ros.training.batches import Batch
 from lseg_ros.training.config import TrainingConfig
@@ -62,7 +62,7 @@ class WordPixelLoss(nn.Module):
             grid = _to_grid(positions, target.shape[1:])  # (B, 1, N, 2)
             target = target.flatten(1).gather(1, positions)[:, None]  # (B, 1, N)
             weight = torch.ones_like(target, dtype=torch.float32)
-            pixels = F.grid_sample(self._encoded(batch.image, coarse=True), grid, align_corners=True)  # (B, C, 1, N)
+            pixels = F.grid_sample(self._encoded(batch.image, low_res=True), grid, align_corners=True)  # (B, C, 1, N)
         else:
             pixels = self._encoded(batch.image)  # (B, C, H/2, W/2)
         # with a head of classes, C are their scores; from here on h, w are whatever pixels there are
@@ -93,14 +93,14 @@ class WordPixelLoss(nn.Module):
             losses = losses + self.config.cosine_weight * torch.where(pulled, 1 - cosine, 0.0)
         return losses
 
-    def _encoded(self, image: Tensor, *, coarse: bool = False) -> Tensor:
-        """(B, 3, H, W) uint8 -> (B, C, H/2, W/2) of the head, coarse (B, C, H/4, W/4), float32 of any norm.
+    def _encoded(self, image: Tensor, *, low_res: bool = False) -> Tensor:
+        """(B, 3, H, W) uint8 -> (B, C, H/2, W/2) of the head, low_res (B, C, H/4, W/4), float32 of any norm.
 
         Not by ``LSeg.encode_image``: under autocast its division mixes two dtypes, and divisions were 15 % of a step.
         """
         maps = self.model.backbone(self._normalized(image))
         encoded: Tensor = self.model.head(self.model.decoder(maps)).float()  # (B, C, H/4, W/4)
-        return encoded if coarse else double(encoded)
+        return encoded if low_res else upsample2x(encoded)
 
     def _normalized(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 -> float32."""

@@ -12,7 +12,7 @@ from lseg_ros.evaluation.scores import Confusion
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg
-from lseg_ros.model.decoder import double
+from lseg_ros.model.decoder import upsample2x
 from lseg_ros.synthetic import CLASSES
 from research.language.asking import own_device, ratio, samples
 from research.language.config import SuiteConfig
@@ -48,7 +48,7 @@ def head_baseline(config: SuiteConfig) -> SuiteScores:
 def _classified(model: LSeg, image: NDArray[np.uint8]) -> Tensor:
     """(H, W, 3) uint8 RGB -> (H, W) int16, the class of the highest score."""
     config = model.config
-    x, filled = preprocess(image, config.input_size_px, model.stride, config.image_mean, config.image_std)
-    scores = double(model.head(model.decoder(model.backbone(x.to(model.device)))))  # (1, classes, h'/2, w'/2)
+    x, valid_size = preprocess(image, config.input_size_px, model.stride, config.image_mean, config.image_std)
+    scores = upsample2x(model.head(model.decoder(model.backbone(x.to(model.device)))))  # (1, classes, h'/2, w'/2)
     ids = torch.arange(scores.shape[1], dtype=torch.int16, device=model.device)
-    return postprocess(scores, filled, image.shape[:2], ids)[0].cpu()
+    return postprocess(scores, valid_size, image.shape[:2], ids)[0].cpu()

@@ -13,7 +13,7 @@ from lseg_ros.datasets import SyntheticScenes
 from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.inference.device import select_device
 from lseg_ros.model import PRESETS, LSeg
-from lseg_ros.model.key_mapping import official_name
+from lseg_ros.model.key_mapping import to_official_key
 from lseg_ros.synthetic import CLASSES
 from research.language.config import SuiteConfig
 
@@ -62,11 +62,11 @@ def comparison_network(name: str, device: str = "cpu", folder: Path = COMPARISON
     if not path.is_file():
         raise FileNotFoundError(f"suite: expected {path} (python -m research.language.comparison_networks makes it)")
     weights, model = load_file(path), LSeg(config)
-    scores = weights[official_name("head.weight", config)].shape[0]
+    scores = weights[to_official_key("head.weight", config)].shape[0]
     model.head = nn.Conv2d(config.features, scores, 1)
     state = model.state_dict()
     for ours in state:
-        if _is_image(theirs := official_name(ours, config)):
+        if _is_image(theirs := to_official_key(ours, config)):
             state[ours] = weights[theirs].float()
     model.load_state_dict(state)
     model.text_encoder = KnownWords(weights["words"])  # type: ignore[assignment]

@@ -18,4 +18,4 @@ def test_the_parts_together_equal_the_image_encoder(config: LSegConfig) -> None:
     parts = ModelParts(model)
     image = torch.randn(1, 3, 64, 96)
     levels = parts.reassemble(parts.backbone(image), (64, 96))
-    assert torch.equal(parts.head(parts.fusion(levels)), model.encode_coarse(image))
+    assert torch.equal(parts.head(parts.fusion(levels)), model.encode_low_res(image))

@@ -12,7 +12,7 @@ import torch
 from lseg_ros import __version__
 from lseg_ros.cli import main
 from lseg_ros.model import PRESETS, LSeg, load_lseg
-from lseg_ros.model.key_mapping import entries, official_name, unused_entries
+from lseg_ros.model.key_mapping import expected_entries, to_official_key, unused_entries
 from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.model.weight_files import open_weights
 from test.support.tiny_network import write_tiny
@@ -31,7 +31,7 @@ def lightning(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     config = dataclasses.replace(CONFIG, arch_option=1)
     model = LSeg(config).eval()
-    tensors = {f"net.{official_name(name, config)}": value for name, value in model.state_dict().items()}
+    tensors = {f"net.{to_official_key(name, config)}": value for name, value in model.state_dict().items()}
     for name, value in unused_entries(config).items():
         tensors[f"net.{name}"] = torch.zeros((), dtype=value.dtype).expand(value.shape)
     torch.save({"epoch": 199, "state_dict": tensors}, tmp_path / "demo_e200.ckpt")
@@ -76,7 +76,7 @@ def test_convert_drops_what_is_unused_and_records_where_it_is_from(
     block = ["--arch-option", "2", "--block-depth", "3", "--activation", "tanh"]
     assert main(["checkpoint", "convert", str(lightning), str(destination), *block]) == 0
     weights = open_weights(destination)
-    assert set(weights.entries) == set(entries(dataclasses.replace(CONFIG, arch_option=1)))
+    assert set(weights.entries) == set(expected_entries(dataclasses.replace(CONFIG, arch_option=1)))
     assert weights.metadata["source"] == "demo_e200.ckpt"
     assert weights.metadata["source_sha256"] == hashlib.sha256(lightning.read_bytes()).hexdigest()
     assert weights.metadata["tool"] == f"lseg_ros {__version__}"

@@ -16,7 +16,7 @@ from lseg_ros.inference.optimize import (
     PackedReadout,
     PackedResidualUnit,
     fold_batch_norms,
-    pack,
+    prepack_mkldnn,
 )
 from lseg_ros.model import PRESETS, LSeg, LSegConfig
 from lseg_ros.model.backbone import Readout
@@ -43,7 +43,7 @@ def packed(model: LSeg) -> LSeg:
     for part in (ready.backbone, ready.decoder):
         fold_batch_norms(part)
         part.to(next(model.backbone.parameters()).dtype)
-        pack(part)
+        prepack_mkldnn(part)
     return ready
 
 
@@ -56,9 +56,9 @@ def test_folded_and_packed_it_makes_the_same_embeddings(config: LSegConfig, orde
     kinds = {type(layer) for layer in ready.modules()}
     assert {PackedLinear, PackedReadout, PackedResidualUnit} <= kinds
     assert not {nn.BatchNorm2d, Readout, ResidualConvUnit} & kinds
-    expected = model.encode_coarse(image)
+    expected = model.encode_low_res(image)
     scale = float(expected.abs().max())
-    found = ready.encode_coarse(image.to(memory_format=order))
+    found = ready.encode_low_res(image.to(memory_format=order))
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-5 * scale)
 
 
@@ -66,13 +66,13 @@ def test_folded_and_packed_it_makes_the_same_embeddings(config: LSegConfig, orde
 @pytest.mark.skipif(not has_native_bfloat16(torch.device("cpu")), reason="this processor has no bfloat16")
 def test_packed_in_bfloat16_it_is_as_near_to_float32_as_before() -> None:
     model, image = network(PRESETS["demo"]), torch.randn(1, 3, 64, 96)
-    expected = model.encode_coarse(image)
+    expected = model.encode_low_res(image)
     for part in (model.backbone, model.decoder):
         fold_batch_norms(part)
         part.bfloat16()
     ready = packed(model)
     assert PackedAttention in {type(layer) for layer in ready.modules()}
-    before, after = (each.encode_coarse(image.bfloat16()) for each in (model, ready))
+    before, after = (each.encode_low_res(image.bfloat16()) for each in (model, ready))
     assert (after - expected).norm() <= 1.1 * (before - expected).norm()
 
 

@@ -59,11 +59,11 @@ def test_labels_and_confidence_are_arg_max_and_softmax_however_many_at_a_time(la
 
 @pytest.mark.parametrize("size", [(64, 96), (50, 90), (120, 180)])
 def test_coarse_logits_are_doubled_and_divided_by_the_norm_first(size: tuple[int, int]) -> None:
-    coarse, norm = logits_of(9, 32, 48), 0.5 + torch.rand(1, 1, 32, 48, generator=torch.Generator().manual_seed(1))
-    fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=True) / norm
-    filled = size if size[0] <= 64 else (60, 90)
-    expected = module.upsample(fine, filled, size)
-    label_map, confidence = postprocess(coarse, filled, size, ids_of(9), norm=norm)
+    low_res, norm = logits_of(9, 32, 48), 0.5 + torch.rand(1, 1, 32, 48, generator=torch.Generator().manual_seed(1))
+    fine = F.interpolate(low_res, scale_factor=2, mode="bilinear", align_corners=True) / norm
+    valid_size = size if size[0] <= 64 else (60, 90)
+    expected = module.upsample(fine, valid_size, size)
+    label_map, confidence = postprocess(low_res, valid_size, size, ids_of(9), norm=norm)
     assert torch.equal(label_map.long(), expected.argmax(dim=0) + 1)
     assert (confidence - (expected.softmax(dim=0).amax(dim=0) * 255).round()).abs().max() <= 1
 
@@ -76,9 +76,11 @@ def test_any_size_comes_out_as_pytorch_upsamples(
     torch.set_num_threads(threads)
     logits, norm = logits_of(labels, 32, 64), 1 + torch.rand(1, 1, 32, 64)
     fine = logits if not normed else F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True) / norm
-    filled = (30, 50)
-    expected = module.upsample(fine, filled, (height, width))
-    label_map, confidence = postprocess(logits, filled, (height, width), ids_of(labels), norm=norm if normed else None)
+    valid_size = (30, 50)
+    expected = module.upsample(fine, valid_size, (height, width))
+    label_map, confidence = postprocess(
+        logits, valid_size, (height, width), ids_of(labels), norm=norm if normed else None
+    )
     reached = expected.gather(0, label_map.long()[None] - 1)[0]
     assert (expected.amax(dim=0) - reached).max() < 1e-4
     assert (confidence - (expected.softmax(dim=0).amax(dim=0) * 255).round().clamp(1)).abs().max() <= 1

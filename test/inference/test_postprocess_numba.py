@@ -11,8 +11,8 @@ from lseg_ros.inference import postprocess_numba
 @pytest.mark.skipif(not postprocess_numba.AVAILABLE, reason="needs numba (the extra fast)")
 def test_code_that_cannot_be_kept_on_disk_is_compiled_all_the_same() -> None:
     made: dict[str, object] = {}
-    exec("def double(x):\n    return 2 * x", made)  # of no file, so that there is no place beside it
-    assert postprocess_numba._compiled(made["double"])(21) == 42
+    exec("def upsample2x(x):\n    return 2 * x", made)  # of no file, so that there is no place beside it
+    assert postprocess_numba._compiled(made["upsample2x"])(21) == 42
 
 
 def test_without_numba_pytorch_computes_the_same() -> None:

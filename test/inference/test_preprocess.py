@@ -15,17 +15,17 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.5, 0.25, 0.2)
 
 def test_a_fitting_image_is_only_normalized() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
-    x, filled = preprocess(image, 0, 32, MEAN, STD)
+    x, valid_size = preprocess(image, 0, 32, MEAN, STD)
     expected = (torch.from_numpy(image).permute(2, 0, 1) / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[
         :, None, None
     ]
-    assert filled == (64, 96)
+    assert valid_size == (64, 96)
     assert torch.equal(x, expected[None])
 
 
 def test_padding_is_the_mean_color_on_the_right_and_below() -> None:
-    x, filled = preprocess(np.full((40, 70, 3), 255, np.uint8), 0, 32, MEAN, STD)
-    assert filled == (40, 70)
+    x, valid_size = preprocess(np.full((40, 70, 3), 255, np.uint8), 0, 32, MEAN, STD)
+    assert valid_size == (40, 70)
     assert x.shape == (1, 3, 64, 96)
     assert (x[..., :40, :70] > 0).all()
     assert not x[..., 40:, :].any()

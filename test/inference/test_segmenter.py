@@ -118,7 +118,7 @@ class TestEmbedAll:
         images = [picture(*size, seed) for seed, size in enumerate(sizes)]
         for image, together in zip(images, segmenter.embed_all(images)):
             alone = segmenter.embed(image)
-            assert (together.size, together.filled) == (alone.size, alone.filled) == (image.shape[:2],) * 2
+            assert (together.size, together.valid_size) == (alone.size, alone.valid_size) == (image.shape[:2],) * 2
             assert together.pixels.shape == alone.pixels.shape
             assert torch.allclose(together.pixels, alone.pixels, atol=1e-5)
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from lseg_ros.model import PRESETS, LSeg, load_lseg
 from lseg_ros.model.checkpoint import save_lseg, save_official
-from lseg_ros.model.key_mapping import entries, official_name, unused_entries
+from lseg_ros.model.key_mapping import expected_entries, to_official_key, unused_entries
 from lseg_ros.model.text_encoder import TextConfig
 
 # the architecture of vitb32 with everything narrow: heads are 64 wide and 12 blocks deep, as the loader reads off
@@ -27,7 +27,7 @@ def model() -> LSeg:
 
 
 def _official(model: LSeg) -> dict[str, torch.Tensor]:
-    return {f"net.{official_name(name, model.config)}": value for name, value in model.state_dict().items()}
+    return {f"net.{to_official_key(name, model.config)}": value for name, value in model.state_dict().items()}
 
 
 def _same(one: LSeg, other: LSeg, tolerance: float = 0.0) -> bool:
@@ -115,7 +115,7 @@ def test_a_block_that_the_file_has_not_is_missed_by_name(model: LSeg, tmp_path: 
 
 
 def test_a_file_without_a_block_of_the_transformer_is_held_against_the_nearest_preset(tmp_path: Path) -> None:
-    parts = {name: torch.zeros(()).expand(value.shape) for name, value in entries(PRESETS["vitb32"]).items()}
+    parts = {name: torch.zeros(()).expand(value.shape) for name, value in expected_entries(PRESETS["vitb32"]).items()}
     part = {f"net.{name}": value for name, value in parts.items() if ".blocks.11." not in name}
     torch.save({"state_dict": part}, tmp_path / "part.ckpt")
     with pytest.raises(
@@ -159,7 +159,7 @@ def test_the_authors_code_finds_every_entry_that_it_asks_for(tmp_path: Path) -> 
     model = LSeg(dataclasses.replace(NARROW, text=text)).eval()
     save_official(model, tmp_path / "official.ckpt", metadata={"source": "here"})
     content = torch.load(tmp_path / "official.ckpt", weights_only=True)
-    asked_for = entries(model.config) | unused_entries(model.config)
+    asked_for = expected_entries(model.config) | unused_entries(model.config)
     shapes = {name: value.shape for name, value in content["state_dict"].items()}
     assert shapes == {f"net.{name}": value.shape for name, value in asked_for.items()}
     assert content["source"] == "here"

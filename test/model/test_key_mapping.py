@@ -12,10 +12,10 @@ import torch
 from lseg_ros.model import PRESETS, LSegConfig
 from lseg_ros.model.key_mapping import (
     config_from_keys,
-    entries,
+    expected_entries,
     is_unused,
     nearest_preset,
-    official_name,
+    to_official_key,
     unused_entries,
 )
 from test.conftest import shared_data_folder
@@ -28,7 +28,7 @@ REFERENCE = shared_data_folder().parent / "reference"  # the whole lists, where 
 def layout(preset: str) -> dict[str, tuple[int, ...]]:
     """Ours and the unused ones together: names -> shapes."""
     config = PRESETS[preset]
-    return {name: tuple(value.shape) for name, value in (entries(config) | unused_entries(config)).items()}
+    return {name: tuple(value.shape) for name, value in (expected_entries(config) | unused_entries(config)).items()}
 
 
 @pytest.mark.parametrize("preset", LAYOUTS)
@@ -63,19 +63,19 @@ def test_the_lists_agree_name_by_name(preset: str, count: int) -> None:
 @pytest.mark.parametrize("preset", LAYOUTS)
 def test_what_is_dead_is_known_to_be(preset: str) -> None:
     assert all(is_unused(name) for name in unused_entries(PRESETS[preset]))
-    assert not any(is_unused(name) for name in entries(PRESETS[preset]))
+    assert not any(is_unused(name) for name in expected_entries(PRESETS[preset]))
 
 
 @pytest.mark.parametrize("preset", LAYOUTS)
 def test_the_architecture_is_read_off_the_names(preset: str) -> None:
-    everything = entries(PRESETS[preset]) | unused_entries(PRESETS[preset])
+    everything = expected_entries(PRESETS[preset]) | unused_entries(PRESETS[preset])
     assert config_from_keys(everything) == PRESETS[preset]
 
 
 @pytest.mark.parametrize("option", [1, 2])
 def test_the_regularization_block_adds_its_two_entries(option: int) -> None:
-    plain = entries(PRESETS["vitb32"])
-    with_block = entries(dataclasses.replace(PRESETS["vitb32"], arch_option=option, block_depth=3))
+    plain = expected_entries(PRESETS["vitb32"])
+    with_block = expected_entries(dataclasses.replace(PRESETS["vitb32"], arch_option=option, block_depth=3))
     added = {name: tuple(with_block[name].shape) for name in set(with_block) - set(plain)}
     block = "scratch.head_block.depthwise.depthwise"
     assert added == {f"{block}.weight": (1, 1, 3, 3), f"{block}.bias": (1,)}
@@ -83,7 +83,7 @@ def test_the_regularization_block_adds_its_two_entries(option: int) -> None:
 
 @pytest.mark.parametrize("preset", ["vitl16", "clipRN50x16_vitl16", "vitb32", "zs_resnet101"])
 def test_the_nearest_preset_is_the_one_that_it_is(preset: str) -> None:
-    assert nearest_preset(entries(PRESETS[preset])) == (preset, 1.0)
+    assert nearest_preset(expected_entries(PRESETS[preset])) == (preset, 1.0)
 
 
 def test_a_network_that_the_authors_have_not_is_never_passed_off_as_theirs() -> None:
@@ -93,7 +93,7 @@ def test_a_network_that_the_authors_have_not_is_never_passed_off_as_theirs() -> 
 
 def test_the_demo_network_keeps_its_stem_apart_from_the_official_names() -> None:
     config: LSegConfig = PRESETS["demo"]
-    assert official_name("backbone.stem.stage1.0.0.weight", config) == "pretrained.stem.stage1.0.0.weight"
-    assert official_name("backbone.reassemble.0.project.bias", config) == "pretrained.act_postprocess3.3.bias"
+    assert to_official_key("backbone.stem.stage1.0.0.weight", config) == "pretrained.stem.stage1.0.0.weight"
+    assert to_official_key("backbone.reassemble.0.project.bias", config) == "pretrained.act_postprocess3.3.bias"
     with pytest.raises(KeyError, match="no official name for 'foo'"):
-        official_name("foo", config)
+        to_official_key("foo", config)

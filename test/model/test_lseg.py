@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lseg_ros.model import PRESETS, LSeg, LSegConfig
-from lseg_ros.model.decoder import double
-from lseg_ros.model.key_mapping import official_name
+from lseg_ros.model.decoder import upsample2x
+from lseg_ros.model.key_mapping import to_official_key
 from lseg_ros.model.lseg import LOGIT_SCALE, SpatialRegularization
 from test.support.fill import fill
 from test.support.official_half import OfficialHalf
@@ -37,7 +37,7 @@ def official() -> LSeg:
 def filled(config: LSegConfig) -> LSeg:
     with torch.device("meta"):
         model = LSeg(config)
-    names = {name: official_name(name, config) for name in model.state_dict()}
+    names = {name: to_official_key(name, config) for name in model.state_dict()}
     weights = fill({names[name]: value for name, value in model.state_dict().items()})
     model.load_state_dict({name: weights[official] for name, official in names.items()}, assign=True)
     return model.eval()
@@ -228,7 +228,7 @@ def _watch(model: LSeg) -> Iterator[dict[str, Tensor]]:
     seen: dict[str, Tensor] = {}
 
     def keep(name: str, output: Tensor) -> None:
-        seen[name] = double(output) if name.startswith(("path", "head1")) else output
+        seen[name] = upsample2x(output) if name.startswith(("path", "head1")) else output
 
     hooks = [
         module.register_forward_hook(lambda _module, _args, output, name=name: keep(name, output))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lseg_ros.model import LSeg, LSegConfig
 from lseg_ros.model.checkpoint import save_lseg
-from lseg_ros.model.key_mapping import official_name
+from lseg_ros.model.key_mapping import to_official_key
 from lseg_ros.model.text_encoder import TextConfig
 
 CONFIG = LSegConfig(  # half of it text, as in no other network, so that conversions weigh; 210 MB
@@ -70,7 +70,7 @@ def _write_lightning(model: LSeg, path: Path) -> None:
     tensors: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
         half = name.startswith("text_encoder.transformer") and value.ndim >= 2
-        tensors[f"net.{official_name(name, model.config)}"] = value.half() if half else value
+        tensors[f"net.{to_official_key(name, model.config)}"] = value.half() if half else value
     torch.save({"state_dict": tensors, "optimizer_states": [torch.zeros(10_000_000)]}, path)
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from lseg_ros.model import load_lseg, pretrained
-from lseg_ros.model.pretrained import PublishedFile, cached, fetch
+from lseg_ros.model.pretrained import PretrainedFile, fetch, find_cached
 
 
 class Server(ThreadingHTTPServer):
@@ -61,7 +61,7 @@ def server(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     with Server(content) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = f"http://127.0.0.1:{server.server_address[1]}/demo_e200.ckpt"
-        monkeypatch.setattr(PublishedFile, "page", page)
+        monkeypatch.setattr(PretrainedFile, "page", page)
         yield server
         server.shutdown()
 
@@ -77,7 +77,7 @@ def test_a_file_comes_whole_with_its_sum_beside_it(server: Server, content: byte
 
 def test_what_is_there_is_checked_and_not_fetched_again(server: Server) -> None:
     path = fetch("demo_e200", quiet=True)
-    assert fetch("demo_e200", quiet=True) == cached("demo_e200") == path
+    assert fetch("demo_e200", quiet=True) == find_cached("demo_e200") == path
     assert len(server.asked_from) == 1
 
 
@@ -85,7 +85,7 @@ def test_a_download_that_broke_off_goes_on_where_it_stopped(server: Server, cont
     server.breaks_after = 2_000_000
     with pytest.raises(ConnectionError, match="demo_e200: could not be downloaded"):
         fetch("demo_e200", quiet=True)
-    assert not (pretrained.folder() / "demo_e200.ckpt").exists()
+    assert not (pretrained.cache_folder() / "demo_e200.ckpt").exists()
     assert fetch("demo_e200", quiet=True).read_bytes() == content
     assert 0 < server.asked_from[-1] <= 2_000_000
 
@@ -94,7 +94,7 @@ def test_a_page_instead_of_a_file_is_not_kept(server: Server) -> None:
     server.content = b"<html>Quota exceeded</html>"
     with pytest.raises(ConnectionError, match=r"expected a PyTorch file, got one that begins with b'<html>Quota"):
         fetch("demo_e200", quiet=True)
-    assert list(pretrained.folder().iterdir()) == []
+    assert list(pretrained.cache_folder().iterdir()) == []
 
 
 def test_without_a_network_one_sentence_says_what_to_do_by_hand(server: Server) -> None:
@@ -112,16 +112,16 @@ def test_without_a_network_one_sentence_says_what_to_do_by_hand(server: Server) 
 def test_a_file_that_changed_since_it_came_is_refused(server: Server) -> None:
     path = fetch("demo_e200", quiet=True)
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    for use in (cached, fetch, load_lseg):
+    for use in (find_cached, fetch, load_lseg):
         with pytest.raises(ValueError, match=r"demo_e200\.ckpt: expected the sha256 \w{64} .*, got \w{64}"):
             use("demo_e200")
 
 
 def test_a_file_put_there_by_hand_is_taken_and_its_sum_recorded(server: Server, content: bytes) -> None:
-    pretrained.folder().mkdir(parents=True)
-    (pretrained.folder() / "demo_e200.ckpt").write_bytes(content)
-    assert cached("demo_e200").read_bytes() == content
-    assert (pretrained.folder() / "demo_e200.ckpt.sha256").exists()
+    pretrained.cache_folder().mkdir(parents=True)
+    (pretrained.cache_folder() / "demo_e200.ckpt").write_bytes(content)
+    assert find_cached("demo_e200").read_bytes() == content
+    assert (pretrained.cache_folder() / "demo_e200.ckpt.sha256").exists()
     assert server.asked_from == []
 
 

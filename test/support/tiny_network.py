@@ -8,7 +8,7 @@ import torch
 
 from lseg_ros.model import LSeg, LSegConfig
 from lseg_ros.model.checkpoint import save_lseg
-from lseg_ros.model.decoder import double
+from lseg_ros.model.decoder import upsample2x
 from lseg_ros.model.text_encoder import TextConfig
 
 __all__ = ["CONFIG", "write_tiny"]
@@ -32,7 +32,7 @@ def write_tiny(folder: Path, seed: int = 0) -> str:
         torch.manual_seed(seed)
         model = LSeg(CONFIG).eval()
         with torch.no_grad():  # centred, so that pixels differ enough to get different labels
-            features = double(model.decoder(model.backbone(torch.randn(1, 3, 96, 128))))  # (1, F, 48, 64)
+            features = upsample2x(model.decoder(model.backbone(torch.randn(1, 3, 96, 128))))  # (1, F, 48, 64)
             model.head.bias -= model.head(features).mean(dim=(0, 2, 3))
     path = folder / "tiny.safetensors"
     save_lseg(model, path)

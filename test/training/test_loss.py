@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from lseg_ros.datasets import IGNORE
 from lseg_ros.model import LSeg
-from lseg_ros.model.decoder import double
+from lseg_ros.model.decoder import upsample2x
 from lseg_ros.training.batches import Batch
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.label_sampler import LabelPrompt, LabelSampler, LabelSamplerConfig
@@ -98,7 +98,7 @@ def test_a_drawn_pixels_embedding_is_that_of_its_place() -> None:
         normalized = (image / 255 - 0.5) / 0.5
         expected = loss.model.encode_image(normalized).flatten(2)[..., positions[0]]  # (1, C, 4)
         grid = _to_grid(positions, torch.Size((32, 32)))
-        found = F.grid_sample(loss.model.encode_coarse(normalized), grid, align_corners=True)[:, :, 0]
+        found = F.grid_sample(loss.model.encode_low_res(normalized), grid, align_corners=True)[:, :, 0]
         torch.testing.assert_close(F.normalize(found, dim=1), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -158,7 +158,7 @@ def test_a_head_of_classes_is_a_conventional_classifier() -> None:
     loss = loss_of(**settings)
     batch = batch_of(32, ALL, ALL)
     with torch.no_grad():
-        features = double(loss.model.decoder(loss.model.backbone((batch.image / 255 - 0.5) / 0.5)))
+        features = upsample2x(loss.model.decoder(loss.model.backbone((batch.image / 255 - 0.5) / 0.5)))
         scores = F.conv2d(features, loss.model.head.weight, loss.model.head.bias)  # (2, 3, 32, 32)
         expected = F.cross_entropy(scores, batch.target, ignore_index=IGNORE)
         assert loss(batch).item() == pytest.approx(expected.item(), rel=1e-5)

@@ -18,7 +18,7 @@ from lseg_ros.cli.flags import parse
 from lseg_ros.cli.train import SETTINGS
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.model.checkpoint import save_lseg
-from lseg_ros.model.key_mapping import entries
+from lseg_ros.model.key_mapping import expected_entries
 from lseg_ros.training import train as train_module
 from lseg_ros.training import trainer as trainer_module
 from lseg_ros.training.config import RECIPES, TrainingConfig
@@ -58,7 +58,7 @@ def test_it_learns_and_leaves_weights_pictures_and_a_log(tmp_path: Path) -> None
         assert load_lseg(name).config == CONFIG
         with safe_open(name, framework="pt") as file:
             facts, keys = file.metadata(), set(file.keys())
-        assert keys == set(entries(CONFIG))
+        assert keys == set(expected_entries(CONFIG))
         assert json.loads(facts["training"])["data"]["dataset"] == "folder"
         assert json.loads(facts["classes"]) == ["ball|sphere", "lawn", "sea"]
         assert json.loads(facts["validation"])["miou"] > 0.6

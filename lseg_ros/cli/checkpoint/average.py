@@ -15,7 +15,7 @@ from torch import Tensor
 
 import lseg_ros
 from lseg_ros.model import load_lseg
-from lseg_ros.model.checkpoint import check_entries, checkpoint_path, described, save_lseg
+from lseg_ros.model.checkpoint import check_entries, find_checkpoint, read_config, save_lseg
 from lseg_ros.model.key_mapping import is_unused
 from lseg_ros.model.pretrained import sha256
 from lseg_ros.model.weight_files import WeightFile, open_weights
@@ -53,7 +53,7 @@ def run(settings: AverageSettings) -> int:
         raise ValueError(f"expected at least two checkpoints to average, got {len(settings.sources)}")
     if not settings.out.endswith(".safetensors"):
         raise ValueError(f"out: expected a file name that ends with .safetensors, got {settings.out!r}")
-    paths = [checkpoint_path(source) for source in settings.sources]
+    paths = [find_checkpoint(source) for source in settings.sources]
     destination = Path(settings.out).expanduser()
     files = [open_weights(path) for path in paths]
     _check_same_architecture(files)
@@ -106,7 +106,7 @@ def _check_same_architecture(files: Sequence[WeightFile]) -> None:
     """Raise ValueError that names the first file and entry that do not match the first file."""
     first = files[0]
     expected = _shapes(first)
-    config = described(first)
+    config = read_config(first)
     check_entries(config, first)
     for file in files[1:]:
         found = _shapes(file)
@@ -117,7 +117,7 @@ def _check_same_architecture(files: Sequence[WeightFile]) -> None:
                 raise ValueError(f"{file.path}: expected the entries of {first.path}, got another one, {name}")
             if found[name] != expected[name]:
                 raise ValueError(f"{file.path}: {name}: expected shape {expected[name]}, got {found[name]}")
-        if (other := described(file)) != config:
+        if (other := read_config(file)) != config:
             differing = next(name for name in vars(config) if getattr(config, name) != getattr(other, name))
             raise ValueError(
                 f"{file.path}: {differing}: expected {getattr(config, differing)}, as in {first.path}, "

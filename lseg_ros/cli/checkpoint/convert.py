@@ -11,7 +11,7 @@ import tyro
 
 import lseg_ros
 from lseg_ros.model import load_lseg
-from lseg_ros.model.checkpoint import checkpoint_path, save_lseg, save_official
+from lseg_ros.model.checkpoint import find_checkpoint, save_lseg, save_official
 from lseg_ros.model.key_mapping import is_unused
 from lseg_ros.model.pretrained import sha256
 from lseg_ros.model.weight_files import open_weights
@@ -56,7 +56,7 @@ def run(settings: ConvertSettings) -> int:
     if not settings.source or settings.official == settings.destination.endswith(".safetensors"):
         ending = "another ending than .safetensors" if settings.official else "the ending .safetensors"
         raise ValueError(f"expected a source, and a destination with {ending}, got {settings.destination!r}")
-    source, destination = checkpoint_path(settings.source), Path(settings.destination).expanduser()
+    source, destination = find_checkpoint(settings.source), Path(settings.destination).expanduser()
     weights = open_weights(source)
     model = load_lseg(
         source,

@@ -12,7 +12,7 @@ import tyro
 from torch import Tensor
 
 from lseg_ros.model import PRESETS, LSegConfig
-from lseg_ros.model.checkpoint import check_entries, checkpoint_path, described
+from lseg_ros.model.checkpoint import check_entries, find_checkpoint, read_config
 from lseg_ros.model.key_mapping import is_unused
 from lseg_ros.model.weight_files import WeightFile, open_weights
 from lseg_ros.settings import check, setting
@@ -51,9 +51,9 @@ def run(settings: InspectSettings) -> int:
     """Print the parts first: they are of use also where the file turns out to be no LSeg."""
     if not settings.file:
         raise ValueError("expected a file of weights, got none")
-    weights = open_weights(checkpoint_path(settings.file))
+    weights = open_weights(find_checkpoint(settings.file))
     print("\n".join(_table(weights)))
-    config = described(weights)
+    config = read_config(weights)
     check_entries(config, weights)
     print("\n".join(_architecture(config)))
     for name, value in sorted(weights.metadata.items()):
