@@ -12,6 +12,7 @@ from lightning.fabric.loggers.csv_logs import CSVLogger
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from torch import nn
 
+from lseg_ros.inference.device import has_native_bfloat16
 from lseg_ros.training.batches import Batches, build_label_sampler
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.initialization import build_initial_network
@@ -95,9 +96,4 @@ def _in_bfloat16(wanted: str, on_gpu: bool) -> bool:
     """Bfloat16 pays only where the device computes in it."""
     if wanted != "auto":
         return wanted == "bfloat16"
-    return torch.cuda.is_bf16_supported() if on_gpu else _cpu_has_bfloat16()
-
-
-def _cpu_has_bfloat16() -> bool:
-    facts = Path("/proc/cpuinfo")
-    return facts.exists() and any(flag in facts.read_text() for flag in ("avx512_bf16", "amx_bf16"))
+    return has_native_bfloat16(torch.device("cuda" if on_gpu else "cpu"))
