@@ -1,4 +1,4 @@
-"""A synthetic camera, or a recording, and the node that looks at it.
+"""Start the node with a synthetic camera or with a recording.
 
 ros2 launch lseg_ros demo.launch.py
 ros2 launch lseg_ros demo.launch.py folder:=/data/tum_fr1_rpy rviz:=true
@@ -18,15 +18,16 @@ SHARE = Path(get_package_share_directory("lseg_ros"))
 LABELS = "['floor', 'wall', 'ceiling', 'table', 'chair', 'person']"
 
 
-def generate_launch_description():
+def generate_launch_description() -> LaunchDescription:
+    """Camera and node; the argument ``folder`` selects the camera."""
     folder = LaunchConfiguration("folder")
     return LaunchDescription(
         [
             DeclareLaunchArgument(
-                "folder", default_value="", description="a recording to play, else a synthetic world"
+                "folder", default_value="", description="RGB-D folder to replay; empty for the synthetic camera"
             ),
-            DeclareLaunchArgument("seed", default_value="8", description="of the synthetic world"),
-            DeclareLaunchArgument("labels", default_value=LABELS, description="what to look for"),
+            DeclareLaunchArgument("seed", default_value="8", description="seed of the synthetic world"),
+            DeclareLaunchArgument("labels", default_value=LABELS, description="labels to segment"),
             DeclareLaunchArgument("rviz", default_value="false", description="show the results in RViz"),
             Node(
                 package="lseg_ros",

@@ -1,26 +1,27 @@
-"""Start the node `lseg` on a robot.
+"""Start the node ``lseg`` on a robot.
 
     ros2 launch lseg_ros lseg.launch.py image:=/camera/color/image_raw camera_info:=/camera/color/camera_info \
         depth:=/camera/aligned_depth_to_color/image_raw labels:="['floor', 'chair', 'person']" rviz:=true
 
-Several cameras in one node: {camera} in a topic stands for the name of each.
+One node can serve several cameras. ``{camera}`` in a topic is replaced by the name of each camera.
 
     ros2 launch lseg_ros lseg.launch.py cameras:="['front', 'rear']" image:=/{camera}/color/image_raw \
         camera_info:=/{camera}/color/camera_info depth:=/{camera}/aligned_depth_to_color/image_raw
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 SHARE = Path(get_package_share_directory("lseg_ros"))
-TOPICS = {
+TOPICS = {  # topic of the node by launch argument
     "image": "rgb/image",
     "compressed_image": "rgb/image/compressed",
     "camera_info": "rgb/camera_info",
@@ -28,34 +29,43 @@ TOPICS = {
 }
 
 
-def generate_launch_description():
+def generate_launch_description() -> LaunchDescription:
+    """The node and, on request, RViz."""
     return LaunchDescription(
         [
             *(
                 DeclareLaunchArgument(
-                    name, default_value=topic, description=f"topic for {topic}; {{camera}} stands for each of cameras"
+                    name,
+                    default_value=topic,
+                    description=f"topic to use as {topic}; {{camera}} is replaced by the name of each camera",
                 )
                 for name, topic in TOPICS.items()
             ),
             DeclareLaunchArgument(
-                "cameras", default_value="", description="such as ['front', 'rear'], each with its own topics"
+                "cameras", default_value="", description="names of several cameras, such as ['front', 'rear']"
             ),
             DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
             DeclareLaunchArgument(
-                "params_file", default_value=str(SHARE / "config" / "lseg.yaml"), description="parameters of the node"
+                "params_file", default_value=str(SHARE / "config" / "lseg.yaml"), description="parameter file"
             ),
             DeclareLaunchArgument(
-                "labels", default_value="", description="such as ['floor', 'chair']; else the file's"
+                "labels", default_value="", description="labels such as ['floor', 'chair']; empty: from params_file"
             ),
-            DeclareLaunchArgument("checkpoint", default_value="", description="weights or preset; else the file's"),
-            DeclareLaunchArgument("device", default_value="", description="auto, cpu, cuda, cuda:N; else the file's"),
             DeclareLaunchArgument(
-                "image_transport", default_value="", description="raw or compressed; else the file's"
+                "checkpoint", default_value="", description="preset or weights file; empty: from params_file"
             ),
-            DeclareLaunchArgument("autostart", default_value="true", description="configure and activate by itself"),
-            DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
+            DeclareLaunchArgument(
+                "device", default_value="", description="auto, cpu, cuda or cuda:N; empty: from params_file"
+            ),
+            DeclareLaunchArgument(
+                "image_transport", default_value="", description="raw or compressed; empty: from params_file"
+            ),
+            DeclareLaunchArgument(
+                "autostart", default_value="true", description="configure and activate the node at the start"
+            ),
+            DeclareLaunchArgument("use_sim_time", default_value="false", description="use the time from /clock"),
             DeclareLaunchArgument("rviz", default_value="false", description="show the results in RViz"),
-            OpaqueFunction(function=_node),
+            OpaqueFunction(function=_create_node),
             Node(
                 package="rviz2",
                 executable="rviz2",
@@ -67,14 +77,18 @@ def generate_launch_description():
     )
 
 
-def _node(context):
-    """The node, with those parameters that were given on the command line."""
-    said = {name: LaunchConfiguration(name).perform(context) for name in ("checkpoint", "device", "image_transport")}
-    parameters = {name: value for name, value in said.items() if value}
-    for name in ("labels", "cameras", "autostart", "use_sim_time"):
-        text = LaunchConfiguration(name).perform(context)
-        if text:
-            parameters[name] = yaml.safe_load(text) if name in ("autostart", "use_sim_time") else _texts(name, text)
+def _create_node(context: LaunchContext) -> list[Node]:
+    """The node; only arguments that are not empty override the parameter file."""
+    parameters = {}
+    for name in ("checkpoint", "device", "image_transport"):
+        if value := LaunchConfiguration(name).perform(context):
+            parameters[name] = value
+    for name in ("labels", "cameras"):
+        if text := LaunchConfiguration(name).perform(context):
+            parameters[name] = _parse_list(name, text)
+    for name in ("autostart", "use_sim_time"):
+        if text := LaunchConfiguration(name).perform(context):
+            parameters[name] = yaml.safe_load(text)
     return [
         Node(
             package="lseg_ros",
@@ -82,26 +96,32 @@ def _node(context):
             name="lseg",
             namespace=LaunchConfiguration("namespace"),
             parameters=[LaunchConfiguration("params_file"), parameters],
-            remappings=_remappings(context, parameters.get("cameras", [])),
+            remappings=_build_remappings(context, parameters.get("cameras", [])),
             output="screen",
         )
     ]
 
 
-def _texts(name, text):
-    """A list of texts from YAML; RuntimeError where it is none: launch itself would speak of tuples."""
+def _parse_list(name: str, text: str) -> list[str]:
+    """Parse a YAML list of texts.
+
+    Raises:
+        RuntimeError: The text is something else. Without this check launch reports an error about tuples.
+    """
     texts = yaml.safe_load(text)
-    if not isinstance(texts, list) or not texts or not all(isinstance(each, str) for each in texts):
+    if not isinstance(texts, list) or not texts or not all(isinstance(item, str) for item in texts):
         raise RuntimeError(f"{name}: expected a list of texts like \"['one', 'two']\", got {text!r}")
     return texts
 
 
-def _remappings(context, cameras):
-    """From the node's topics, under the name of each camera if there are several, to those that were given."""
-    said = {topic: LaunchConfiguration(name).perform(context) for name, topic in TOPICS.items()}
-    given = {topic: name for topic, name in said.items() if name != topic}
+def _build_remappings(context: LaunchContext, cameras: Sequence[str]) -> list[tuple[str, str]]:
+    """Map the topics of the node, or of each camera if there are several, to the topics given as arguments."""
+    values = {topic: LaunchConfiguration(name).perform(context) for name, topic in TOPICS.items()}
+    changed = {topic: value for topic, value in values.items() if value != topic}
     if not cameras:
-        return list(given.items())
+        return list(changed.items())
     return [
-        (f"{camera}/{topic}", name.replace("{camera}", camera)) for topic, name in given.items() for camera in cameras
+        (f"{camera}/{topic}", value.replace("{camera}", camera))
+        for topic, value in changed.items()
+        for camera in cameras
     ]

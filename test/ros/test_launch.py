@@ -38,9 +38,9 @@ def test_a_launch_file_describes_a_launch(path: Path):
 @pytest.mark.parametrize("text", ["[]", "floor", "[floor, 5]"])
 def test_a_list_at_launch_that_is_none_is_refused_in_a_sentence(text: str):
     launch_file = loaded(ROOT / "launch" / "lseg.launch.py")
-    assert launch_file._texts("labels", "[floor, 'sofa|couch']") == ["floor", "sofa|couch"]
+    assert launch_file._parse_list("labels", "[floor, 'sofa|couch']") == ["floor", "sofa|couch"]
     with pytest.raises(RuntimeError, match="labels: expected a list of texts"):
-        launch_file._texts("labels", text)
+        launch_file._parse_list("labels", text)
 
 
 def test_the_nav2_demo_says_what_to_install_where_something_is_missing():
@@ -51,7 +51,7 @@ def test_the_nav2_demo_says_what_to_install_where_something_is_missing():
     context.launch_configurations["layer"] = "semantic"
     launch_file.PACKAGES["semantic"] = ("lseg_ros", "nav2_of_nowhere")
     with pytest.raises(RuntimeError, match=r"layer:=semantic needs nav2_of_nowhere, not installed here: sudo apt"):
-        launch_file._costmap(context)
+        launch_file._create_costmap(context)
 
 
 def test_topics_are_remapped_for_one_camera_and_for_each_of_several():
@@ -60,9 +60,9 @@ def test_topics_are_remapped_for_one_camera_and_for_each_of_several():
 
     context = LaunchContext()
     context.launch_configurations.update(launch_file.TOPICS | {"image": "/{camera}/color/image_raw"})
-    assert launch_file._remappings(context, ["front", "rear"]) == [
+    assert launch_file._build_remappings(context, ["front", "rear"]) == [
         ("front/rgb/image", "/front/color/image_raw"),
         ("rear/rgb/image", "/rear/color/image_raw"),
     ]
     context.launch_configurations["image"] = "/camera/image"
-    assert launch_file._remappings(context, []) == [("rgb/image", "/camera/image")]
+    assert launch_file._build_remappings(context, []) == [("rgb/image", "/camera/image")]
