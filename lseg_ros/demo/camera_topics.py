@@ -1,4 +1,4 @@
-"""The topics of an RGB-D camera, as the cameras of this package publish them."""
+"""Publishers for the topics of an RGB-D camera."""
 
 from __future__ import annotations
 
@@ -20,25 +20,24 @@ DEPTH_ENCODINGS = ("32FC1", "16UC1")
 
 
 class CameraTopics:
-    """Publishes rgb/image, depth/image and rgb/camera_info. depth_encoding: one of ``DEPTH_ENCODINGS``."""
+    """Publishes rgb/image, rgb/camera_info and depth/image."""
 
     def __init__(self, node: Node, depth_encoding: str) -> None:
+        """Create the publishers; ``depth_encoding`` is one of ``DEPTH_ENCODINGS``."""
         self._depth_encoding = depth_encoding
         self._image = node.create_publisher(Image, IMAGE.name, FRAME_QOS)
         self._depth = node.create_publisher(Image, DEPTH.name, FRAME_QOS)
         self._info = node.create_publisher(CameraInfo, INFO.name, FRAME_QOS)
 
     def publish_image(self, header: Header, rgb: NDArray[np.uint8], camera_info: CameraInfo) -> None:
-        """An image (H, W, 3) uint8 RGB with its camera_info, under one header."""
+        """Publish an image (H, W, 3) uint8 RGB and its camera_info with the same header."""
         camera_info.header = header
         self._info.publish(camera_info)
         publish_image(self._image, header, rgb, "rgb8")
 
     def publish_depth(self, header: Header, depth_m: NDArray[np.float32]) -> None:
-        """Depth (H, W) in meters, NaN where unknown, in the encoding asked for."""
+        """Publish depth (H, W) in meters, NaN where unknown."""
         message = Image(header=header)
-        values: NDArray[Any] = depth_m
-        if self._depth_encoding == "16UC1":
-            values = meters_to_millimeters(depth_m)
-        fill_image(message, values, self._depth_encoding)
+        pixels: NDArray[Any] = meters_to_millimeters(depth_m) if self._depth_encoding == "16UC1" else depth_m
+        fill_image(message, pixels, self._depth_encoding)
         self._depth.publish(message)

@@ -1,4 +1,4 @@
-"""The executable ``replay_camera``: a recorded RGB-D folder as a camera."""
+"""The executable ``replay_camera``: publish a recorded RGB-D folder as a camera."""
 
 from __future__ import annotations
 
@@ -19,61 +19,67 @@ from lseg_ros.structures import Frame
 
 __all__ = ["ReplayCamera", "ReplayCameraConfig", "main"]
 
-_FAREWELL_S = 1.0  # the last messages have to arrive before this process ends
+_SHUTDOWN_DELAY_S = 1.0  # lets DDS deliver the last messages before the process ends
 
 
 @dataclasses.dataclass(frozen=True)
 class ReplayCameraConfig:
-    """Which recording, and how it is played."""
+    """Parameters of ``replay_camera``."""
 
-    folder: str = setting("", "the recording: a folder with associations.txt, camera.yaml and the images they name")
-    rate: float = setting(1.0, "speed, 1 is as it was recorded", minimum=0.01, maximum=100.0)
-    loop: bool = setting(False, "begin again after the last image; otherwise end")
+    folder: str = setting("", "recording: a folder with associations.txt, camera.yaml and the images they list")
+    rate: float = setting(1.0, "playback speed as a multiple of real time", minimum=0.01, maximum=100.0)
+    loop: bool = setting(False, "start again after the last image instead of exiting")
     own_stamps: bool = setting(
-        False,
-        "stamp messages with the time of the recording (then set use_sim_time or expect old stamps), not with now",
+        False, "stamp messages with the time of the recording instead of the current time; stamps are then in the past"
     )
-    depth_encoding: str = setting("16UC1", "millimeters (16UC1) or meters (32FC1)", choices=DEPTH_ENCODINGS)
+    depth_encoding: str = setting(
+        "16UC1", "encoding of depth images: millimeters (16UC1) or meters (32FC1)", choices=DEPTH_ENCODINGS
+    )
     frame_id: str = setting("camera_optical_frame", "coordinate frame of image and depth")
 
     def __post_init__(self) -> None:
+        """Check all parameters; raises ValueError that names the parameter."""
         check(self)
         if not self.folder:
             raise ValueError("folder: expected a recording, as in --ros-args -p folder:=/data/tum_fr1_rpy, got none")
 
 
 class ReplayCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
-    """Publishes a recording on the camera topics, depth under a stamp of its own, as it was recorded.
-
-    Raises ValueError or FileNotFoundError that name the file where the folder is no recording.
-    """
+    """Publishes a recording on the camera topics; image and depth keep their own stamps."""
 
     def __init__(self) -> None:
+        """Open the recording and start to play it.
+
+        Raises:
+            ValueError: The folder is not a recording, or a file in it is invalid; the message names the file.
+            FileNotFoundError: A file is missing.
+        """
         super().__init__("replay_camera")
         declare(self, ReplayCameraConfig)
         self._config = read(self, ReplayCameraConfig)
         self._recording = RgbdFolder(self._config.folder, self._config.frame_id)
         self._topics = CameraTopics(self, self._config.depth_encoding)
-        self._ended = threading.Event()
+        self._stop = threading.Event()
         self._player = threading.Thread(target=self._play, name="player", daemon=True)
         self._player.start()
 
     @property
-    def playing(self) -> bool:
-        """False once the recording is over, and is not to begin again."""
+    def is_playing(self) -> bool:
+        """Whether the recording is still playing; always true with ``loop``."""
         return self._player.is_alive()
 
     def destroy_node(self) -> None:
-        self._ended.set()
+        """Stop playing and destroy the node."""
+        self._stop.set()
         self._player.join()
         super().destroy_node()
 
     def _play(self) -> None:
-        while not self._ended.is_set():
+        while not self._stop.is_set():
             self._play_once()
             if not self._config.loop:
-                self.get_logger().info(f"the {len(self._recording)} images of {self._recording.path} have been played")
-                self._ended.wait(_FAREWELL_S)
+                self.get_logger().info(f"finished playing {len(self._recording)} images of {self._recording.path}")
+                self._stop.wait(_SHUTDOWN_DELAY_S)
                 return
 
     def _play_once(self) -> None:
@@ -83,12 +89,12 @@ class ReplayCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
             try:
                 frame = self._recording[number]
             except (OSError, ValueError) as error:
-                self.get_logger().error(f"left out: {error}")
+                self.get_logger().error(f"skipping image {number}: {error}")
                 continue
-            since_s = (pair.rgb_ns - pairs[0].rgb_ns) / 1e9 / self._config.rate
-            if self._ended.wait(max(start_s + since_s - time.monotonic(), 0)):
+            offset_s = (pair.rgb_ns - pairs[0].rgb_ns) / 1e9 / self._config.rate
+            if self._stop.wait(max(start_s + offset_s - time.monotonic(), 0)):
                 return
-            shift_ns = 0 if self._config.own_stamps else start_ns + round(since_s * 1e9) - pair.rgb_ns
+            shift_ns = 0 if self._config.own_stamps else start_ns + round(offset_s * 1e9) - pair.rgb_ns
             self._publish(frame, pair.rgb_ns + shift_ns, pair.depth_ns + shift_ns)
 
     def _publish(self, frame: Frame, rgb_ns: int, depth_ns: int) -> None:
@@ -103,7 +109,7 @@ class ReplayCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
 
 def main() -> None:
     """Run the node ``replay_camera``."""
-    sys.exit(run(ReplayCamera, until=lambda node: not node.playing))
+    sys.exit(run(ReplayCamera, until=lambda node: not node.is_playing))
 
 
 if __name__ == "__main__":

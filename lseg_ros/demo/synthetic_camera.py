@@ -1,4 +1,4 @@
-"""The executable ``synthetic_camera``: an RGB-D camera in the synthetic world, with the exact labels beside it."""
+"""The executable ``synthetic_camera``: an RGB-D camera in the synthetic world that also publishes the ground truth."""
 
 from __future__ import annotations
 
@@ -27,27 +27,31 @@ GROUND_TRUTH_VOCABULARY = "ground_truth/vocabulary"
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticCameraConfig:
-    """Which world, and how it is seen."""
+    """Parameters of ``synthetic_camera``."""
 
-    seed: int = setting(8, "the world to look at: the same seed is the same world", minimum=0, maximum=2**31 - 1)
+    seed: int = setting(8, "seed of the world; the same seed gives the same world", minimum=0, maximum=2**31 - 1)
     width: int = setting(320, "width of the images", unit="px", minimum=16, maximum=4096)
     height: int = setting(240, "height of the images", unit="px", minimum=16, maximum=4096)
-    rate_hz: float = setting(10.0, "images in a second", unit="Hz", minimum=0.1, maximum=120.0)
-    depth_encoding: str = setting("16UC1", "millimeters (16UC1) or meters (32FC1)", choices=DEPTH_ENCODINGS)
+    rate_hz: float = setting(10.0, "image rate", unit="Hz", minimum=0.1, maximum=120.0)
+    depth_encoding: str = setting(
+        "16UC1", "encoding of depth images: millimeters (16UC1) or meters (32FC1)", choices=DEPTH_ENCODINGS
+    )
     frame_id: str = setting("camera_optical_frame", "coordinate frame of image and depth")
 
     def __post_init__(self) -> None:
+        """Check all parameters; raises ValueError that names the parameter."""
         check(self)
 
 
 class SyntheticCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
-    """Publishes the camera topics, and the exact label of each pixel on ``ground_truth/labels`` (mono8).
+    """Publishes the camera topics and the ground-truth label of each pixel on ``ground_truth/labels`` (mono8).
 
-    Which class an id stands for is told, transient local, on ``ground_truth/vocabulary``. The camera moves in real
-    time, whatever the rate; stamps are those of the node's clock.
+    The class of each id is on ``ground_truth/vocabulary`` (transient local). The camera moves in real time, whatever
+    its rate. Stamps come from the clock of the node.
     """
 
     def __init__(self) -> None:
+        """Create the world and start the timer."""
         super().__init__("synthetic_camera")
         declare(self, SyntheticCameraConfig)
         self._config = read(self, SyntheticCameraConfig)
@@ -59,18 +63,18 @@ class SyntheticCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         self._start_ns = now.nanoseconds
         self._vocabulary.publish(vocabulary_to_message(Vocabulary.of(CLASSES), "synthetic", now.to_msg()))
         self._next = self._world.frame(0.0)
-        self.create_timer(1 / self._config.rate_hz, self._shoot)
+        self.create_timer(1 / self._config.rate_hz, self._on_timer)
 
-    def _shoot(self) -> None:
-        """Publish what was drawn since the last time, so that drawing does not delay it, and draw the next."""
+    def _on_timer(self) -> None:
+        """Publish the frame rendered in advance, so that rendering does not delay it, and render the next one."""
         now_ns = self.get_clock().now().nanoseconds
         self._publish(self._next, make_header(now_ns, self._config.frame_id))
         self._next = self._world.frame((now_ns - self._start_ns) / 1e9 + 1 / self._config.rate_hz)
 
-    def _publish(self, seen: SyntheticFrame, header: Header) -> None:
-        frame = seen.frame
-        assert frame.intrinsics is not None and frame.depth_m is not None  # this world has both
-        publish_image(self._labels, header, seen.labels, "mono8")
+    def _publish(self, scene: SyntheticFrame, header: Header) -> None:
+        frame = scene.frame
+        assert frame.intrinsics is not None and frame.depth_m is not None  # the synthetic world provides both
+        publish_image(self._labels, header, scene.labels, "mono8")
         self._topics.publish_depth(header, frame.depth_m)
         self._topics.publish_image(header, frame.image, camera_info_from_intrinsics(frame.intrinsics))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,37 +18,38 @@ FRAMES = 5
 
 
 @pytest.mark.shared_data
-@pytest.mark.parametrize("own_stamps", [False, True], ids=["stamps of now", "own stamps"])
-def test_every_frame_gives_mask_confidence_and_clouds_of_one_stamp_and_size(
+@pytest.mark.parametrize("own_stamps", [False, True], ids=["current stamps", "own stamps"])
+def test_every_frame_gives_mask_confidence_and_clouds_of_the_same_stamp_and_size(
     bench: NodeHarness, shared_data: Path, tmp_path: Path, own_stamps: bool
-):
+) -> None:
     bench.activate()
     consumer, folder = bench.consumer, shared_data / "tum_fr1_rpy"
     assert consumer.set_labels(["floor", "desk", "monitor"], node=NODE).success
     assert consumer.set_parameter("max_rate_hz", 3.0, NODE).successful
     topics = {"mask": Image, "confidence": Image, "camera_info": CameraInfo, "points": PointCloud2}
     topics |= dict.fromkeys(("points/floor", "points/desk", "points/monitor"), PointCloud2)
-    assert consumer.transition("deactivate", NODE)  # so that no image of the test before is left in it
-    heard = {topic: consumer.listen(kind, f"{NODE}/{topic}") for topic, kind in topics.items()}
+    assert consumer.transition("deactivate", NODE)  # drops images of the previous test
+    listeners = {topic: consumer.listen(kind, f"{NODE}/{topic}") for topic, kind in topics.items()}
     bench.activate()
-    parameters = {"folder": folder, "loop": True, "own_stamps": own_stamps, "rate": 0.5}
+    parameters: dict[str, Any] = {"folder": folder, "loop": True, "own_stamps": own_stamps, "rate": 0.5}
     with Process("replay_camera", tmp_path / "camera.log", "-r", "__ns:=/bench", **parameters) as camera:
-        wait_until(lambda: not camera.alive or len(common(heard)) >= FRAMES, 60, "no frames with everything")
+        wait_until(lambda: not camera.alive or len(common_stamps(listeners)) >= FRAMES, 60, "no complete frames")
         assert camera.alive, camera.output
-    by_stamp = {topic: listener.by_stamp() for topic, listener in heard.items()}
-    for stamp in common(heard)[:FRAMES]:
-        check({topic: each[stamp] for topic, each in by_stamp.items()})
+    by_stamp = {topic: listener.by_stamp() for topic, listener in listeners.items()}
+    for stamp in common_stamps(listeners)[:FRAMES]:
+        check_frame({topic: messages[stamp] for topic, messages in by_stamp.items()})
     if own_stamps:
         recorded = {line.split()[0].replace(".", "") + "000" for line in (folder / "associations.txt").open()}
         assert {str(stamp) for stamp in by_stamp["mask"]} <= recorded
 
 
-def common(heard: dict) -> list[int]:
-    """Stamps of which everything has come."""
-    return sorted(set.intersection(*({read_stamp_ns(each) for each in list(some.messages)} for some in heard.values())))
+def common_stamps(listeners: Mapping[str, Any]) -> list[int]:
+    """The stamps for which every topic has a message."""
+    stamps = [{read_stamp_ns(message) for message in list(listener.messages)} for listener in listeners.values()]
+    return sorted(set.intersection(*stamps))
 
 
-def check(frame: dict) -> None:
+def check_frame(frame: Mapping[str, Any]) -> None:
     mask, confidence, points = pixels_of(frame["mask"]), pixels_of(frame["confidence"]), points_of(frame["points"])
     assert mask.shape == confidence.shape == points.shape == (480, 640)
     known = np.isfinite(points["z"])
@@ -55,13 +58,13 @@ def check(frame: dict) -> None:
     k = frame["camera_info"].k
     row, column = np.indices(mask.shape)
     x, y, z = (points[axis][known].astype(float) for axis in "xyz")
-    off_px = np.hypot(k[0] * x / z + k[2] - column[known], k[4] * y / z + k[5] - row[known])
-    assert off_px.max() < 0.75
-    clouds = [frame[topic] for topic in frame if topic.startswith("points/")]
+    error_px = np.hypot(k[0] * x / z + k[2] - column[known], k[4] * y / z + k[5] - row[known])
+    assert error_px.max() < 0.75
+    clouds = [message for topic, message in frame.items() if topic.startswith("points/")]
     assert sum(cloud.width for cloud in clouds) == np.count_nonzero(known & (mask > 0))
 
 
-def test_a_folder_that_is_no_recording_is_named(tmp_path: Path):
+def test_names_the_missing_file_if_the_folder_is_not_a_recording(tmp_path: Path) -> None:
     with Process("replay_camera", tmp_path / "camera.log", folder=tmp_path / "nothing") as camera:
         assert camera.wait(30) == 1
         assert "associations.txt" in camera.output and "Traceback" not in camera.output
