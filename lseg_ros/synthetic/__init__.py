@@ -1,6 +1,6 @@
 """A synthetic RGB-D world with exact labels, depth, instances and colors.
 
-See docs/synthetic-world.md.
+See docs/embedded-network.md.
 """
 
 from lseg_ros.synthetic.classes import CLASSES, COLORS

@@ -43,7 +43,7 @@ def test_the_most_similar_label_is_the_label_of_the_mask(tiny: Segmenter) -> Non
 
 
 def test_the_default_threshold_tells_what_is_there_from_what_is_not() -> None:
-    """In scenes that the embedded network has never seen; docs/node.md has the figures of 200."""
+    """In scenes that the embedded network has never seen; docs/embedded-network.md has the figures of 200."""
     torch.set_num_threads(1)
     demo = Segmenter.from_checkpoint(SegmenterConfig(device="cpu"))
     words = demo.encode(Vocabulary.of(CLASSES)).embeddings
