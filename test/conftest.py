@@ -1,4 +1,4 @@
-"""What the tests can count on: markers that skip with their reason, and the shared recordings."""
+"""Markers that skip tests with a reason, and fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# A busy machine is slow now and then, and the first example of a test imports what the others find there.
+# No deadline: a busy machine is slow at times, and the first example of a test pays for the imports.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
-ROS_TESTS = ROOT / "test" / "ros"
+ROS_TESTS = [ROOT / "test" / folder for folder in ("ros", "demo", "benchmarks/ros")]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
     parser.addoption(
         "--require",
         action="append",
         default=[],
         metavar="MARKER",
-        help="fail, not skip, where MARKER's needs are missing",
+        help="fail instead of skipping if something that MARKER needs is missing",
     )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """The modules of test/ros import rclpy: where it is missing they are left alone, and the summary says so."""
-    if collection_path == ROS_TESTS and missing("ros", config) and "ros" not in config.getoption("--require"):
+    """Ignore the folders that import rclpy if it is missing. The summary mentions them."""
+    if collection_path in ROS_TESTS and missing("ros", config) and "ros" not in config.getoption("--require"):
         return True
     return None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if ROS_TESTS in item.path.parents:
+        if any(folder in item.path.parents for folder in ROS_TESTS):
             item.add_marker(pytest.mark.ros)
         for marker in ("ros", "gpu", "shared_data", "slow"):
             if not item.get_closest_marker(marker):
@@ -52,24 +52,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     reason = missing("ros", config)
     if reason:
-        terminalreporter.line(f"test/ros was left out: {reason}")
+        folders = ", ".join(str(folder.relative_to(ROOT)) for folder in ROS_TESTS)
+        terminalreporter.line(f"not collected: {folders} ({reason})")
 
 
 def missing(marker: str, config: pytest.Config) -> str:
-    """What this machine lacks for the tests of a marker, "" where nothing."""
+    """Say what this machine lacks to run the tests with a marker, "" for nothing."""
     if marker == "ros" and not has_ros():
-        return "no ROS 2 with our messages here, `make test` sets one up"
+        return "no ROS 2 with the messages of lseg_ros: `make test` sets one up"
     if marker == "gpu" and not has_gpu():
-        return "no CUDA device here"
+        return "no CUDA device"
     if marker == "shared_data" and not shared_data_folder().is_dir():
-        return f"no shared data at {shared_data_folder()} (set LSEG_SHARED_DATA)"
+        return f"no shared data at {shared_data_folder()}: set LSEG_SHARED_DATA"
     if marker == "slow" and not config.getoption("--slow"):
-        return "takes longer than a minute, run with --slow"
+        return "takes longer than a minute: run with --slow"
     return ""
 
 
 def has_ros() -> bool:
-    return all(importlib.util.find_spec(each) for each in ("rclpy", "lseg_ros.msg"))
+    return all(importlib.util.find_spec(module) for module in ("rclpy", "lseg_ros.msg"))
 
 
 def has_gpu() -> bool:
@@ -84,13 +85,13 @@ def shared_data_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of shared recordings; its tests are marked shared_data."""
+    """The folder of shared recordings. Tests that use it are marked shared_data."""
     return shared_data_folder()
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The file of a whole LSeg with random weights, small enough to run in milliseconds."""
-    from test.support.tiny_network import write_tiny  # with PyTorch, which not every test needs
+    """The checkpoint of a complete LSeg with random weights that runs in milliseconds."""
+    from test.support.tiny_network import write_tiny  # imports PyTorch, which not every test needs
 
     return write_tiny(tmp_path_factory.mktemp("weights"))

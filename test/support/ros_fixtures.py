@@ -1,0 +1,65 @@
+"""Fixtures for tests that start real nodes. Import this module in a conftest.py, before anything that starts ROS."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+
+import pytest
+
+# Use a random domain on this machine only, so that the tests see no robot and no other test run.
+os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 102))
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+if os.environ.get("ROS_DISTRO") == "humble":
+    os.environ["ROS_LOCALHOST_ONLY"] = "1"
+
+from test.support.executables import Process
+from test.support.node_harness import BENCH, NodeHarness
+from test.support.ros_client import RosClient, wait_until
+
+__all__ = ["bench", "consumer", "robot", "unsubscribe_after_each_test"]
+
+
+@pytest.fixture(scope="package")
+def consumer() -> Iterator[RosClient]:
+    """A ROS client that subscribes, publishes and calls services."""
+    with RosClient() as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+def robot(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RosClient]:
+    """A client next to a synthetic camera and the active node `/lseg`. Tests may leave other labels."""
+    logs = tmp_path_factory.mktemp("robot")
+    with (
+        Process("synthetic_camera", logs / "camera.log", rate_hz=6.0, seed=8) as camera,
+        Process("lseg_node", logs / "node.log", labels=["floor", "wall", "chair"], max_rate_hz=5.0) as node,
+    ):
+        wait_until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
+        assert node.alive and camera.alive, node.output + camera.output
+        yield consumer
+        assert node.alive, f"the node died: {node.output}"
+        assert "Traceback" not in node.output
+
+
+@pytest.fixture(scope="package")
+def bench(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeHarness]:
+    """The node `/bench/lseg`, which does not start on its own, and a camera that the test controls."""
+    log = tmp_path_factory.mktemp("bench") / "node.log"
+    with Process("lseg_node", log, "-r", f"__ns:={BENCH}", autostart=False, labels=["floor", "wall"]) as node:
+        yield NodeHarness(consumer, node)
+        assert node.alive, f"the node died: {node.output}"
+        assert "Traceback" not in node.output
+
+
+@pytest.fixture(autouse=True)
+def unsubscribe_after_each_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Destroy the subscriptions of a test, so that the node does not compute these outputs for the next test."""
+    if "consumer" not in request.fixturenames:
+        yield
+        return
+    client: RosClient = request.getfixturevalue("consumer")
+    kept = client.forget(10**6)
+    yield
+    client.forget(kept)
