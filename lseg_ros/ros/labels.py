@@ -6,19 +6,22 @@ import dataclasses
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 
-from lseg_ros.inference import EncodedVocabulary, Segmenter, SegmenterConfig
 from lseg_ros.msg import Vocabulary as VocabularyMessage
-from lseg_ros.pipeline import PipelineConfig
 from lseg_ros.ros.conversions import vocabulary_to_message
 from lseg_ros.ros.parameters import NodeConfig, with_parameters
 from lseg_ros.ros.topics import LABEL_INFO, LATCHED_QOS, VOCABULARY, Topic
 from lseg_ros.vocabulary import Vocabulary
+
+if TYPE_CHECKING:  # importing PyTorch takes seconds, and modules that need only the types should not pay for it
+    from lseg_ros.inference import EncodedVocabulary, Segmenter, SegmenterConfig
+    from lseg_ros.pipeline import PipelineConfig
 
 try:
     from vision_msgs.msg import LabelInfo, VisionClass
