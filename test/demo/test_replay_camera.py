@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from test.support.executables import Process
 from test.support.node_harness import NODE, NodeHarness
-from test.support.ros_client import pixels_of, points_of, read_stamp_ns, wait_until
+from test.support.ros_client import read_pixels, read_points, read_stamp_ns, wait_until
 
 FRAMES = 5
 
@@ -20,19 +20,19 @@ FRAMES = 5
 @pytest.mark.shared_data
 @pytest.mark.parametrize("own_stamps", [False, True], ids=["current stamps", "own stamps"])
 def test_every_frame_gives_mask_confidence_and_clouds_of_the_same_stamp_and_size(
-    bench: NodeHarness, shared_data: Path, tmp_path: Path, own_stamps: bool
+    harness: NodeHarness, shared_data: Path, tmp_path: Path, own_stamps: bool
 ) -> None:
-    bench.activate()
-    consumer, folder = bench.consumer, shared_data / "tum_fr1_rpy"
-    assert consumer.set_labels(["floor", "desk", "monitor"], node=NODE).success
-    assert consumer.set_parameter("max_rate_hz", 3.0, NODE).successful
+    harness.activate()
+    ros_client, folder = harness.client, shared_data / "tum_fr1_rpy"
+    assert ros_client.set_labels(["floor", "desk", "monitor"], node=NODE).success
+    assert ros_client.set_parameter("max_rate_hz", 3.0, NODE).successful
     topics = {"mask": Image, "confidence": Image, "camera_info": CameraInfo, "points": PointCloud2}
     topics |= dict.fromkeys(("points/floor", "points/desk", "points/monitor"), PointCloud2)
-    assert consumer.transition("deactivate", NODE)  # drops images of the previous test
-    listeners = {topic: consumer.listen(kind, f"{NODE}/{topic}") for topic, kind in topics.items()}
-    bench.activate()
+    assert ros_client.transition("deactivate", NODE)  # drops images of the previous test
+    listeners = {topic: ros_client.listen(kind, f"{NODE}/{topic}") for topic, kind in topics.items()}
+    harness.activate()
     parameters: dict[str, Any] = {"folder": folder, "loop": True, "own_stamps": own_stamps, "rate": 0.5}
-    with Process("replay_camera", tmp_path / "camera.log", "-r", "__ns:=/bench", **parameters) as camera:
+    with Process("replay_camera", tmp_path / "camera.log", "-r", "__ns:=/harness", **parameters) as camera:
         wait_until(lambda: not camera.alive or len(common_stamps(listeners)) >= FRAMES, 60, "no complete frames")
         assert camera.alive, camera.output
     by_stamp = {topic: listener.by_stamp() for topic, listener in listeners.items()}
@@ -50,7 +50,11 @@ def common_stamps(listeners: Mapping[str, Any]) -> list[int]:
 
 
 def check_frame(frame: Mapping[str, Any]) -> None:
-    mask, confidence, points = pixels_of(frame["mask"]), pixels_of(frame["confidence"]), points_of(frame["points"])
+    mask, confidence, points = (
+        read_pixels(frame["mask"]),
+        read_pixels(frame["confidence"]),
+        read_points(frame["points"]),
+    )
     assert mask.shape == confidence.shape == points.shape == (480, 640)
     known = np.isfinite(points["z"])
     assert 0.2 < known.mean() < 1  # a real sensor has holes

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from lseg_ros.ros.topics import check_cameras
 from test.support.executables import Process
 from test.support.node_harness import NodeHarness, camera_info, depth, image
-from test.support.ros_client import LATCHED, RosClient, pixels_of, points_of, wait_until
+from test.support.ros_client import LATCHED, RosClient, read_pixels, read_points, wait_until
 
 NAMESPACE = "/rig"
 NODE = f"{NAMESPACE}/lseg"
@@ -22,17 +22,17 @@ Rig = dict[str, NodeHarness]
 
 
 @pytest.fixture(scope="module")
-def rig(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """An active node with the cameras front and rear, and both in the test's hands."""
     log = tmp_path_factory.mktemp("rig") / "node.log"
     settings = {"cameras": ["front", "rear"], "labels": ["floor", "wall", "chair"]}
     with Process("lseg_node", log, "-r", f"__ns:={NAMESPACE}", **settings) as node:
-        benches = {name: NodeHarness(consumer, node, NAMESPACE, f"/{name}") for name in ("front", "rear")}
+        harnesses = {name: NodeHarness(ros_client, node, NAMESPACE, f"/{name}") for name in ("front", "rear")}
         wait_until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
         assert node.alive, node.output
-        for bench in benches.values():
-            bench.activate()
-        yield benches
+        for harness in harnesses.values():
+            harness.activate()
+        yield harnesses
         assert node.alive, f"the node died: {node.output}"
         assert "Traceback" not in node.output
 
@@ -40,27 +40,27 @@ def rig(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(autouse=True)
 def begin(request: pytest.FixtureRequest) -> None:
     if "rig" in request.fixturenames:
-        for bench in request.getfixturevalue("rig").values():
-            bench.begin()
+        for harness in request.getfixturevalue("rig").values():
+            harness.begin()
 
 
-def test_every_topic_is_under_the_name_of_its_camera_and_the_words_are_the_nodes_too(rig: Rig, consumer: RosClient):
+def test_every_topic_is_under_the_name_of_its_camera_and_the_words_are_the_nodes_too(rig: Rig, ros_client: RosClient):
     def outputs() -> set[str]:
-        return {name for name, _ in consumer.node.get_topic_names_and_types() if name.startswith(f"{NODE}/")}
+        return {name for name, _ in ros_client.node.get_topic_names_and_types() if name.startswith(f"{NODE}/")}
 
     each = {"mask", "confidence", "camera_info", "overlay", "points", "points/floor", "points/chair", "vocabulary"}
     expected = {f"{NODE}/{camera}/{topic}" for camera in rig for topic in each} | {f"{NODE}/vocabulary"}
     wait_until(lambda: expected <= outputs(), 10, "not every topic is there")
     assert not {f"{NODE}/mask", f"{NODE}/points"} & outputs()
-    told = [consumer.live_vocabulary(node) for node in (NODE, *(f"{NODE}/{camera}" for camera in rig))]
+    told = [ros_client.read_vocabulary(node) for node in (NODE, *(f"{NODE}/{camera}" for camera in rig))]
     assert told[0] == told[1] == told[2]
 
 
-def test_each_camera_has_its_own_masks_and_clouds(rig: Rig, consumer: RosClient):
-    clouds = {name: consumer.listen(PointCloud2, f"{NODE}/{name}/points") for name in rig}
-    infos = {name: consumer.listen(CameraInfo, f"{NODE}/{name}/camera_info") for name in rig}
-    wait_until(lambda: all(consumer.node.count_subscribers(f"{NODE}/{name}/points") for name in rig), 5)
-    headers = {name: bench.header(f"{name}_optical_frame") for name, bench in rig.items()}
+def test_each_camera_has_its_own_masks_and_clouds(rig: Rig, ros_client: RosClient):
+    clouds = {name: ros_client.listen(PointCloud2, f"{NODE}/{name}/points") for name in rig}
+    infos = {name: ros_client.listen(CameraInfo, f"{NODE}/{name}/camera_info") for name in rig}
+    wait_until(lambda: all(ros_client.node.count_subscribers(f"{NODE}/{name}/points") for name in rig), 5)
+    headers = {name: harness.header(f"{name}_optical_frame") for name, harness in rig.items()}
     meters = {"front": 2.0, "rear": 5.0}
     frames = {
         name: {"image": image(header), "depth": depth(header, meters[name]), "info": camera_info(header)}
@@ -68,23 +68,23 @@ def test_each_camera_has_its_own_masks_and_clouds(rig: Rig, consumer: RosClient)
     }
 
     def complete() -> bool:
-        masks = {name: bench.mask_of(**frames[name]).header for name, bench in rig.items()}
+        masks = {name: harness.wait_for_mask(**frames[name]).header for name, harness in rig.items()}
         return masks == headers and all(clouds[name].messages and infos[name].messages for name in rig)
 
     wait_until(complete, 20, "no cloud or camera_info")
     for name in rig:
         assert {message.header.frame_id for message in clouds[name].messages} == {f"{name}_optical_frame"}
-        assert np.allclose(points_of(clouds[name].messages[-1])["z"], meters[name])
+        assert np.allclose(read_points(clouds[name].messages[-1])["z"], meters[name])
         assert infos[name].messages[-1].header == headers[name]
 
 
 def test_images_of_one_stamp_and_of_several_sizes_all_get_their_masks(rig: Rig):
     header = rig["front"].header()
     sizes = {"front": (48, 64), "rear": (64, 48)}
-    for name, bench in rig.items():
-        bench.send(image=image(header, "rgb8", *sizes[name]))
-    for name, bench in rig.items():
-        mask = bench.mask_of(image=image(header, "rgb8", *sizes[name]))
+    for name, harness in rig.items():
+        harness.send(image=image(header, "rgb8", *sizes[name]))
+    for name, harness in rig.items():
+        mask = harness.wait_for_mask(image=image(header, "rgb8", *sizes[name]))
         assert (mask.height, mask.width) == sizes[name]
 
 
@@ -100,15 +100,15 @@ def test_a_bad_frame_costs_the_other_cameras_nothing(rig: Rig, bad: dict[str, ob
     sender = threading.Thread(target=send_bad)
     sender.start()
     try:
-        status = front.complaint("octarine8" if "encoding" in bad else "at least 32x32 pixels")
+        status = front.wait_for_status("octarine8" if "encoding" in bad else "at least 32x32 pixels")
         for _ in range(5):
-            rear.mask_of(image=image(rear.header()))
+            rear.wait_for_mask(image=image(rear.header()))
     finally:
         stop.set()
         sender.join()
     assert status.level == b"\x02"
     assert all(each.level != b"\x02" for each in rear.statuses())
-    assert front.mask_of(image=image(front.header()))
+    assert front.wait_for_mask(image=image(front.header()))
 
 
 def test_a_quick_camera_starves_no_slow_one(rig: Rig):
@@ -129,7 +129,7 @@ def test_a_quick_camera_starves_no_slow_one(rig: Rig):
         waits = []
         for _ in range(9):
             before = len(front.mask.messages)
-            rear.mask_of(image=image(rear.header()))
+            rear.wait_for_mask(image=image(rear.header()))
             waits.append(len(front.mask.messages) - before)
     finally:
         stop.set()
@@ -139,40 +139,42 @@ def test_a_quick_camera_starves_no_slow_one(rig: Rig):
 
 def test_each_camera_has_a_status_of_its_own(rig: Rig):
     front, rear = rig["front"], rig["rear"]
-    front.mask_of(image=image(front.header()))
-    rear.complaint(f"{NAMESPACE}/rear/rgb/image")
+    front.wait_for_mask(image=image(front.header()))
+    rear.wait_for_status(f"{NAMESPACE}/rear/rgb/image")
     status = wait_until(lambda: next((s for s in front.statuses() if s.values), None), 5)
     assert "rear" not in status.message
     assert {"labels", "device", "frames processed"} <= {each.key for each in status.values}
 
 
-def test_a_change_of_words_reaches_every_camera_before_its_next_mask(rig: Rig, consumer: RosClient):
+def test_a_change_of_words_reaches_every_camera_before_its_next_mask(rig: Rig, ros_client: RosClient):
     order: dict[str, list[object]] = {name: [] for name in rig}
     for name in rig:
-        consumer.listen(Vocabulary, f"{NODE}/{name}/vocabulary", LATCHED, order[name].append)
-        consumer.listen(Image, f"{NODE}/{name}/mask", callback=order[name].append)
+        ros_client.listen(Vocabulary, f"{NODE}/{name}/vocabulary", LATCHED, order[name].append)
+        ros_client.listen(Image, f"{NODE}/{name}/mask", callback=order[name].append)
     wait_until(lambda: all(order.values()), 10, "no vocabulary for a late joiner")
-    vocabulary = consumer.set_labels(["lamp", "rug"], node=NODE).vocabulary
+    vocabulary = ros_client.set_labels(["lamp", "rug"], node=NODE).vocabulary
     ids = {0, *(label.id for label in vocabulary.labels)}
-    for bench in rig.values():
-        assert set(np.unique(pixels_of(bench.mask_of(image=image(bench.header()))))) <= ids
+    for harness in rig.values():
+        assert set(np.unique(read_pixels(harness.wait_for_mask(image=image(harness.header()))))) <= ids
     for heard in order.values():
         wait_until(lambda heard=heard: isinstance(heard[-1], Image), 10)
         told = [index for index, each in enumerate(heard) if isinstance(each, Vocabulary)]
         assert heard[told[-1]].epoch == vocabulary.epoch
         assert isinstance(heard[told[-1] + 1], Image)
     for name in rig:
-        wait_until(lambda topic=f"{NODE}/{name}/points/rug": consumer.node.count_publishers(topic) == 1, 5)
-    consumer.set_labels(["floor", "wall", "chair"], node=NODE)
+        wait_until(lambda topic=f"{NODE}/{name}/points/rug": ros_client.node.count_publishers(topic) == 1, 5)
+    ros_client.set_labels(["floor", "wall", "chair"], node=NODE)
 
 
-def test_a_query_looks_at_the_frame_of_the_camera_asked_or_at_the_newest(rig: Rig, consumer: RosClient):
+def test_a_query_looks_at_the_frame_of_the_camera_asked_or_at_the_newest(rig: Rig, ros_client: RosClient):
     def ask(camera: str) -> QueryLabel.Response:
-        return consumer.ask(QueryLabel, f"{NODE}/query", QueryLabel.Request(text="wall", camera=camera))
+        return ros_client.ask(QueryLabel, f"{NODE}/query", QueryLabel.Request(text="wall", camera=camera))
 
-    headers = {name: bench.header(f"{name}_optical_frame") for name, bench in rig.items()}  # the rear one's is newer
+    headers = {
+        name: harness.header(f"{name}_optical_frame") for name, harness in rig.items()
+    }  # the rear one's is newer
     for name in ("rear", "front"):
-        rig[name].mask_of(image=image(headers[name]))
+        rig[name].wait_for_mask(image=image(headers[name]))
     for asked, expected in (("front", "front"), ("rear", "rear"), ("", "rear")):
         answer = ask(asked)
         assert answer.success and (answer.camera, answer.header) == (expected, headers[expected])

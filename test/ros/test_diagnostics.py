@@ -90,7 +90,7 @@ class Desk:
         self._executor.spin_once(timeout_sec=0.05)
         return self.camera.report({}, "idle")
 
-    def complaint(self, text: str) -> None:
+    def wait_for_status(self, text: str) -> None:
         wait_until(lambda: any(text in each for _, each in self.report().problems), 5, text)
 
 
@@ -103,9 +103,9 @@ def test_nobody_who_subscribes_is_said_and_is_no_problem():
     assert not report.problems
 
 
-def test_what_is_subscribed_to_is_told(consumer: RosClient):
+def test_what_is_subscribed_to_is_told(ros_client: RosClient):
     with Desk("/seen") as desk:
-        consumer.listen(Image, "/seen/eye/overlay")
+        ros_client.listen(Image, "/seen/eye/overlay")
         wait_until(lambda: desk.report().values["subscribed"] == "/seen/eye/overlay", 5)
         assert desk.report().message == "0.0 Hz"
 
@@ -127,13 +127,13 @@ def raw(stamp_s: float) -> RawImage:
 def test_camera_info_that_nobody_publishes_is_named_with_the_topic_to_remap():
     with Desk("/blind") as desk:
         assert desk.camera.prepare(raw(time.time())) is not None
-        desk.complaint("rgb/camera_info: nothing publishes /blind/rgb/camera_info: remap rgb/camera_info")
+        desk.wait_for_status("rgb/camera_info: nothing publishes /blind/rgb/camera_info: remap rgb/camera_info")
         assert desk.report().values["without rgb/camera_info"] == "1"
         assert not any("depth" in text for _, text in desk.report().problems)  # nobody wants points
 
 
-def test_camera_info_that_came_long_ago_is_no_matter_of_the_slop(consumer: RosClient):
-    publisher = consumer.node.create_publisher(CameraInfo, "/stopped/rgb/camera_info", 1)
+def test_camera_info_that_came_long_ago_is_no_matter_of_the_slop(ros_client: RosClient):
+    publisher = ros_client.node.create_publisher(CameraInfo, "/stopped/rgb/camera_info", 1)
     with Desk("/stopped") as desk:
         wait_until(publisher.get_subscription_count, 5)
         now_s = time.time()
@@ -149,18 +149,18 @@ def test_camera_info_that_came_long_ago_is_no_matter_of_the_slop(consumer: RosCl
             )
 
         wait_until(asked_again, 5)
-    consumer.between_waits(consumer.node.destroy_publisher, publisher)
+    ros_client.run_in_spin_thread(ros_client.node.destroy_publisher, publisher)
 
 
 @pytest.mark.parametrize(("off_s", "said"), [(-3600, "3600.0 s behind"), (3600, "3600.0 s ahead of")])
 def test_stamps_of_another_clock_are_named_with_what_to_set(off_s: float, said: str):
     with Desk("/late") as desk:
         assert desk.camera.prepare(raw(time.time() + off_s)) is not None
-        desk.complaint(f"stamps are {said} the system clock: set use_sim_time")
+        desk.wait_for_status(f"stamps are {said} the system clock: set use_sim_time")
 
 
-def test_diagnostics_come_also_where_the_simulated_clock_does_not(consumer: RosClient):
-    listener = consumer.listen(DiagnosticArray, "/diagnostics")
+def test_diagnostics_come_also_where_the_simulated_clock_does_not(ros_client: RosClient):
+    listener = ros_client.listen(DiagnosticArray, "/diagnostics")
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     simulated = [Parameter("use_sim_time", value=True)]
@@ -181,15 +181,17 @@ def test_diagnostics_come_also_where_the_simulated_clock_does_not(consumer: RosC
         rclpy.shutdown(context=context)
 
 
-def test_a_topic_of_another_type_is_named_with_its_type(consumer: RosClient):
-    publisher = consumer.node.create_publisher(CompressedImage, "/typed/rgb/image", 1)
+def test_a_topic_of_another_type_is_named_with_its_type(ros_client: RosClient):
+    publisher = ros_client.node.create_publisher(CompressedImage, "/typed/rgb/image", 1)
     with Desk("/typed") as desk:
-        desk.complaint("/typed/rgb/image has type sensor_msgs/msg/CompressedImage, expected sensor_msgs/msg/Image")
-    consumer.between_waits(consumer.node.destroy_publisher, publisher)
+        desk.wait_for_status(
+            "/typed/rgb/image has type sensor_msgs/msg/CompressedImage, expected sensor_msgs/msg/Image"
+        )
+    ros_client.run_in_spin_thread(ros_client.node.destroy_publisher, publisher)
 
 
-def test_an_overridden_qos_that_a_camera_does_not_offer_is_named(consumer: RosClient):
-    publisher = consumer.node.create_publisher(Image, "/strict/rgb/image", BEST_EFFORT)
+def test_an_overridden_qos_that_a_camera_does_not_offer_is_named(ros_client: RosClient):
+    publisher = ros_client.node.create_publisher(Image, "/strict/rgb/image", BEST_EFFORT)
     with Desk("/strict", **{"qos_overrides./strict/rgb/image.subscription.reliability": "reliable"}) as desk:
-        desk.complaint("rgb/image: a publisher does not offer the QoS")
-    consumer.between_waits(consumer.node.destroy_publisher, publisher)
+        desk.wait_for_status("rgb/image: a publisher does not offer the QoS")
+    ros_client.run_in_spin_thread(ros_client.node.destroy_publisher, publisher)

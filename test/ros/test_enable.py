@@ -9,19 +9,19 @@ import pytest
 from lseg_ros.srv import QueryLabel
 from std_srvs.srv import SetBool
 
-from test.support.node_harness import BENCH, NODE, NodeHarness, camera_info, depth, image
+from test.support.node_harness import NAMESPACE, NODE, NodeHarness, camera_info, depth, image
 from test.support.ros_client import wait_until
 
 
 @pytest.fixture
-def active(bench: NodeHarness) -> NodeHarness:
-    bench.activate()
-    bench.begin()
-    return bench
+def active(harness: NodeHarness) -> NodeHarness:
+    harness.activate()
+    harness.begin()
+    return harness
 
 
-def enable(bench: NodeHarness, data: bool) -> str:
-    answer = bench.consumer.ask(SetBool, f"{NODE}/enable", SetBool.Request(data=data))
+def enable(harness: NodeHarness, data: bool) -> str:
+    answer = harness.client.ask(SetBool, f"{NODE}/enable", SetBool.Request(data=data))
     assert answer.success
     return answer.message
 
@@ -30,22 +30,22 @@ def enable(bench: NodeHarness, data: bool) -> str:
 def paused(active: NodeHarness) -> Any:
     """The node, paused after a frame that had depth."""
     header = active.header()
-    active.mask_of(image=image(header), depth=depth(header, 2.5), info=camera_info(header))
+    active.wait_for_mask(image=image(header), depth=depth(header, 2.5), info=camera_info(header))
     assert enable(active, False) == "paused"
     yield active
-    if active.consumer.state(NODE) == "inactive":
-        active.consumer.transition("activate", NODE)
+    if active.client.state(NODE) == "inactive":
+        active.client.transition("activate", NODE)
     enable(active, True)
     active.activate()
 
 
-def subscribers(bench: NodeHarness) -> int:
-    return bench.consumer.node.count_subscribers(f"{BENCH}/rgb/image")
+def subscribers(harness: NodeHarness) -> int:
+    return harness.client.node.count_subscribers(f"{NAMESPACE}/rgb/image")
 
 
 def test_a_paused_node_listens_to_no_camera_and_says_paused(paused: NodeHarness):
     wait_until(lambda: subscribers(paused) == 0, 10)
-    assert paused.complaint("paused").level == b"\x00"
+    assert paused.wait_for_status("paused").level == b"\x00"
 
 
 def test_frames_while_paused_are_gone_and_the_first_after_it_is_masked(paused: NodeHarness):
@@ -57,34 +57,34 @@ def test_frames_while_paused_are_gone_and_the_first_after_it_is_masked(paused: N
     assert enable(paused, True) == "processing"
     wait_until(lambda: subscribers(paused) == 1, 10)
     assert not paused.mask.messages
-    paused.mask_of(image=image(paused.header()))
+    paused.wait_for_mask(image=image(paused.header()))
 
 
 def test_the_last_frame_can_still_be_asked_with_its_depth(paused: NodeHarness):
-    answer = paused.consumer.ask(QueryLabel, f"{NODE}/query", QueryLabel.Request(text="wall"))
+    answer = paused.client.ask(QueryLabel, f"{NODE}/query", QueryLabel.Request(text="wall"))
     assert answer.success and answer.has_point and answer.point.z == pytest.approx(2.5)
 
 
 def test_labels_can_be_changed_while_paused_and_hold_for_the_next_frame(paused: NodeHarness):
-    epoch = paused.consumer.set_labels(["rug"], node=NODE).vocabulary.epoch
-    assert paused.consumer.live_vocabulary(NODE).epoch == epoch
+    epoch = paused.client.set_labels(["rug"], node=NODE).vocabulary.epoch
+    assert paused.client.read_vocabulary(NODE).epoch == epoch
     enable(paused, True)
-    mask = paused.mask_of(image=image(paused.header()))
-    (rug,) = paused.consumer.live_vocabulary(NODE).labels
+    mask = paused.wait_for_mask(image=image(paused.header()))
+    (rug,) = paused.client.read_vocabulary(NODE).labels
     assert set(mask.data) <= {0, rug.id}
-    paused.consumer.set_labels(["floor", "wall"], node=NODE)
+    paused.client.set_labels(["floor", "wall"], node=NODE)
 
 
 def test_it_may_be_said_twice_and_survives_the_lifecycle(paused: NodeHarness):
-    consumer = paused.consumer
+    ros_client = paused.client
     assert enable(paused, False) == "paused"
-    assert consumer.transition("deactivate", NODE)
+    assert ros_client.transition("deactivate", NODE)
     paused.begin()
-    paused.complaint("not active")
+    paused.wait_for_status("not active")
     assert enable(paused, True) == "not active; the node will start processing when it is activated"
     assert enable(paused, False) == "not active; the node will stay paused when it is activated"
-    assert consumer.transition("activate", NODE)
+    assert ros_client.transition("activate", NODE)
     wait_until(lambda: subscribers(paused) == 0, 5)
-    paused.complaint("paused")
+    paused.wait_for_status("paused")
     assert enable(paused, True) == "processing" == enable(paused, True)
     wait_until(lambda: subscribers(paused) == 1, 10)

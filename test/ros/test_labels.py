@@ -20,7 +20,7 @@ from lseg_ros.pipeline import PipelineConfig
 from lseg_ros.ros.labels import LabelManager
 from lseg_ros.ros.node import SegmentationNode
 from lseg_ros.ros.parameters import NodeConfig
-from test.support.ros_client import APPEND, LATCHED, RELIABLE, RosClient, pixels_of, read_stamp_ns, wait_until
+from test.support.ros_client import APPEND, LATCHED, RELIABLE, RosClient, read_pixels, read_stamp_ns, wait_until
 
 FIRST, SECOND = ["floor", "wall", "chair"], ["ceiling", "table", "sofa|couch"]
 
@@ -40,18 +40,18 @@ def now_ns(robot: RosClient) -> int:
 @pytest.mark.parametrize("way", ["parameter", "service"])
 def test_the_old_words_never_appear_after_the_answer(robot: RosClient, live, way):
     masks = robot.listen(Image, "/lseg/mask")
-    masks.more(2)
+    masks.wait_for(2)
     if way == "parameter":
         assert robot.set_parameter("labels", SECOND).successful
     else:
         assert robot.set_labels(SECOND).success
     answered_ns = now_ns(robot)
     wait_until(lambda: len([each for each in masks.messages if read_stamp_ns(each) > answered_ns]) >= 3, 20)
-    old, new = {each.id for each in live.labels}, {each.id for each in robot.live_vocabulary().labels}
+    old, new = {each.id for each in live.labels}, {each.id for each in robot.read_vocabulary().labels}
     assert not old & new
-    later = [set(np.unique(pixels_of(each))) for each in masks.messages if read_stamp_ns(each) > answered_ns]
+    later = [set(np.unique(read_pixels(each))) for each in masks.messages if read_stamp_ns(each) > answered_ns]
     assert all(ids <= {0, *new} for ids in later)
-    earlier = [set(np.unique(pixels_of(each))) for each in masks.messages[:2]]
+    earlier = [set(np.unique(read_pixels(each))) for each in masks.messages[:2]]
     assert all(ids <= {0, *old} for ids in earlier)
 
 
@@ -60,7 +60,7 @@ def test_parameter_and_service_say_the_same(robot: RosClient, live):
     robot.set_labels(["person"], APPEND)
     assert robot.get_parameter("labels") == [*FIRST, "person"]
     robot.set_parameter("labels", SECOND)
-    assert [label.name for label in robot.live_vocabulary().labels] == ["ceiling", "table", "sofa"]
+    assert [label.name for label in robot.read_vocabulary().labels] == ["ceiling", "table", "sofa"]
 
 
 def test_the_vocabulary_comes_before_its_first_mask(robot: RosClient, live):
@@ -77,11 +77,11 @@ def test_the_vocabulary_comes_before_its_first_mask(robot: RosClient, live):
         if isinstance(each, Vocabulary):
             known = {0, *(label.id for label in each.labels)}
         else:
-            assert not known or set(np.unique(pixels_of(each))) <= known
+            assert not known or set(np.unique(read_pixels(each))) <= known
 
 
 def test_a_late_joiner_is_told_the_live_vocabulary(robot: RosClient, live):
-    vocabulary = robot.live_vocabulary()
+    vocabulary = robot.read_vocabulary()
     assert vocabulary.epoch == live.epoch
     assert [(label.id, label.name, label.slug) for label in vocabulary.labels] == [
         (label.id, label.name, label.slug) for label in live.labels
@@ -99,7 +99,7 @@ def test_a_label_that_comes_back_has_its_old_id_and_epochs_grow_by_one(robot: Ro
 def test_the_same_labels_again_are_no_change(robot: RosClient, live):
     assert robot.set_labels(FIRST).vocabulary.epoch == live.epoch
     assert robot.set_parameter("labels", FIRST).successful
-    assert robot.live_vocabulary().epoch == live.epoch
+    assert robot.read_vocabulary().epoch == live.epoch
 
 
 def test_whoever_asks_is_told_the_live_vocabulary(robot: RosClient, live):
@@ -188,8 +188,8 @@ def start() -> Iterator[Callable[..., str]]:
 
 def test_masks_go_on_with_the_old_labels_after_a_refusal(robot: RosClient, live):
     assert not robot.set_parameter("labels", ["chair", "chair"]).successful
-    (mask,) = robot.listen(Image, "/lseg/mask").more(1)
-    assert set(np.unique(pixels_of(mask))) <= {0, *(label.id for label in live.labels)}
+    (mask,) = robot.listen(Image, "/lseg/mask").wait_for(1)
+    assert set(np.unique(read_pixels(mask))) <= {0, *(label.id for label in live.labels)}
 
 
 @pytest.mark.parametrize(
@@ -261,8 +261,8 @@ def test_other_is_a_label_like_any_other(robot: RosClient, live, word):
     """As the paper's users know it: it competes with the rest, and has an id, a color and a cloud."""
     _, other = robot.set_labels(["floor", word]).vocabulary.labels
     clouds = robot.listen(PointCloud2, f"/lseg/points/{word}")
-    (mask,) = robot.listen(Image, "/lseg/mask").more(1)
-    ids = set(np.unique(pixels_of(mask)))
+    (mask,) = robot.listen(Image, "/lseg/mask").wait_for(1)
+    ids = set(np.unique(read_pixels(mask)))
     assert other.id in ids and 0 not in ids
     assert wait_until(lambda: clouds.messages, 10)[-1].width > 0
 
@@ -273,7 +273,7 @@ def test_what_no_label_is_sure_enough_of_is_unlabeled(robot: RosClient, live):
         heard = {topic: robot.listen(Image, f"/lseg/{topic}") for topic in ("mask", "confidence")}
         wait_until(lambda: set(heard["mask"].by_stamp()) & set(heard["confidence"].by_stamp()), 20)
         stamp = (set(heard["mask"].by_stamp()) & set(heard["confidence"].by_stamp())).pop()
-        mask, confidence = (pixels_of(heard[topic].by_stamp()[stamp]) for topic in ("mask", "confidence"))
+        mask, confidence = (read_pixels(heard[topic].by_stamp()[stamp]) for topic in ("mask", "confidence"))
         assert (mask == 0).any() and (confidence[mask == 0] == 0).all()
         assert (confidence[mask > 0] >= round(0.9 * 255)).all()
     finally:

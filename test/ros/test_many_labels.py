@@ -11,29 +11,29 @@ from sensor_msgs.msg import PointCloud2
 
 from test.support.executables import Process
 from test.support.node_harness import NodeHarness, camera_info, depth, image
-from test.support.ros_client import RosClient, pixels_of, points_of, wait_until
+from test.support.ros_client import RosClient, read_pixels, read_points, wait_until
 
 NODE = "/crowd/lseg"
 LABELS = [f"l{number}" for number in range(1, 255)]
 
 
 @pytest.fixture(scope="module")
-def crowded(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeHarness]:
+def crowded(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeHarness]:
     """An active node of its own, for ids are for ever: it looks for 254 labels, of which two have a cloud."""
     log = tmp_path_factory.mktemp("crowd") / "node.log"
     ids, colors = list(range(254, 0, -1)), ["#ff0000", *[""] * 252, "#00ff00"]
     settings = {"labels": LABELS, "class_ids": ids, "colors": colors, "cloud_labels": ["l1", "l254"]}
     with Process("lseg_node", log, "-r", "__ns:=/crowd", **settings) as node:
-        bench = NodeHarness(consumer, node, "/crowd")
+        harness = NodeHarness(ros_client, node, "/crowd")
         wait_until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
-        bench.activate()
-        yield bench
+        harness.activate()
+        yield harness
         assert node.alive, f"the node died: {node.output}"
         assert "Traceback" not in node.output
 
 
 def test_each_has_the_id_and_the_color_it_was_given_or_one_like_no_other(crowded: NodeHarness):
-    labels = crowded.consumer.get_labels(NODE).labels
+    labels = crowded.client.get_labels(NODE).labels
     assert [label.name for label in labels] == LABELS
     assert [label.id for label in labels] == list(range(254, 0, -1))
     colors = [(each.color.r, each.color.g, each.color.b) for each in labels]
@@ -41,33 +41,37 @@ def test_each_has_the_id_and_the_color_it_was_given_or_one_like_no_other(crowded
     assert len(set(colors)) == len({label.slug for label in labels}) == 254
 
 
-def test_254_labels_give_masks_and_clouds(crowded: NodeHarness, consumer: RosClient):
+def test_254_labels_give_masks_and_clouds(crowded: NodeHarness, ros_client: RosClient):
     header = crowded.header()
-    heard = {topic: consumer.listen(PointCloud2, f"{NODE}/{topic}") for topic in ("points", "points/l1", "points/l254")}
-    wait_until(lambda: all(consumer.node.count_publishers(f"{NODE}/{topic}") for topic in heard), 10)
-    assert not consumer.node.count_publishers(f"{NODE}/points/l2")
+    heard = {
+        topic: ros_client.listen(PointCloud2, f"{NODE}/{topic}") for topic in ("points", "points/l1", "points/l254")
+    }
+    wait_until(lambda: all(ros_client.node.count_publishers(f"{NODE}/{topic}") for topic in heard), 10)
+    assert not ros_client.node.count_publishers(f"{NODE}/points/l2")
     frame = {"image": image(header), "depth": depth(header), "info": camera_info(header)}
-    mask = crowded.mask_of(**frame)
-    pixels = pixels_of(mask)
+    mask = crowded.wait_for_mask(**frame)
+    pixels = read_pixels(mask)
     assert 1 <= pixels.min() < pixels.max() <= 254
     # sent again until the node knows of every listener
     wait_until(
-        lambda: crowded.mask_of(**frame) and all(each.messages for each in heard.values()), 20, "a cloud is missing"
+        lambda: crowded.wait_for_mask(**frame) and all(each.messages for each in heard.values()),
+        20,
+        "a cloud is missing",
     )
     clouds = {topic: listener.messages[-1] for topic, listener in heard.items()}
     assert all(cloud.header == mask.header for cloud in clouds.values())
-    assert np.array_equal(points_of(clouds["points"])["label"], pixels)
+    assert np.array_equal(read_points(clouds["points"])["label"], pixels)
     for name, number in (("l1", 254), ("l254", 1)):
         assert clouds[f"points/{name}"].width == (pixels == number).sum()
 
 
 def test_when_all_ids_were_given_out_a_new_label_is_refused_by_name(crowded: NodeHarness):
-    response = crowded.consumer.set_labels(["one more"], node=NODE)
+    response = crowded.client.set_labels(["one more"], node=NODE)
     assert not response.success
     assert "expected at most 254 different names" in response.message and "'one more'" in response.message
 
 
-def test_a_change_costs_no_frame_and_takes_effect_in_the_next_mask(crowded: NodeHarness, consumer: RosClient):
+def test_a_change_costs_no_frame_and_takes_effect_in_the_next_mask(crowded: NodeHarness, ros_client: RosClient):
     """Each image waits for its mask before the next is sent, so none is dropped because a newer one came."""
     stop = threading.Event()
     refused: list[str] = []
@@ -76,21 +80,21 @@ def test_a_change_costs_no_frame_and_takes_effect_in_the_next_mask(crowded: Node
         for number in range(10**6):
             if stop.wait(0.1):
                 return
-            response = consumer.set_labels(LABELS[number % 5 :: 50], node=NODE)
+            response = ros_client.set_labels(LABELS[number % 5 :: 50], node=NODE)
             refused.extend([response.message] * (not response.success))
 
     changing = threading.Thread(target=change)
     changing.start()
     try:
         for _ in range(15):
-            crowded.mask_of(image=image(crowded.header()))
+            crowded.wait_for_mask(image=image(crowded.header()))
     finally:
         stop.set()
         changing.join()
     assert not refused
-    ids = {label.id for label in consumer.set_labels(LABELS[:3], node=NODE).vocabulary.labels}
+    ids = {label.id for label in ros_client.set_labels(LABELS[:3], node=NODE).vocabulary.labels}
     assert ids == {254, 253, 252}
-    assert set(np.unique(pixels_of(crowded.mask_of(image=image(crowded.header()))))) <= ids
+    assert set(np.unique(read_pixels(crowded.wait_for_mask(image=image(crowded.header()))))) <= ids
     crowded.begin()
     # an image that was sent twice because its mask was late may have been dropped for itself, and no other was
     wait_until(

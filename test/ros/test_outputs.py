@@ -8,7 +8,15 @@ import pytest
 from lseg_ros.msg import SegmentationSummary
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from test.support.ros_client import BEST_EFFORT, RELIABLE, RosClient, pixels_of, points_of, read_stamp_ns, wait_until
+from test.support.ros_client import (
+    BEST_EFFORT,
+    RELIABLE,
+    RosClient,
+    read_pixels,
+    read_points,
+    read_stamp_ns,
+    wait_until,
+)
 
 LABELS = ["wall", "door", "unicorn"]
 
@@ -16,7 +24,7 @@ LABELS = ["wall", "door", "unicorn"]
 @pytest.fixture(scope="module")
 def frame(robot: RosClient) -> dict[str, object]:
     """All messages of one frame by topic."""
-    kept = robot.forget(10**6)
+    kept = robot.unsubscribe(keep=10**6)
     vocabulary = robot.set_labels(LABELS).vocabulary
     types = {
         "/rgb/image": Image,
@@ -39,7 +47,7 @@ def frame(robot: RosClient) -> dict[str, object]:
         return {topic: each[max(common)] for topic, each in by_stamp.items()} if common else None
 
     found = wait_until(complete, 30, "no frame with everything")
-    robot.forget(kept)
+    robot.unsubscribe(keep=kept)
     return {**found, "vocabulary": vocabulary}
 
 
@@ -56,7 +64,7 @@ def test_mask_and_confidence_are_mono8_of_the_size_of_the_image_without_padding(
 
 
 def test_mask_holds_only_ids_of_the_vocabulary_and_confidence_is_zero_where_it_is_unlabeled(frame):
-    mask, confidence = pixels_of(frame["/lseg/mask"]), pixels_of(frame["/lseg/confidence"])
+    mask, confidence = read_pixels(frame["/lseg/mask"]), read_pixels(frame["/lseg/confidence"])
     assert set(np.unique(mask)) <= {0, *(label.id for label in frame["vocabulary"].labels)}
     assert ((confidence == 0) == (mask == 0)).all()
 
@@ -66,9 +74,9 @@ def test_the_organized_cloud_agrees_with_the_mask_point_by_point(frame):
     assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "label", "confidence"]
     assert (cloud.height, cloud.width, cloud.is_dense, cloud.is_bigendian) == (240, 320, False, False)
     assert cloud.row_step == cloud.point_step * cloud.width
-    points = points_of(cloud)
-    assert (points["label"] == pixels_of(frame["/lseg/mask"])).all()
-    assert np.allclose(points["confidence"], pixels_of(frame["/lseg/confidence"]) / 255, atol=1e-6)
+    points = read_points(cloud)
+    assert (points["label"] == read_pixels(frame["/lseg/mask"])).all()
+    assert np.allclose(points["confidence"], read_pixels(frame["/lseg/confidence"]) / 255, atol=1e-6)
     image = frame["/rgb/image"]
     rgb = np.frombuffer(image.data, np.uint8).reshape(240, 320, 3).astype(np.uint32)
     assert (
@@ -77,7 +85,7 @@ def test_the_organized_cloud_agrees_with_the_mask_point_by_point(frame):
 
 
 def test_every_point_projects_back_to_its_own_pixel_and_has_its_depth(frame):
-    points, k = points_of(frame["/lseg/points"]), frame["/lseg/camera_info"].k
+    points, k = read_points(frame["/lseg/points"]), frame["/lseg/camera_info"].k
     row, column = np.indices(points.shape)
     known = np.isfinite(points["z"])
     assert known.mean() > 0.5
@@ -91,13 +99,13 @@ def test_every_point_projects_back_to_its_own_pixel_and_has_its_depth(frame):
 
 
 def test_each_label_cloud_holds_the_points_of_its_pixels(frame):
-    organized = points_of(frame["/lseg/points"])
+    organized = read_points(frame["/lseg/points"])
     for label in frame["vocabulary"].labels:
         cloud = frame[f"/lseg/points/{label.slug}"]
         assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb"]  # in an empty one too
         assert cloud.height == 1 and cloud.is_dense
         expected = organized[(organized["label"] == label.id) & np.isfinite(organized["z"])]
-        points = points_of(cloud)[0]
+        points = read_points(cloud)[0]
         assert cloud.width == len(expected)
         for axis in "xyz":
             assert np.array_equal(points[axis], expected[axis])
@@ -107,13 +115,13 @@ def test_the_compressed_mask_is_the_mask(frame):
     message = frame["/lseg/mask/compressed"]
     assert message.format == "mono8; png compressed"
     mask = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert np.array_equal(mask, pixels_of(frame["/lseg/mask"]))
+    assert np.array_equal(mask, read_pixels(frame["/lseg/mask"]))
     assert len(message.data) < mask.size / 4
 
 
 def test_the_summary_says_what_mask_confidence_and_cloud_say(frame):
-    summary, mask = frame["/lseg/summary"], pixels_of(frame["/lseg/mask"])
-    confidence, points = pixels_of(frame["/lseg/confidence"]), points_of(frame["/lseg/points"])
+    summary, mask = frame["/lseg/summary"], read_pixels(frame["/lseg/mask"])
+    confidence, points = read_pixels(frame["/lseg/confidence"]), read_points(frame["/lseg/points"])
     assert summary.epoch == frame["vocabulary"].epoch and summary.has_depth
     assert summary.unlabeled_share == pytest.approx((mask == 0).mean())
     in_view = [(label.id, label.name) for label in frame["vocabulary"].labels if (mask == label.id).any()]
@@ -143,7 +151,7 @@ def test_overlay_is_a_picture_of_the_size_of_the_image(frame):
 
 @pytest.mark.parametrize("qos", [RELIABLE, BEST_EFFORT], ids=["reliable", "best effort"])
 def test_subscribers_of_both_kinds_get_masks_in_the_order_of_their_stamps(robot: RosClient, qos):
-    masks = robot.listen(Image, "/lseg/mask", qos).more(5)
+    masks = robot.listen(Image, "/lseg/mask", qos).wait_for(5)
     stamps = [read_stamp_ns(each) for each in masks]
     assert stamps == sorted(set(stamps))
 
@@ -152,8 +160,8 @@ def test_max_rate_is_kept_on_average(robot: RosClient):
     assert robot.set_parameter("max_rate_hz", 2.0).successful
     try:
         masks = robot.listen(Image, "/lseg/mask")
-        masks.more(1)
-        masks.more(6)
+        masks.wait_for(1)
+        masks.wait_for(6)
         times = masks.received_s[1:]
         assert (len(times) - 1) / (times[-1] - times[0]) == pytest.approx(2.0, rel=0.25)
     finally:

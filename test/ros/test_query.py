@@ -11,11 +11,11 @@ from lseg_ros.srv import QueryLabel
 from sensor_msgs.msg import Image
 
 from test.support.node_harness import NODE, NodeHarness, camera_info, depth, image
-from test.support.ros_client import LATCHED, LSEG, RosClient, pixels_of, read_stamp_ns, wait_until
+from test.support.ros_client import LATCHED, LSEG, RosClient, read_pixels, read_stamp_ns, wait_until
 
 
-def ask(consumer: RosClient, text: str, node: str = LSEG, **more: Any) -> Any:
-    return consumer.ask(QueryLabel, f"{node}/query", QueryLabel.Request(text=text, **more))
+def ask(ros_client: RosClient, text: str, node: str = LSEG, **more: Any) -> Any:
+    return ros_client.ask(QueryLabel, f"{node}/query", QueryLabel.Request(text=text, **more))
 
 
 def similarity_of(answer: Any) -> np.ndarray:
@@ -31,10 +31,10 @@ def is_nowhere(answer: Any) -> bool:
 
 
 @pytest.fixture
-def active(bench: NodeHarness) -> NodeHarness:
-    bench.activate()
-    bench.begin()
-    return bench
+def active(harness: NodeHarness) -> NodeHarness:
+    harness.activate()
+    harness.begin()
+    return harness
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def answer(robot: RosClient) -> tuple[Any, np.ndarray]:
 
     Of a frame with depth: on a busy machine DDS loses some, and a frame whose depth was lost has no points.
     """
-    kept = robot.forget(10**6)
+    kept = robot.unsubscribe(keep=10**6)
     exact = robot.listen(Image, "/ground_truth/labels")
     named = robot.listen(Vocabulary, "/ground_truth/vocabulary", LATCHED)
     masks = robot.listen(Image, "/lseg/mask")
@@ -52,8 +52,8 @@ def answer(robot: RosClient) -> tuple[Any, np.ndarray]:
     answer = wait_until(lambda: found if (found := ask(robot, "floor")).has_point else None, 20, "no frame had depth")
     stamp = read_stamp_ns(answer)
     wait_until(lambda: stamp in exact.by_stamp(), 10, "no frame of that stamp")
-    robot.forget(kept)
-    return answer, pixels_of(exact.by_stamp()[stamp]) == floor
+    robot.unsubscribe(keep=kept)
+    return answer, read_pixels(exact.by_stamp()[stamp]) == floor
 
 
 def test_what_is_in_view_is_found_with_pixel_and_point(answer: tuple[Any, np.ndarray]):
@@ -103,20 +103,20 @@ def test_the_image_can_be_left_out(robot: RosClient):
 
 
 def test_the_labels_stay_as_they_are(robot: RosClient):
-    before = robot.live_vocabulary()
+    before = robot.read_vocabulary()
     assert ask(robot, "lamp|lantern").success
-    assert robot.live_vocabulary() == before
+    assert robot.read_vocabulary() == before
 
 
-def frame(bench: NodeHarness, meters: float = 2.0) -> dict[str, Any]:
-    header = bench.header()
+def frame(harness: NodeHarness, meters: float = 2.0) -> dict[str, Any]:
+    header = harness.header()
     return {"image": image(header), "depth": depth(header, meters), "info": camera_info(header)}
 
 
 def test_depth_is_found_though_nobody_listens_to_points(active: NodeHarness):
     messages = frame(active, 3.0)
-    active.mask_of(**messages)
-    answer = ask(active.consumer, "wall", NODE)
+    active.wait_for_mask(**messages)
+    answer = ask(active.client, "wall", NODE)
     assert answer.header == messages["image"].header
     assert answer.has_point and answer.point.z == pytest.approx(3.0)
     assert answer.point.x == pytest.approx((answer.u - 32) / 60 * 3.0, abs=1e-5)
@@ -124,8 +124,8 @@ def test_depth_is_found_though_nobody_listens_to_points(active: NodeHarness):
 
 
 def test_without_depth_there_is_a_pixel_and_no_point(active: NodeHarness):
-    active.mask_of(image=image(active.header(later_s=2.0)))  # no depth is near
-    answer = ask(active.consumer, "wall", NODE)
+    active.wait_for_mask(image=image(active.header(later_s=2.0)))  # no depth is near
+    answer = ask(active.client, "wall", NODE)
     assert answer.success and is_nowhere(answer) and similarity_of(answer).shape == (48, 64)
 
 
@@ -143,19 +143,19 @@ def test_without_depth_there_is_a_pixel_and_no_point(active: NodeHarness):
     ids=["blank", "blank synonym", "control character", "too long", "threshold", "NaN", "camera"],
 )
 def test_what_cannot_be_asked_is_refused_with_the_reason(active: NodeHarness, request_: dict[str, Any], named: str):
-    active.mask_of(image=image(active.header()))
-    answer = ask(active.consumer, node=NODE, **request_)
+    active.wait_for_mask(image=image(active.header()))
+    answer = ask(active.client, node=NODE, **request_)
     assert not answer.success and named in answer.message
     assert is_nowhere(answer) and np.isnan([answer.score, answer.threshold]).all() and not answer.similarity.data
 
 
 def test_before_the_first_frame_and_while_not_active_it_says_so(active: NodeHarness):
-    consumer = active.consumer
-    active.mask_of(image=image(active.header()))
-    assert consumer.transition("deactivate", NODE)
-    answer = ask(consumer, "wall", NODE)
+    ros_client = active.client
+    active.wait_for_mask(image=image(active.header()))
+    assert ros_client.transition("deactivate", NODE)
+    answer = ask(ros_client, "wall", NODE)
     assert not answer.success and answer.message == "the node is not active: there is no frame to search"
-    assert consumer.transition("cleanup", NODE)
+    assert ros_client.transition("cleanup", NODE)
     active.activate()
-    answer = ask(consumer, "wall", NODE)
+    answer = ask(ros_client, "wall", NODE)
     assert not answer.success and answer.message == "no frame was processed yet"

@@ -51,15 +51,15 @@ def test_a_node_that_cannot_start_says_why_and_ends_with_1(ends, fault):
     assert "Traceback" not in output
 
 
-def test_the_parameter_file_of_the_package_compressed_images_and_two_interrupts(tmp_path, consumer: RosClient):
+def test_the_parameter_file_of_the_package_compressed_images_and_two_interrupts(tmp_path, ros_client: RosClient):
     config = Path(__file__).resolve().parents[2] / "config" / "lseg.yaml"
     arguments = ["-r", "__ns:=/two", "--params-file", str(config)]
     with Process("lseg_node", tmp_path / "node.log", *arguments, image_transport="compressed") as node:
         wait_until(lambda: not node.alive or "looking for" in node.output, 90)
         assert node.alive, node.output
-        masks = consumer.listen(Image, "/two/lseg/mask")
-        images = consumer.node.create_publisher(CompressedImage, "/two/rgb/image/compressed", 1)
-        wait_until(lambda: images.get_subscription_count() and consumer.node.count_publishers("/two/lseg/mask"), 10)
+        masks = ros_client.listen(Image, "/two/lseg/mask")
+        images = ros_client.node.create_publisher(CompressedImage, "/two/rgb/image/compressed", 1)
+        wait_until(lambda: images.get_subscription_count() and ros_client.node.count_publishers("/two/lseg/mask"), 10)
         image = CompressedImage(format="rgb8; jpeg compressed bgr8", data=jpeg(48, 64))
         wait_until(lambda: masks.messages or images.publish(image) or time.sleep(0.5), 20, "no mask")
         assert (masks.messages[0].height, masks.messages[0].width) == (48, 64)

@@ -1,4 +1,4 @@
-"""A node on a bench, fed by hand."""
+"""A node on a harness, fed by hand."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from std_msgs.msg import Header
 from test.support.executables import Process
 from test.support.ros_client import RELIABLE, RosClient, wait_until
 
-BENCH = "/bench"
-NODE = f"{BENCH}/lseg"
+NAMESPACE = "/harness"
+NODE = f"{NAMESPACE}/lseg"
 FRAME_ID = "camera_optical_frame"
 
 
@@ -24,17 +24,17 @@ class NodeHarness:
     camera: "" for a node of one camera, else "/" and the name of one of its cameras.
     """
 
-    def __init__(self, consumer: RosClient, process: Process, namespace: str = BENCH, camera: str = "") -> None:
-        self.consumer = consumer
+    def __init__(self, ros_client: RosClient, process: Process, namespace: str = NAMESPACE, camera: str = "") -> None:
+        self.client = ros_client
         self.process = process
         self.node_name = f"{namespace}/lseg"
         self.status = f"{self.node_name.lstrip('/')}: {camera.lstrip('/') or 'segmentation'}"
-        node = consumer.node
+        node = ros_client.node
         self._image = node.create_publisher(Image, f"{namespace}{camera}/rgb/image", RELIABLE)
         self._depth = node.create_publisher(Image, f"{namespace}{camera}/depth/image", RELIABLE)
         self._info = node.create_publisher(CameraInfo, f"{namespace}{camera}/rgb/camera_info", RELIABLE)
-        self._diagnostics = consumer.listen(DiagnosticArray, "/diagnostics")
-        self.mask = consumer.listen(Image, f"{self.node_name}{camera}/mask")
+        self._diagnostics = ros_client.listen(DiagnosticArray, "/diagnostics")
+        self.mask = ros_client.listen(Image, f"{self.node_name}{camera}/mask")
         self.sent_again = 0  # images, by ``mask_of``
 
     def begin(self) -> None:
@@ -44,16 +44,16 @@ class NodeHarness:
 
     def activate(self) -> None:
         """Bring the node to the state active, from whatever it is in."""
-        if self.consumer.state(self.node_name) == "unconfigured":
-            assert self.consumer.transition("configure", self.node_name), self.process.output
-        if self.consumer.state(self.node_name) == "inactive":
-            assert self.consumer.transition("activate", self.node_name), self.process.output
+        if self.client.state(self.node_name) == "unconfigured":
+            assert self.client.transition("configure", self.node_name), self.process.output
+        if self.client.state(self.node_name) == "inactive":
+            assert self.client.transition("activate", self.node_name), self.process.output
         wait_until(lambda: self._image.get_subscription_count(), 10, "the node does not subscribe")
 
     def header(self, frame_id: str = FRAME_ID, later_s: float = 0.0) -> Header:
         """A header of now."""
         header = Header(frame_id=frame_id)
-        stamp_ns = self.consumer.node.get_clock().now().nanoseconds + round(later_s * 1e9)
+        stamp_ns = self.client.node.get_clock().now().nanoseconds + round(later_s * 1e9)
         header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
         return header
 
@@ -63,7 +63,7 @@ class NodeHarness:
             if message is not None:
                 publisher.publish(message)
 
-    def mask_of(self, timeout_s: float = 20.0, **messages: Any) -> Image:
+    def wait_for_mask(self, timeout_s: float = 20.0, **messages: Any) -> Image:
         """Publish messages of one frame and wait for a new mask of it; sent again now and then, as some get lost."""
         stamp, before = messages["image"].header.stamp, len(self.mask.messages)
         deadline_s = time.monotonic() + timeout_s
@@ -78,7 +78,7 @@ class NodeHarness:
             self.sent_again += 1
         raise AssertionError(f"no mask within {timeout_s} s: {self.process.output}")
 
-    def complaint(self, text: str, timeout_s: float = 10.0) -> Any:
+    def wait_for_status(self, text: str, timeout_s: float = 10.0) -> Any:
         """A status since ``begin`` that has a text in its message."""
         return wait_until(
             lambda: next((each for each in self.statuses() if text in each.message), None), timeout_s, text

@@ -44,7 +44,7 @@ class Listener:
     def clear(self) -> None:
         self.messages, self.received_s = [], []
 
-    def more(self, count: int, timeout_s: float = 20.0) -> list[Any]:
+    def wait_for(self, count: int, timeout_s: float = 20.0) -> list[Any]:
         """The next so many messages."""
         first = len(self.messages)
         wait_until(lambda: len(self.messages) >= first + count, timeout_s, f"{count} more messages did not come")
@@ -60,7 +60,7 @@ class Listener:
 class RosClient:
     """A node of its own that listens, publishes, calls and waits, spun by a thread."""
 
-    def __init__(self, name: str = "consumer") -> None:
+    def __init__(self, name: str = "ros_client") -> None:
         self._context = Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node(name, context=self._context)
@@ -95,14 +95,14 @@ class RosClient:
         self._subscriptions.append(subscription)
         return listener
 
-    def forget(self, kept: int = 0) -> int:
+    def unsubscribe(self, keep: int = 0) -> int:
         """Listen no more, but to the first so many topics; returns how many there were."""
         count = len(self._subscriptions)
-        going, self._subscriptions = self._subscriptions[kept:], self._subscriptions[:kept]
-        self.between_waits(lambda: [self.node.destroy_subscription(each) for each in going])
+        going, self._subscriptions = self._subscriptions[keep:], self._subscriptions[:keep]
+        self.run_in_spin_thread(lambda: [self.node.destroy_subscription(each) for each in going])
         return count
 
-    def between_waits(self, action: Callable[..., Any], *arguments: Any) -> None:
+    def run_in_spin_thread(self, action: Callable[..., Any], *arguments: Any) -> None:
         """Have the spinning thread do it. Whatever goes away must go so: gone between being listed and being waited
         for, it makes rclpy raise there, and the consumer would be deaf from then on."""
         assert self._thread.is_alive(), "the consumer's thread died of what a warning tells below"
@@ -157,7 +157,7 @@ class RosClient:
     def state(self, node: str = LSEG) -> str:
         return self.ask(GetState, f"{node}/get_state", GetState.Request()).current_state.label
 
-    def live_vocabulary(self, node: str = LSEG) -> Any:
+    def read_vocabulary(self, node: str = LSEG) -> Any:
         """The lseg_ros/Vocabulary that someone who comes now is told."""
         listener = self.listen(Vocabulary, f"{node}/vocabulary", LATCHED)
         wait_until(lambda: listener.messages, 10, "no vocabulary for a late joiner")
@@ -177,12 +177,12 @@ def read_stamp_ns(message: Any) -> int:
     return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
 
 
-def pixels_of(image: Any) -> np.ndarray:
+def read_pixels(image: Any) -> np.ndarray:
     """(H, W) of a mono8 image, read as Nav2 reads it: data[v * width + u]."""
     return np.frombuffer(image.data, np.uint8).reshape(image.height, image.width)
 
 
-def points_of(cloud: Any) -> np.ndarray:
+def read_points(cloud: Any) -> np.ndarray:
     """A PointCloud2 as a structured array (height, width), by what its fields say."""
     kinds = {2: "u1", 4: "u2", 6: "u4", 7: "f4"}
     dtype = np.dtype(

@@ -15,21 +15,21 @@ if os.environ.get("ROS_DISTRO") == "humble":
     os.environ["ROS_LOCALHOST_ONLY"] = "1"
 
 from test.support.executables import Process
-from test.support.node_harness import BENCH, NodeHarness
+from test.support.node_harness import NAMESPACE, NodeHarness
 from test.support.ros_client import RosClient, wait_until
 
-__all__ = ["bench", "consumer", "robot", "unsubscribe_after_each_test"]
+__all__ = ["harness", "robot", "ros_client", "unsubscribe_after_each_test"]
 
 
 @pytest.fixture(scope="package")
-def consumer() -> Iterator[RosClient]:
+def ros_client() -> Iterator[RosClient]:
     """A ROS client that subscribes, publishes and calls services."""
     with RosClient() as client:
         yield client
 
 
 @pytest.fixture(scope="package")
-def robot(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RosClient]:
+def robot(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RosClient]:
     """A client next to a synthetic camera and the active node `/lseg`. Tests may leave other labels."""
     logs = tmp_path_factory.mktemp("robot")
     with (
@@ -38,17 +38,17 @@ def robot(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iter
     ):
         wait_until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
         assert node.alive and camera.alive, node.output + camera.output
-        yield consumer
+        yield ros_client
         assert node.alive, f"the node died: {node.output}"
         assert "Traceback" not in node.output
 
 
 @pytest.fixture(scope="package")
-def bench(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeHarness]:
-    """The node `/bench/lseg`, which does not start on its own, and a camera that the test controls."""
-    log = tmp_path_factory.mktemp("bench") / "node.log"
-    with Process("lseg_node", log, "-r", f"__ns:={BENCH}", autostart=False, labels=["floor", "wall"]) as node:
-        yield NodeHarness(consumer, node)
+def harness(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeHarness]:
+    """The node `/harness/lseg`, which does not start on its own, and a camera that the test controls."""
+    log = tmp_path_factory.mktemp("harness") / "node.log"
+    with Process("lseg_node", log, "-r", f"__ns:={NAMESPACE}", autostart=False, labels=["floor", "wall"]) as node:
+        yield NodeHarness(ros_client, node)
         assert node.alive, f"the node died: {node.output}"
         assert "Traceback" not in node.output
 
@@ -56,10 +56,10 @@ def bench(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(autouse=True)
 def unsubscribe_after_each_test(request: pytest.FixtureRequest) -> Iterator[None]:
     """Destroy the subscriptions of a test, so that the node does not compute these outputs for the next test."""
-    if "consumer" not in request.fixturenames:
+    if "ros_client" not in request.fixturenames:
         yield
         return
-    client: RosClient = request.getfixturevalue("consumer")
-    kept = client.forget(10**6)
+    client: RosClient = request.getfixturevalue("ros_client")
+    kept = client.unsubscribe(keep=10**6)
     yield
-    client.forget(kept)
+    client.unsubscribe(keep=kept)

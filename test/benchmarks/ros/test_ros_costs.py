@@ -43,10 +43,10 @@ def layout(cloud: PointCloud2) -> tuple[object, ...]:
     return each.header, each.height, each.width, each.fields, each.point_step, each.row_step, each.is_dense
 
 
-def test_the_obvious_way_makes_the_same_messages_as_ours(consumer: RosClient) -> None:
+def test_the_obvious_way_makes_the_same_messages_as_ours(ros_client: RosClient) -> None:
     recorded = record(*SIZE)
     segmentation = ready_segmentation(recorded)
-    mask, confidence, points, clouds = NaiveBaseline(consumer.node, recorded, segmentation, "/obvious").messages()
+    mask, confidence, points, clouds = NaiveBaseline(ros_client.node, recorded, segmentation, "/obvious").messages()
     info = deserialize_message(recorded.info, CameraInfo)
     image, depth = (deserialize_message(each, Image) for each in (recorded.image, recorded.depth))
     frame = assemble(image, depth, info).frame

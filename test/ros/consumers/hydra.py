@@ -20,7 +20,7 @@ from lseg_ros.cli.labels import LabelsSettings, color_table, label_space
 from lseg_ros.ros.conversions import vocabulary_from_message
 from test.ros.consumers import layout
 from test.ros.consumers.received import Received
-from test.support.ros_client import pixels_of
+from test.support.ros_client import read_pixels
 
 WHOLE = {PointField.UINT8, PointField.UINT16, PointField.UINT32}
 
@@ -37,7 +37,7 @@ def violations(received: Received) -> Iterator[str]:
     types = {field.name: field.datatype for field in points.fields}
     if "ring" in types or types.get("label") not in WHOLE:
         yield "points: no label, or one that a ring hides"
-    elif (layout.values(points, "label").view("<u4") != pixels_of(mask)).any():
+    elif (layout.values(points, "label").view("<u4") != read_pixels(mask)).any():
         yield "points: other labels than in the mask"
     yield from _label_space(received)
 
@@ -48,7 +48,7 @@ def _label_space(received: Received) -> Iterator[str]:
     settings = LabelsSettings(vocabulary.entries)
     total = yaml.safe_load(label_space(vocabulary, settings))["total_semantic_labels"]
     rows = list(csv.DictReader(io.StringIO(color_table(vocabulary, settings))))
-    seen = set(np.unique(pixels_of(received["mask"])).tolist())
+    seen = set(np.unique(read_pixels(received["mask"])).tolist())
     if max(seen) >= total or not seen <= {int(each["id"]) for each in rows}:
         yield "mask: an id that the label space lacks"
     if len({(each["red"], each["green"], each["blue"]) for each in rows}) < len(rows):

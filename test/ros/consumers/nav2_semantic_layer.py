@@ -15,7 +15,7 @@ import numpy as np
 
 from test.ros.consumers import layout
 from test.ros.consumers.received import Received
-from test.support.ros_client import pixels_of
+from test.support.ros_client import read_pixels
 
 
 def violations(received: Received) -> Iterator[str]:
@@ -44,11 +44,11 @@ def violations(received: Received) -> Iterator[str]:
 
 
 def _ids(received: Received) -> Iterator[str]:
-    mask = pixels_of(received["mask"])
+    mask = read_pixels(received["mask"])
     unknown = set(np.unique(mask).tolist()) - {0} - received.known_ids
     if unknown:
         yield f"mask: unknown ids {sorted(unknown)}"
-    if (pixels_of(received["confidence"])[mask == 0] != 0).any():
+    if (read_pixels(received["confidence"])[mask == 0] != 0).any():
         yield "confidence: sure of what has no label"
 
 

@@ -64,14 +64,14 @@ class Received:
         return dataclasses.replace(self, messages={**self.messages, topic: message})
 
 
-def receive(consumer: RosClient, slugs: Iterable[str], node: str = LSEG, camera: str = "") -> Received:
+def receive(ros_client: RosClient, slugs: Iterable[str], node: str = LSEG, camera: str = "") -> Received:
     """Listen to everything until a few frames came of which nothing is missing.
 
     node and camera: what the names of the outputs and of the camera's topics begin with.
     """
     types = {**OUTPUTS, **{CLOUD + slug: PointCloud2 for slug in slugs}}
-    heard = {topic: consumer.listen(kind, f"{node}/{topic}") for topic, kind in types.items()}
-    heard |= {topic: consumer.listen(kind, f"{camera}/{topic}") for topic, kind in CAMERA.items()}
+    heard = {topic: ros_client.listen(kind, f"{node}/{topic}") for topic, kind in types.items()}
+    heard |= {topic: ros_client.listen(kind, f"{camera}/{topic}") for topic, kind in CAMERA.items()}
 
     def complete() -> list[int]:
         common = set.intersection(*(set(each.by_stamp()) for each in heard.values()))
@@ -79,16 +79,16 @@ def receive(consumer: RosClient, slugs: Iterable[str], node: str = LSEG, camera:
 
     whole = wait_until(complete, 40, "no frames with everything")
     stamps = {topic: tuple(listener.stamps()) for topic, listener in heard.items()}
-    late = {"vocabulary": consumer.listen(Vocabulary, f"{node}/vocabulary", LATCHED)}
+    late = {"vocabulary": ros_client.listen(Vocabulary, f"{node}/vocabulary", LATCHED)}
     if LabelInfo is not None:
-        late["label_info"] = consumer.listen(LabelInfo, f"{node}/label_info", LATCHED)
+        late["label_info"] = ros_client.listen(LabelInfo, f"{node}/label_info", LATCHED)
     wait_until(lambda: all(each.messages for each in late.values()), 10, "nothing for a late joiner")
     return Received(
         {topic: each.by_stamp()[whole[-1]] for topic, each in heard.items()}
         | {topic: each.messages[-1] for topic, each in late.items()},
         {topic: tuple(each for each in some if whole[0] <= each <= whole[-1]) for topic, some in stamps.items()},
         {
-            topic: consumer.node.get_publishers_info_by_topic(f"{node}/{topic}")[0].qos_profile
+            topic: ros_client.node.get_publishers_info_by_topic(f"{node}/{topic}")[0].qos_profile
             for topic in (*types, *late)
         },
     )

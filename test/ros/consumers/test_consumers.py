@@ -15,7 +15,7 @@ from sensor_msgs.msg import PointField
 
 from test.ros.consumers.readers import CONSUMERS
 from test.ros.consumers.received import Received, receive
-from test.support.ros_client import RosClient, pixels_of
+from test.support.ros_client import RosClient, read_pixels
 
 ROOT = Path(__file__).resolve().parents[3]
 FULL, EMPTY = "points/wall", "points/street"
@@ -25,11 +25,11 @@ THRESHOLD = 0.6
 @pytest.fixture(scope="module")
 def received(robot: RosClient) -> Iterator[Received]:
     """What the node says of the synthetic kitchen, in which it is not sure enough of any street."""
-    kept = robot.forget(10**6)
+    kept = robot.unsubscribe(keep=10**6)
     assert robot.set_parameter("unlabeled_threshold", THRESHOLD).successful
     vocabulary = robot.set_labels(["floor", "wall", "sofa|couch", "street"]).vocabulary
     everything = receive(robot, [label.slug for label in vocabulary.labels])
-    robot.forget(kept)
+    robot.unsubscribe(keep=kept)
     yield everything
     robot.set_parameter("unlabeled_threshold", 0.0)
 
@@ -42,7 +42,7 @@ def test_a_consumer_takes_what_the_node_publishes(received: Received, reader: st
 def test_there_is_something_to_object_to(received: Received):
     assert received[FULL].width > 100 and received[EMPTY].width == 0
     assert len(received.stamps["mask"]) >= 3
-    assert 0 in pixels_of(received["mask"])
+    assert 0 in read_pixels(received["mask"])
 
 
 # What breaks a message, in place.

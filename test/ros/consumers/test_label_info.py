@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
-from test.support.ros_client import LATCHED, RELIABLE, Listener, RosClient, pixels_of, wait_until
+from test.support.ros_client import LATCHED, RELIABLE, Listener, RosClient, read_pixels, wait_until
 
 LabelInfo = pytest.importorskip(
     "vision_msgs.msg", reason="no vision_msgs here, it comes with a ROS installation"
@@ -44,7 +44,7 @@ def test_a_label_that_is_no_longer_looked_for_stays_listed_for_its_grace(robot: 
 
 def test_nothing_is_told_while_nothing_changes(robot: RosClient, told: Listener):
     count = len(told.messages)
-    robot.listen(Image, "/lseg/mask").more(3)
+    robot.listen(Image, "/lseg/mask").wait_for(3)
     robot.set_labels(["floor", "wall"])
     time.sleep(0.5)
     assert len(told.messages) == count
@@ -63,4 +63,4 @@ def test_masks_with_a_new_id_come_after_it_was_listed(robot: RosClient, told: Li
         if isinstance(each, LabelInfo):
             known = {0, *(entry.class_id for entry in each.class_map)}
         else:
-            assert not known or set(np.unique(pixels_of(each)).tolist()) <= known
+            assert not known or set(np.unique(read_pixels(each)).tolist()) <= known

@@ -16,7 +16,7 @@ CAMERAS = ["front", "rear"]
 
 
 @pytest.fixture(scope="module")
-def each(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Received]]:
+def each(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Received]]:
     """What comes of each of two synthetic cameras, in two worlds, through one node."""
     logs = tmp_path_factory.mktemp("pair")
     with ExitStack() as stack:
@@ -27,7 +27,7 @@ def each(consumer: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Itera
         node = stack.enter_context(Process("lseg_node", logs / "node", "-r", "__ns:=/pair", **settings))
         wait_until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
         assert node.alive, node.output
-        yield {name: receive(consumer, ["floor", "wall"], f"/pair/lseg/{name}", f"/pair/{name}") for name in CAMERAS}
+        yield {name: receive(ros_client, ["floor", "wall"], f"/pair/lseg/{name}", f"/pair/{name}") for name in CAMERAS}
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
