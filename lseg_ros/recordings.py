@@ -1,4 +1,7 @@
-"""Image files, and recordings of an RGB-D camera as a folder."""
+"""Read image files, and recordings of an RGB-D camera.
+
+All RGB image files are read here, so that they have the same orientation everywhere.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,21 @@ from numpy.typing import NDArray
 
 from lseg_ros.structures import Frame, Intrinsics
 
-__all__ = ["Association", "Calibration", "RgbdFolder", "image_files", "read_calibration", "read_depth", "read_rgb"]
+__all__ = ["Association", "Calibration", "RgbdFolder", "list_images", "read_calibration", "read_depth", "read_rgb"]
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
 @dataclass(frozen=True)
 class Association:
-    """One line of associations.txt: an image and the depth that was taken with it, with their own stamps."""
+    """One line of associations.txt: an image and its depth image, each with its own stamp.
+
+    Attributes:
+        rgb_ns: Stamp of the image in nanoseconds.
+        rgb: Path of the image.
+        depth_ns: Stamp of the depth image in nanoseconds.
+        depth: Path of the depth image.
+    """
 
     rgb_ns: int
     rgb: Path
@@ -32,7 +42,14 @@ class Association:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a camera_info YAML file says of a camera; images are used as they are, without rectifying."""
+    """Contents of a camera_info YAML file. Images are used without rectification.
+
+    Attributes:
+        name: Name of the camera.
+        intrinsics: Pinhole intrinsics and image size.
+        distortion_model: Name of the distortion model, such as plumb_bob.
+        distortion: Its coefficients.
+    """
 
     name: str
     intrinsics: Intrinsics
@@ -41,27 +58,35 @@ class Calibration:
 
 
 class RgbdFolder(Sequence[Frame]):
-    """A recording: associations.txt, camera.yaml, and the images that the first one names.
+    """A recording of an RGB-D camera: associations.txt, camera.yaml, and image files.
 
-    Lines of associations.txt read ``rgb_stamp rgb_file depth_stamp depth_file``, stamps in seconds; camera.yaml has
-    the layout of ROS's camera_info files; depth is uint16 PNG in millimeters, 0 where unknown, registered to the
-    color image. Frames carry the stamp of their color image. Files are read when a frame is taken. Raises
-    FileNotFoundError or ValueError that name the file and what was expected of it.
+    Lines of associations.txt have the form ``rgb_stamp rgb_file depth_stamp depth_file``, with stamps in seconds.
+    camera.yaml has the format of ROS's camera_info files. Depth images are uint16 in millimeters, 0 where unknown,
+    registered to the color image. A frame has the stamp of its color image. Image files are read when a frame is
+    accessed.
+
+    Args:
+        path: Folder of the recording.
+        frame_id: Coordinate frame of its frames.
+
+    Raises:
+        FileNotFoundError: If a file is missing; the message names it.
+        ValueError: If a file has unexpected contents; the message names it and what was expected.
     """
 
     def __init__(self, path: str | Path, frame_id: str = "camera_optical_frame") -> None:
         self.path = Path(path).expanduser()
         self.frame_id = frame_id
-        self.associations = _associations(self.path / "associations.txt")
+        self.associations = _read_associations(self.path / "associations.txt")
         self.calibration = read_calibration(self.path / "camera.yaml")
 
     def __len__(self) -> int:
         return len(self.associations)
 
     def __getitem__(self, index: Any) -> Any:
-        """The frame of an index, or the list of a slice's."""
+        """Return the frame at an index, or a list of frames for a slice."""
         if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
+            return [self[position] for position in range(*index.indices(len(self)))]
         pair = self.associations[index]
         try:
             return Frame(
@@ -74,18 +99,20 @@ class RgbdFolder(Sequence[Frame]):
         return (self[index] for index in range(len(self)))
 
 
-def image_files(path: str | Path) -> list[Path]:
-    """The image itself, or the images in a folder in the order of their names.
+def list_images(path: str | Path) -> list[Path]:
+    """List the images in a folder, sorted by name. The path of a file is returned as it is.
 
-    Raises FileNotFoundError where there is nothing, ValueError where a folder has no image.
+    Raises:
+        FileNotFoundError: If the path does not exist.
+        ValueError: If a folder contains no images.
     """
-    path = _existing(Path(path).expanduser())
+    path = _check_exists(Path(path).expanduser())
     if not path.is_dir():
         return [path]
-    found = sorted(each for each in path.iterdir() if each.suffix.lower() in _SUFFIXES)
-    if not found:
-        raise ValueError(f"{path}: expected images ({', '.join(sorted(_SUFFIXES))}), found none")
-    return found
+    images = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
+    if not images:
+        raise ValueError(f"{path}: expected images ({', '.join(sorted(_SUFFIXES))}), got none")
+    return images
 
 
 def read_rgb(path: str | Path) -> NDArray[np.uint8]:
@@ -102,7 +129,12 @@ def read_rgb(path: str | Path) -> NDArray[np.uint8]:
 
 
 def read_depth(path: str | Path) -> NDArray[np.float32]:
-    """A 16-bit image of millimeters -> (H, W) float32 meters, NaN where it is 0."""
+    """Read a 16-bit depth image in millimeters as (H, W) float32 in meters, NaN where it is 0.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a complete image with one 16-bit channel.
+    """
     raw = _read(Path(path), cv2.IMREAD_UNCHANGED)
     if raw.ndim != 2 or raw.dtype != np.uint16:
         raise ValueError(f"{path}: expected one channel of 16-bit millimeters, got {raw.shape} {raw.dtype}")
@@ -112,54 +144,60 @@ def read_depth(path: str | Path) -> NDArray[np.float32]:
 
 
 def read_calibration(path: str | Path) -> Calibration:
-    """A ROS camera_info YAML file, as camera_calibration writes it."""
-    path = _existing(Path(path))
+    """Read a camera_info YAML file in the format that ROS's camera_calibration writes.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it has other contents.
+    """
+    path = _check_exists(Path(path))
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        k = [float(each) for each in content["camera_matrix"]["data"]]
+        k = [float(value) for value in content["camera_matrix"]["data"]]
         fx, _, cx, _, fy, cy, *_ = k
         distortion = content.get("distortion_coefficients") or {}
         return Calibration(
             name=str(content.get("camera_name", "")),
             intrinsics=Intrinsics(fx, fy, cx, cy, int(content["image_width"]), int(content["image_height"])),
             distortion_model=str(content.get("distortion_model", "plumb_bob")),
-            distortion=tuple(float(each) for each in distortion.get("data", ())),
+            distortion=tuple(float(coefficient) for coefficient in distortion.get("data", ())),
         )
     except (KeyError, TypeError, AttributeError, ValueError, yaml.YAMLError) as error:
         raise ValueError(
-            f"{path}: expected a camera_info file with image_width, image_height and camera_matrix.data "
-            f"({type(error).__name__}: {error})"
+            f"{path}: expected a camera_info file with image_width, image_height and camera_matrix.data, "
+            f"got {type(error).__name__}: {error}"
         ) from error
 
 
-def _associations(path: Path) -> tuple[Association, ...]:
-    pairs = []
-    for number, line in enumerate(_existing(path).read_text(encoding="utf-8").splitlines(), start=1):
+def _read_associations(path: Path) -> tuple[Association, ...]:
+    associations = []
+    for number, line in enumerate(_check_exists(path).read_text(encoding="utf-8").splitlines(), start=1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue
         try:
             rgb_stamp, rgb, depth_stamp, depth = fields
-            pair = Association(_ns(rgb_stamp), path.parent / rgb, _ns(depth_stamp), path.parent / depth)
+            pair = Association(_to_ns(rgb_stamp), path.parent / rgb, _to_ns(depth_stamp), path.parent / depth)
         except (ValueError, InvalidOperation) as error:
             raise ValueError(f"{path}, line {number}: expected 'stamp file stamp file', got {line!r}") from error
-        for each in (pair.rgb, pair.depth):
-            if not each.is_file():
-                raise FileNotFoundError(f"{path}, line {number}: expected the file {each}, it is not there")
-        pairs.append(pair)
-    if not pairs:
+        for file in (pair.rgb, pair.depth):
+            if not file.is_file():
+                raise FileNotFoundError(f"{path}, line {number}: expected the file {file}, but it does not exist")
+        associations.append(pair)
+    if not associations:
         raise ValueError(f"{path}: expected at least one line 'stamp file stamp file', got none")
-    return tuple(pairs)
+    return tuple(associations)
 
 
-def _ns(seconds: str) -> int:
-    """Decimal and not float: today's seconds with nanoseconds behind them are more digits than a float holds."""
+def _to_ns(seconds: str) -> int:
+    """Convert seconds to nanoseconds."""
+    # A float has too few digits for Unix time in nanoseconds.
     return int(Decimal(seconds) * 1_000_000_000)
 
 
 def _read(path: Path, flags: int) -> NDArray[Any]:
-    # Not cv2.imread: it cannot tell a file that is missing from one that is broken, and prints either.
-    data = np.frombuffer(_existing(path).read_bytes(), np.uint8)
+    # cv2.imread would not distinguish a missing file from a broken one.
+    data = np.frombuffer(_check_exists(path).read_bytes(), np.uint8)
     try:
         pixels = cv2.imdecode(data, flags) if data.size else None
     except cv2.error:
@@ -169,7 +207,7 @@ def _read(path: Path, flags: int) -> NDArray[Any]:
     return np.asarray(pixels)
 
 
-def _existing(path: Path) -> Path:
+def _check_exists(path: Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected a file or folder, but it does not exist")
     return path

@@ -1,4 +1,4 @@
-"""Image files and RGB-D recordings, whole and broken."""
+"""Read image files and RGB-D recordings, both valid and broken."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from lseg_ros.geometry import project, unproject
-from lseg_ros.recordings import RgbdFolder, image_files, read_calibration, read_depth, read_rgb
+from lseg_ros.recordings import RgbdFolder, list_images, read_calibration, read_depth, read_rgb
 
 CAMERA = """\
 image_width: 8
@@ -23,13 +24,13 @@ distortion_coefficients: {rows: 1, cols: 5, data: [0.1, 0, 0, 0, 0]}
 
 
 @pytest.fixture
-def rgb() -> np.ndarray:
+def rgb() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
 
 @pytest.fixture
-def recording(tmp_path: Path, rgb: np.ndarray) -> Path:
-    """Two frames, the second a tenth of a second after the first."""
+def recording(tmp_path: Path, rgb: NDArray[np.uint8]) -> Path:
+    """Write a recording of two frames, 0.1 s apart."""
     (tmp_path / "camera.yaml").write_text(CAMERA)
     for name in ("a", "b"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), rgb[..., ::-1])
@@ -45,7 +46,7 @@ def recording(tmp_path: Path, rgb: np.ndarray) -> Path:
 
 
 class TestRecording:
-    def test_frames_carry_all_that_was_recorded(self, recording: Path, rgb: np.ndarray) -> None:
+    def test_reads_frames_with_depth_intrinsics_and_stamps(self, recording: Path, rgb: NDArray[np.uint8]) -> None:
         folder = RgbdFolder(recording, frame_id="kinect")
         assert len(folder) == len(list(folder)) == len(folder[:]) == 2
         frame = folder[0]
@@ -54,12 +55,12 @@ class TestRecording:
         assert frame.depth_m[1, 0] == pytest.approx(0.8)
         assert (frame.intrinsics.fx, frame.intrinsics.cy) == (10, 2.5)
         assert (frame.stamp_ns, frame.frame_id) == (1305031237_529735000, "kinect")
-        assert folder[-1].stamp_ns == 1305031237_629735001  # exact, which a float could not be
+        assert folder[-1].stamp_ns == 1305031237_629735001  # exact: a float would round it
         assert folder.associations[0].depth_ns == 1305031237_537650000
         assert folder.calibration.distortion == (0.1, 0, 0, 0, 0)
 
     @pytest.mark.parametrize("name", ["associations.txt", "camera.yaml"])
-    def test_a_missing_file_is_named(self, recording: Path, name: str) -> None:
+    def test_reports_missing_files(self, recording: Path, name: str) -> None:
         (recording / name).unlink()
         with pytest.raises(FileNotFoundError, match=name):
             RgbdFolder(recording)
@@ -67,17 +68,17 @@ class TestRecording:
     @pytest.mark.parametrize(
         "line", ["1.0 a.png 1.0", "1.0 a.png x a_depth.png", "1.0 a.png NaN a_depth.png", "a b c d e"]
     )
-    def test_a_bad_line_is_named(self, recording: Path, line: str) -> None:
+    def test_rejects_invalid_lines(self, recording: Path, line: str) -> None:
         (recording / "associations.txt").write_text(f"# comment\n{line}\n")
         with pytest.raises(ValueError, match=r"associations\.txt, line 2: expected 'stamp file stamp file', got"):
             RgbdFolder(recording)
 
-    def test_an_image_that_is_listed_but_missing_is_named(self, recording: Path) -> None:
+    def test_reports_missing_images(self, recording: Path) -> None:
         (recording / "b_depth.png").unlink()
         with pytest.raises(FileNotFoundError, match=r"line 4: expected the file .*b_depth\.png"):
             RgbdFolder(recording)
 
-    def test_an_empty_list_is_refused(self, recording: Path) -> None:
+    def test_rejects_an_empty_list(self, recording: Path) -> None:
         (recording / "associations.txt").write_text("# nothing\n")
         with pytest.raises(ValueError, match="at least one line"):
             RgbdFolder(recording)
@@ -85,12 +86,12 @@ class TestRecording:
     @pytest.mark.parametrize(
         "content", ["", "a: [", "image_width: 8", CAMERA.replace("10, 0, 3.5", "0, 0, 3.5"), "- 1"]
     )
-    def test_a_bad_calibration_is_named(self, recording: Path, content: str) -> None:
+    def test_rejects_an_invalid_calibration(self, recording: Path, content: str) -> None:
         (recording / "camera.yaml").write_text(content)
         with pytest.raises(ValueError, match=r"camera\.yaml: expected a camera_info file"):
             read_calibration(recording / "camera.yaml")
 
-    def test_a_frame_of_another_size_is_named(self, recording: Path) -> None:
+    def test_rejects_depth_of_another_size(self, recording: Path) -> None:
         cv2.imwrite(str(recording / "b_depth.png"), np.ones((3, 4), np.uint16))
         folder = RgbdFolder(recording)
         assert folder[0].size == (6, 8)
@@ -98,7 +99,7 @@ class TestRecording:
             folder[1]
 
     @pytest.mark.shared_data
-    def test_a_real_recording_is_read_and_its_points_lie_on_their_pixels(self, shared_data: Path) -> None:
+    def test_points_of_a_real_recording_project_onto_their_pixels(self, shared_data: Path) -> None:
         folder = RgbdFolder(shared_data / "tum_fr1_rpy")
         assert len(folder) == 100
         frame = folder[50]
@@ -111,17 +112,17 @@ class TestRecording:
 
 
 class TestFiles:
-    def test_a_folders_images_come_in_the_order_of_their_names(self, recording: Path) -> None:
+    def test_lists_images_sorted_by_name(self, recording: Path) -> None:
         (recording / "notes.txt").write_text("no image")
-        names = [path.name for path in image_files(recording)]
+        names = [path.name for path in list_images(recording)]
         assert names == ["a.png", "a_depth.png", "b.png", "b_depth.png"]
-        assert image_files(recording / "a.png") == [recording / "a.png"]
+        assert list_images(recording / "a.png") == [recording / "a.png"]
 
-    def test_a_folder_without_images_is_refused(self, tmp_path: Path) -> None:
+    def test_rejects_a_folder_without_images(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="expected images"):
-            image_files(tmp_path)
+            list_images(tmp_path)
 
-    def test_what_is_no_image_is_named(self, tmp_path: Path) -> None:
+    def test_rejects_files_that_are_not_complete_images(self, tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "whole.png"), np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8))
         truncated = (tmp_path / "whole.png").read_bytes()[:500]
         for content in (b"", b"no image", b"\x89PNG\r\n\x1a\n", truncated):
@@ -154,6 +155,6 @@ class TestFiles:
         palette.save(tmp_path / "palette.png")
         assert read_rgb(tmp_path / "palette.png").tolist() == [[[0, 7, 14], [21, 28, 35]]]
 
-    def test_depth_must_be_16_bit_of_one_channel(self, recording: Path) -> None:
+    def test_depth_must_be_one_16_bit_channel(self, recording: Path) -> None:
         with pytest.raises(ValueError, match=r"a\.png: expected one channel of 16-bit millimeters"):
             read_depth(recording / "a.png")

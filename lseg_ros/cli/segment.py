@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.pipeline import FrameResult, Outputs, Pipeline, PipelineConfig
-from lseg_ros.recordings import RgbdFolder, image_files, read_rgb
+from lseg_ros.recordings import RgbdFolder, list_images, read_rgb
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Frame
 from lseg_ros.visualization import demo_picture
@@ -82,7 +82,7 @@ def _source(path: Path) -> Iterator[tuple[Path, Frame]]:
     if (path / "associations.txt").exists():
         recording = RgbdFolder(path)
         return ((pair.rgb, frame) for pair, frame in zip(recording.associations, recording))
-    files = image_files(path)
+    files = list_images(path)
     return ((file, Frame(read_rgb(file))) for file in files)
 
 
