@@ -1,4 +1,7 @@
-"""The ``lseg`` command. A command's module is imported when it is called: ``lseg --help`` waits for no network."""
+"""The ``lseg`` command.
+
+The module of a subcommand is imported when it runs, so ``lseg --help`` does not load PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,24 @@ import lseg_ros
 
 __all__ = ["main"]
 
-_CLOSED_PIPE = 128 + 13  # the exit status that a shell shows for a process that SIGPIPE ended
+_CLOSED_PIPE = 128 + 13  # the status that a shell reports for a process killed by SIGPIPE
 
-# name -> one line for the list of commands. Each is a module here (one of two words in a package) with SETTINGS, a
-# settings dataclass whose docstring is the command's help, and run(settings), which returns the exit status.
+# Name and one-line help of each command. A command is a module in this package; a name of two words is a module in a
+# subpackage. It defines SETTINGS, a settings dataclass whose docstring is the help text, and run(settings), which
+# returns the exit status.
 _COMMANDS = {
-    "segment": "label every pixel of image files or of an RGB-D recording, by words",
-    "words": "ask one picture with several vocabularies, and write a page that shows the answers",
-    "demo": "segment a synthetic world with known labels and draw what happens",
+    "segment": "label every pixel of images or of an RGB-D recording",
+    "words": "segment one image with several label lists and write a page of the results",
+    "demo": "segment a synthetic world, score the result and draw it",
     "train": "train a network",
-    "labels": "show the ids, colors and topics of a label list, or write it for Hydra and elevation mapping",
-    "evaluate": "score a network",
+    "labels": "show ids, colors and topics of a label list, or convert it for Hydra and elevation mapping",
+    "evaluate": "score a network on a data set",
     "benchmark": "measure every stage of a frame and compare it with the roofline of this device",
-    "export": "write the image encoder as ONNX or for torch.export, and check the file",
-    "checkpoint inspect": "show what a file of weights holds",
-    "checkpoint convert": "write a file of weights as safetensors, or as the authors' code wants it",
+    "export": "export the image encoder to ONNX or torch.export, and verify it",
+    "checkpoint inspect": "show the contents of a checkpoint",
+    "checkpoint convert": "convert a checkpoint to safetensors, or to the format of the authors' code",
     "checkpoint average": "average the weights of several checkpoints",
-    "checkpoint fetch": "download one of the files that the authors of LSeg publish",
+    "checkpoint fetch": "download a checkpoint that the authors of LSeg publish",
 }
 
 # The extra of pyproject.toml that installs a module which only some commands import.
@@ -54,31 +58,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             _flush_stdout()
     except BrokenPipeError:
-        # The interpreter flushes stdout once more when it exits. This is the way out that Python's documentation
-        # recommends ("Note on SIGPIPE" in the signal module).
+        # The interpreter flushes stdout again when it exits, which must not fail: redirect stdout to devnull, as
+        # Python's documentation recommends ("Note on SIGPIPE" in the signal module).
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return _CLOSED_PIPE
     except KeyboardInterrupt:
         return 130
 
 
-def _run(words: list[str]) -> int:
-    count = 2 if " ".join(words[:2]) in _COMMANDS else 1
-    name, words = " ".join(words[:count]) or "--help", words[count:]
-    verbs = [each for each in _COMMANDS if each.startswith(f"{name} ")]
-    if name in ("-h", "--help", "--version") or (verbs and words in (["-h"], ["--help"])):
+def _run(arguments: list[str]) -> int:
+    count = 2 if " ".join(arguments[:2]) in _COMMANDS else 1
+    name, arguments = " ".join(arguments[:count]) or "--help", arguments[count:]
+    subcommands = [command for command in _COMMANDS if command.startswith(f"{name} ")]
+    if name in ("-h", "--help", "--version") or (subcommands and arguments in (["-h"], ["--help"])):
         print(f"lseg {lseg_ros.__version__}" if name == "--version" else _overview())
         return 0
     if name not in _COMMANDS:
-        got = " ".join([name, *words[:1]]) if verbs else name
-        print(f"lseg: expected one of the commands {', '.join(verbs or _COMMANDS)}, got {got!r}", file=sys.stderr)
+        got = " ".join([name, *arguments[:1]]) if subcommands else name
+        print(f"lseg: expected one of the commands {', '.join(subcommands or _COMMANDS)}, got {got!r}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         command = importlib.import_module(f"lseg_ros.cli.{name.replace(' ', '.')}")
         from lseg_ros.cli.flags import parse
 
-        status: int = command.run(parse(command.SETTINGS, words, prog=f"lseg {name}"))
+        status: int = command.run(parse(command.SETTINGS, arguments, prog=f"lseg {name}"))
     except BrokenPipeError:
         raise
     except ModuleNotFoundError as error:
@@ -96,13 +100,13 @@ def _run(words: list[str]) -> int:
 
 
 def _flush_stdout() -> None:
-    """Write what is buffered, so that a closed pipe is noticed here and not when the interpreter exits."""
+    """Flush stdout now, so that a closed pipe raises here and not when the interpreter exits."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
         raise
-    except OSError:  # a full disk, for one: the interpreter reports it when it exits
+    except OSError:  # such as a full disk; the interpreter reports it when it exits
         pass
 
 
@@ -110,7 +114,7 @@ def _overview() -> str:
     commands = "\n".join(f"  {name:<18} {line}" for name, line in _COMMANDS.items())
     return (
         "usage: lseg COMMAND [--help] ...\n\n"
-        "Open-vocabulary semantic segmentation (LSeg): pixels named by words.\n\n"
+        "Open-vocabulary semantic segmentation (LSeg): label every pixel with words of your choice.\n\n"
         f"commands:\n{commands}\n\n"
-        "lseg COMMAND --help lists a command's settings."
+        "Run lseg COMMAND --help for the settings of a command."
     )

@@ -1,4 +1,4 @@
-"""``python -m lseg_ros.cli``, where the ``lseg`` script is not on the path."""
+"""Run the ``lseg`` command with ``python -m lseg_ros.cli``."""
 
 import sys
 

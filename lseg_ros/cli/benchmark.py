@@ -18,7 +18,7 @@ SETTINGS = BenchmarkConfig
 
 
 def run(settings: BenchmarkConfig) -> int:
-    """Measure, print the report and write it as JSON."""
+    """Measure, print the report, and write it as JSON if requested."""
     report = run_benchmark(settings)
     print(format_report(report))
     if settings.json:

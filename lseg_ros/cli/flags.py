@@ -1,4 +1,4 @@
-"""Settings dataclasses -> command-line flags."""
+"""Build command-line flags from settings dataclasses."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ T = TypeVar("T")
 
 
 def parse(settings: type[T] | Callable[[Sequence[str]], T], arguments: Sequence[str], prog: str) -> T:
-    """Command-line words -> an instance of a settings dataclass, those nested in it included.
+    """Parse command-line arguments into a settings dataclass and the dataclasses nested in it.
 
-    settings: the dataclass, or what makes of the words an instance whose values stand for the flags not given.
-    Ends the program with a message where a word cannot be read; raises ValueError where the settings refuse a value.
+    Args:
+        settings: The dataclass, or a function from the arguments to an instance whose values are the defaults.
+        arguments: Command-line arguments.
+        prog: Name of the program in help and error messages.
+
+    Raises:
+        SystemExit: If an argument cannot be parsed, after printing a message.
+        ValueError: If the settings reject a value.
     """
     defaults = None if isinstance(settings, type) else settings(arguments)
     kind = settings if isinstance(settings, type) else type(defaults)
@@ -34,8 +40,8 @@ def parse(settings: type[T] | Callable[[Sequence[str]], T], arguments: Sequence[
 
 
 def _with_help(settings: type[T], defaults: T | None = None) -> type[T]:
-    """The same dataclass with descriptions, units and choices where tyro looks for them, and these defaults."""
-    described = {each.name: each for each in list_settings(settings)}
+    """Copy the dataclass with these defaults and with help texts and choices for tyro."""
+    described = {entry.name: entry for entry in list_settings(settings)}
     types = get_type_hints(settings, include_extras=True)
     fields: list[tuple[str, Any, Any]] = []
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
@@ -44,12 +50,12 @@ def _with_help(settings: type[T], defaults: T | None = None) -> type[T]:
             nested = _with_help(kind, field.default_factory() if defaults is None else default)  # type: ignore[operator,misc]
             fields.append((field.name, nested, dataclasses.field(default_factory=nested)))
         elif field.name in described:
-            # with its range, which the settings' own check looks up
+            # the metadata contain the range, which the check of the settings reads
             flag = dataclasses.field(default=default, metadata=field.metadata)
             fields.append((field.name, _annotated(kind, described[field.name]), flag))
-    made = dataclasses.make_dataclass(settings.__name__, fields, bases=(settings,), frozen=True)
-    made.__doc__ = settings.__doc__
-    return made
+    flags = dataclasses.make_dataclass(settings.__name__, fields, bases=(settings,), frozen=True)
+    flags.__doc__ = settings.__doc__
+    return flags
 
 
 def _annotated(kind: Any, setting: Setting) -> Any:

@@ -1,8 +1,9 @@
-"""``lseg segment``: masks and pictures of image files."""
+"""``lseg segment``: write masks and pictures for image files."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,18 +27,20 @@ __all__ = ["SETTINGS", "SegmentSettings", "run"]
 
 @dataclass(frozen=True)
 class SegmentSettings:
-    """Label every pixel of images by words.
+    """Label every pixel of images with one of the given words.
 
-    Writes for each image NAME_mask.png (8 bit, a label's id per pixel, 0 where there is none), NAME_confidence.png
-    and NAME_overlay.png; for frames of an RGB-D recording also NAME_picture.png with depth and clouds. The ids are
-    in labels.json.
+    Writes NAME_mask.png (8-bit label ids, 0 for unlabeled pixels), NAME_confidence.png and NAME_overlay.png for each
+    image, and NAME_picture.png with depth and point clouds for frames of an RGB-D recording. labels.json lists the
+    ids. Images are processed upright: the EXIF orientation of photos is applied.
     """
 
-    images: tyro.conf.Positional[tuple[str, ...]] = setting(  # noqa: RUF009 - a tuple cannot change
+    images: tyro.conf.Positional[tuple[str, ...]] = setting(  # noqa: RUF009 - a tuple is immutable
         (), "image files, folders of images, or RGB-D recordings (folders with associations.txt and camera.yaml)"
     )
-    labels: tuple[str, ...] = setting((), "what to look for; 'sofa|couch' is one label with two names")
-    prompt_templates: tuple[str, ...] = setting(("{}",), "texts around a label, whose embeddings are averaged")
+    labels: tuple[str, ...] = setting((), "labels to look for; 'sofa|couch' is one label with two names")
+    prompt_templates: tuple[str, ...] = setting(
+        ("{}",), "prompts in which {} stands for a label; their embeddings are averaged"
+    )
     out: str = setting("out", "folder for the results")
     network: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
@@ -53,7 +56,7 @@ SETTINGS = SegmentSettings
 
 
 def run(settings: SegmentSettings) -> int:
-    """Segment one image after the other; an image that cannot be read ends the run with its name."""
+    """Segment the images in turn; stops with an error at the first unreadable one."""
     vocabulary = Vocabulary.of(settings.labels, prompt_templates=settings.prompt_templates)
     frames = _frames(settings.images)
     segmenter = Segmenter.from_checkpoint(settings.network)
@@ -61,24 +64,24 @@ def run(settings: SegmentSettings) -> int:
     encoded = segmenter.encode(vocabulary)
     out = Path(settings.out).expanduser()
     out.mkdir(parents=True, exist_ok=True)
-    listed = {label.id: {"name": label.name, "color": label.color} for label in vocabulary.labels}
-    (out / "labels.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
-    written: set[str] = set()
+    labels = {label.id: {"name": label.name, "color": label.color} for label in vocabulary.labels}
+    (out / "labels.json").write_text(json.dumps(labels, indent=2) + "\n", encoding="utf-8")
+    taken: set[str] = set()
     for path, frame in frames:
-        products = pipeline.process(frame, encoded, Outputs.OVERLAY | Outputs.LABEL_CLOUDS)
-        name = _free(path.stem, written)
-        _write(out, name, products)
-        print(f"{path}: {_in_view(products)} ({sum(products.stage_ms.values()):.0f} ms) -> {out / name}_*.png")
+        result = pipeline.process(frame, encoded, Outputs.OVERLAY | Outputs.LABEL_CLOUDS)
+        name = _unique_name(path.stem, taken)
+        _write(out, name, result)
+        print(f"{path}: {_summarize(result)} ({sum(result.stage_ms.values()):.0f} ms) -> {out / name}_*.png")
     return 0
 
 
 def _frames(paths: tuple[str, ...]) -> Iterator[tuple[Path, Frame]]:
-    """(file, frame) of every image; what is missing is found before the first one is segmented."""
-    sources = [_source(Path(path).expanduser()) for path in paths]
-    return (each for source in sources for each in source)
+    """Return an iterator over (file, frame); missing files raise at once."""
+    sources = [_open_source(Path(path).expanduser()) for path in paths]
+    return itertools.chain.from_iterable(sources)
 
 
-def _source(path: Path) -> Iterator[tuple[Path, Frame]]:
+def _open_source(path: Path) -> Iterator[tuple[Path, Frame]]:
     if (path / "associations.txt").exists():
         recording = RgbdFolder(path)
         return ((pair.rgb, frame) for pair, frame in zip(recording.associations, recording))
@@ -86,13 +89,13 @@ def _source(path: Path) -> Iterator[tuple[Path, Frame]]:
     return ((file, Frame(read_rgb(file))) for file in files)
 
 
-def _write(out: Path, name: str, products: FrameResult) -> None:
-    _write_png(out / f"{name}_mask.png", products.segmentation.label_map)
-    _write_png(out / f"{name}_confidence.png", products.segmentation.confidence)
-    if products.overlay is not None:
-        _write_png(out / f"{name}_overlay.png", products.overlay)
-    if products.clouds is not None:
-        picture = demo_picture(products.frame, products.segmentation, products.clouds)
+def _write(out: Path, name: str, result: FrameResult) -> None:
+    _write_png(out / f"{name}_mask.png", result.segmentation.label_map)
+    _write_png(out / f"{name}_confidence.png", result.segmentation.confidence)
+    if result.overlay is not None:
+        _write_png(out / f"{name}_overlay.png", result.overlay)
+    if result.clouds is not None:
+        picture = demo_picture(result.frame, result.segmentation, result.clouds)
         _write_png(out / f"{name}_picture.png", picture)
 
 
@@ -101,19 +104,19 @@ def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _in_view(products: FrameResult) -> str:
-    """'floor 62 %, chair 21 %, ...', the largest first."""
-    label_map = products.segmentation.label_map
+def _summarize(result: FrameResult) -> str:
+    """Return the shares of the labels, largest first, such as 'floor 62%, chair 21%'."""
+    label_map = result.segmentation.label_map
     counts = np.bincount(label_map.reshape(-1), minlength=256)
-    labels = sorted(products.segmentation.vocabulary.labels, key=lambda label: -counts[label.id])
-    seen = [f"{label.name} {counts[label.id] / label_map.size:.0%}" for label in labels if counts[label.id]]
-    return ", ".join(seen[:6]) + (f" and {len(seen) - 6} more" if len(seen) > 6 else "") or "nothing"
+    labels = sorted(result.segmentation.vocabulary.labels, key=lambda label: -counts[label.id])
+    shares = [f"{label.name} {counts[label.id] / label_map.size:.0%}" for label in labels if counts[label.id]]
+    return ", ".join(shares[:6]) + (f" and {len(shares) - 6} more" if len(shares) > 6 else "") or "no labels"
 
 
-def _free(stem: str, written: set[str]) -> str:
-    """The stem, numbered where an image of another folder had it before."""
+def _unique_name(stem: str, taken: set[str]) -> str:
+    """Return the stem, with a number if an image of another folder has the same stem."""
     name, number = stem, 2
-    while name in written:
+    while name in taken:
         name, number = f"{stem}_{number}", number + 1
-    written.add(name)
+    taken.add(name)
     return name

@@ -1,4 +1,4 @@
-"""``lseg checkpoint`` from outside: inspect, convert, fetch."""
+"""``lseg checkpoint`` from the command line: inspect, convert, fetch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.model.weight_files import open_weights
 from test.support.tiny_network import write_tiny
 
-# the authors' layout with everything narrow, but a text encoder that tells which CLIP it is of
+# the authors' layout with narrow layers; the text encoder still shows which CLIP model it is
 CONFIG = dataclasses.replace(
     PRESETS["vitb32"],
     width=64, heads=1, reassemble=(8, 16, 24, 32), features=16, pretrained_size=64,
@@ -27,7 +27,7 @@ CONFIG = dataclasses.replace(
 
 @pytest.fixture
 def lightning(tmp_path: Path) -> Path:
-    """As the authors' file is: all that they carry along, with a spatial regularization block."""
+    """Write a Lightning checkpoint like the authors', with a spatial regularization block."""
     torch.manual_seed(0)
     config = dataclasses.replace(CONFIG, arch_option=1)
     model = LSeg(config).eval()
@@ -38,20 +38,20 @@ def lightning(tmp_path: Path) -> Path:
     return tmp_path / "demo_e200.ckpt"
 
 
-def test_inspect_tells_parts_architecture_and_what_is_unused(
+def test_inspect_shows_parts_architecture_and_unused_entries(
     lightning: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["checkpoint", "inspect", str(lightning)]) == 0
     printed = capsys.readouterr().out
     assert f"{lightning}: Lightning checkpoint" in printed
     assert "image tower of CLIP (unused)         152    87,849,216   335.1 MiB  float32" in printed
-    assert "unused in all                        169    87,919,083" in printed
-    assert "12 blocks of 64, patches of 32 px, made for 64 px" in printed
-    assert "bottleneck (arch_option 1), block_depth 0, lrelu; official files cannot tell" in printed
+    assert "unused in total                      169    87,919,083" in printed
+    assert "12 blocks of 64, patches of 32 px, pretrained at 64 px" in printed
+    assert "bottleneck (arch_option 1), block_depth 0, lrelu; official files do not store these" in printed
     assert "epoch:                  199" in printed
 
 
-def test_inspect_tells_our_own_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_shows_a_safetensors_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["checkpoint", "inspect", write_tiny(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "safetensors" in printed
@@ -59,17 +59,15 @@ def test_inspect_tells_our_own_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "unused" not in printed
 
 
-def test_inspect_shows_the_parts_of_a_foreign_file_before_it_says_what_is_wrong(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_inspect_shows_the_parts_of_a_file_that_is_not_lseg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"conv1.weight": torch.zeros(3, 3)}, tmp_path / "resnet.pt")
     assert main(["checkpoint", "inspect", str(tmp_path / "resnet.pt")]) == 2
     captured = capsys.readouterr()
-    assert "of no LSeg" in captured.out
+    assert "not part of LSeg" in captured.out
     assert "1 unexpected (conv1.weight); it shares no entry with any LSeg network" in captured.err
 
 
-def test_convert_drops_what_is_unused_and_records_where_it_is_from(
+def test_convert_drops_unused_entries_and_records_the_source(
     lightning: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     destination = tmp_path / "new" / "lseg.safetensors"
@@ -85,11 +83,11 @@ def test_convert_drops_what_is_unused_and_records_where_it_is_from(
     expected = load_lseg(lightning).state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in load_lseg(destination).state_dict().items())
     printed = capsys.readouterr().out
-    assert "87.9 million numbers of it unused" in printed
+    assert "87.9 million unused values" in printed
     assert hashlib.sha256(destination.read_bytes()).hexdigest() in printed
 
 
-def test_a_file_that_is_converted_again_still_tells_its_first_source(lightning: Path, tmp_path: Path) -> None:
+def test_converting_again_keeps_the_first_source(lightning: Path, tmp_path: Path) -> None:
     once, twice, thrice = (tmp_path / f"{name}.safetensors" for name in ("once", "twice", "thrice"))
     for source, destination in ((lightning, once), (once, twice), (twice, thrice)):
         assert main(["checkpoint", "convert", str(source), str(destination)]) == 0
@@ -99,14 +97,14 @@ def test_a_file_that_is_converted_again_still_tells_its_first_source(lightning: 
     assert metadata["first_source_sha256"] == hashlib.sha256(lightning.read_bytes()).hexdigest()
 
 
-def test_convert_to_half_halves_the_matrices(lightning: Path, tmp_path: Path) -> None:
+def test_convert_can_store_matrices_in_float16(lightning: Path, tmp_path: Path) -> None:
     destination = tmp_path / "half.safetensors"
     assert main(["checkpoint", "convert", str(lightning), str(destination), "--half"]) == 0
     types = {value.dtype for value in open_weights(destination).entries.values() if value.ndim >= 2}
     assert types == {torch.float16}
 
 
-def test_convert_writes_what_the_authors_code_asks_for(lightning: Path, tmp_path: Path) -> None:
+def test_convert_writes_the_official_format(lightning: Path, tmp_path: Path) -> None:
     ours, theirs = tmp_path / "lseg.safetensors", tmp_path / "again.ckpt"
     assert main(["checkpoint", "convert", str(lightning), str(ours)]) == 0
     assert main(["checkpoint", "convert", str(ours), str(theirs), "--official"]) == 0
@@ -116,34 +114,34 @@ def test_convert_writes_what_the_authors_code_asks_for(lightning: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
         (["inspect", "nowhere.ckpt"], "expected a file or one of the presets"),
         (["inspect", "vitl16"], "expected a file, got the preset 'vitl16', which comes without weights"),
-        (["convert", "demo", "demo.pt"], "a destination with the ending .safetensors, got 'demo.pt'"),
-        (["convert", "demo", "demo.safetensors", "--official"], "a destination with another ending than .safetensors"),
+        (["convert", "demo", "demo.pt"], "a destination with the suffix .safetensors, got 'demo.pt'"),
+        (["convert", "demo", "demo.safetensors", "--official"], "a destination with another suffix than .safetensors"),
         (["convert", "demo", "demo.ckpt", "--official"], "an official network: expected no stem"),
-        (["convert", "demo"], "expected a source, and a destination with the ending .safetensors, got ''"),
-        (["inspect"], "expected a file of weights, got none"),
+        (["convert", "demo"], "expected a source, and a destination with the suffix .safetensors, got ''"),
+        (["inspect"], "expected a checkpoint, got none"),
         (["fetch", "demo_e300"], "expected one of demo_e200, pascal_fold0"),
         (["inspct", "x"], "expected one of the commands checkpoint inspect, checkpoint convert, checkpoint average,"),
         ([], "expected one of the commands checkpoint inspect"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_sentence(
+def test_rejects_unusable_arguments(
     arguments: list[str],
-    sentence: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["checkpoint", *arguments]) == 2
-    assert sentence in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_fetch_without_a_name_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetch_without_a_name_lists_all_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["checkpoint", "fetch"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 11
@@ -151,6 +149,6 @@ def test_fetch_without_a_name_lists_what_there_is(capsys: pytest.CaptureFixture[
     assert lines[0].endswith("https://drive.google.com/file/d/1FTuHY1xPUkM-5gaDtMfgCl3D0gR89WV7/view")
 
 
-def test_help_of_the_group_lists_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["checkpoint", "--help"]) == 0
     assert "checkpoint convert" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The ``lseg`` command from outside."""
+"""The ``lseg`` command: help, errors, segment and demo."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import pytest
 from lseg_ros import __version__
 from lseg_ros.cli import main
 from lseg_ros.recordings import read_rgb
-from test.support.dataset_trees import write_photo
+from test.support.dataset_trees import read_unchanged, write_photo
 
 
-def test_help_loads_no_network() -> None:
+def test_help_does_not_load_pytorch() -> None:
     code = (
         "import sys; from lseg_ros.cli import main; main(['-h']); print({'torch', 'numpy', 'tyro'} & set(sys.modules))"
     )
@@ -27,12 +27,12 @@ def test_help_loads_no_network() -> None:
     assert result.stdout.endswith("set()\n")
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert __version__ in capsys.readouterr().out
 
 
-def test_an_unknown_command_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejects_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segmnt"]) == 2
     assert "expected one of the commands segment, words, demo" in capsys.readouterr().err
 
@@ -57,7 +57,7 @@ def test_a_missing_package_is_named_with_the_extra_that_installs_it(
     assert "Traceback" not in result.stderr
 
 
-def test_segment_writes_masks_and_pictures(tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_segment_writes_masks_and_overlays(tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8).repeat(20, axis=0).repeat(20, axis=1)
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
@@ -70,49 +70,47 @@ def test_segment_writes_masks_and_pictures(tmp_path: Path, checkpoint: str, caps
     names = {path.name for path in out.iterdir()}
     kinds = ("mask", "confidence", "overlay")
     assert names == {"labels.json", *(f"{stem}_{kind}.png" for stem in ("desk", "desk_2") for kind in kinds)}
-    mask = cv2.imread(str(out / "desk_mask.png"), cv2.IMREAD_UNCHANGED)
+    mask = read_unchanged(out / "desk_mask.png")
     assert mask.shape == (60, 80)
     assert set(np.unique(mask)) <= {1, 2, 3}
     assert json.loads((out / "labels.json").read_text())["2"]["name"] == "sofa"
 
 
-def test_segment_shows_a_photo_with_an_exif_orientation_upright(tmp_path: Path, checkpoint: str) -> None:
+def test_segment_applies_the_exif_orientation(tmp_path: Path, checkpoint: str) -> None:
     upright = write_photo(tmp_path / "photo.jpg")
     cv2.imwrite(str(tmp_path / "upright.png"), read_rgb(tmp_path / "photo.jpg")[..., ::-1])
     files = [str(tmp_path / "photo.jpg"), str(tmp_path / "upright.png")]
     words = ["--labels", "floor", "sofa", "person"]
     out = tmp_path / "out"
     assert main(["segment", *files, *words, "--checkpoint", checkpoint, "--out", str(out), "--device", "cpu"]) == 0
-    photo, expected = (cv2.imread(str(out / f"{stem}_mask.png"), cv2.IMREAD_UNCHANGED) for stem in ("photo", "upright"))
+    photo, expected = (read_unchanged(out / f"{stem}_mask.png") for stem in ("photo", "upright"))
     assert photo.shape == upright.shape[:2]
     assert np.array_equal(photo, expected)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
         (["nowhere.png", "--labels", "floor"], "lseg segment: nowhere.png: expected a file or folder"),
         (["nowhere.png", "--labels", "floor", "Floor"], "got 'Floor' twice"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_sentence(
-    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+def test_segment_rejects_unusable_arguments(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["segment", *arguments]) == 2
-    assert sentence in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", [["--fold", "4"], ["--save-every-s", "-1"], ["--frames", "0"]])
-def test_a_value_out_of_its_range_is_refused_before_anything_starts(
-    flag: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rejects_values_outside_their_range(flag: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["evaluate", *flag])
     assert end.value.code == 2
     assert f"{flag[0][2:].replace('-', '_')}: expected a value" in capsys.readouterr().err
 
 
-def test_demo_scores_frames_and_draws_the_last(
+def test_demo_scores_every_frame_and_draws_the_last_one(
     tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = tmp_path / "new" / "demo.png"
@@ -121,4 +119,4 @@ def test_demo_scores_frames_and_draws_the_last(
     printed = capsys.readouterr().out
     assert "frame 2/2: mean IoU 0." in printed
     assert "pixel accuracy" in printed
-    assert cv2.imread(str(picture)).shape[1] > 2 * 640
+    assert read_unchanged(picture).shape[1] > 2 * 640

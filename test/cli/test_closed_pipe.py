@@ -1,4 +1,4 @@
-"""``lseg ... | head``: the command ends quietly when the reader of its output closes the pipe."""
+"""``lseg ... | head``: the command ends quietly when its output pipe is closed."""
 
 from __future__ import annotations
 

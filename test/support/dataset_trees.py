@@ -1,10 +1,11 @@
-"""Write small data sets of images and masks for tests."""
+"""Write small data sets of images and masks for tests, and read images that tests produce."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -33,6 +34,13 @@ def write_mask(path: Path, ids: Any, palette: bool = False) -> None:
         mask.putpalette([7 * channel % 256 for channel in range(768)])
     path.parent.mkdir(parents=True, exist_ok=True)
     mask.save(path, format="PNG")
+
+
+def read_unchanged(path: Path) -> NDArray[np.uint8]:
+    """Read an 8-bit image file without conversion: (H, W), or (H, W, 3) BGR."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None, path
+    return np.asarray(pixels, np.uint8)
 
 
 def write_text(path: Path, *lines: str) -> Path:

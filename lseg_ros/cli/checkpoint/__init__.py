@@ -1,1 +1,1 @@
-"""``lseg checkpoint inspect | convert | fetch``: files of weights."""
+"""``lseg checkpoint``: inspect, convert, average and download checkpoints."""

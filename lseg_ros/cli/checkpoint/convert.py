@@ -1,4 +1,4 @@
-"""``lseg checkpoint convert``: a file of weights as safetensors, or as the authors' code wants it."""
+"""``lseg checkpoint convert``: convert a checkpoint."""
 
 from __future__ import annotations
 
@@ -22,27 +22,31 @@ __all__ = ["SETTINGS", "ConvertSettings", "run"]
 
 @dataclass(frozen=True)
 class ConvertSettings:
-    """Write a file of weights again as safetensors: without what no result depends on, quick and safe to load.
+    """Convert a checkpoint to safetensors without unused entries.
 
-    Its metadata say where it is from: name and sha256 of the source (and of the first one, where the source was
-    converted itself), date, version of this tool. The architecture is
-    read off the source; what it cannot tell of the spatial regularization is recorded from the options. The file
-    appears whole or not at all.
+    Safetensors files are safe and fast to load. The metadata record the name and sha256 of the source, and of the
+    first source if the source was itself converted, the date, and the version of this tool. The architecture is
+    inferred from the source. Details of the spatial regularization that the source does not contain are taken from the
+    options. The file is written atomically.
     """
 
-    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")] = setting(  # noqa: RUF009 - a string cannot change
-        "", "the authors' file, a state dict, or safetensors"
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")] = setting(  # noqa: RUF009 - a string is immutable
+        "", "checkpoint of the authors, state dict, or safetensors file"
     )
     destination: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DESTINATION")] = setting(  # noqa: RUF009
         "", "file to write: .safetensors, or .ckpt with --official"
     )
-    half: bool = setting(False, "matrices and filters in float16: half the size")
-    official: bool = setting(False, "write what the authors' code and VLMaps load strictly, unused entries as zeros")
-    arch_option: int = setting(
-        -1, "spatial regularization: 0 none, 1 bottleneck, 2 depthwise, -1 as the file tells", minimum=-1, maximum=2
+    half: bool = setting(False, "store weight matrices and filters in float16, which halves the size")
+    official: bool = setting(
+        False, "write a file that the authors' code and VLMaps load strictly, with zeros for unused entries"
     )
-    block_depth: int = setting(-1, "rounds of it, -1 as the file tells", minimum=-1)
-    activation: str = setting("file", "between its rounds", choices=("file", "lrelu", "tanh", "relu"))
+    arch_option: int = setting(
+        -1, "spatial regularization: 0 none, 1 bottleneck, 2 depthwise, -1 as in the file", minimum=-1, maximum=2
+    )
+    block_depth: int = setting(-1, "number of spatial regularization blocks, -1 as in the file", minimum=-1)
+    activation: str = setting(
+        "file", "activation between the spatial regularization blocks", choices=("file", "lrelu", "tanh", "relu")
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -52,10 +56,10 @@ SETTINGS = ConvertSettings
 
 
 def run(settings: ConvertSettings) -> int:
-    """Convert, and say what became of it."""
+    """Convert the checkpoint and print sizes and sha256."""
     if not settings.source or settings.official == settings.destination.endswith(".safetensors"):
-        ending = "another ending than .safetensors" if settings.official else "the ending .safetensors"
-        raise ValueError(f"expected a source, and a destination with {ending}, got {settings.destination!r}")
+        suffix = "another suffix than .safetensors" if settings.official else "the suffix .safetensors"
+        raise ValueError(f"expected a source, and a destination with {suffix}, got {settings.destination!r}")
     source, destination = find_checkpoint(settings.source), Path(settings.destination).expanduser()
     weights = open_weights(source)
     model = load_lseg(
@@ -79,8 +83,8 @@ def run(settings: ConvertSettings) -> int:
     )
     save = save_official if settings.official else save_lseg
     save(model, destination, half=settings.half, metadata=provenance)
-    dead = sum(value.numel() for name, value in weights.entries.items() if is_unused(name))
-    print(f"{source}: {_size(source)}, {dead / 1e6:.1f} million numbers of it unused")
+    unused = sum(value.numel() for name, value in weights.entries.items() if is_unused(name))
+    print(f"{source}: {_size(source)}, {unused / 1e6:.1f} million unused values")
     print(f"{destination}: {_size(destination)}, sha256 {sha256(destination)}")
     return 0
 

@@ -1,4 +1,4 @@
-"""``lseg checkpoint fetch``: the files that the authors publish."""
+"""``lseg checkpoint fetch``: download the checkpoints that the authors publish."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["SETTINGS", "FetchSettings", "run"]
 
 @dataclass(frozen=True)
 class FetchSettings:
-    """Download one of the files that the authors of LSeg publish; without a name, list them.
+    """Download a checkpoint that the authors of LSeg publish. Without a name, list them.
 
-    They live in $XDG_CACHE_HOME/lseg_ros (or ~/.cache/lseg_ros), and their names stand for them wherever a checkpoint
-    is asked for. An interrupted download goes on where it stopped. The sha256 is recorded when a file comes and checked
-    whenever it is used.
+    Files are stored in $XDG_CACHE_HOME/lseg_ros (by default ~/.cache/lseg_ros). Their names can be used wherever a
+    checkpoint is expected. An interrupted download is resumed. The sha256 is recorded after the download and verified
+    whenever the file is used.
     """
 
-    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[NAME]")] = setting(  # noqa: RUF009 - a string cannot change
-        "", "of the file, such as demo_e200"
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[NAME]")] = setting(  # noqa: RUF009 - a string is immutable
+        "", "name of the checkpoint, such as demo_e200"
     )
 
     def __post_init__(self) -> None:
@@ -34,11 +34,11 @@ SETTINGS = FetchSettings
 
 
 def run(settings: FetchSettings) -> int:
-    """Fetch, or list."""
+    """Download a checkpoint, or list all of them."""
     if not settings.name:
         for name, file in pretrained.FILES.items():
             print(f"{name:<14}{file.contents:<50}{file.page}")
         return 0
     path = pretrained.fetch(settings.name)
-    print(f"{path}: {path.stat().st_size / 2**20:,.1f} MiB, sha256 as recorded; use it as checkpoint {settings.name}")
+    print(f"{path}: {path.stat().st_size / 2**20:,.1f} MiB, sha256 recorded; use it as checkpoint {settings.name}")
     return 0

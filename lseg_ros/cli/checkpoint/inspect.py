@@ -1,4 +1,4 @@
-"""``lseg checkpoint inspect``: what a file of weights holds."""
+"""``lseg checkpoint inspect``: show the contents of a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from lseg_ros.settings import check, setting
 
 __all__ = ["SETTINGS", "InspectSettings", "run"]
 
-_PARTS = {  # beginnings of names, the longer ones first
+_PARTS = {  # prefixes of entry names, the longer ones first
     "clip_pretrained.visual.": "image tower of CLIP",
     "clip_pretrained.": "text encoder",
     "pretrained.act_postprocess": "readout and reassemble",
     "pretrained.": "image backbone",
     "scratch.": "decoder and head",
-    "": "of no LSeg",
+    "": "not part of LSeg",
 }
 
 
 @dataclass(frozen=True)
 class InspectSettings:
-    """Show what a file of weights holds: parts with their sizes, what is unused, the architecture, where it is from.
+    """Show the contents of a checkpoint.
 
-    For the authors' Lightning files, bare state dicts and safetensors. Nothing in a file is run.
+    Prints its parts and their sizes, unused entries, the architecture and the metadata. Reads the authors' Lightning
+    files, state dicts and safetensors. No code in the file is executed.
     """
 
-    file: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")] = setting(  # noqa: RUF009 - a string cannot change
-        "", "a file, or a name that stands for one (demo, demo_e200)"
+    file: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")] = setting(  # noqa: RUF009 - a string is immutable
+        "", "checkpoint: a file, or a name such as demo or demo_e200"
     )
 
     def __post_init__(self) -> None:
@@ -48,11 +49,11 @@ SETTINGS = InspectSettings
 
 
 def run(settings: InspectSettings) -> int:
-    """Print the parts first: they are of use also where the file turns out to be no LSeg."""
+    """Print the contents of the checkpoint."""
     if not settings.file:
-        raise ValueError("expected a file of weights, got none")
+        raise ValueError("expected a checkpoint, got none")
     weights = open_weights(find_checkpoint(settings.file))
-    print("\n".join(_table(weights)))
+    print("\n".join(_table(weights)))  # before the check, because it helps if the file is not an LSeg network
     config = read_config(weights)
     check_entries(config, weights)
     print("\n".join(_architecture(config)))
@@ -65,24 +66,24 @@ def run(settings: InspectSettings) -> int:
 def _table(weights: WeightFile) -> Iterator[str]:
     parts: dict[tuple[str, bool], list[Tensor]] = defaultdict(list)
     for name, value in weights.entries.items():
-        part = next(part for beginning, part in _PARTS.items() if name.startswith(beginning))
+        part = next(part for prefix, part in _PARTS.items() if name.startswith(prefix))
         parts[part, is_unused(name)].append(value)
     size = weights.path.stat().st_size
     yield f"{weights.path}: {weights.kind}, {_bytes(size)}"
-    yield f"{'part':<32}{'entries':>8}{'numbers':>14}{'size':>12}  types"
-    for (part, unused), values in sorted(parts.items(), key=lambda each: (each[0][1], -_size(each[1]))):
+    yield f"{'part':<32}{'entries':>8}{'values':>14}{'size':>12}  types"
+    for (part, unused), values in sorted(parts.items(), key=lambda item: (item[0][1], -_size(item[1]))):
         yield _row(f"{part}{' (unused)' * unused}", values)
-    if dead := [value for (_, unused), values in parts.items() if unused for value in values]:
-        yield _row("unused in all", dead)
-    beside = size - sum(map(_size, parts.values()))
-    if beside > 1 << 20:
-        yield f"{'beside the network':<32}{'':>8}{'':>14}{_bytes(beside):>12}  such as the state of an optimizer"
+    if unused_values := [value for (_, unused), values in parts.items() if unused for value in values]:
+        yield _row("unused in total", unused_values)
+    other_bytes = size - sum(map(_size, parts.values()))
+    if other_bytes > 1 << 20:
+        yield f"{'other contents':<32}{'':>8}{'':>14}{_bytes(other_bytes):>12}  such as the state of an optimizer"
 
 
 def _row(part: str, values: list[Tensor]) -> str:
     types = ", ".join(sorted({str(value.dtype).removeprefix("torch.") for value in values}))
-    numbers = sum(value.numel() for value in values)
-    return f"{part:<32}{len(values):>8}{numbers:>14,}{_bytes(_size(values)):>12}  {types}"
+    count = sum(value.numel() for value in values)
+    return f"{part:<32}{len(values):>8}{count:>14,}{_bytes(_size(values)):>12}  {types}"
 
 
 def _architecture(config: LSegConfig) -> Iterator[str]:
@@ -95,11 +96,11 @@ def _architecture(config: LSegConfig) -> Iterator[str]:
         stem = f", stem of {config.stem} channels" if config.stem else ""
         yield (
             f"{'image backbone:':<24}ViT, {config.depth} blocks of {config.width}, patches of {config.patch_size} px, "
-            f"made for {config.pretrained_size} px{stem}"
+            f"pretrained at {config.pretrained_size} px{stem}"
         )
     text = config.text
     yield f"{'text encoder:':<24}{text.layers} blocks of {text.width}, at most {text.context_length} tokens"
-    yield f"{'embeddings:':<24}{text.embed_dim} numbers; decoder of {config.features} channels"
+    yield f"{'embeddings:':<24}{text.embed_dim} dimensions; decoder of {config.features} channels"
     yield f"{'image mean, std:':<24}{config.image_mean}, {config.image_std}"
     yield f"{'regularization:':<24}{_regularization(config)}"
 
@@ -110,7 +111,7 @@ def _regularization(config: LSegConfig) -> str:
         return "none (arch_option 0)"
     return (
         f"{kinds[config.arch_option]} (arch_option {config.arch_option}), block_depth {config.block_depth}, "
-        f"{config.activation}; official files cannot tell, say it where you load or convert one"
+        f"{config.activation}; official files do not store these, so set them when you load or convert one"
     )
 
 
