@@ -1,1 +1,1 @@
-"""What ROS costs: ``python -m benchmarks.ros``, where ROS and our messages are."""
+"""Measure what ROS costs: ``python -m benchmarks.ros``."""

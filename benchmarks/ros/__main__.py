@@ -1,4 +1,4 @@
-"""``python -m benchmarks.ros``: what ROS costs, with the targets beside it."""
+"""``python -m benchmarks.ros``: measure what ROS costs and compare it with the targets."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from benchmarks.ros.latency import Latency, measure_latency
 from benchmarks.ros.skipped import Skipped, measure_skipped
 from benchmarks.targets import format_targets
 from lseg_ros.benchmark import Timing, busy_warning, describe_machine
+from lseg_ros.benchmark.report import format_facts
 
 __all__ = ["main"]
 
@@ -23,70 +24,75 @@ _PARTS = ("frames", "skipped", "latency")
 
 
 def main() -> None:
-    """Measure and print; a target that is not met is said, and is no error. 1 after a sentence where a part fails."""
-    arguments = _arguments()
+    """Measure, print and write the JSON report; exits with 1 and a message if a part fails."""
+    arguments = _parse_arguments()
     facts = {"ros": os.environ.get("ROS_DISTRO", "unknown"), "middleware": _middleware(), **describe_machine()}
-    print("\n".join(f"{name:<16}{value}" for name, value in facts.items()))
+    print(format_facts(facts))
     if warning := busy_warning():
         print(f"\n{warning}")
-    results: dict[str, Any] = {"machine": facts}
+    report: dict[str, Any] = {"machine": facts}
     try:
         with tempfile.TemporaryDirectory() as folder:
             for part in _PARTS if arguments.part == "all" else (arguments.part,):
-                result, lines = _measured(part, arguments, Path(folder))
-                results[part] = dataclasses.asdict(result)
-                print("\n" + "\n".join(lines), flush=True)
+                result, text = _measure(part, arguments, Path(folder))
+                report[part] = dataclasses.asdict(result)
+                print(f"\n{text}", flush=True)
     except (OSError, RuntimeError, ValueError) as error:
         print(f"failed: {error}", file=sys.stderr)
         sys.exit(1)
-    print(f"\ntargets:\n{format_targets(results)}")
+    print(f"\ntargets:\n{format_targets(report)}")
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def _measured(part: str, arguments: argparse.Namespace, folder: Path) -> tuple[Frames | Skipped | Latency, list[str]]:
+def _measure(part: str, arguments: argparse.Namespace, folder: Path) -> tuple[Frames | Skipped | Latency, str]:
+    """Measure one part; returns its result and its text."""
     if part == "frames":
         frames = measure_frames(arguments.seconds, folder)
-        return frames, _of_frames(frames)
+        return frames, _format_frames(frames)
     if part == "skipped":
         skipped = measure_skipped(arguments.seconds, folder)
-        return skipped, _of_skipped(skipped)
+        return skipped, _format_skipped(skipped)
     latency = measure_latency(arguments.seconds, folder, arguments.checkpoint)
-    return latency, _of_latency(latency)
+    return latency, _format_latency(latency)
 
 
-def _of_frames(frames: Frames) -> list[str]:
+def _format_frames(frames: Frames) -> str:
     stages = ", ".join(f"{stage} {ms:.2f} ms" for stage, ms in frames.stage_ms.items())
-    return [
-        "everything but the network (a ready label map stands in), 640x480 RGB-D frame, this process on one core:",
-        "raw bytes -> decode -> match -> unproject -> mask, confidence, organized cloud, clouds of 20 labels -> DDS",
-        f"  ours         {_timing(frames.node)}; within: {stages}",
-        f"  obvious way  {_timing(frames.naive)}",
-        f"  {frames.heard} of {frames.published} messages arrived in the subscriber's process",
-    ]
+    return "\n".join(
+        [
+            "640x480 RGB-D frame without the network (the label map is given), one core:",
+            "raw bytes -> decode -> match -> unproject -> mask, confidence, organized cloud, 20 label clouds -> DDS",
+            f"  node            {_format_timing(frames.node)}; stages: {stages}",
+            f"  naive baseline  {_format_timing(frames.naive)}",
+            f"  {frames.received} of {frames.published} messages reached the subscriber process",
+        ]
+    )
 
 
-def _of_skipped(skipped: Skipped) -> list[str]:
+def _format_skipped(skipped: Skipped) -> str:
     rows = [
         f"  {name}  node {load.node:5.1f} % of a core at {load.node_hz:4.1f} Hz, "
-        f"bare raw subscriber {load.bare:5.1f} % at {load.bare_hz:4.1f} Hz"
-        for name, load in (("camera of 30 Hz", skipped.fast), ("camera of  2 Hz", skipped.slow))
+        f"raw subscriber {load.bare:5.1f} % at {load.bare_hz:4.1f} Hz"
+        for name, load in (("camera at 30 Hz", skipped.fast), ("camera at  2 Hz", skipped.slow))
     ]
-    return ["images of 1920x1080 and max_rate_hz 2, a network of nearly no cost:", *rows]
+    return "\n".join(["CPU use with 1920x1080 images, max_rate_hz 2 and a tiny network input:", *rows])
 
 
-def _of_latency(latency: Latency) -> list[str]:
-    return [
-        "the node with 20 labels, a camera of 640x480 with depth, subscribers to mask and organized cloud:",
-        f"  ready after {latency.ready_s:.1f} s; {latency.rate_hz:.1f} masks a second of a camera of 30 Hz",
-        f"  at {latency.half_hz:.1f} Hz: stamp to mask {latency.p50_ms:.0f} ms (p50), {latency.p95_ms:.0f} ms (p95); "
-        f"the pipeline's own median {latency.pipeline_ms:.0f} ms",
-        f"  {latency.dropped} of {latency.received} images dropped at that rate",
-    ]
+def _format_latency(latency: Latency) -> str:
+    return "\n".join(
+        [
+            "node with 20 labels, a 640x480 camera with depth, and subscribers to mask and organized cloud:",
+            f"  ready after {latency.ready_s:.1f} s; {latency.rate_hz:.1f} Hz with a camera at 30 Hz",
+            f"  camera at {latency.half_hz:.1f} Hz: stamp to mask {latency.p50_ms:.0f} ms (p50), "
+            f"{latency.p95_ms:.0f} ms (p95); median of the pipeline {latency.pipeline_ms:.0f} ms; "
+            f"{latency.dropped} of {latency.received} images dropped",
+        ]
+    )
 
 
-def _timing(timing: Timing) -> str:
+def _format_timing(timing: Timing) -> str:
     return f"{timing.median_ms:.1f} ms (p10 {timing.p10_ms:.1f}, p90 {timing.p90_ms:.1f}, {timing.runs} runs)"
 
 
@@ -96,12 +102,16 @@ def _middleware() -> str:
     return str(get_rmw_implementation_identifier())
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ros", description=__doc__)
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.ros", description="Measure what ROS costs and compare it with the targets."
+    )
     parser.add_argument("part", nargs="?", choices=("all", *_PARTS), default="all", help="what to measure")
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each figure (default: %(default)s)")
-    parser.add_argument("--checkpoint", default="demo", help="the network of latency and rate (default: %(default)s)")
-    parser.add_argument("--json", type=Path, help="also write everything to this file, for machines")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="time to spend on each measurement (default: %(default)s)"
+    )
+    parser.add_argument("--checkpoint", default="demo", help="network for the part latency (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="also write the report to this JSON file")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""A camera that costs little: one frame, serialized once, sent again and again with the time of day."""
+"""A camera with little CPU use: it publishes one serialized frame again and again with new stamps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
-from benchmarks.ros.recording import record, stamped
+from benchmarks.ros.serialized_frame import serialize_frame, with_stamp
 from lseg_ros.ros.parameters import declare, read
 from lseg_ros.ros.runtime import run
 from lseg_ros.ros.topics import DEPTH, FRAME_QOS, IMAGE, INFO
@@ -19,36 +19,38 @@ __all__ = ["SteadyCamera", "SteadyCameraConfig"]
 
 @dataclass(frozen=True)
 class SteadyCameraConfig:
-    """What it sends."""
+    """Parameters of the camera."""
 
     width: int = setting(640, "width of the images", unit="px", minimum=16, maximum=4096)
     height: int = setting(480, "height of the images", unit="px", minimum=16, maximum=4096)
-    rate_hz: float = setting(30.0, "images in a second", unit="Hz", minimum=0.1, maximum=240.0)
-    with_depth: bool = setting(True, "also send depth and camera_info")
+    rate_hz: float = setting(30.0, "image rate", unit="Hz", minimum=0.1, maximum=240.0)
+    with_depth: bool = setting(True, "also publish depth and camera_info")
 
     def __post_init__(self) -> None:
+        """Check all parameters."""
         check(self)
 
 
 class SteadyCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
-    """Publishes the camera topics, depth and camera_info before their image."""
+    """Publishes the camera topics; depth and camera_info precede their image."""
 
     def __init__(self) -> None:
+        """Serialize the frame and start the timer."""
         super().__init__("steady_camera")
         declare(self, SteadyCameraConfig)
         config = read(self, SteadyCameraConfig)
-        recorded = record(config.height, config.width)
-        self._outputs = [(self.create_publisher(Image, IMAGE.name, FRAME_QOS), recorded.image)]
+        frame = serialize_frame(config.height, config.width)
+        self._outputs = [(self.create_publisher(Image, IMAGE.name, FRAME_QOS), frame.image)]
         if config.with_depth:
-            depth = (self.create_publisher(Image, DEPTH.name, FRAME_QOS), recorded.depth)
-            info = (self.create_publisher(CameraInfo, INFO.name, FRAME_QOS), recorded.info)
+            depth = (self.create_publisher(Image, DEPTH.name, FRAME_QOS), frame.depth)
+            info = (self.create_publisher(CameraInfo, INFO.name, FRAME_QOS), frame.info)
             self._outputs = [info, depth, *self._outputs]
-        self.create_timer(1 / config.rate_hz, self._shoot)
+        self.create_timer(1 / config.rate_hz, self._on_timer)
 
-    def _shoot(self) -> None:
+    def _on_timer(self) -> None:
         now_ns = self.get_clock().now().nanoseconds
         for publisher, data in self._outputs:
-            publisher.publish(stamped(data, now_ns))
+            publisher.publish(with_stamp(data, now_ns))
 
 
 if __name__ == "__main__":

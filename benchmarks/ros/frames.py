@@ -1,4 +1,4 @@
-"""Everything but the network for an RGB-D frame, on one core, beside the obvious way."""
+"""Measure a whole RGB-D frame without the network, on one core, and compare it with a naive baseline."""
 
 from __future__ import annotations
 
@@ -14,93 +14,113 @@ import cv2
 import numpy as np
 from std_msgs.msg import UInt64
 
-from benchmarks.ros.listener import HEARD
+from benchmarks.ros.listener import RECEIVED
 from benchmarks.ros.naive_baseline import NaiveBaseline
+from benchmarks.ros.node_path import NodePath, make_segmentation
 from benchmarks.ros.processes import make_environment, measuring_node, start_module
-from benchmarks.ros.ready import NodePath, ready_segmentation
-from benchmarks.ros.recording import record
+from benchmarks.ros.serialized_frame import serialize_frame
 from lseg_ros.benchmark import Timing, measure_interleaved
 from lseg_ros.demo.processes import wait_for
 from lseg_ros.pipeline import Outputs
 
 __all__ = ["Frames", "measure_frames"]
 
-_START_S = 60.0
-_OBVIOUS = "obvious"
+_START_TIMEOUT_S = 60.0
+_NAIVE = "naive"
 _NODE = "lseg"
+_QUIET_S = 1.2  # the listener publishes its count every 0.5 s
 
 
 @dataclass(frozen=True)
 class Frames:
-    """stage_ms: medians of our stages. published, heard: messages that went out, and that a subscriber process got."""
+    """The result of ``measure_frames``.
+
+    Attributes:
+        node: Time of the node's code per frame.
+        naive: Time of the naive baseline per frame.
+        speedup: Ratio of the medians, naive / node.
+        stage_ms: Median of each stage of the node's code.
+        published: Number of published messages.
+        received: Number of messages that reached the subscriber process.
+    """
 
     node: Timing
     naive: Timing
     speedup: float
     stage_ms: dict[str, float]
     published: int
-    heard: int
+    received: int
 
 
 def measure_frames(budget_s: float, folder: Path, height: int = 480, width: int = 640) -> Frames:
-    """Both ways in turn, in this process on one core, published to one subscriber process on the others."""
-    recorded = record(height, width)
-    segmentation = ready_segmentation(recorded)
-    domain, slugs = make_environment(), [label.slug for label in segmentation.vocabulary.labels]
-    prefixes = (f"/{_NODE}", f"/{_OBVIOUS}")
+    """Measure both in turn in this process on one core; a subscriber process runs on the other cores.
+
+    Args:
+        budget_s: Time to spend on each of the two.
+        folder: Folder for logs.
+        height: Height of the frame.
+        width: Width of the frame.
+    """
+    frame = serialize_frame(height, width)
+    segmentation = make_segmentation(frame)
+    environment = make_environment()
+    prefixes = (f"/{_NODE}", f"/{_NAIVE}")
+    suffixes = ["", *(f"/{label.slug}" for label in segmentation.vocabulary.labels)]
     topics = {
         "images": [f"{prefix}/{name}" for prefix in prefixes for name in ("mask", "confidence")],
-        "clouds": [f"{prefix}/points{slug}" for prefix in prefixes for slug in ("", *(f"/{each}" for each in slugs))],
+        "clouds": [f"{prefix}/points{suffix}" for prefix in prefixes for suffix in suffixes],
     }
-    heard = _Heard()
-    # The child first: it is not to share the core that this process then keeps to.
+    counter = _ReceivedCounter()
+    # Start the child first, so that it does not inherit the restriction to one core.
     with (
-        start_module("benchmarks.ros.listener", topics, folder, domain) as child,
+        start_module("benchmarks.ros.listener", topics, folder, environment) as child,
         _one_core(),
-        measuring_node(domain, _NODE) as node,
+        measuring_node(environment, _NODE) as node,
     ):
-        node.create_subscription(UInt64, f"/{HEARD}", heard, 1)
-        ours, obvious = NodePath(node, recorded), NaiveBaseline(node, recorded, segmentation, prefixes[1])
-        everything = Outputs.POINTS | Outputs.LABEL_CLOUDS
-        expected = len(topics["images"]) + len(topics["clouds"])
-        wait_for(lambda: ours.wanted() == everything and obvious.heard(), [child], _START_S, "a subscriber")
+        node.create_subscription(UInt64, f"/{RECEIVED}", counter, 1)
+        node_path, naive = NodePath(node, frame), NaiveBaseline(node, frame, segmentation, prefixes[1])
+        outputs = Outputs.POINTS | Outputs.LABEL_CLOUDS
+        wait_for(
+            lambda: node_path.requested_outputs() == outputs and naive.has_subscribers(),
+            [child],
+            _START_TIMEOUT_S,
+            "a subscriber",
+        )
         stages: list[dict[str, float]] = []
-        timings = measure_interleaved({"ours": lambda: stages.append(ours.frame()), "obvious": obvious.frame}, budget_s)
-        stage_ms = {stage: float(np.median([each[stage] for each in stages])) for stage in stages[0]}
-        published = len(stages) * expected  # by both ways, as often as each other
-        arrived = heard.settled()
-        ours.destroy()
-    return _result(timings["ours"], timings["obvious"], stage_ms, published, arrived)
+        timings = measure_interleaved({"node": lambda: stages.append(node_path.run()), "naive": naive.run}, budget_s)
+        stage_ms = {name: float(np.median([stage[name] for stage in stages])) for name in stages[0]}
+        published = len(stages) * sum(map(len, topics.values()))  # both ran equally often
+        received = counter.wait_until_quiet()
+        node_path.destroy()
+    node_timing, naive_timing = timings["node"], timings["naive"]
+    speedup = naive_timing.median_ms / node_timing.median_ms
+    return Frames(node_timing, naive_timing, speedup, stage_ms, published, received)
 
 
-def _result(ours: Timing, obvious: Timing, stage_ms: dict[str, float], published: int, heard: int) -> Frames:
-    return Frames(ours, obvious, obvious.median_ms / ours.median_ms, stage_ms, published, heard)
-
-
-class _Heard:
-    """How many messages the subscriber process says it got."""
+class _ReceivedCounter:
+    """Callback that keeps the count that the subscriber process publishes."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self._count = 0
         self._changed = threading.Event()
 
     def __call__(self, message: UInt64) -> None:
-        if message.data != self.count:
+        if message.data != self._count:
             self._changed.set()
-        self.count = message.data
+        self._count = message.data
 
-    def settled(self) -> int:
-        """The count, once no more come."""
+    def wait_until_quiet(self) -> int:
+        """Return the count after it has stopped to grow."""
         while True:
             self._changed.clear()
-            time.sleep(1.2)
+            time.sleep(_QUIET_S)
             if not self._changed.is_set():
-                return self.count
+                return self._count
 
 
 @contextmanager
 def _one_core() -> Iterator[None]:
-    """Keep this thread, and those that begin meanwhile, to one core; OpenCV to this thread."""
+    """Restrict this thread and the threads that it starts to one core, and OpenCV to one thread."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()

@@ -1,4 +1,4 @@
-"""How soon the node is ready, how many frames it makes, and how old a mask is."""
+"""Measure the start time, the frame rate and the latency of the node."""
 
 from __future__ import annotations
 
@@ -19,18 +19,27 @@ from lseg_ros.ros.topics import DIAGNOSTICS, FRAME_QOS
 
 __all__ = ["Latency", "measure_latency"]
 
-_START_S = 180.0
+_START_TIMEOUT_S = 180.0
+_SETTLE_S = 2.0
 _NODE = "/lseg"
-_FULL_HZ = 30.0
+_FULL_RATE_HZ = 30.0
 _LABELS = 20
+_STAGES = ("read", "network", "labels", "points", "publish")
 
 
 @dataclass(frozen=True)
 class Latency:
-    """ready_s: from starting the process to its words "looking for". rate_hz: masks a second of a camera of 30 Hz.
+    """The result of ``measure_latency``.
 
-    At half of that rate: p50 and p95 from the stamp to the mask's arrival in another process, the median of what the
-    node's own stages take together, and what the node says it dropped of so many images.
+    Attributes:
+        ready_s: Time from the start of the process until it logs its labels.
+        rate_hz: Rate of the masks with a camera at 30 Hz.
+        half_hz: Half of that rate; the values below are measured with a camera at this rate.
+        p50_ms: Median time from the stamp to the arrival of the mask in another process.
+        p95_ms: 95th percentile of the same.
+        pipeline_ms: Median of the total time of the node's stages.
+        received: Number of images that the node received.
+        dropped: Number of images that the node dropped.
     """
 
     ready_s: float
@@ -44,77 +53,95 @@ class Latency:
 
 
 def measure_latency(budget_s: float, folder: Path, checkpoint: str = "demo") -> Latency:
-    """The node with 20 labels, a subscriber to masks and to the organized cloud, a camera of 640x480 with depth."""
-    domain = make_environment()
-    settings = {"checkpoint": checkpoint, "labels": [f"thing {each}" for each in range(1, _LABELS + 1)]}
+    """Measure the node with 20 labels, a 640x480 camera with depth, and subscribers to mask and organized cloud.
+
+    Args:
+        budget_s: Time to spend on each camera rate.
+        folder: Folder for logs.
+        checkpoint: Preset or weights file.
+    """
+    environment = make_environment()
+    parameters = {"checkpoint": checkpoint, "labels": [f"thing {number}" for number in range(1, _LABELS + 1)]}
     start_s = time.monotonic()
-    log = folder / "node.log"
-    with start_module("lseg_ros.ros.__main__", settings, folder, domain) as node, measuring_node(domain) as here:
-        wait_for(lambda: b"looking for" in log.read_bytes(), [node], _START_S, "a node that is ready")
+    node_process = start_module("lseg_ros.ros.__main__", parameters, folder, environment)
+    with node_process, measuring_node(environment) as observer:
+        wait_for(lambda: "looking for" in node_process.output, [node_process], _START_TIMEOUT_S, "a ready node")
         ready_s = time.monotonic() - start_s
-        told = _Told(here)
-        rate_hz = _observed(told, node, folder, domain, _FULL_HZ, budget_s).masks / budget_s
-        half = _observed(told, node, folder, domain, max(rate_hz / 2, 0.1), budget_s)
-    p50_ms, p95_ms = (float(each) for each in np.percentile(half.latencies_ms, (50, 95)))
+        outputs = _NodeOutputs(observer)
+        full = _observe(outputs, node_process, folder, environment, _FULL_RATE_HZ, budget_s)
+        rate_hz = len(full.latencies_ms) / budget_s
+        half = _observe(outputs, node_process, folder, environment, max(rate_hz / 2, 0.1), budget_s)
+    p50_ms, p95_ms = (float(value) for value in np.percentile(half.latencies_ms, (50, 95)))
     return Latency(ready_s, rate_hz, rate_hz / 2, p50_ms, p95_ms, half.pipeline_ms, half.received, half.dropped)
 
 
 @dataclass(frozen=True)
-class _Observed:
-    masks: int
+class _Observation:
+    """What the node did at one camera rate; see ``Latency`` for the fields."""
+
     latencies_ms: list[float]
     pipeline_ms: float
     received: int
     dropped: int
 
 
-def _observed(
-    told: _Told, node: ChildProcess, folder: Path, domain: Mapping[str, str], rate_hz: float, budget_s: float
-) -> _Observed:
-    """What is told while a camera of this rate is looked at."""
-    with start_module("benchmarks.ros.camera", {"rate_hz": rate_hz}, folder, domain) as camera:
-        told.begin()
-        wait_for(lambda: len(told.latencies_ms) > 1, [node, camera], _START_S, "a mask")
-        time.sleep(2.0)  # until the first frames, and what they had to wait for, are over
-        told.begin()
-        before = dict(told.counts)
+def _observe(
+    outputs: _NodeOutputs,
+    node_process: ChildProcess,
+    folder: Path,
+    environment: Mapping[str, str],
+    rate_hz: float,
+    budget_s: float,
+) -> _Observation:
+    """Run a camera at this rate and collect the outputs of the node."""
+    with start_module("benchmarks.ros.camera", {"rate_hz": rate_hz}, folder, environment) as camera:
+        children = [node_process, camera]
+        outputs.clear()
+        wait_for(lambda: len(outputs.latencies_ms) > 1, children, _START_TIMEOUT_S, "a mask")
+        time.sleep(_SETTLE_S)  # the first frames are slower
+        outputs.clear()
+        before = dict(outputs.counts)
         time.sleep(budget_s)
-        masks, latencies_ms = len(told.latencies_ms), list(told.latencies_ms)
-        wait_for(lambda: len(told.pipeline_ms) > 1, [node, camera], 10.0, "diagnostics")
-        after = dict(told.counts)
+        latencies_ms = list(outputs.latencies_ms)
+        wait_for(lambda: len(outputs.pipeline_ms) > 1, children, 10.0, "diagnostics")
+        after = dict(outputs.counts)
     if not latencies_ms:
-        raise ValueError(f"expected masks within {budget_s:g} s, got none: allow more seconds")
-    grown = {name: after[name] - before.get(name, 0) for name in after}
-    dropped = sum(count for name, count in grown.items() if name.startswith("dropped"))
-    median_ms = float(np.median(told.pipeline_ms))
-    return _Observed(masks, latencies_ms, median_ms, grown.get("images received", 0), dropped)
+        raise ValueError(f"expected masks within {budget_s:g} s, got none: increase --seconds")
+    counts = {name: after[name] - before.get(name, 0) for name in after}
+    dropped = sum(count for name, count in counts.items() if name.startswith("dropped"))
+    return _Observation(latencies_ms, float(np.median(outputs.pipeline_ms)), counts.get("images received", 0), dropped)
 
 
-class _Told:
-    """What a node's subscribers are told: masks with their age, and once a second what its stages took."""
+class _NodeOutputs:
+    """Subscribes to the masks and diagnostics of the node.
 
-    def __init__(self, here: Node) -> None:
-        self._clock = here.get_clock()
-        self.begin()
+    Attributes:
+        latencies_ms: Time from stamp to arrival of each mask.
+        pipeline_ms: Total time of the stages, once per diagnostics message.
+        counts: Latest counts of received and dropped images by name.
+    """
+
+    def __init__(self, observer: Node) -> None:
+        self._clock = observer.get_clock()
+        self.clear()
         self.counts: dict[str, int] = {}
-        here.create_subscription(Image, f"{_NODE}/mask", self._mask, FRAME_QOS, raw=True)
-        here.create_subscription(PointCloud2, f"{_NODE}/points", lambda _: None, FRAME_QOS, raw=True)
-        here.create_subscription(DiagnosticArray, DIAGNOSTICS.name, self._status, 10)
+        observer.create_subscription(Image, f"{_NODE}/mask", self._on_mask, FRAME_QOS, raw=True)
+        observer.create_subscription(PointCloud2, f"{_NODE}/points", lambda _: None, FRAME_QOS, raw=True)
+        observer.create_subscription(DiagnosticArray, DIAGNOSTICS.name, self._on_diagnostics, 10)
 
-    def begin(self) -> None:
-        """Forget what was told."""
+    def clear(self) -> None:
+        """Remove all times collected so far."""
         self.latencies_ms: list[float] = []
         self.pipeline_ms: list[float] = []
 
-    def _mask(self, data: bytes) -> None:
+    def _on_mask(self, data: bytes) -> None:
         self.latencies_ms.append((self._clock.now().nanoseconds - read_stamp_ns(data)) / 1e6)
 
-    def _status(self, message: DiagnosticArray) -> None:
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            values = {each.key: each.value for each in status.values}
-            stages = ("read", "network", "labels", "points", "publish")
-            if all(f"{stage} [ms]" in values for stage in stages):
-                self.pipeline_ms.append(sum(float(values[f"{stage} [ms]"]) for stage in stages))
+            values = {item.key: item.value for item in status.values}
+            if all(f"{stage} [ms]" in values for stage in _STAGES):
+                self.pipeline_ms.append(sum(float(values[f"{stage} [ms]"]) for stage in _STAGES))
             self.counts = {
                 name: int(text)
                 for name, text in values.items()

@@ -1,4 +1,4 @@
-"""A subscriber that does nothing with what comes: what DDS and rclpy themselves take, and no more."""
+"""A subscriber that only counts messages: the cost of DDS and rclpy alone."""
 
 from __future__ import annotations
 
@@ -14,41 +14,43 @@ from lseg_ros.ros.parameters import declare, read
 from lseg_ros.ros.runtime import run
 from lseg_ros.settings import check, setting
 
-__all__ = ["HEARD", "Listener", "ListenerConfig"]
+__all__ = ["RECEIVED", "Listener", "ListenerConfig"]
 
-HEARD = "listener/heard"
+RECEIVED = "listener/received"
 
 
 @dataclass(frozen=True)
 class ListenerConfig:
-    """What it listens to."""
+    """Parameters of the listener."""
 
-    images: tuple[str, ...] = setting((), "topics of sensor_msgs/Image")
-    clouds: tuple[str, ...] = setting((), "topics of sensor_msgs/PointCloud2")
-    reliable: bool = setting(True, "as a planner asks for it; best effort is how the node listens to a camera")
+    images: tuple[str, ...] = setting((), "topics of type sensor_msgs/Image")
+    clouds: tuple[str, ...] = setting((), "topics of type sensor_msgs/PointCloud2")
+    reliable: bool = setting(True, "reliable QoS, like a planner; false for best effort, like the node's camera topics")
 
     def __post_init__(self) -> None:
+        """Check all parameters."""
         check(self)
 
 
 class Listener(Node):  # type: ignore[misc]  # rclpy is Any to mypy
-    """Raw subscriptions that count; ``listener/heard`` says once in half a second how many messages there were."""
+    """Counts the messages of raw subscriptions and publishes the count twice a second on ``listener/received``."""
 
     def __init__(self) -> None:
+        """Subscribe to all topics."""
         super().__init__("listener")
         declare(self, ListenerConfig)
         config = read(self, ListenerConfig)
-        self._heard = 0
+        self._received = 0
         reliability = ReliabilityPolicy.RELIABLE if config.reliable else ReliabilityPolicy.BEST_EFFORT
         qos = QoSProfile(depth=2, reliability=reliability)
-        for kind, topics in ((Image, config.images), (PointCloud2, config.clouds)):
+        for message_type, topics in ((Image, config.images), (PointCloud2, config.clouds)):
             for topic in topics:
-                self.create_subscription(kind, topic, self._count, qos, raw=True)
-        self._publisher = self.create_publisher(UInt64, HEARD, 1)
-        self.create_timer(0.5, lambda: self._publisher.publish(UInt64(data=self._heard)))
+                self.create_subscription(message_type, topic, self._on_message, qos, raw=True)
+        self._publisher = self.create_publisher(UInt64, RECEIVED, 1)
+        self.create_timer(0.5, lambda: self._publisher.publish(UInt64(data=self._received)))
 
-    def _count(self, _: bytes) -> None:
-        self._heard += 1
+    def _on_message(self, _: bytes) -> None:
+        self._received += 1
 
 
 if __name__ == "__main__":

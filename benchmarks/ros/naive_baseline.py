@@ -1,4 +1,4 @@
-"""The obvious way to do the same: what one writes first, with what every tutorial uses."""
+"""A naive implementation of the node's output, with the methods of common tutorials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
-from benchmarks.ros.recording import Recorded
+from benchmarks.ros.serialized_frame import SerializedFrame
 from lseg_ros.ros.topics import FRAME_QOS
 from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, Segmentation
 
@@ -20,14 +20,15 @@ _UINT32, _FLOAT32 = PointField.UINT32, PointField.FLOAT32
 
 
 class NaiveBaseline:
-    """Subscriptions that deserialize, arrays copied as cv_bridge does, points unprojected through a grid of pixels.
+    """Publishes the same messages as ``NodePath``, without its optimizations.
 
-    A mask per label in a loop, clouds made of a list of tuples as sensor_msgs_py does, ``msg.data = bytes``. The
-    messages are those that ``NodePath`` publishes. prefix: of the topics' names.
+    It deserializes every message, copies arrays like cv_bridge, unprojects points through a grid of pixels, computes a
+    mask per label in a loop, builds clouds from lists of tuples like sensor_msgs_py, and assigns ``bytes`` to ``data``.
     """
 
-    def __init__(self, node: Node, recorded: Recorded, segmentation: Segmentation, prefix: str) -> None:
-        self._recorded = recorded
+    def __init__(self, node: Node, frame: SerializedFrame, segmentation: Segmentation, prefix: str) -> None:
+        """Create the publishers; ``prefix`` precedes the topic names."""
+        self._frame = frame
         self._segmentation = segmentation
         self._mask = node.create_publisher(Image, f"{prefix}/mask", FRAME_QOS)
         self._confidence = node.create_publisher(Image, f"{prefix}/confidence", FRAME_QOS)
@@ -37,24 +38,25 @@ class NaiveBaseline:
             for label in segmentation.vocabulary.labels
         }
 
-    def heard(self) -> bool:
-        """Whether someone listens to all of it."""
-        return all(each.get_subscription_count() for each in (self._mask, self._points, *self._clouds.values()))
+    def has_subscribers(self) -> bool:
+        """Whether every topic has a subscriber."""
+        publishers = (self._mask, self._points, *self._clouds.values())
+        return all(publisher.get_subscription_count() for publisher in publishers)
 
-    def frame(self) -> None:
-        """One frame, from three serialized messages to the last message handed to DDS."""
-        mask, confidence, points, clouds = self.messages()
+    def run(self) -> None:
+        """Process one frame, from three serialized messages to the last message handed to DDS."""
+        mask, confidence, points, clouds = self.build_messages()
         self._mask.publish(mask)
         self._confidence.publish(confidence)
         self._points.publish(points)
-        for number, cloud in clouds.items():
-            self._clouds[number].publish(cloud)
+        for label_id, cloud in clouds.items():
+            self._clouds[label_id].publish(cloud)
 
-    def messages(self) -> tuple[Image, Image, PointCloud2, dict[int, PointCloud2]]:
-        """Mask, confidence, organized cloud, and the cloud of each label by its id."""
-        image = deserialize_message(self._recorded.image, Image)
-        depth = deserialize_message(self._recorded.depth, Image)
-        info = deserialize_message(self._recorded.info, CameraInfo)
+    def build_messages(self) -> tuple[Image, Image, PointCloud2, dict[int, PointCloud2]]:
+        """Build mask, confidence, organized cloud and one cloud per label id."""
+        image = deserialize_message(self._frame.image, Image)
+        depth = deserialize_message(self._frame.depth, Image)
+        info = deserialize_message(self._frame.info, CameraInfo)
         rgb = np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3).copy()
         millimeters = np.frombuffer(depth.data, np.uint16).reshape(depth.height, depth.width).copy()
         z = np.where(millimeters > 0, millimeters.astype(np.float32) * np.float32(0.001), np.float32(np.nan))
@@ -68,22 +70,22 @@ class NaiveBaseline:
             zip(x.ravel(), y.ravel(), z.ravel(), color.ravel(), ids.ravel(), confidence.ravel() / np.float32(255))
         )
         clouds = {}
-        for number in self._clouds:
-            chosen = (ids == number) & np.isfinite(z)
-            listed = list(zip(x[chosen], y[chosen], z[chosen], color[chosen]))
-            clouds[number] = _cloud(image.header, CLOUD_DTYPE, listed, 1, len(listed), dense=True)
-        whole = _cloud(image.header, POINT_DTYPE, organized, image.height, image.width, dense=False)
-        return _mono(image.header, ids), _mono(image.header, confidence), whole, clouds
+        for label_id in self._clouds:
+            selected = (ids == label_id) & np.isfinite(z)
+            points = list(zip(x[selected], y[selected], z[selected], color[selected]))
+            clouds[label_id] = _make_cloud(image.header, CLOUD_DTYPE, points, 1, len(points), dense=True)
+        cloud = _make_cloud(image.header, POINT_DTYPE, organized, image.height, image.width, dense=False)
+        return _make_mono8(image.header, ids), _make_mono8(image.header, confidence), cloud, clouds
 
 
-def _mono(header: Any, pixels: NDArray[np.uint8]) -> Image:
+def _make_mono8(header: Any, pixels: NDArray[np.uint8]) -> Image:
     message = Image(header=header, height=pixels.shape[0], width=pixels.shape[1], encoding="mono8")
     message.step = pixels.shape[1]
     message.data = pixels.tobytes()
     return message
 
 
-def _cloud(
+def _make_cloud(
     header: Any, dtype: np.dtype[Any], points: list[tuple[Any, ...]], height: int, width: int, *, dense: bool
 ) -> PointCloud2:
     data = np.array(points, dtype).tobytes()
