@@ -11,15 +11,15 @@ __all__ = ["SETTINGS", "run"]
 
 
 def SETTINGS(words: Sequence[str]) -> TrainingConfig:
-    """The recipe that the words ask for, whose values are the flags' defaults."""
+    """Return the recipe that the flags name; its values are the defaults of the other flags."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--recipe", default="modern")
-    asked, _ = parser.parse_known_args(words)
-    return RECIPES.get(asked.recipe, RECIPES["modern"])  # an unknown name is refused with the other flags
+    flags, _ = parser.parse_known_args(words)
+    return RECIPES.get(flags.recipe, RECIPES["modern"])  # parsing the flags rejects unknown names
 
 
 def run(settings: TrainingConfig) -> int:
-    """Train to the end, or on from where an earlier run was stopped."""
+    """Train, or resume an interrupted run."""
     from lseg_ros.training.train import train  # imports Lightning
 
     train(settings)

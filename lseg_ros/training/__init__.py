@@ -1,1 +1,1 @@
-"""Training LSeg, and distilling the small text tower that ships with the demo preset."""
+"""Training of LSeg networks."""

@@ -1,4 +1,4 @@
-"""Augmentation: mirror, scale, fill up, crop, and the colors; the target moves with its image."""
+"""Augmentation of training samples: mirroring, scaling, padding, cropping and color jitter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torchvision.transforms import functional as colors
+from torchvision.transforms import functional as color_transforms
 
 from lseg_ros.datasets import IGNORE, Sample
 from lseg_ros.datasets.pairs import resize_image
@@ -20,22 +20,25 @@ __all__ = ["AugmentationConfig", "Placement", "apply_placement", "jitter_colors"
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """What is changed about an image before it is shown."""
+    """How training images are changed."""
 
     flip: float = setting(0.5, "share of images that are mirrored", minimum=0.0, maximum=1.0)
     base_size: int = setting(
-        520, "longer side of an image at scale 1; 0 leaves images their size", unit="px", minimum=0, maximum=8192
+        520, "longer side of an image at scale 1; 0 keeps the size of every image", unit="px", minimum=0, maximum=8192
     )
-    smallest_scale: float = setting(0.5, "of base_size, drawn evenly", minimum=0.05, maximum=16.0)
-    largest_scale: float = setting(2.0, "of base_size, drawn evenly", minimum=0.05, maximum=16.0)
+    smallest_scale: float = setting(
+        0.5, "smallest scale relative to base_size; scales are sampled uniformly", minimum=0.05, maximum=16.0
+    )
+    largest_scale: float = setting(2.0, "largest scale relative to base_size", minimum=0.05, maximum=16.0)
     crop: int = setting(
-        480, "side of the square that is cut out at random; 0 takes the whole image", unit="px", minimum=0, maximum=8192
+        480, "side of the random square crop; 0 keeps the whole image", unit="px", minimum=0, maximum=8192
     )
     padding: str = setting(
-        "mean", "color that fills up what is smaller: the network's mean, or black", choices=("mean", "black")
-    )
+        "mean", "color of the padding around images smaller than the crop: mean color of the network, or black",
+        choices=("mean", "black"),
+    )  # fmt: skip
     color_jitter: float = setting(
-        0.2, "brightness, contrast and saturation change by up to this share", minimum=0.0, maximum=0.9
+        0.2, "largest relative change of brightness, contrast and saturation", minimum=0.0, maximum=0.9
     )
 
     def __post_init__(self) -> None:
@@ -47,9 +50,15 @@ class AugmentationConfig:
 
 
 class Placement(NamedTuple):
-    """Where an image goes: mirrored or not, resized to height x width, then a square at (top, left) of side crop.
+    """Geometric part of the augmentation of one image.
 
-    Without crop, 0, everything is kept. What is smaller than the crop is filled up on the right and below.
+    Attributes:
+        mirrored: Whether the image is mirrored horizontally.
+        height: Height after resizing, in pixels.
+        width: Width after resizing, in pixels.
+        top: First row of the crop.
+        left: First column of the crop.
+        crop: Side of the square crop, 0 for no crop. An image smaller than the crop is padded at the right and bottom.
     """
 
     mirrored: bool
@@ -61,21 +70,33 @@ class Placement(NamedTuple):
 
     @classmethod
     def sample(cls, height: int, width: int, config: AugmentationConfig, rng: np.random.Generator) -> Placement:
-        """As the authors draw it (lseg.md 3): the longer side evenly, then the corner evenly."""
+        """Sample a placement for an image of ``height`` x ``width`` pixels.
+
+        First the longer side, then the corner of the crop, both uniformly, as in ``_sync_transform`` of the
+        PyTorch-Encoding library, which the authors use.
+        """
         mirrored = bool(rng.random() < config.flip)
         if config.base_size:
             scales = (config.smallest_scale, config.largest_scale)
-            least, most = (int(config.base_size * scale) for scale in scales)
-            height, width = _with_longer_side(height, width, int(rng.integers(least, most + 1)))
-        rooms = [max(side - config.crop, 0) if config.crop else 0 for side in (height, width)]
-        top, left = (int(rng.integers(room + 1)) for room in rooms)
+            shortest, longest = (int(config.base_size * scale) for scale in scales)
+            height, width = _scale_longer_side(height, width, int(rng.integers(shortest, longest + 1)))
+        margins = [max(side - config.crop, 0) if config.crop else 0 for side in (height, width)]
+        top, left = (int(rng.integers(margin + 1)) for margin in margins)
         return cls(mirrored, height, width, top, left, config.crop)
 
 
 def apply_placement(sample: Sample, placement: Placement, fill: Sequence[int]) -> Sample:
-    """The sample as the placement has it: the image bilinearly, the target by the nearest pixel.
+    """Mirror, resize, crop and pad a sample.
 
-    fill: RGB of what is filled up; its target is IGNORE.
+    The image is resized bilinearly and the target by nearest neighbor.
+
+    Args:
+        sample: Image (H, W, 3) uint8 RGB and target (H, W) int16.
+        placement: What to do.
+        fill: RGB color of the padding. Padded pixels have the target IGNORE.
+
+    Returns:
+        Image and target of the size that the placement asks for.
     """
     image, target = sample
     mirrored, height, width, top, left, crop = placement
@@ -93,33 +114,42 @@ def apply_placement(sample: Sample, placement: Placement, fill: Sequence[int]) -
 
 
 def jitter_colors(image: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 with brightness, contrast and saturation multiplied by 1 - strength to 1 + strength."""
+    """Multiply brightness, contrast and saturation by random factors from 1 - strength to 1 + strength.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        strength: Largest relative change; 0 returns the image itself.
+        rng: Source of the factors.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
     if not strength:
         return image
-    picture = Image.fromarray(image)
-    for change, factor in zip(
-        (colors.adjust_brightness, colors.adjust_contrast, colors.adjust_saturation),
+    pil_image = Image.fromarray(image)
+    for adjust, factor in zip(
+        (color_transforms.adjust_brightness, color_transforms.adjust_contrast, color_transforms.adjust_saturation),
         rng.uniform(1 - strength, 1 + strength, size=3),
     ):
-        picture = change(picture, float(factor))
-    return np.array(picture)
+        pil_image = adjust(pil_image, float(factor))
+    return np.array(pil_image)
 
 
 def _pad(sample: Sample, height: int, width: int, fill: Sequence[int]) -> Sample:
-    """At least height x width, filled up on the right and below."""
+    """Pad a sample at the bottom and right to at least ``height`` x ``width``."""
     image, target = sample
-    down, right = max(height - target.shape[0], 0), max(width - target.shape[1], 0)
-    if not down and not right:
+    bottom, right = max(height - target.shape[0], 0), max(width - target.shape[1], 0)
+    if not bottom and not right:
         return sample
-    wider = np.pad(target, ((0, down), (0, right)), constant_values=IGNORE)
-    filled = np.empty((*wider.shape, 3), np.uint8)
-    filled[:] = fill
-    filled[: target.shape[0], : target.shape[1]] = image
-    return Sample(filled, wider)
+    padded_target = np.pad(target, ((0, bottom), (0, right)), constant_values=IGNORE)
+    padded_image = np.empty((*padded_target.shape, 3), np.uint8)
+    padded_image[:] = fill
+    padded_image[: target.shape[0], : target.shape[1]] = image
+    return Sample(padded_image, padded_target)
 
 
-def _with_longer_side(height: int, width: int, longer: int) -> tuple[int, int]:
-    """The same aspect, the shorter side rounded half up, and never nothing."""
+def _scale_longer_side(height: int, width: int, longer: int) -> tuple[int, int]:
+    """Return the size with the same aspect ratio and the given longer side; the shorter side is rounded half up."""
     if height > width:
         return longer, max(int(width * longer / height + 0.5), 1)
     return max(int(height * longer / width + 0.5), 1), longer

@@ -1,4 +1,4 @@
-"""Training batches: samples of a data set, augmented, with what each image is asked."""
+"""Training batches: augmented samples of a data set, with the label prompts of each image."""
 
 from __future__ import annotations
 
@@ -22,15 +22,19 @@ from lseg_ros.training.schedule import SampleSchedule
 
 __all__ = ["Batch", "BatchError", "Batches", "build_label_sampler"]
 
-_STRIDE = 32
+_STRIDE = 32  # image sides are padded to multiples of it
 
 
 class Batch(NamedTuple):
-    """image: (B, 3, H, W) uint8, H and W multiples of 32. names: what the samples are called.
+    """What the loss needs of B images.
 
-    target: (B, h, w) int64, class or IGNORE; at the positions of the pixel embeddings, h = H/2, or of the pixels,
-    h = H. questions: those of each image. draws: (B, N) float32 in [0, 1), by which N pixels of each image are
-    chosen; N = 0 is for all.
+    Attributes:
+        image: (B, 3, H, W) uint8 RGB; H and W are multiples of 32.
+        target: (B, h, w) int64, class or IGNORE, at the positions of the pixel embeddings (h = H/2) or, with
+            ``loss_at_full_resolution``, of the pixels (h = H).
+        prompts: The label prompts of each image.
+        draws: (B, N) float32 in [0, 1), random numbers that select the N pixels per image of the loss; N = 0 for all.
+        names: Names of the samples, for error messages.
     """
 
     image: Tensor
@@ -41,34 +45,48 @@ class Batch(NamedTuple):
 
 
 class BatchError(NamedTuple):
-    """In place of a batch: a sentence that names the sample that cannot be had."""
+    """Result for a batch that could not be loaded.
+
+    Attributes:
+        message: Error message that names the sample.
+    """
 
     message: str
 
 
 def build_label_sampler(images: LabeledImages | Episodes, config: TrainingConfig) -> LabelSampler:
-    """The words that the targets of a training set index; of a zero-shot set the first is ``others``.
+    """Build the label sampler of a training set; class 0 of a zero-shot set is ``others``.
 
-    Raises FileNotFoundError or ValueError as ``LabelSampler.from_classes`` does.
+    Raises:
+        FileNotFoundError: As ``LabelSampler.from_classes``.
+        ValueError: As ``LabelSampler.from_classes``.
     """
     classes = (OTHERS, *images.classes) if config.zero_shot else images.classes
-    return LabelSampler.from_classes(
-        classes, config.label_sampler, images.general if isinstance(images, SyntheticScenes) else ()
-    )
+    parents = images.general if isinstance(images, SyntheticScenes) else ()
+    return LabelSampler.from_classes(classes, config.label_sampler, parents)
 
 
 @dataclass(frozen=True)
 class Batches(Dataset[Batch | BatchError]):
-    """One process's batches of the whole run, by number: ``accumulate`` to a step.
+    """The batches of one process over the whole run; every step takes ``accumulate`` of them.
 
-    A batch is the same whenever it is made: all draws for an image come from the seed and the image's position.
+    A batch does not depend on when it is made: all random choices for an image follow from the seed of the run and the
+    sample index.
+
+    Attributes:
+        config: Settings of the run.
+        images: The training set.
+        sampler: Samples the label prompts.
+        schedule: Decides which images a batch has.
+        fill: RGB color of the padding.
+        process: Rank of the process.
     """
 
     config: TrainingConfig
     images: LabeledImages | Episodes
     sampler: LabelSampler
     schedule: SampleSchedule
-    fill: Sequence[int]  # RGB of what is filled up
+    fill: Sequence[int]
     process: int = 0
 
     def __len__(self) -> int:
@@ -76,28 +94,28 @@ class Batches(Dataset[Batch | BatchError]):
 
     def __getitem__(self, number: int) -> Batch | BatchError:
         step, part = divmod(number, self.config.schedule.accumulate)
-        images, names = self._images_of(step), []
-        samples, questions, draws = [], [], []
-        for position in self.schedule.indices(step, part, self.process):
-            index = self.schedule.image_index(position)
-            names.append(images.name(index))
+        images = self._images_at(step)
+        names, samples, prompts, draws = [], [], [], []
+        for index in self.schedule.indices(step, part, self.process):
+            image_index = self.schedule.image_index(index)
+            names.append(images.name(image_index))
             try:
-                given = images[index]
-            except (OSError, ValueError) as error:  # which name the file
+                loaded = images[image_index]
+            except (OSError, ValueError) as error:  # their messages name the file
                 return BatchError(str(error))
-            rng = np.random.default_rng((self.config.seed, position))
+            rng = np.random.default_rng((self.config.seed, index))
             try:
-                sample, asked = self._lesson(given, rng)
+                sample, image_prompts = self._augment(loaded, rng)
             except ValueError as error:
                 return BatchError(f"{names[-1]}: {error}")
             samples.append(sample)
-            questions.append(asked)
+            prompts.append(image_prompts)
             draws.append(rng.random(self.config.pixels_per_image, np.float32))
-        image, target = self._stacked(samples)
-        return Batch(image, target, tuple(questions), torch.from_numpy(np.stack(draws)), tuple(names))
+        image, target = self._collate(samples)
+        return Batch(image, target, tuple(prompts), torch.from_numpy(np.stack(draws)), tuple(names))
 
-    def _images_of(self, step: int) -> LabeledImages | Episodes:
-        """The set of the step: the synthetic one is rendered in the width whose turn it is."""
+    def _images_at(self, step: int) -> LabeledImages | Episodes:
+        """Return the training set of a step: synthetic scenes are rendered at the widths in turn."""
         config = self.config
         widths = config.early_widths if step < config.schedule.early_steps else config.widths
         if not isinstance(self.images, SyntheticScenes) or not widths:
@@ -105,29 +123,36 @@ class Batches(Dataset[Batch | BatchError]):
         width = widths[step % len(widths)]
         return dataclasses.replace(self.images, width=width, height=width * 3 // 4)
 
-    def _lesson(self, given: Sample | Episode, rng: np.random.Generator) -> tuple[Sample, tuple[LabelPrompt, ...]]:
-        """An image as it is shown, and what it is asked."""
-        image, target, only = given.image, given.target, None
-        if isinstance(given, Episode):
-            only = (0, given.class_index + 1)
-            target = np.where(target == 1, given.class_index + 1, target).astype(np.int16)
-        self._check(target)
+    def _augment(self, loaded: Sample | Episode, rng: np.random.Generator) -> tuple[Sample, tuple[LabelPrompt, ...]]:
+        """Augment one image and sample its label prompts."""
+        image, target, only = loaded.image, loaded.target, None
+        if isinstance(loaded, Episode):
+            only = (0, loaded.class_index + 1)
+            target = np.where(target == 1, loaded.class_index + 1, target).astype(np.int16)
+        self._check_target(target)
         config = self.config.augmentation
         placement = Placement.sample(target.shape[0], target.shape[1], config, rng)
         image, target = apply_placement(Sample(image, target), placement, self.fill)
         image = jitter_colors(image, config.color_jitter, rng)
         present = np.unique(target[target != IGNORE])
-        asked = (self.sampler.complete(only),) if only else self.sampler.sample(present, self.config.label_sampler, rng)
-        return Sample(image, target), asked
+        if only:
+            prompts: tuple[LabelPrompt, ...] = (self.sampler.complete(only),)
+        else:
+            prompts = self.sampler.sample(present, self.config.label_sampler, rng)
+        return Sample(image, target), prompts
 
-    def _check(self, target: NDArray[np.int16]) -> None:
+    def _check_target(self, target: NDArray[np.int16]) -> None:
         count = len(self.sampler.classes)
         if target.size and not (target.min() >= IGNORE and target.max() < count):
             wrong = int(target.max()) if target.max() >= count else int(target.min())
-            raise ValueError(f"expected indices of {count} words in the target, got {wrong}, which has no word")
+            raise ValueError(f"target: expected indices of {count} classes, got {wrong}")
 
-    def _stacked(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
-        """Samples -> image (B, 3, H, W), target (B, h, w), all filled up to the largest and to multiples of 32."""
+    def _collate(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+        """Stack samples, padded to the largest one and to multiples of 32.
+
+        Returns:
+            The image and target of ``Batch``.
+        """
         height, width = (
             -(-max(sample.target.shape[axis] for sample in samples) // _STRIDE) * _STRIDE for axis in (0, 1)
         )
@@ -138,10 +163,10 @@ class Batches(Dataset[Batch | BatchError]):
             image[number][area] = torch.from_numpy(sample.image).permute(2, 0, 1)
             target[number][area] = torch.from_numpy(sample.target)
         if not self.config.loss_at_full_resolution:
-            target = target[:, _grid(height)][:, :, _grid(width)]  # (B, H/2, W/2)
+            target = target[:, _embedding_positions(height)][:, :, _embedding_positions(width)]  # (B, H/2, W/2)
         return image, target
 
 
-def _grid(size: int) -> Tensor:
-    """The image rows (or columns) on which the size/2 rows of pixel embeddings lie (bilinear, align_corners=True)."""
+def _embedding_positions(size: int) -> Tensor:
+    """Return the (size/2,) image rows or columns of the pixel embeddings (bilinear, align_corners=True)."""
     return torch.linspace(0, size - 1, size // 2).round().long()

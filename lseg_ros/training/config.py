@@ -1,4 +1,4 @@
-"""The settings of a training run."""
+"""Settings of a training run, and the recipes that set their defaults."""
 
 from __future__ import annotations
 
@@ -18,110 +18,113 @@ __all__ = ["RECIPES", "TrainingConfig"]
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Train LSeg: at every pixel a softmax over words; the text tower stays as it is.
+    """Train LSeg with a softmax over label embeddings at every pixel; the text encoder is frozen.
 
-    A recipe says what the flags that are not given stand for. `lseg train --recipe lseg --help` shows that recipe's.
-    Several GPUs of one machine are used by themselves; several machines: torchrun or SLURM (docs/training.md).
+    The recipe sets the defaults of all other flags; `lseg train --recipe lseg --help` shows those of the recipe lseg.
+    All GPUs of a machine are used by default. To train on several machines, use torchrun or SLURM (docs/training.md).
     """
 
     recipe: str = setting(
         "modern",
-        "where the other defaults come from: modern, or lseg, as its authors trained",
+        "defaults of the other flags: modern, or lseg for the settings of the authors",
         choices=("modern", "lseg"),
     )
-    output: str = setting("out/train", "folder of checkpoints, logs, pictures and the trained weights")
+    output: str = setting("out/train", "folder for checkpoints, logs, pictures and trained weights")
     data: DatasetConfig = dataclasses.field(
         default_factory=lambda: DatasetConfig(dataset="folder", split="train", seed=0)
     )
     initialization: InitializationConfig = dataclasses.field(default_factory=InitializationConfig)
     schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
     widths: tuple[int, ...] = setting(
-        (), "synthetic set: image widths, one batch each in turn, height 3/4; empty: width and height of the set",
-        unit="px",
+        (), "image widths of the synthetic set, alternating between batches, with heights of 3/4; empty: the size of "
+        "the set", unit="px",
     )  # fmt: skip
-    early_widths: tuple[int, ...] = setting((), "synthetic set: widths of the early steps", unit="px")
+    early_widths: tuple[int, ...] = setting((), "image widths of the synthetic set in the early steps", unit="px")
     augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
     label_sampler: LabelSamplerConfig = dataclasses.field(default_factory=LabelSamplerConfig)
     optimization: OptimizationConfig = dataclasses.field(default_factory=OptimizationConfig)
     head: str = setting(
         "words",
-        "words: embeddings, as LSeg has it; classes: a conventional classifier of the set's classes, to compare with",
+        "output of the network: words for embeddings to compare with words, classes for a conventional classifier",
         choices=("words", "classes"),
     )
     loss_at_full_resolution: bool = setting(
-        False, "loss at every pixel, after the upsampling, as the authors; else at the positions of the embeddings"
+        False, "compute the loss at every pixel after upsampling, like the authors, instead of at every embedding"
     )
     pixels_per_image: int = setting(
-        0, "drawn from each image for the loss, rare classes more often (class_balance); 0: all of them", minimum=0
+        0, "pixels sampled from each image for the loss, weighted by class_balance; 0: all pixels", minimum=0
     )
     cosine_weight: float = setting(
         0.0,
-        "weight of the distance between a pixel's embedding and its word's beside the cross-entropy, which is content "
-        "with the order of the words that are asked: for words that training does not ask",
+        "weight of the cosine distance between each pixel and its label in the loss, which helps with words that do "
+        "not occur in training",
         minimum=0.0,
     )
     class_balance: float = setting(
-        0.0, "weight of a class is its pixel share to the power of minus this", minimum=0.0, maximum=1.0
+        0.0, "exponent p of the class weights, (share of the pixels)^-p", minimum=0.0, maximum=1.0
     )
     batch_norm: str = setting(
         "sync",
-        "statistics of each device's batch, of all GPUs' (on CPUs like batch), or frozen as they start",
+        "statistics of batch normalization: sync over all GPUs (on CPUs the same as batch), batch for each device, or "
+        "frozen",
         choices=("sync", "batch", "frozen"),
     )
     precision: str = setting(
-        "auto", "arithmetic; auto: bfloat16 where the device has it", choices=("auto", "bfloat16", "float32")
+        "auto", "arithmetic; auto: bfloat16 if the device supports it", choices=("auto", "bfloat16", "float32")
     )
-    accelerator: str = setting("auto", "auto is a GPU where there is one", choices=("auto", "cpu", "gpu"))
-    devices: int = setting(0, "GPUs on each machine, or processes on a CPU; 0: all GPUs, one process", minimum=0)
-    num_nodes: int = setting(1, "machines; under torchrun both come from it", minimum=1)
-    workers: int = setting(4, "further processes that read images, per device", minimum=0)
-    threads: int = setting(0, "CPU threads of each process; 0 is torch's own choice", minimum=0)
+    accelerator: str = setting("auto", "device type; auto: a GPU if there is one", choices=("auto", "cpu", "gpu"))
+    devices: int = setting(
+        0, "GPUs per machine, or processes on a CPU; 0: all GPUs, or one process on a CPU", minimum=0
+    )
+    num_nodes: int = setting(1, "number of machines; torchrun overrides this and devices", minimum=1)
+    workers: int = setting(4, "processes per device that load images", minimum=0)
+    threads: int = setting(0, "CPU threads per process; 0: default of torch", minimum=0)
     validate_every: int = setting(
-        1000, "steps between two validations and checkpoints; 0: an epoch", unit="steps", minimum=0
+        1000, "steps between validations, which also write a checkpoint; 0: one epoch", unit="steps", minimum=0
     )
     validation_images: int = setting(
-        0, "images of the val split that are scored, spread over it; 0 all, -1 none", minimum=-1
+        0, "images of the val split to score, evenly spaced; 0: all, -1: no validation", minimum=-1
     )
-    pictures: int = setting(4, "of them drawn after each validation", minimum=0)
-    log_every: int = setting(25, "steps between two lines of the log", unit="steps", minimum=1)
-    half_weights: bool = setting(False, "write the trained matrices and filters in float16")
-    resume: bool = setting(True, "go on from the last checkpoint in the output folder, where there is one")
+    pictures: int = setting(4, "validation images to draw after each validation", minimum=0)
+    log_every: int = setting(25, "steps between log entries", unit="steps", minimum=1)
+    half_weights: bool = setting(False, "write matrices and filters of the trained weights in float16")
+    resume: bool = setting(True, "continue from the last checkpoint in the output folder, if there is one")
 
     def __post_init__(self) -> None:
         check(self)
         if self.data.split != "train":
-            raise ValueError(f"split: expected train, the other part is for validation, got {self.data.split}")
+            raise ValueError(f"split: expected train, the other split is used for validation, got {self.data.split}")
         if self.pixels_per_image and self.loss_at_full_resolution:
-            raise ValueError(
-                f"pixels_per_image: expected 0, all of them, with loss_at_full_resolution, got {self.pixels_per_image}"
-            )
-        if self.head == "classes" and (
+            raise ValueError(f"pixels_per_image: expected 0 with loss_at_full_resolution, got {self.pixels_per_image}")
+        conventional = self.head == "classes"
+        if conventional and (
             self.label_sampler.complete_share < 1 or self.cosine_weight or self.validation_images >= 0
         ):
             raise ValueError(
-                "head: expected complete_share 1, cosine_weight 0, validation_images -1 with classes, got others"
+                "head: expected complete_share 1, cosine_weight 0 and validation_images -1 with classes, got "
+                f"{self.label_sampler.complete_share}, {self.cosine_weight} and {self.validation_images}"
             )
         for name in ("widths", "early_widths"):
             widths = getattr(self, name)
             if any(width < 32 or width % 4 for width in widths):
-                raise ValueError(f"{name}: expected multiples of 4 from 32 up, got {widths}")
+                raise ValueError(f"{name}: expected multiples of 4 of at least 32, got {widths}")
             if widths and self.data.dataset != "synthetic":
-                raise ValueError(f"{name}: expected none, images of {self.data.dataset} have their size, got {widths}")
+                raise ValueError(f"{name}: expected none, the images of {self.data.dataset} have a size, got {widths}")
 
     @property
     def zero_shot(self) -> bool:
-        """Whether each image asks for one class, against ``others``."""
+        """Whether each image is compared with one class and ``others``."""
         return self.data.dataset in ZERO_SHOT
 
     @property
     def seed(self) -> int:
-        """Of the weights, the order of the images, augmentation and label sets; the synthetic world's as well."""
+        """Seed of weights, image order, augmentation and prompts, which is also the seed of the synthetic world."""
         return self.data.seed
 
 
 _MODERN = TrainingConfig()
 
-# Section 4 of the paper and the authors' scripts (lseg.md 3), whose rates follow the batch: 0.004 / 16 per image.
+# Section 4 of the LSeg paper and the authors' train_lseg.py, where the rate is 0.004 / 16 per image of a batch.
 _LSEG = TrainingConfig(
     recipe="lseg",
     data=DatasetConfig(dataset="ade20k", split="train", seed=0),
@@ -145,4 +148,4 @@ _LSEG = TrainingConfig(
     validate_every=0,
 )
 
-RECIPES: dict[str, TrainingConfig] = {each.recipe: each for each in (_MODERN, _LSEG)}
+RECIPES: dict[str, TrainingConfig] = {config.recipe: config for config in (_MODERN, _LSEG)}

@@ -1,4 +1,4 @@
-"""What a run starts from: random weights, an LSeg to go on with, a pretrained image backbone, a text tower."""
+"""Initial weights of a run: random, an existing LSeg, a pretrained image backbone, a text encoder."""
 
 from __future__ import annotations
 
@@ -23,39 +23,45 @@ from lseg_ros.settings import check, setting
 
 __all__ = ["InitializationConfig", "build_initial_network", "single_token_words"]
 
-# of timm: what the authors' backbones were pretrained as (lseg.md 1.1)
+# timm's names of the backbones in the authors' lseg_vit.py and lseg_net_zs.py
 _TIMM = {"vitl16": "vit_large_patch16_384", "vitb32": "vit_base_patch32_384", "zs_resnet101": "resnet101.tv_in1k"}
-_CLIP = {512: "ViT-B-32", 768: "RN50x16"}  # by the width of the text tower
-_VOCABULARY = 2000  # words that stand for all, where one text tower takes another's place
+_CLIP = {512: "ViT-B-32", 768: "RN50x16"}  # by the width of the text encoder
+_ANCHORS = 2000  # number of words that align two embedding spaces
 _RESNET_STEM = {"conv1": "0.0", "bn1": "0.1", "layer1": "0.4", "layer2": "1", "layer3": "2", "layer4": "3"}
 
 
 @dataclass(frozen=True)
 class InitializationConfig:
-    """Architecture and first weights."""
+    """Architecture and initial weights."""
 
     preset: str = setting(
         "",
-        "architecture; empty: that of init, without init demo; with more blocks than init: they begin as if not there",
+        "architecture; empty: that of init, or demo without init; it may have more blocks than init, which then start "
+        "as the identity",
         choices=("", *PRESETS),
     )
-    init: str = setting("", "LSeg to go on with (fine-tuning): a file or a name such as demo; empty: random weights")
+    init: str = setting("", "LSeg to continue from (fine-tuning): a file or a name such as demo; empty: random weights")
     backbone_weights: str = setting(
         "",
-        "of the image backbone: a state dict of timm's, timm for its own download, or random; empty: those of init, "
-        "without init timm's where it has the architecture",
+        "weights of the image backbone: a file with a state dict of timm, timm to download them, or random; empty: "
+        "those of init, or without init those of timm if it has the architecture",
     )
     text_tower: str = setting(
         "",
-        "text tower: a distilled tower, an LSeg checkpoint, a CLIP state dict, or openai for CLIP's own download; "
-        "empty: that of init, without init that of the preset in the package, else openai",
+        "weights of the text encoder: a file of a distilled encoder, an LSeg or a CLIP, or openai to download those of "
+        "CLIP; empty: those of init, or without init those of the preset in the package, else openai",
     )
     arch_option: int = setting(
-        -1, "spatial regularization: 0 none, 1 bottleneck, 2 depthwise; -1 as init or none", minimum=-1, maximum=2
+        -1,
+        "spatial regularization: 0 none, 1 bottleneck, 2 depthwise; -1: that of init, or none",
+        minimum=-1,
+        maximum=2,
     )
-    block_depth: int = setting(-1, "rounds of the regularization; -1 is that of init, or none", minimum=-1)
+    block_depth: int = setting(-1, "number of times the regularization is applied; -1: that of init, or 0", minimum=-1)
     activation: str = setting(
-        "", "activation between the rounds; empty is that of init, or lrelu", choices=("", "lrelu", "tanh", "relu")
+        "",
+        "activation between the regularization blocks; empty: that of init, or lrelu",
+        choices=("", "lrelu", "tanh", "relu"),
     )
 
     def __post_init__(self) -> None:
@@ -63,51 +69,55 @@ class InitializationConfig:
 
 
 def build_initial_network(config: InitializationConfig) -> LSeg:
-    """The network to train, its text tower frozen; random weights are torch's next ones.
+    """Build the network to train, with a frozen text encoder.
 
-    Another text tower than that of ``init`` says everything in a space of its own: the head is turned to it, so that
-    what the network knows is not lost.
+    Random weights use the global random generator of torch. If ``text_tower`` replaces the text encoder of ``init``,
+    the head is rotated to the new embedding space, so that the network keeps what it has learned.
 
-    Raises FileNotFoundError, ConnectionError or ValueError that names the setting and what was expected of it.
+    Raises:
+        FileNotFoundError: A file does not exist.
+        ConnectionError: A download failed.
+        ValueError: Weights do not fit the architecture; the message names the setting.
     """
-    model = _init(config)
+    model = _build_from_init(config)
     preset = config.preset or "demo"
     packaged = preset if (WEIGHTS / f"{preset}.safetensors").exists() else "openai"
     backbone = config.backbone_weights or ("" if config.init else "timm" if _timm_name(model.config) else "random")
-    tower = config.text_tower or ("" if config.init else packaged)
+    text_tower = config.text_tower or ("" if config.init else packaged)
     if backbone not in ("", "random"):
         _load_backbone(model, backbone)
-    if tower:
+    if text_tower:
         before = _anchor_embeddings(model) if config.init else None
-        _load_text_tower(model, tower)
+        _load_text_tower(model, text_tower)
         if before is not None:
             _align_head(model.head, before, _anchor_embeddings(model))
     model.text_encoder.requires_grad_(False)
     return model
 
 
-def _init(config: InitializationConfig) -> LSeg:
-    asked = {"arch_option": config.arch_option, "block_depth": config.block_depth}
-    changes: dict[str, Any] = {name: value for name, value in asked.items() if value >= 0}
+def _build_from_init(config: InitializationConfig) -> LSeg:
+    """Build the network of ``init`` and ``preset``, with the changes of architecture that the settings ask for."""
+    options = {"arch_option": config.arch_option, "block_depth": config.block_depth}
+    changes: dict[str, Any] = {name: value for name, value in options.items() if value >= 0}
     if config.activation:
         changes["activation"] = config.activation
     if not config.init:
         return LSeg(dataclasses.replace(PRESETS[config.preset or "demo"], **changes))
     found = read_config(open_weights(find_checkpoint(config.init)))
-    plain = _plain(found)
+    plain = _without_regularization(found)
     wanted = PRESETS[config.preset] if config.preset else plain
     deeper = wanted.depth > found.depth
-    allowed = {"depth", "taps"} if deeper else set()
-    if any(getattr(wanted, name) != getattr(plain, name) for name in vars(plain).keys() - allowed):
-        fits = [name for name, preset in PRESETS.items() if preset == plain]
-        expected = " = ".join(fits) or "none, leave it empty"
+    may_differ = {"depth", "taps"} if deeper else set()
+    if any(getattr(wanted, name) != getattr(plain, name) for name in vars(plain).keys() - may_differ):
+        fitting = [name for name, preset in PRESETS.items() if preset == plain]
+        expected = " = ".join(fitting) or "none, leave it empty"
         raise ValueError(
             f"preset: expected that of {config.init} ({expected}) or the same with more blocks, got {config.preset}"
         )
     target = dataclasses.replace(found, depth=wanted.depth, taps=wanted.taps, **changes)
     if not deeper and bool(target.arch_option) == bool(found.arch_option):
         return load_lseg(config.init, **changes)
-    # With a regularization that starts at random, or without the one that was there, or with further blocks.
+    # The regularization is added with random weights or removed, or blocks are added.
     model = LSeg(target)
     model.load_state_dict(load_lseg(config.init).state_dict(), strict=False)
     if deeper:
@@ -117,8 +127,11 @@ def _init(config: InitializationConfig) -> LSeg:
 
 @torch.no_grad()
 def _initialize_as_identity(blocks: Sequence[nn.Module], first: int) -> None:
-    """Make the blocks from ``first`` on copies of the one before them that add nothing to its tokens: their attention
-    and their MLP end in zeros (as in Net2Net, Chen et al., ICLR 2016, a deeper network that computes the same)."""
+    """Initialize the blocks from ``first`` on so that the deeper network computes the same as the original one.
+
+    Each becomes a copy of the block before ``first`` whose attention and MLP output zeros, as in Net2Net (Chen et al.,
+    ICLR 2016).
+    """
     for block in blocks[first:]:
         block.load_state_dict(blocks[first - 1].state_dict())
         for name in ("attn.proj", "mlp.fc2"):
@@ -127,81 +140,90 @@ def _initialize_as_identity(blocks: Sequence[nn.Module], first: int) -> None:
 
 
 def _anchor_embeddings(model: LSeg) -> Tensor:
-    """What the text tower says of words spread over CLIP's vocabulary: (texts, C) float64 of unit norm."""
-    whole = list(single_token_words())
-    chosen = whole[:: len(whole) // _VOCABULARY]
-    parts = [model.encode_text(chosen[first : first + 128]) for first in range(0, len(chosen), 128)]
+    """Encode words spread over CLIP's vocabulary: (texts, C) float64 of unit norm."""
+    words = list(single_token_words())
+    anchors = words[:: len(words) // _ANCHORS]
+    parts = [model.encode_text(anchors[first : first + 128]) for first in range(0, len(anchors), 128)]
     return torch.cat(parts).double()
 
 
 @torch.no_grad()
 def _align_head(head: nn.Conv2d, before: Tensor, after: Tensor) -> None:
-    """Turn what a head gives by the rotation that takes the texts' embeddings before nearest to those after.
+    """Rotate the output of a head by the rotation that best maps one set of text embeddings to another.
 
-    Orthogonal Procrustes (Schoenemann, Psychometrika 1966): a matrix of least squares would stretch directions in
-    which texts hardly differ, and pixels do.
+    This is the orthogonal Procrustes problem (Schönemann, Psychometrika 1966). An unconstrained least-squares map would
+    stretch directions in which texts hardly differ but pixels do.
+
+    Args:
+        head: 1x1 convolution with C outputs, changed in place.
+        before: (texts, C) embeddings in the space of the head.
+        after: (texts, C) embeddings of the same texts in the new space.
     """
     if torch.equal(before, after):
         return
     left, _, right = torch.linalg.svd(before.T @ after)
-    rotation = (left @ right).to(head.weight)  # (C, C), behind an embedding
+    rotation = (left @ right).to(head.weight)  # (C, C), multiplies embeddings from the right
     head.weight.copy_(torch.einsum("ofhw,oc->cfhw", head.weight, rotation))
     assert head.bias is not None
     head.bias.copy_(head.bias @ rotation)
 
 
-def _plain(config: LSegConfig) -> LSegConfig:
+def _without_regularization(config: LSegConfig) -> LSegConfig:
     return dataclasses.replace(config, arch_option=0, block_depth=0, activation="lrelu")
 
 
 def _load_backbone(model: LSeg, source: str) -> None:
-    """timm's weights into the image backbone; the stages that turn its tokens into maps are not timm's and stay."""
+    """Load weights of timm into the image backbone; readout and reassemble stages keep their weights."""
     if source == "timm":
         name = _timm_name(model.config)
         if name is None:
             raise ValueError("backbone_weights: expected a file, timm has no backbone of this architecture, got timm")
-        what = f"backbone_weights: timm's {name}"
-        weights = _download(what, lambda: timm.create_model(name, pretrained=True).state_dict())
+        description = f"backbone_weights: {name} of timm"
+        weights = _download(description, lambda: timm.create_model(name, pretrained=True).state_dict())
     else:
-        what, weights = f"backbone_weights: {source}", _read_state_dict(source)
+        description, weights = f"backbone_weights: {source}", _read_state_dict(source)
     module: nn.Module = model.backbone
     if model.config.resnet:
         renamed = {_to_stage_name(name): value for name, value in weights.items()}
     else:
         module, renamed = model.backbone.get_submodule("vit"), dict(weights)
-    _load(module, renamed, what)
+    _load(module, renamed, description)
 
 
 def _timm_name(config: LSegConfig) -> str | None:
-    """What timm calls the pretrained backbone of this architecture, None where it has none."""
+    """Return timm's name of the pretrained backbone of an architecture, None if timm does not have it."""
     sizes = ("width", "depth", "heads", "patch_size", "pretrained_size", "stem", "resnet")
-    alike = (name for name in _TIMM if all(getattr(PRESETS[name], size) == getattr(config, size) for size in sizes))
-    return _TIMM.get(next(alike, ""))
+    matching = (name for name in _TIMM if all(getattr(PRESETS[name], size) == getattr(config, size) for size in sizes))
+    return _TIMM.get(next(matching, ""))
 
 
 def _to_stage_name(name: str) -> str:
-    """A name of a ResNet's own -> the name in our four stages, of which the first has the stem."""
+    """Convert the name of a ResNet entry to its name in the four stages, the first of which includes the stem."""
     first, _, rest = name.partition(".")
     return f"stages.{_RESNET_STEM[first]}.{rest}" if first in _RESNET_STEM else name
 
 
 def _load_text_tower(model: LSeg, source: str) -> None:
+    """Load weights into the text encoder, which is rebuilt if they have another architecture."""
     if source == "openai":
         clip = _CLIP.get(model.config.text.width)
         if clip is None:
-            raise ValueError("text_tower: expected a file, CLIP has no text tower of this architecture, got openai")
-        what = f"text_tower: CLIP's {clip}"
-        weights = _download(what, lambda: open_clip.create_model(clip, pretrained="openai").state_dict())
+            raise ValueError("text_tower: expected a file, CLIP has no text encoder of this architecture, got openai")
+        description = f"text_tower: {clip} of CLIP"
+        weights = _download(description, lambda: open_clip.create_model(clip, pretrained="openai").state_dict())
     else:
-        what, weights = f"text_tower: {source}", _read_state_dict(source)
-        stated = _read_text_config(source) or model.config.text
-        wanted = model.config.text.embed_dim
-        if stated.embed_dim != wanted:
-            raise ValueError(f"{what}: expected embeddings of {wanted} dimensions, got {stated.embed_dim}")
-        if stated != model.config.text:  # a tower of another form takes the place of the preset's
-            model.config = dataclasses.replace(model.config, text=stated)
-            model.text_encoder = TextEncoder(stated)
-    _load(model.text_encoder, {name.removeprefix("clip_pretrained."): value for name, value in weights.items()}, what)
+        description, weights = f"text_tower: {source}", _read_state_dict(source)
+        architecture = _read_text_config(source) or model.config.text
+        embed_dim = model.config.text.embed_dim
+        if architecture.embed_dim != embed_dim:
+            raise ValueError(
+                f"{description}: expected embeddings of {embed_dim} dimensions, got {architecture.embed_dim}"
+            )
+        if architecture != model.config.text:
+            model.config = dataclasses.replace(model.config, text=architecture)
+            model.text_encoder = TextEncoder(architecture)
+    renamed = {name.removeprefix("clip_pretrained."): value for name, value in weights.items()}
+    _load(model.text_encoder, renamed, description)
 
 
 def _read_state_dict(source: str) -> dict[str, Tensor]:
@@ -210,40 +232,47 @@ def _read_state_dict(source: str) -> dict[str, Tensor]:
 
 
 def _read_text_config(source: str) -> TextConfig | None:
-    """The architecture of a text tower as the metadata of a distilled one or of an LSeg say it, None where none do."""
-    facts = open_weights(find_checkpoint(source)).metadata
-    if "text_config" in facts:
-        return TextConfig(**json.loads(facts["text_config"]))
-    return TextConfig(**json.loads(facts["config"])["text"]) if "config" in facts else None
+    """Read the architecture of a text encoder from the metadata of a file, None if they do not have it."""
+    metadata = open_weights(find_checkpoint(source)).metadata
+    if "text_config" in metadata:
+        return TextConfig(**json.loads(metadata["text_config"]))
+    return TextConfig(**json.loads(metadata["config"])["text"]) if "config" in metadata else None
 
 
-def _download(what: str, download: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+def _download(description: str, download: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
     try:
         return download()
-    except (OSError, RuntimeError) as error:  # what the libraries raise without a network
+    except (OSError, RuntimeError) as error:  # what timm and open_clip raise without a network
         reason = " ".join(str(error).split())
-        raise ConnectionError(f"{what} could not be downloaded, give a file instead ({reason[:160]})") from error
+        raise ConnectionError(f"{description} could not be downloaded, pass a file instead ({reason[:160]})") from error
 
 
 @torch.no_grad()
-def _load(module: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
-    """Copy what the module has from weights that may hold more; ValueError lists what does not fit."""
-    wanted = module.state_dict()
-    needed = [name for name in wanted if not re.search(r"^reassemble\.|num_batches_tracked$", name)]
+def _load(module: nn.Module, weights: Mapping[str, Tensor], description: str) -> None:
+    """Copy the entries of a module from weights, which may have more entries.
+
+    Raises:
+        ValueError: Entries are missing or have other shapes; the message lists the first three.
+    """
+    state = module.state_dict()
+    needed = [name for name in state if not re.search(r"^reassemble\.|num_batches_tracked$", name)]
     faults = [f"{name} is missing" for name in needed if name not in weights]
     faults += [
-        f"{name} has shape {tuple(weights[name].shape)}, not {tuple(wanted[name].shape)}"
+        f"{name} has shape {tuple(weights[name].shape)}, not {tuple(state[name].shape)}"
         for name in needed
-        if name in weights and weights[name].shape != wanted[name].shape
+        if name in weights and weights[name].shape != state[name].shape
     ]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(f"{what}: expected weights of this architecture, got others: {', '.join(faults[:3])}{more}")
+        raise ValueError(
+            f"{description}: expected weights of this architecture, got others: {', '.join(faults[:3])}{more}"
+        )
     for name in needed:
-        wanted[name].copy_(weights[name])
+        state[name].copy_(weights[name])
 
 
 def single_token_words() -> dict[str, int]:
-    """The words that are one token of CLIP's vocabulary, with its id."""
-    whole = {token.removesuffix("</w>"): i for token, i in SimpleTokenizer().encoder.items() if token.endswith("</w>")}
-    return {text: number for text, number in whole.items() if text.isascii() and text.isalpha() and len(text) > 1}
+    """Return the words that are a single token in CLIP's vocabulary, with their token ids."""
+    encoder = SimpleTokenizer().encoder
+    tokens = {token.removesuffix("</w>"): index for token, index in encoder.items() if token.endswith("</w>")}
+    return {text: index for text, index in tokens.items() if text.isascii() and text.isalpha() and len(text) > 1}

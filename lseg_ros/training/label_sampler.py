@@ -1,4 +1,4 @@
-"""What an image is asked in training: all words of its set, or a set drawn for it, with synonyms and distractors."""
+"""Label prompts: the label sets that training images are compared with."""
 
 from __future__ import annotations
 
@@ -22,61 +22,69 @@ from lseg_ros.vocabulary import parse_synonyms
 
 __all__ = ["LabelPrompt", "LabelSampler", "LabelSamplerConfig"]
 
-_PRESENT = 0.85  # share of the words in view that a drawn set asks for; pixels of the others do not count
-_COLORED = 0.5  # share of the classes in view whose colors are asked for, where colors are
+_PRESENT_SHARE = 0.85  # share of the visible classes in a random subset; pixels of the others are ignored
+_COLORED_SHARE = 0.5  # share of the visible classes that with_colors splits by color
 
 
 @dataclass(frozen=True)
 class LabelSamplerConfig:
-    """Which words an image is asked with."""
+    """Which labels each training image is compared with.
+
+    There are four kinds of prompts: all labels, labels with colors, one label versus 'others', and a random subset. The
+    random subset takes the share that the other kinds leave.
+    """
 
     complete_share: float = setting(
         0.5,
-        "share of images asked with every word; those that no share is for are asked with a set drawn for them",
+        "share of prompts with all labels; prompts without a share are random subsets",
         minimum=0.0,
         maximum=1.0,
     )
     color_share: float = setting(
         0.0,
-        "share of images asked with words of colors ('red ball'), where the set has them",
+        "share of prompts with colors ('red ball'), for data sets with color labels",
         minimum=0.0,
         maximum=1.0,
     )
     others_share: float = setting(
-        0.0, "share of images asked with one word and 'others', as zero-shot tests ask", minimum=0.0, maximum=1.0
+        0.0, "share of prompts with one label and 'others', as in zero-shot evaluation", minimum=0.0, maximum=1.0
     )
-    synonyms: str = setting("", "file of synonyms, a line 'sofa|couch|settee' each, for drawn sets")
-    distractors: str = setting("", "file of words that are nowhere in the data set, one per line, for drawn sets")
-    max_distractors: int = setting(16, "of them in one set, at most", minimum=0)
-    prompts_per_image: int = setting(1, "each image is asked at once, no two in the same way", minimum=1, maximum=4)
+    synonyms: str = setting("", "file of synonyms for random subsets, one group per line, like sofa|couch|settee")
+    distractors: str = setting(
+        "", "file of words for random subsets that appear in no training image, one word per line"
+    )
+    max_distractors: int = setting(16, "maximum number of distractors in one prompt", minimum=0)
+    prompts_per_image: int = setting(1, "prompts per image, all of different kinds", minimum=1, maximum=4)
 
     def __post_init__(self) -> None:
         check(self)
         if self.complete_share + self.color_share + self.others_share > 1.0 + 1e-9:
             raise ValueError(
-                "complete_share, color_share, others_share: expected shares that are 1 together at most, got "
+                "complete_share, color_share, others_share: expected a sum of at most 1, got "
                 f"{self.complete_share}, {self.color_share} and {self.others_share}"
             )
-        if self.prompts_per_image > (ways := np.count_nonzero(self.shares)):
+        if self.prompts_per_image > (kinds := np.count_nonzero(self.shares)):
             raise ValueError(
-                f"prompts_per_image: expected at most as many as there are ways with a share, {ways}, got "
+                f"prompts_per_image: expected at most {kinds}, the number of prompt kinds with a share, got "
                 f"{self.prompts_per_image}"
             )
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Of the ways to ask: every word, by colors, one word and others, a set drawn for the image."""
+        """(4,) shares of the prompt kinds: all labels, colors, one versus others, random subset."""
         shares = np.array([self.complete_share, self.color_share, self.others_share, 0.0])
         shares[3] = round(1.0 - shares.sum(), 9)
         return shares / shares.sum()
 
 
 class LabelPrompt(NamedTuple):
-    """What one image is asked. rows: (K,) int64, of the words' embeddings.
+    """The K labels that one image is compared with.
 
-    classes: (K,) int64, the class that a word is of, of "red ball" that of "ball"; -1 for a distractor and for others.
-    target_lut: (classes + 1,) int64, the place in the question of each class, IGNORE where it is not asked; IGNORE
-    itself, -1, reads the last one.
+    Attributes:
+        text_indices: (K,) int64, rows of ``LabelSampler.embeddings``.
+        classes: (K,) int64, class of each label; "red ball" has the class of "ball". -1 for distractors and 'others'.
+        target_lut: (classes + 1,) int64, maps a class to its position in the prompt, or to IGNORE if it is not in the
+            prompt. IGNORE (-1) as an index reads the last entry, which is IGNORE.
     """
 
     text_indices: Tensor
@@ -86,11 +94,15 @@ class LabelPrompt(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelSampler:
-    """The words of a data set. Their embeddings have a row for each class, the mean of its texts, then one per text.
+    """The labels of a training set, and how to sample prompts from them.
 
-    classes: label list entries. own: for each class the numbers of its texts in ``texts``. strange: those of the
-    distractors. others: that of the word for whatever is not asked for. general: for each class the one that it is a
-    special case of, "red ball" of "ball", or itself.
+    Attributes:
+        classes: Label list entries, which the targets index.
+        texts: All texts: synonyms of the classes, distractors, and 'others'.
+        class_texts: For each class, the indices of its synonyms in ``texts``.
+        distractors: Indices of the distractors in ``texts``.
+        others: Index of 'others' in ``texts``.
+        parents: For each class, the class that it is a special case of ("ball" for "red ball"), or itself.
     """
 
     classes: tuple[str, ...]
@@ -102,116 +114,141 @@ class LabelSampler:
 
     @classmethod
     def from_classes(
-        cls, classes: Sequence[str], config: LabelSamplerConfig, general: Sequence[int] = ()
+        cls, classes: Sequence[str], config: LabelSamplerConfig, parents: Sequence[int] = ()
     ) -> LabelSampler:
-        """general: as of the words, empty where no class is a special case of another.
+        """Build a sampler from a label list.
 
-        Raises FileNotFoundError or ValueError that names a file and its line.
+        Args:
+            classes: Label list entries, with synonyms separated by ``|``.
+            config: Names the files of further synonyms and of distractors.
+            parents: As the attribute; empty if no class is a special case of another.
+
+        Raises:
+            FileNotFoundError: A file of the configuration does not exist.
+            ValueError: A line cannot be parsed; the message names the file and the line.
         """
         synonyms = [parse_synonyms(entry, f"class {index}") for index, entry in enumerate(classes)]
         for line in read_lines(Path(config.synonyms).expanduser()) if config.synonyms else ():
             group = parse_synonyms(line, config.synonyms)
-            synonyms = [_merged(texts, group) for texts in synonyms]
+            synonyms = [_merge_synonyms(texts, group) for texts in synonyms]
         known = {text.casefold() for texts in synonyms for text in texts}
         listed = read_lines(Path(config.distractors).expanduser()) if config.distractors else []
-        strange = [word for word in dict.fromkeys(listed) if word.casefold() not in known]
-        number_of = {text: number for number, text in enumerate(dict.fromkeys(_all(synonyms, [*strange, OTHERS])))}
+        distractors = [word for word in dict.fromkeys(listed) if word.casefold() not in known]
+        text_index = {text: index for index, text in enumerate(dict.fromkeys(_chain(synonyms, [*distractors, OTHERS])))}
         return cls(
             tuple(classes),
-            tuple(number_of),
-            tuple(tuple(number_of[text] for text in texts) for texts in synonyms),
-            tuple(number_of[word] for word in strange),
-            number_of[OTHERS],
-            tuple(general) or tuple(range(len(classes))),
+            tuple(text_index),
+            tuple(tuple(text_index[text] for text in texts) for texts in synonyms),
+            tuple(text_index[word] for word in distractors),
+            text_index[OTHERS],
+            tuple(parents) or tuple(range(len(classes))),
         )
 
     def embeddings(self, encode: Callable[[Sequence[str]], Tensor]) -> Tensor:
-        """(classes + texts, C) of unit norm. encode: texts to (T, C) of unit norm."""
+        """Encode all texts.
+
+        Args:
+            encode: Maps T texts to (T, C) embeddings of unit norm.
+
+        Returns:
+            (classes + texts, C) of unit norm: the mean of the synonyms of every class, then every text alone.
+        """
         texts = torch.cat([encode(self.texts[first : first + 128]) for first in range(0, len(self.texts), 128)])
-        means = [texts[list(own)].mean(dim=0) if len(own) > 1 else texts[own[0]] for own in self.class_texts]
+        means = [
+            texts[list(indices)].mean(dim=0) if len(indices) > 1 else texts[indices[0]] for indices in self.class_texts
+        ]
         return torch.cat([F.normalize(torch.stack(means), dim=-1), texts])
 
     def sample(
         self, present: NDArray[np.int16], config: LabelSamplerConfig, rng: np.random.Generator
     ) -> tuple[LabelPrompt, ...]:
-        """As many of the ways as ``config`` has questions, by their shares.
+        """Sample the prompts of one image, all of different kinds.
 
-        present: the classes in view, special cases as such.
+        Args:
+            present: Classes that are visible in the image, special cases included.
+            config: Shares of the kinds, and the number of prompts.
+            rng: Source of all random choices.
         """
-        ways = (
+        kinds = (
             self.complete,
             lambda: self.with_colors(present, rng),
             lambda: self.one_versus_others(present, rng),
             lambda: self.random_subset(present, config, rng),
         )
-        chosen = rng.choice(len(ways), config.prompts_per_image, replace=False, p=config.shares)
-        return tuple(ways[way]() for way in chosen.tolist())
+        chosen = rng.choice(len(kinds), config.prompts_per_image, replace=False, p=config.shares)
+        return tuple(kinds[kind]() for kind in chosen.tolist())
 
     def complete(self, only: Sequence[int] | None = None) -> LabelPrompt:
-        """Every class, or ``only`` these, each by the mean of its texts: as an evaluation asks."""
-        asked = self._plain if only is None else list(only)
-        return self._make_prompt(asked, asked, {index: place for place, index in enumerate(asked)})
+        """Return the prompt of evaluation: every class, or ``only`` some, each as the mean of its synonyms."""
+        indices = self._top_level if only is None else list(only)
+        return self._make_prompt(indices, indices, {index: position for position, index in enumerate(indices)})
 
     def with_colors(self, present: NDArray[np.int16], rng: np.random.Generator) -> LabelPrompt:
-        """Every class, some of those in view by all of their special cases: "red ball", "blue ball", ... for "ball"."""
+        """Sample a prompt with every class, some visible ones split by color.
+
+        A split class is replaced by all of its special cases: "ball" by "red ball", "blue ball", and so on.
+        """
         special = [index for index in present.tolist() if self.parents[index] != index]
-        split = {self.parents[index] for index in special if rng.random() < _COLORED}
-        asked = [index for index, general in enumerate(self.parents) if (index != general) == (general in split)]
-        classes = [self.parents[index] for index in asked]
-        return self._make_prompt(asked, classes, {index: place for place, index in enumerate(asked)})
+        split = {self.parents[index] for index in special if rng.random() < _COLORED_SHARE}
+        indices = [index for index, parent in enumerate(self.parents) if (index != parent) == (parent in split)]
+        classes = [self.parents[index] for index in indices]
+        return self._make_prompt(indices, classes, {index: position for position, index in enumerate(indices)})
 
     def one_versus_others(self, present: NDArray[np.int16], rng: np.random.Generator) -> LabelPrompt:
-        """One class, in four of five cases one in view, and ``others`` for all else."""
-        in_view = sorted({self.parents[index] for index in present.tolist()})
-        index = int(rng.choice(in_view if in_view and rng.random() < 0.8 else self._plain))
-        target_lut = {each: int(each == index) for each in self._plain}
-        return self._make_prompt([len(self.classes) + self.others, index], [-1, index], target_lut)
+        """Sample a prompt with 'others' and one class, which is a visible one in four of five cases."""
+        visible = sorted({self.parents[index] for index in present.tolist()})
+        chosen = int(rng.choice(visible if visible and rng.random() < 0.8 else self._top_level))
+        positions = {index: int(index == chosen) for index in self._top_level}
+        return self._make_prompt([len(self.classes) + self.others, chosen], [-1, chosen], positions)
 
     def random_subset(
         self, present: NDArray[np.int16], config: LabelSamplerConfig, rng: np.random.Generator
     ) -> LabelPrompt:
-        """Most of the classes in view, some that are not, each by one of its texts, and some distractors.
+        """Sample a prompt with most visible classes, some others, and some distractors.
 
-        No text is asked twice: a class that has no other shares the place of the one that took it.
+        Each class is represented by one of its synonyms. No text appears twice: a class without an unused synonym
+        shares the position of the class that uses its first one.
         """
         count = len(self.classes)
-        chance = np.where(np.equal(self.parents, range(count)), rng.random(), 0.0)
-        chance[[self.parents[index] for index in present.tolist()]] = _PRESENT
-        asked = rng.random(count) < chance
-        asked[rng.choice(self._plain)] = True  # never an empty set
-        taken: dict[int, int] = {}  # number of a text -> its place
-        classes, target_lut = [], {}
-        for index in np.flatnonzero(asked).tolist():
-            free = [text for text in self.class_texts[index] if text not in taken]
-            text = int(rng.choice(free)) if free else self.class_texts[index][0]
-            if text not in taken:
-                taken[text] = len(taken)
+        probability = np.where(np.equal(self.parents, range(count)), rng.random(), 0.0)
+        probability[[self.parents[index] for index in present.tolist()]] = _PRESENT_SHARE
+        chosen = rng.random(count) < probability
+        chosen[rng.choice(self._top_level)] = True  # never an empty prompt
+        text_positions: dict[int, int] = {}
+        classes, positions = [], {}
+        for index in np.flatnonzero(chosen).tolist():
+            unused = [text for text in self.class_texts[index] if text not in text_positions]
+            text = int(rng.choice(unused)) if unused else self.class_texts[index][0]
+            if text not in text_positions:
+                text_positions[text] = len(text_positions)
                 classes.append(index)
-            target_lut[index] = taken[text]
+            positions[index] = text_positions[text]
         most = min(config.max_distractors, len(self.distractors))
-        strange = rng.choice(self.distractors, int(rng.integers(most + 1)), replace=False).tolist() if most else []
-        rows = [count + text for text in (*taken, *strange)]
-        return self._make_prompt(rows, [*classes, *[-1] * len(strange)], target_lut)
+        distractors = rng.choice(self.distractors, int(rng.integers(most + 1)), replace=False).tolist() if most else []
+        text_indices = [count + text for text in (*text_positions, *distractors)]
+        return self._make_prompt(text_indices, [*classes, *[-1] * len(distractors)], positions)
 
     @functools.cached_property
-    def _plain(self) -> list[int]:
-        """The classes that are no special case of another."""
-        return [index for index, general in enumerate(self.parents) if index == general]
+    def _top_level(self) -> list[int]:
+        """Indices of the classes that are not a special case of another class."""
+        return [index for index, parent in enumerate(self.parents) if index == parent]
 
-    def _make_prompt(self, rows: Sequence[int], classes: Sequence[int], target_lut: dict[int, int]) -> LabelPrompt:
-        """A special case that has no place of its own takes that of its class."""
-        places = [target_lut.get(index, target_lut.get(general, IGNORE)) for index, general in enumerate(self.parents)]
-        return LabelPrompt(torch.tensor(rows), torch.tensor(classes), torch.tensor([*places, IGNORE]))
+    def _make_prompt(
+        self, text_indices: Sequence[int], classes: Sequence[int], positions: dict[int, int]
+    ) -> LabelPrompt:
+        """Build a prompt; a special case without a position takes the position of its parent."""
+        lut = [positions.get(index, positions.get(parent, IGNORE)) for index, parent in enumerate(self.parents)]
+        return LabelPrompt(torch.tensor(text_indices), torch.tensor(classes), torch.tensor([*lut, IGNORE]))
 
 
-def _merged(texts: tuple[str, ...], group: tuple[str, ...]) -> tuple[str, ...]:
-    """The texts of a class with those of a group of synonyms, where they have one in common."""
+def _merge_synonyms(texts: tuple[str, ...], group: tuple[str, ...]) -> tuple[str, ...]:
+    """Extend the synonyms of a class by a group of synonyms if they have a text in common."""
     spelled = {text.casefold() for text in texts}
     if spelled.isdisjoint(text.casefold() for text in group):
         return texts
     return (*texts, *(text for text in group if text.casefold() not in spelled))
 
 
-def _all(groups: Iterable[Iterable[str]], others: Iterable[str]) -> Iterable[str]:
+def _chain(groups: Iterable[Iterable[str]], others: Iterable[str]) -> Iterable[str]:
     yield from (text for texts in groups for text in texts)
     yield from others

@@ -1,4 +1,4 @@
-"""The loss of LSeg, a softmax over words at every pixel with the text tower frozen, and of what it is compared to."""
+"""The training loss of LSeg: at every pixel, a softmax over the labels of a prompt."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ __all__ = ["WordPixelLoss"]
 
 
 class WordPixelLoss(nn.Module):
-    """The objective of the paper (section 3.3): cross-entropy of the word-pixel correlation, per pixel.
+    """Cross-entropy of the word-pixel correlation at every pixel (section 3.3 of the LSeg paper).
 
-    words: (rows, C), their embeddings, made once for the whole run. general: (classes,) what each is a special case of,
-    or itself. pixel_count: (classes,) seen so far, special cases with what they are of. With ``head: classes`` the head
-    of the network gives scores of the classes instead of an embedding, and no word is used.
+    The texts are encoded once for the whole run. With ``head: classes`` the head of the network outputs scores of the
+    classes instead of embeddings, and no text is used.
+
+    Attributes:
+        text_embeddings: (classes + texts, C), as ``LabelSampler.embeddings``.
+        parents: (classes,) int64, as ``LabelSampler.parents``.
+        pixel_count: (classes,) number of pixels seen so far; special cases count for their parents.
     """
 
     text_embeddings: Tensor
@@ -34,8 +38,8 @@ class WordPixelLoss(nn.Module):
         for name in ("cosine_weight", "pixels_per_image"):
             if getattr(config, name) and model.regularization is not None:
                 raise ValueError(
-                    f"{name}: expected 0 with a spatial regularization, after which no score is of one pixel and one "
-                    f"word alone, got {getattr(config, name)}"
+                    f"{name}: expected 0 with a spatial regularization, which mixes the scores of pixels and labels, "
+                    f"got {getattr(config, name)}"
                 )
         if config.head == "classes":
             model.head = nn.Conv2d(model.config.features, len(sampler.classes), 1)
@@ -47,6 +51,7 @@ class WordPixelLoss(nn.Module):
         self.register_buffer("pixel_count", torch.ones(len(sampler.classes)))
 
     def train(self, mode: bool = True) -> WordPixelLoss:
+        """Set the mode of all modules; frozen batch normalization stays in eval mode."""
         super().train(mode)
         if self.config.batch_norm == "frozen":
             for module in self.modules():
@@ -55,70 +60,93 @@ class WordPixelLoss(nn.Module):
         return self
 
     def forward(self, batch: Batch) -> Tensor:
-        """The mean loss () over the pixels that have a word, 0 where none has; NaN or infinite if it comes to that."""
+        """Compute the mean loss over all labeled pixels and prompts.
+
+        Returns:
+            () float32, 0 if no pixel has a label. The value is not checked and may be NaN or infinite.
+        """
         target, weight = batch.target, self._weights(batch.target)  # (B, h, w)
         if self.config.pixels_per_image:
             positions = _sample_positions(weight, batch.draws)  # (B, N)
             grid = _to_grid(positions, target.shape[1:])  # (B, 1, N, 2)
             target = target.flatten(1).gather(1, positions)[:, None]  # (B, 1, N)
             weight = torch.ones_like(target, dtype=torch.float32)
-            pixels = F.grid_sample(self._encoded(batch.image, low_res=True), grid, align_corners=True)  # (B, C, 1, N)
+            pixels = F.grid_sample(self._encode(batch.image, low_res=True), grid, align_corners=True)  # (B, C, 1, N)
         else:
-            pixels = self._encoded(batch.image)  # (B, C, H/2, W/2)
-        # with a head of classes, C are their scores; from here on h, w are whatever pixels there are
-        total, share = pixels.new_zeros(()), pixels.new_zeros(())
+            pixels = self._encode(batch.image)  # (B, C, H/2, W/2)
+        # With a head of classes, C are the scores. From here on, h and w count the pixels that are left.
+        total, total_weight = pixels.new_zeros(()), pixels.new_zeros(())
         with torch.autocast(pixels.device.type, enabled=False):
             if not self.by_class:
                 pixels = pixels * pixels.square().sum(dim=1, keepdim=True).rsqrt()
-            for each in zip(pixels.split(1), target, weight, batch.prompts):
-                image, classes, weights, questions = each
-                for question in questions:
-                    place = question.target_lut[classes]  # (h, w)
-                    total = total + (weights * self._losses(image, place, question)).sum()
-                    share = share + weights[place != IGNORE].sum()
-        return total / share.clamp(min=1e-6)
+            for image, classes, weights, prompts in zip(pixels.split(1), target, weight, batch.prompts):
+                for prompt in prompts:
+                    label = prompt.target_lut[classes]  # (h, w)
+                    total = total + (weights * self._pixel_losses(image, label, prompt)).sum()
+                    total_weight = total_weight + weights[label != IGNORE].sum()
+        return total / total_weight.clamp(min=1e-6)
 
-    def _losses(self, image: Tensor, place: Tensor, question: LabelPrompt) -> Tensor:
-        """(1, C, h', w'), (h, w) places in the question -> (h, w), 0 where there is no place."""
-        rows = question.text_indices
-        logits = (
-            image[:, rows] if self.by_class else self.model.correlate(image, self.text_embeddings[rows])
-        )  # (1, K, h', w')
+    def _pixel_losses(self, image: Tensor, label: Tensor, prompt: LabelPrompt) -> Tensor:
+        """Compute the loss of every pixel.
+
+        Args:
+            image: (1, C, h', w') embeddings of unit norm, or scores of the classes.
+            label: (h, w) position of the right label in the prompt, or IGNORE.
+            prompt: K labels.
+
+        Returns:
+            (h, w), 0 where the label is IGNORE.
+        """
+        indices = prompt.text_indices
+        logits = (  # (1, K, h', w')
+            image[:, indices] if self.by_class else self.model.correlate(image, self.text_embeddings[indices])
+        )
         if self.config.loss_at_full_resolution:
             logits = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=True)  # (1, K, h, w)
-        losses = F.cross_entropy(logits, place[None], ignore_index=IGNORE, reduction="none")[0]  # (h, w)
+        losses = F.cross_entropy(logits, label[None], ignore_index=IGNORE, reduction="none")[0]  # (h, w)
         if self.config.cosine_weight:
-            pulled = (place != IGNORE) & (question.classes[place] >= 0)
-            cosine = logits[0].gather(0, place.clamp(min=0)[None])[0] / LOGIT_SCALE  # (h, w)
-            losses = losses + self.config.cosine_weight * torch.where(pulled, 1 - cosine, 0.0)
+            has_class = (label != IGNORE) & (prompt.classes[label] >= 0)
+            cosine = logits[0].gather(0, label.clamp(min=0)[None])[0] / LOGIT_SCALE  # (h, w)
+            losses = losses + self.config.cosine_weight * torch.where(has_class, 1 - cosine, 0.0)
         return losses
 
-    def _encoded(self, image: Tensor, *, low_res: bool = False) -> Tensor:
-        """(B, 3, H, W) uint8 -> (B, C, H/2, W/2) of the head, low_res (B, C, H/4, W/4), float32 of any norm.
+    def _encode(self, image: Tensor, *, low_res: bool = False) -> Tensor:
+        """Encode images without normalizing the embeddings.
 
-        Not by ``LSeg.encode_image``: under autocast its division mixes two dtypes, and divisions were 15 % of a step.
+        ``LSeg.encode_image`` is not used because its division mixes two dtypes under autocast and is slow.
+
+        Args:
+            image: (B, 3, H, W) uint8 RGB.
+            low_res: Return the embeddings before the last upsampling.
+
+        Returns:
+            (B, C, H/2, W/2) float32, or (B, C, H/4, W/4) with ``low_res``.
         """
-        maps = self.model.backbone(self._normalized(image))
+        maps = self.model.backbone(self._normalize(image))
         encoded: Tensor = self.model.head(self.model.decoder(maps)).float()  # (B, C, H/4, W/4)
         return encoded if low_res else upsample2x(encoded)
 
-    def _normalized(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> float32."""
+    def _normalize(self, image: Tensor) -> Tensor:
+        """Convert (B, 3, H, W) uint8 to float32 with the mean and standard deviation of the network."""
         mean, std = (
-            image.new_tensor(each, dtype=torch.float32)[:, None, None]
-            for each in (self.model.config.image_mean, self.model.config.image_std)
+            image.new_tensor(values, dtype=torch.float32)[:, None, None]
+            for values in (self.model.config.image_mean, self.model.config.image_std)
         )
         return ((image / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
     def _weights(self, target: Tensor) -> Tensor:
-        """(B, h, w) classes -> (B, h, w) weights, by the pixels counted so far: those of rare classes weigh more.
+        """Weight pixels by how rare their classes were so far, as ``class_balance`` says.
 
-        On average 1 per pixel that has a class, and 0 where it has none.
+        Args:
+            target: (B, h, w) classes or IGNORE.
+
+        Returns:
+            (B, h, w) weights with an expected value of 1 for labeled pixels, 0 where the target is IGNORE.
         """
         known = target != IGNORE
         if not self.config.class_balance:
             return known.float()
-        classes = self.parents[target]  # (B, h, w), of IGNORE anything
+        classes = self.parents[target]  # (B, h, w), arbitrary where the target is IGNORE
         self.pixel_count += torch.bincount(classes[known], minlength=len(self.pixel_count))
         share = self.pixel_count / self.pixel_count.sum()
         weight = share.clamp(min=1e-4) ** -self.config.class_balance  # (classes,)
@@ -126,13 +154,30 @@ class WordPixelLoss(nn.Module):
 
 
 def _sample_positions(weight: Tensor, draws: Tensor) -> Tensor:
-    """Weights (B, h, w), draws (B, N) in [0, 1) -> (B, N) positions in h w, each as likely as its weight says."""
-    up_to = weight.flatten(1).double().cumsum(1)  # (B, h w)
-    return torch.searchsorted(up_to, draws * up_to[:, -1:], right=True).clamp(max=up_to.shape[1] - 1)
+    """Sample positions with probabilities proportional to weights.
+
+    Args:
+        weight: (B, h, w).
+        draws: (B, N) random numbers in [0, 1).
+
+    Returns:
+        (B, N) int64 positions in the flattened h x w.
+    """
+    cumulative = weight.flatten(1).double().cumsum(1)  # (B, h w)
+    positions = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)
+    return positions.clamp(max=cumulative.shape[1] - 1)
 
 
 def _to_grid(positions: Tensor, size: torch.Size) -> Tensor:
-    """Positions (B, N) in h w -> (B, 1, N, 2) x and y as ``grid_sample`` takes them, the corner pixels at -1 and 1."""
+    """Convert positions in a flattened map to the coordinates of ``grid_sample``.
+
+    Args:
+        positions: (B, N) int64 positions in the flattened h x w.
+        size: (h, w).
+
+    Returns:
+        (B, 1, N, 2) x and y; the centers of the corner pixels have -1 and 1.
+    """
     height, width = size
     x, y = positions % width, positions // width
     return torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)[:, None]

@@ -1,4 +1,4 @@
-"""How long a run is, and which image of the training set comes when: a pure function of the step and the process."""
+"""Length of a training run, and which images each step and process sees."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["SampleSchedule", "ScheduleConfig"]
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Steps and batches. The run ends with whichever of ``steps`` and ``epochs`` is reached first."""
+    """Steps and batches. A run ends when it reaches ``steps`` or ``epochs``, whichever comes first."""
 
-    steps: int = setting(20_000, "optimizer steps at most, 0 for no limit", unit="steps", minimum=0)
-    epochs: int = setting(0, "passes over the training set at most, 0 for no limit", minimum=0)
-    batch_size: int = setting(8, "images at once on each device", minimum=1)
-    accumulate: int = setting(1, "batches whose gradients make one step", minimum=1)
-    early_steps: int = setting(0, "so many of the steps come first, with early_batch_size", unit="steps", minimum=0)
+    steps: int = setting(20_000, "maximum number of optimizer steps; 0 for no limit", unit="steps", minimum=0)
+    epochs: int = setting(0, "maximum number of passes over the training set; 0 for no limit", minimum=0)
+    batch_size: int = setting(8, "images per batch on each device", minimum=1)
+    accumulate: int = setting(1, "batches per optimizer step, whose gradients are accumulated", minimum=1)
+    early_steps: int = setting(0, "number of first steps that use early_batch_size", unit="steps", minimum=0)
     early_batch_size: int = setting(8, "batch_size of the early steps", minimum=1)
 
     def __post_init__(self) -> None:
@@ -32,11 +32,17 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class SampleSchedule:
-    """The order in which ``processes`` processes together go through ``images`` images, again and again.
+    """Which training images each step sees, as a pure function of step and process.
 
-    Images have positions that count from the start of the run, over all processes. So two processes see what one with
-    twice the batch size sees, and a run that goes on sees what it would have seen. ``shuffled``: each epoch has an
-    order of its own, else images come as they lie.
+    Sample indices count the images of the whole run over all processes, starting at 0. Two processes therefore see the
+    same images as one process with twice the batch size, and a resumed run sees what the original run would have seen.
+
+    Attributes:
+        images: Number of images in the training set.
+        config: Steps and batches.
+        seed: Seed of the shuffling.
+        processes: Number of processes.
+        shuffled: Whether each epoch has its own random order; otherwise the images keep the order of the data set.
     """
 
     images: int
@@ -47,44 +53,50 @@ class SampleSchedule:
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the whole run."""
-        config, wanted = self.config, self.config.epochs * self.images
-        if not wanted:
+        """Number of optimizer steps of the whole run."""
+        config, samples = self.config, self.config.epochs * self.images
+        if not samples:
             return config.steps
-        early = min(config.early_steps, -(-wanted // self._per_step(0)))
-        late = max(0, -(-(wanted - self.samples_seen(early)) // self._per_step(config.early_steps)))
+        early = min(config.early_steps, -(-samples // self._samples_per_step(0)))
+        late = max(0, -(-(samples - self.samples_seen(early)) // self._samples_per_step(config.early_steps)))
         return min(early + late, config.steps or early + late)
 
     def batch_size(self, step: int) -> int:
-        """Images at once on each device."""
+        """Return the number of images per batch on each device."""
         return self.config.early_batch_size if step < self.config.early_steps else self.config.batch_size
 
     def samples_seen(self, step: int) -> int:
-        """Images that all processes have seen before this step."""
+        """Return how many images all processes together have seen before a step."""
         early = min(step, self.config.early_steps)
-        return early * self._per_step(0) + (step - early) * self._per_step(self.config.early_steps)
+        return early * self._samples_per_step(0) + (step - early) * self._samples_per_step(self.config.early_steps)
 
     def indices(self, step: int, part: int, process: int) -> range:
-        """What one process sees in the ``part``-th of the batches that the step accumulates."""
+        """Return the sample indices of one batch.
+
+        Args:
+            step: Optimizer step.
+            part: Number of the batch within the step, from 0 to ``accumulate`` - 1.
+            process: Rank of the process.
+        """
         size = self.batch_size(step)
         first = self.samples_seen(step) + (part * self.processes + process) * size
         return range(first, first + size)
 
-    def image_index(self, position: int) -> int:
-        """The index of the image at a position."""
-        epoch, place = divmod(position, self.images)
-        return int(_permutation(self.images, self.seed, epoch)[place]) if self.shuffled else place
+    def image_index(self, index: int) -> int:
+        """Return the index in the training set of the image at a sample index."""
+        epoch, position = divmod(index, self.images)
+        return int(_permutation(self.images, self.seed, epoch)[position]) if self.shuffled else position
 
     def epoch(self, step: int) -> int:
-        """The pass over the training set that the step begins in, counted from 0."""
+        """Return the pass over the training set in which a step begins, counted from 0."""
         return self.samples_seen(step) // self.images
 
     @property
     def epochs(self) -> int:
-        """Passes over the training set that the run begins."""
+        """Number of passes over the training set that the run begins."""
         return self.epoch(self.steps - 1) + 1
 
-    def _per_step(self, step: int) -> int:
+    def _samples_per_step(self, step: int) -> int:
         return self.processes * self.config.accumulate * self.batch_size(step)
 
 

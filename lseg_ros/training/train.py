@@ -1,4 +1,4 @@
-"""A training run from settings to a file of weights, on Lightning Fabric: its launchers, precision and loggers."""
+"""A training run from settings to a file of weights, on Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -25,38 +25,44 @@ __all__ = ["build_fabric", "train"]
 
 
 def train(config: TrainingConfig) -> Path:
-    """Train, and return the file of the final weights: safetensors in the official key layout.
+    """Train a network, or resume an interrupted run, which ends with the same weights as an uninterrupted one.
 
-    A run that was interrupted goes on from its last checkpoint, to the same end as without the interruption. Raises
-    ValueError, FileNotFoundError or ConnectionError that names the setting, or the samples, that it could not go on
-    with, and KeyboardInterrupt after a Ctrl-C, when the step is finished and saved.
+    Returns:
+        The file of the final weights: safetensors in the official key layout.
+
+    Raises:
+        ValueError: A setting or a sample is invalid; the message names it.
+        FileNotFoundError: A file does not exist.
+        ConnectionError: Pretrained weights cannot be downloaded.
+        KeyboardInterrupt: The run was interrupted; the current step is finished and saved.
     """
-    warnings.filterwarnings("ignore", "Grad strides do not match")  # of tokens that are one wide: nothing is gained
+    warnings.filterwarnings("ignore", "Grad strides do not match")  # harmless: tokens with a dimension of size 1
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     images = open_samples(config.data)
     sampler = build_label_sampler(images, config)
     if not sampler.classes:
-        raise ValueError(f"{images.name(0)}: expected words to ask for, got an empty label set")
+        raise ValueError(f"{images.name(0)}: expected a label set with at least one label, got an empty one")
     validation = None if config.validation_images < 0 else Validation(config)
     model = build_initial_network(config.initialization)
     fabric = build_fabric(config)
     fabric.launch()
     if fabric.device.type == "cpu":
         _disable_fused_attention(model)
-    module: WordPixelLoss = WordPixelLoss(model, sampler, config)
+    loss: WordPixelLoss = WordPixelLoss(model, sampler, config)
     if config.batch_norm == "sync" and fabric.world_size > 1 and fabric.device.type == "cuda":
-        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        loss = nn.SyncBatchNorm.convert_sync_batchnorm(loss)
     schedule = SampleSchedule(
         len(images), config.schedule, config.seed, fabric.world_size, shuffled=config.data.dataset != "synthetic"
     )
-    fill = [round(255 * each) if config.augmentation.padding == "mean" else 0 for each in model.config.image_mean]
+    use_mean = config.augmentation.padding == "mean"
+    fill = [round(255 * mean) if use_mean else 0 for mean in model.config.image_mean]
     batches = Batches(config, images, sampler, schedule, fill, fabric.global_rank)
     if validation and fabric.is_global_zero:
         validation.warn_of_overlap(images)
     try:
-        trainer = Trainer(config, fabric, module, batches, validation)
+        trainer = Trainer(config, fabric, loss, batches, validation)
         trainer.fit()
         return trainer.finish()
     finally:
@@ -64,17 +70,10 @@ def train(config: TrainingConfig) -> Path:
             torch.distributed.destroy_process_group()
 
 
-def _disable_fused_attention(model: nn.Module) -> None:
-    """Attention as two products and a softmax: with few tokens, a CPU's fused kernel is slower (10 % of a step)."""
-    for module in model.modules():
-        if hasattr(module, "fused_attn"):  # timm's
-            module.fused_attn = False  # type: ignore[assignment]
-
-
 def build_fabric(config: TrainingConfig) -> Fabric:
-    """Lightning's own launcher, or the processes that torchrun or SLURM started already."""
+    """Build the Fabric that launches the processes, or joins those that torchrun or SLURM have started."""
     devices, nodes = config.devices, config.num_nodes
-    if "LOCAL_WORLD_SIZE" in os.environ:  # torchrun
+    if "LOCAL_WORLD_SIZE" in os.environ:  # set by torchrun
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
     on_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
@@ -84,7 +83,7 @@ def build_fabric(config: TrainingConfig) -> Fabric:
         devices=devices,
         num_nodes=nodes,
         strategy="ddp" if devices * nodes > 1 else "auto",
-        precision="bf16-mixed" if _in_bfloat16(config.precision, on_gpu) else "32-true",
+        precision="bf16-mixed" if _use_bfloat16(config.precision, on_gpu) else "32-true",
         loggers=[
             CSVLogger(config.output, name="log", flush_logs_every_n_steps=1),
             TensorBoardLogger(config.output, name="tensorboard"),
@@ -92,8 +91,15 @@ def build_fabric(config: TrainingConfig) -> Fabric:
     )
 
 
-def _in_bfloat16(wanted: str, on_gpu: bool) -> bool:
-    """Bfloat16 pays only where the device computes in it."""
-    if wanted != "auto":
-        return wanted == "bfloat16"
+def _disable_fused_attention(model: nn.Module) -> None:
+    """Compute attention as two products and a softmax: with few tokens, the fused kernel is slower on a CPU."""
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):  # an attribute of timm's attention
+            module.fused_attn = False  # type: ignore[assignment]
+
+
+def _use_bfloat16(precision: str, on_gpu: bool) -> bool:
+    """Decide whether to train in bfloat16; auto uses it only on devices that compute in bfloat16."""
+    if precision != "auto":
+        return precision == "bfloat16"
     return has_native_bfloat16(torch.device("cuda" if on_gpu else "cpu"))

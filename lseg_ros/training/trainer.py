@@ -1,4 +1,4 @@
-"""One run: step, validation, checkpoint, until the last step."""
+"""The training loop: steps, validation, checkpoints, and a graceful stop."""
 
 from __future__ import annotations
 
@@ -33,18 +33,30 @@ from lseg_ros.training.validation import Validation
 __all__ = ["CheckpointManager", "GracefulStop", "Trainer", "ignore_sigint"]
 
 _LOG = logging.getLogger(__name__)
-# settings that may be others when a run goes on: they change no weight
-_FREE = ("output", "workers", "threads", "validate_every", "validation_images", "pictures", "log_every", "resume")
+# Settings that may change when a run is resumed, because the weights do not depend on them.
+_FREE_SETTINGS = (
+    "output", "workers", "threads", "validate_every", "validation_images", "pictures", "log_every", "resume",
+)  # fmt: skip
 
 
 class Trainer:
-    """One process's part of a run."""
+    """The training loop of one process.
+
+    With several processes, all of them call the same methods in the same order.
+
+    Args:
+        config: Settings of the run.
+        fabric: The launched Fabric.
+        loss: The loss with the network to train.
+        batches: The batches of this process.
+        validation: The val split, or None to train without validation.
+    """
 
     def __init__(
         self,
         config: TrainingConfig,
         fabric: Fabric,
-        module: WordPixelLoss,
+        loss: WordPixelLoss,
         batches: Batches,
         validation: Validation | None,
     ) -> None:
@@ -52,50 +64,63 @@ class Trainer:
         self.schedule = batches.schedule
         self.output = Path(config.output).expanduser()
         self.output.mkdir(parents=True, exist_ok=True)
-        optimizer = build_optimizer(module.model, config.optimization, config.schedule.batch_size)
-        self.loss, self.optimizer = fabric.setup(module, optimizer)
-        self.model: LSeg = module.model
+        optimizer = build_optimizer(loss.model, config.optimization, config.schedule.batch_size)
+        self.loss, self.optimizer = fabric.setup(loss, optimizer)
+        self.model: LSeg = loss.model
         self.predictor = Predictor.from_model(self.model)
         self.state = CheckpointManager(fabric, config, self.loss, self.optimizer)
-        self.figures: dict[str, float] = {}
-        self.every = config.validate_every or max(1, self.schedule.images // self.schedule.samples_seen(1))
+        self.scores: dict[str, float] = {}  # of the last validation
+        self.validation_interval = config.validate_every or max(
+            1, self.schedule.images // self.schedule.samples_seen(1)
+        )
         if config.resume and self.state.restore() and fabric.is_global_zero:
-            _LOG.info("going on after %d of %d steps", self.state.step, self.schedule.steps)
+            _LOG.info("resuming after %d of %d steps", self.state.step, self.schedule.steps)
 
     def fit(self) -> None:
-        """Step by step, from where the last checkpoint was."""
-        steps, first = range(self.state.step, self.schedule.steps), self.fabric.is_global_zero
-        batches = self._batches()
+        """Train from the last checkpoint to the last step.
+
+        Raises:
+            ValueError: A sample cannot be loaded or a loss is not finite.
+            KeyboardInterrupt: SIGINT or SIGTERM arrived; the current step is finished and saved.
+        """
+        steps, is_first = range(self.state.step, self.schedule.steps), self.fabric.is_global_zero
+        batches = self._load_batches()
         with (
             GracefulStop() as stop,
             tqdm(
-                total=self.schedule.steps, initial=self.state.step, desc="train", unit="step", disable=not first
-            ) as bar,
+                total=self.schedule.steps, initial=self.state.step, desc="train", unit="step", disable=not is_first
+            ) as progress,
         ):
             self.loss.train()
             for step in steps:
                 loss = self._step(step, batches)
                 self.state.step = step + 1
-                bar.set_postfix({"loss": f"{loss:.3f}", **_shown(self.figures)}, refresh=False)
-                bar.update()
-                last = self.state.step == self.schedule.steps
-                if self.state.step % self.config.log_every == 0 or last:
-                    self.fabric.log_dict({"loss": loss, "rate": self._rate()}, self.state.step)
-                if self.state.step % self.every == 0 or last:
+                progress.set_postfix({"loss": f"{loss:.3f}", **_progress_scores(self.scores)}, refresh=False)
+                progress.update()
+                is_last = self.state.step == self.schedule.steps
+                if self.state.step % self.config.log_every == 0 or is_last:
+                    self.fabric.log_dict({"loss": loss, "rate": self._max_rate()}, self.state.step)
+                if self.state.step % self.validation_interval == 0 or is_last:
                     self._validate()
                     self._save()
-                if self._any(stop.requested) and not last:
+                if self._any_process(stop.requested) and not is_last:
                     self._save()
-                    if first:
-                        _LOG.info("interrupted and saved after step %d: the same command goes on", self.state.step)
+                    if is_first:
+                        _LOG.info(
+                            "interrupted and saved after step %d; run the same command to resume", self.state.step
+                        )
                     raise KeyboardInterrupt
 
     def finish(self) -> Path:
-        """Write the final weights; where the run was over before, score them again."""
-        if not self.figures:
+        """Write the final weights, and validate them if this run has not done so.
+
+        Returns:
+            The file of the weights.
+        """
+        if not self.scores:
             self._validate()
         path = self.output / "final.safetensors"
-        self._write(path)
+        self._write_weights(path)
         for logger in self.fabric.loggers:
             logger.finalize("success")
         if self.fabric.is_global_zero:
@@ -104,16 +129,16 @@ class Trainer:
         return path
 
     def _step(self, step: int, batches: Iterator[Batch | BatchError]) -> float:
-        """One optimizer step over the accumulated batches; returns the mean loss."""
+        """Take one optimizer step over the accumulated batches and return the mean loss."""
         set_learning_rates(self.optimizer, lr_factor(step, self.schedule, self.config.optimization))
         parts, total = self.config.schedule.accumulate, 0.0
         for part in range(parts):
             batch = next(batches)
-            self._stop_together(batch.message if isinstance(batch, BatchError) else "")
-            assert isinstance(batch, Batch)  # a fault has ended the run
+            self._raise_in_all_processes(batch.message if isinstance(batch, BatchError) else "")
+            assert isinstance(batch, Batch)  # a BatchError has ended the run
             with self.fabric.no_backward_sync(self.loss, enabled=part < parts - 1):
                 loss = self.loss(batch)
-                self._stop_together(_fault_of(loss, step, batch))
+                self._raise_in_all_processes(_describe_bad_loss(loss, step, batch))
                 self.fabric.backward(loss / parts)
             total += loss.item() / parts
         if self.config.optimization.gradient_clip:
@@ -122,7 +147,7 @@ class Trainer:
         self.optimizer.zero_grad()
         return total
 
-    def _batches(self) -> Iterator[Batch | BatchError]:
+    def _load_batches(self) -> Iterator[Batch | BatchError]:
         start = self.state.step * self.config.schedule.accumulate
         loader = DataLoader(
             self.batches,
@@ -136,7 +161,7 @@ class Trainer:
         return iter(on_device)
 
     def _validate(self) -> None:
-        """Score the val split, draw some of it, and keep the weights where they are the best so far."""
+        """Score the val split, draw some predictions, and write the weights if they are the best so far."""
         if self.validation is None:
             return
         self.loss.eval()
@@ -145,21 +170,21 @@ class Trainer:
             task = self.validation.count_share(self.predictor, self.fabric.global_rank, self.fabric.world_size)
         except (OSError, ValueError) as error:
             fault = str(error)
-        self._stop_together(fault)
-        scores = dataclasses.asdict(task.result().scores)  # of all processes' shares
-        self.figures = {name: value for name, value in scores.items() if isinstance(value, float)}
-        self.fabric.log_dict(self.figures, self.state.step)
+        self._raise_in_all_processes(fault)
+        scores = dataclasses.asdict(task.result().scores)  # over the images of all processes
+        self.scores = {name: value for name, value in scores.items() if isinstance(value, float)}
+        self.fabric.log_dict(self.scores, self.state.step)
         if self.fabric.is_global_zero:
             self._draw()
-        if self.figures["miou"] > self.state.best:
-            self.state.best = self.figures["miou"]
-            self._write(self.output / "best.safetensors")
+        if self.scores["miou"] > self.state.best:
+            self.state.best = self.scores["miou"]
+            self._write_weights(self.output / "best.safetensors")
         self.loss.train()
 
     def _save(self) -> None:
-        """All that the run needs to go on, and the weights alone, for a run with other settings to begin with."""
+        """Write the checkpoint, and the weights alone as a starting point for runs with other settings."""
         self.state.save()
-        self._write(self.output / "last.safetensors")
+        self._write_weights(self.output / "last.safetensors")
 
     def _draw(self) -> None:
         assert self.validation is not None
@@ -171,83 +196,84 @@ class Trainer:
                 if isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_image(f"validation/{number}", picture, self.state.step, dataformats="HWC")
 
-    def _write(self, path: Path) -> None:
+    def _write_weights(self, path: Path) -> None:
         if not self.fabric.is_global_zero:
             return
-        provenance = {
+        metadata = {
             "training": json.dumps(dataclasses.asdict(self.config)),
             "classes": json.dumps(self.batches.sampler.classes),
-            "validation": json.dumps({name: round(value, 4) for name, value in self.figures.items()}),
+            "validation": json.dumps({name: round(value, 4) for name, value in self.scores.items()}),
             "step": str(self.state.step),
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
             "tool": f"lseg_ros {lseg_ros.__version__}",
         }
-        save_lseg(self.model, path, half=self.config.half_weights, metadata=provenance)
+        save_lseg(self.model, path, half=self.config.half_weights, metadata=metadata)
 
-    def _rate(self) -> float:
+    def _max_rate(self) -> float:
         return max(group["lr"] for group in self.optimizer.param_groups)
 
-    def _stop_together(self, fault: str) -> None:
-        """Raise ValueError where this process has a fault, and end quietly where only another has one."""
-        found = self._any(bool(fault))
+    def _raise_in_all_processes(self, fault: str) -> None:
+        """Raise ValueError if this process has a fault, and SystemExit if only another one has.
+
+        All processes stop at the same place; otherwise the others would wait forever.
+        """
+        any_fault = self._any_process(bool(fault))
         if fault:
             raise ValueError(fault)
-        if found:
+        if any_fault:
             raise SystemExit(2)
 
-    def _any(self, mine: bool) -> bool:
-        """Whether it is so in any process: what ends one ends all, at the same place, or they would wait for it."""
+    def _any_process(self, condition: bool) -> bool:
+        """Return whether the condition holds in any process."""
         if self.fabric.world_size == 1:
-            return mine
-        share: Any = self.fabric.all_reduce(torch.tensor(float(mine), device=self.fabric.device), reduce_op="mean")
+            return condition
+        share: Any = self.fabric.all_reduce(torch.tensor(float(condition), device=self.fabric.device), reduce_op="mean")
         return bool(share > 0)
 
 
-def _fault_of(loss: torch.Tensor, step: int, batch: Batch) -> str:
-    """What is wrong with a loss, in a sentence that names the samples it is of; "" where nothing is."""
-    if torch.isfinite(loss):
-        return ""
-    return f"loss: expected a finite value, got {loss.item()} in step {step}, of the samples {', '.join(batch.names)}"
-
-
-def _shown(figures: dict[str, float]) -> dict[str, str]:
-    return {"mIoU": f"{figures['miou']:.3f}"} if "miou" in figures else {}
-
-
 class CheckpointManager:
-    """Module, optimizer, steps done and the best mIoU so far, kept in ``last.ckpt`` of the output folder."""
+    """The checkpoint ``last.ckpt`` in the output folder, from which a run resumes exactly.
+
+    Attributes:
+        step: Number of finished steps.
+        best: Best mIoU so far, -1 before the first validation.
+    """
 
     def __init__(self, fabric: Fabric, config: TrainingConfig, module: Any, optimizer: Any) -> None:
         self.step = 0
         self.best = -1.0
         self._fabric = fabric
         self._parts = {"module": module, "optimizer": optimizer}
-        self._settings = _settings(config) | {"processes": fabric.world_size}
+        self._settings = _relevant_settings(config) | {"processes": fabric.world_size}
         self._path = Path(config.output).expanduser() / "last.ckpt"
 
     def restore(self) -> bool:
-        """Take over what is kept, where something is; ValueError where it is of a run with other settings."""
+        """Load the checkpoint if there is one, and return whether there is.
+
+        Raises:
+            ValueError: The checkpoint is of a run with other settings.
+        """
         if not self._path.exists():
             return False
-        # settings first: parts of another shape would fail with less of a reason
-        kept = self._fabric.load(self._path)
-        before = json.loads(kept["settings"])
+        # Compare the settings first: loading parts of other shapes would fail with a less helpful message.
+        checkpoint = self._fabric.load(self._path)
+        previous = json.loads(checkpoint["settings"])
         changed = [
-            f"{name} was {before.get(name)!r}, is {value!r}"
+            f"{name} was {previous.get(name)!r}, is {value!r}"
             for name, value in self._settings.items()
-            if before.get(name) != value
+            if previous.get(name) != value
         ]
         if changed:
             raise ValueError(
-                f"resume: expected the settings of the run in {self._path} ({'; '.join(changed)}); "
-                "--no-resume begins anew, --output sets another folder"
+                f"resume: expected the settings of the run in {self._path}, got others ({'; '.join(changed)}); "
+                "use --no-resume to start over, or --output to choose another folder"
             )
         self._fabric.load(self._path, dict(self._parts))
-        self.step, self.best = kept["step"], kept["best"]
+        self.step, self.best = checkpoint["step"], checkpoint["best"]
         return True
 
     def save(self) -> None:
-        """The file appears whole or not at all; every process must ask for it."""
+        """Write the checkpoint atomically. Every process must call this."""
         part = self._path.with_name("last.ckpt.part")
         content = {"step": self.step, "best": self.best, "settings": json.dumps(self._settings)}
         self._fabric.save(part, {**self._parts, **content})
@@ -256,38 +282,56 @@ class CheckpointManager:
         self._fabric.barrier()
 
 
-def _settings(config: TrainingConfig) -> dict[str, Any]:
-    """All that the weights depend on, by the names of the flags."""
-    flat: dict[str, Any] = {}
-    for name, value in dataclasses.asdict(config).items():
-        flat.update(value if isinstance(value, dict) else {name: value})
-    return json.loads(json.dumps({name: value for name, value in flat.items() if name not in _FREE}))
-
-
 class GracefulStop:
-    """While it is entered, the first signal only sets ``asked``; a second one interrupts at once."""
+    """Context manager that defers SIGINT and SIGTERM, so that a run can finish its step and save.
+
+    The first signal only sets ``requested``; the second one raises KeyboardInterrupt. Outside of the main thread, where
+    Python does not allow signal handlers, the context manager does nothing.
+
+    Attributes:
+        requested: Whether a signal has arrived.
+    """
 
     def __init__(self) -> None:
         self.requested = False
-        self._before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
+        self._previous: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> GracefulStop:
-        if threading.current_thread() is threading.main_thread():  # no other may
-            self._before = {each: signal.signal(each, self._note) for each in (signal.SIGINT, signal.SIGTERM)}
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
 
 
 def ignore_sigint(_: int) -> None:
-    """For processes that read images: a terminal's Ctrl-C reaches them too, and the run still needs their batches."""
+    """Ignore SIGINT in a data loading worker: Ctrl-C reaches it too, but the trainer still needs its batches."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _relevant_settings(config: TrainingConfig) -> dict[str, Any]:
+    """Return the settings that the weights depend on, by the names of their flags."""
+    flat: dict[str, Any] = {}
+    for name, value in dataclasses.asdict(config).items():
+        flat.update(value if isinstance(value, dict) else {name: value})
+    return json.loads(json.dumps({name: value for name, value in flat.items() if name not in _FREE_SETTINGS}))
+
+
+def _describe_bad_loss(loss: torch.Tensor, step: int, batch: Batch) -> str:
+    """Return an error message that names the samples if the loss is not finite, else an empty string."""
+    if torch.isfinite(loss):
+        return ""
+    return f"loss: expected a finite value, got {loss.item()} in step {step} for the samples {', '.join(batch.names)}"
+
+
+def _progress_scores(scores: dict[str, float]) -> dict[str, str]:
+    return {"mIoU": f"{scores['miou']:.3f}"} if "miou" in scores else {}

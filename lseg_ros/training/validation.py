@@ -1,4 +1,4 @@
-"""Validation: what `lseg evaluate` would say of the network as it is now, and pictures of what it sees."""
+"""Validation during training: scores as in ``lseg evaluate``, and pictures of some predictions."""
 
 from __future__ import annotations
 
@@ -21,33 +21,53 @@ from lseg_ros.vocabulary import MAX_ID, Vocabulary
 __all__ = ["Validation", "draw_sample", "open_samples"]
 
 _LOG = logging.getLogger(__name__)
-_SCENES_SEED = 900_000  # of the synthetic world: scenes that no evaluation of a small seed shows
+_SCENES_SEED = 900_000  # of the synthetic world: far from the small seeds that evaluations use
 
 
 def open_samples(data: DatasetConfig) -> Any:
-    """LabeledImages or Episodes. Raises what ``open_dataset`` and ``open_episodes`` raise."""
+    """Open a data set as LabeledImages, or as Episodes if it is a zero-shot set.
+
+    Raises:
+        OSError: As ``open_dataset`` and ``open_episodes``.
+        ValueError: As ``open_dataset`` and ``open_episodes``.
+    """
     return open_episodes(data) if data.dataset in ZERO_SHOT else open_dataset(data)
 
 
 class Validation:
-    """The val split of a run's data set, or part of it, shared by all processes."""
+    """The val split of a data set, or a part of it, which the processes share.
+
+    Attributes:
+        images: The val split.
+        numbers: Indices of the images to score.
+    """
 
     def __init__(self, config: TrainingConfig) -> None:
         data = dataclasses.replace(config.data, split="val")
         if data.dataset == "synthetic":
             data = dataclasses.replace(data, seed=_SCENES_SEED, frames=config.validation_images or 200, colors=False)
         self.images = open_samples(data)
-        most = min(config.validation_images or len(self.images), len(self.images))
-        self.numbers = np.linspace(0, len(self.images) - 1, most).round().astype(int).tolist()
+        count = min(config.validation_images or len(self.images), len(self.images))
+        self.numbers = np.linspace(0, len(self.images) - 1, count).round().astype(int).tolist()
         self._zero_shot = config.zero_shot
 
     def warn_of_overlap(self, images: Any) -> None:
-        """Log where the val split is the training set: a folder without folders train and val."""
+        """Log a warning if the val split is the training set, as in a folder without train and val folders."""
         if images.name(0) == self.images.name(0):
-            _LOG.warning("%s: there is no val split, validation shows images that are trained on", images.name(0))
+            _LOG.warning("%s: no val split found, the validation uses training images", images.name(0))
 
     def count_share(self, predictor: Predictor, process: int, processes: int) -> Task[Any]:
-        """One process's share, counted; OSError or ValueError names a sample that cannot be scored."""
+        """Count the predictions for the images of one process.
+
+        Args:
+            predictor: The network to score.
+            process: Rank of the process.
+            processes: Number of processes.
+
+        Raises:
+            OSError: A sample cannot be read; the message names the file.
+            ValueError: A sample cannot be scored; the message names the sample.
+        """
         task: Task[Any] = (EpisodeTask if self._zero_shot else ImageTask)(predictor, self.images)
         for number in self.numbers[process::processes]:
             sample = self.images[number]
@@ -58,32 +78,43 @@ class Validation:
         return task
 
     def pictures(self, predictor: Predictor, count: int) -> Iterator[NDArray[np.uint8]]:
-        """Image, truth and answer of the first ``count`` samples."""
+        """Draw image, ground truth and prediction of the first ``count`` images."""
         for number in self.numbers[:count]:
             sample = self.images[number]
-            words = (OTHERS, self.images.classes[sample.class_index]) if self._zero_shot else self.images.classes
-            answer = predictor.predict(sample.image, predictor.encode_labels(words)).numpy()
-            yield draw_sample(sample.image, sample.target, answer, words)
+            classes = (OTHERS, self.images.classes[sample.class_index]) if self._zero_shot else self.images.classes
+            prediction = predictor.predict(sample.image, predictor.encode_labels(classes)).numpy()
+            yield draw_sample(sample.image, sample.target, prediction, classes)
 
 
 def draw_sample(
-    image: NDArray[np.uint8], target: NDArray[np.int16], answer: NDArray[np.int16], classes: Sequence[str]
+    image: NDArray[np.uint8], target: NDArray[np.int16], prediction: NDArray[np.int16], classes: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB, (H, W) class indices or IGNORE, twice -> one picture of three panels with legends.
+    """Draw three panels with legends: image, ground truth and prediction.
 
-    A class has one color in both. Only classes in view get one: a data set may have more than a mask has ids.
+    A class has the same color in both masks. Only visible classes get a color, because a data set may have more classes
+    than a mask has ids.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        target: (H, W) class indices or IGNORE.
+        prediction: (H, W) class indices or IGNORE.
+        classes: Label list entries.
+
+    Returns:
+        The picture as (height, width, 3) uint8 RGB.
     """
     names = [entry.partition("|")[0].strip() for entry in classes]
-    seen, counts = np.unique(np.concatenate([each[each != IGNORE] for each in (target, answer)]), return_counts=True)
-    largest = seen[np.argsort(-counts, kind="stable")]
-    shown = list({names[index].casefold(): names[index] for index in largest}.values())[:MAX_ID]
-    if not shown:
+    known = [indices[indices != IGNORE] for indices in (target, prediction)]
+    visible, counts = np.unique(np.concatenate(known), return_counts=True)
+    largest_first = visible[np.argsort(-counts, kind="stable")]
+    drawn = list({names[index].casefold(): names[index] for index in largest_first}.values())[:MAX_ID]
+    if not drawn:
         return side_by_side({"image": image})
-    vocabulary = Vocabulary.of(shown)
+    vocabulary = Vocabulary.of(drawn)
     ids = {label.name.casefold(): label.id for label in vocabulary.labels}
-    id_of = np.array([*(ids.get(name.casefold(), 0) for name in names), 0], np.uint8)  # IGNORE, -1, takes the last
+    id_lut = np.array([*(ids.get(name.casefold(), 0) for name in names), 0], np.uint8)  # IGNORE (-1) reads the last
     panels = {"image": image}
-    for title, indices in (("truth", target), ("answer", answer)):
+    for title, indices in (("truth", target), ("prediction", prediction)):
         confidence = np.full(indices.shape, 255, np.uint8)
-        panels[title] = overlay(image, Segmentation(id_of[indices], confidence, vocabulary))
+        panels[title] = overlay(image, Segmentation(id_lut[indices], confidence, vocabulary))
     return side_by_side(panels)

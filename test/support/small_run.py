@@ -1,4 +1,4 @@
-"""A run that takes a second: a tree of small pictures, a tiny network, a handful of steps."""
+"""A training run that takes a second: small images, a tiny network, few steps."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from lseg_ros.training.schedule import ScheduleConfig
 from test.support.dataset_trees import write_mask, write_text
 from test.support.tiny_network import write_tiny
 
-__all__ = ["changed", "small_run", "write_pictures"]
+__all__ = ["changed", "small_run", "write_dataset"]
 
 COLORS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]])
 
 
 def small_run(folder: Path, **settings: Any) -> TrainingConfig:
-    """A run in ``folder`` on data and weights that this writes there; settings of any part by their names."""
-    write_pictures(folder / "data")
+    """Write data and weights to ``folder`` and return the settings of a run there.
+
+    Args:
+        folder: Where to write.
+        settings: Other settings, including those of nested parts, by name.
+    """
+    write_dataset(folder / "data")
     config = TrainingConfig(
         output=str(folder / "run"),
         data=DatasetConfig(dataset="folder", root=str(folder / "data"), split="train", seed=0),
@@ -41,19 +46,19 @@ def small_run(folder: Path, **settings: Any) -> TrainingConfig:
 
 
 def changed(config: TrainingConfig, **settings: Any) -> TrainingConfig:
-    """The same with other settings, those of its parts by their names as well."""
+    """Return the settings with changes, including those of nested parts, by name."""
     for name, value in settings.items():
         parts = [
-            each.name for each in dataclasses.fields(config) if dataclasses.is_dataclass(getattr(config, each.name))
+            field.name for field in dataclasses.fields(config) if dataclasses.is_dataclass(getattr(config, field.name))
         ]
-        owner = next((each for each in parts if hasattr(getattr(config, each), name)), None)
+        owner = next((part for part in parts if hasattr(getattr(config, part), name)), None)
         change = {owner: dataclasses.replace(getattr(config, owner), **{name: value})} if owner else {name: value}
         config = dataclasses.replace(config, **change)
     return config
 
 
-def write_pictures(root: Path) -> None:
-    """Eight pictures to train on and three to validate, of three things that differ in color."""
+def write_dataset(root: Path) -> None:
+    """Write eight training and three validation images of three classes that differ in color."""
     random = np.random.default_rng(0)
     write_text(root / "labels.txt", "ball|sphere", "lawn", "sea")
     for split, count in (("train", 8), ("val", 3)):

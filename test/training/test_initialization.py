@@ -1,4 +1,6 @@
-"""What a run starts from: each kind of file, and a sentence where it does not fit or cannot be had."""
+"""Initial weights of a run: every kind of file, and error messages for files that do not fit."""
+
+from __future__ import annotations
 
 import dataclasses
 import json
@@ -25,24 +27,24 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_without_anything_it_is_the_demo_at_random_with_the_words_of_the_package() -> None:
+def test_default_is_a_random_demo_network_with_the_packaged_text_encoder() -> None:
     torch.manual_seed(0)
     model, packaged = build_initial_network(InitializationConfig()), load_lseg("demo")
     assert model.config == PRESETS["demo"]
     assert same(model.text_encoder, packaged.text_encoder)
     assert not same(model.decoder, packaged.decoder)
-    assert not any(each.requires_grad for each in model.text_encoder.parameters())
-    assert all(each.requires_grad for each in model.decoder.parameters())
+    assert not any(parameter.requires_grad for parameter in model.text_encoder.parameters())
+    assert all(parameter.requires_grad for parameter in model.decoder.parameters())
 
 
-def test_an_lseg_is_gone_on_with(tmp_path: Path) -> None:
+def test_loads_an_lseg(tmp_path: Path) -> None:
     file = write_tiny(tmp_path)
     model = build_initial_network(InitializationConfig(init=file))
     assert model.config == CONFIG
     assert same(model, load_lseg(file))
 
 
-def test_a_regularization_can_be_added_to_it(tmp_path: Path) -> None:
+def test_adds_a_regularization_to_an_lseg(tmp_path: Path) -> None:
     file = write_tiny(tmp_path)
     model = build_initial_network(InitializationConfig(init=file, arch_option=1, block_depth=2))
     assert (model.config.arch_option, model.config.block_depth) == (1, 2)
@@ -50,16 +52,14 @@ def test_a_regularization_can_be_added_to_it(tmp_path: Path) -> None:
     assert same(model.backbone, load_lseg(file).backbone)
 
 
-def test_another_preset_than_that_of_the_file_is_refused() -> None:
+def test_rejects_a_preset_that_does_not_match_the_file() -> None:
     with pytest.raises(
         ValueError, match=r"preset: expected that of demo \(demo\) or the same with more blocks, got vitb32"
     ):
         build_initial_network(InitializationConfig(preset="vitb32", init="demo"))
 
 
-def test_a_deeper_preset_begins_as_the_network_that_grows_into_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_added_blocks_do_not_change_the_output_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = load_lseg(write_tiny(tmp_path))
     deeper = dataclasses.replace(CONFIG, depth=CONFIG.depth + 2, taps=(*CONFIG.taps[:-1], CONFIG.depth + 1))
     monkeypatch.setitem(PRESETS, "demo", deeper)
@@ -68,11 +68,13 @@ def test_a_deeper_preset_begins_as_the_network_that_grows_into_it(
     image, text = torch.rand(2, 3, 64, 96), before.encode_text(["floor", "wall"])
     assert torch.equal(model(image, text), before(image, text))
     model(image, text).square().sum().backward()
-    for block in model.backbone.get_submodule("vit.blocks").children():  # the new ones learn as well
-        assert block.get_parameter("attn.proj.weight").grad.any()
+    for block in model.backbone.get_submodule("vit.blocks").children():  # added blocks receive gradients
+        gradient = block.get_parameter("attn.proj.weight").grad
+        assert gradient is not None
+        assert gradient.any()
 
 
-def test_a_shallower_preset_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_a_preset_with_fewer_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deeper = tmp_path / "deeper.safetensors"
     save_lseg(LSeg(dataclasses.replace(CONFIG, depth=6)), deeper)
     monkeypatch.setitem(PRESETS, "demo", CONFIG)
@@ -80,25 +82,25 @@ def test_a_shallower_preset_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         build_initial_network(InitializationConfig(preset="demo", init=str(deeper)))
 
 
-def test_a_preset_without_weights_in_the_package_starts_as_the_authors_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, object]] = []
+def test_a_preset_without_packaged_weights_downloads_those_of_the_authors(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[tuple[str, object]] = []
 
     def create(name: str, pretrained: object) -> LSeg:
-        asked.append((name, pretrained))
+        requests.append((name, pretrained))
         raise OSError("no network")
 
     monkeypatch.setattr(timm, "create_model", create)
     monkeypatch.setattr(open_clip, "create_model", create)
-    for start in (
+    for config in (
         InitializationConfig(preset="vitb32"),
         InitializationConfig(preset="vitb32", backbone_weights="random"),
     ):
-        with pytest.raises(ConnectionError, match=r"could not be downloaded, give a file instead \(no network\)"):
-            build_initial_network(start)
-    assert asked == [("vit_base_patch32_384", True), ("ViT-B-32", "openai")]
+        with pytest.raises(ConnectionError, match=r"could not be downloaded, pass a file instead \(no network\)"):
+            build_initial_network(config)
+    assert requests == [("vit_base_patch32_384", True), ("ViT-B-32", "openai")]
 
 
-def test_a_state_dict_of_timm_becomes_the_image_backbone(tmp_path: Path) -> None:
+def test_loads_a_vit_of_timm_into_the_image_backbone(tmp_path: Path) -> None:
     vit = VisionTransformer(img_size=64, patch_size=16, embed_dim=32, depth=4, num_heads=2, num_classes=10)
     torch.save(vit.state_dict(), tmp_path / "vit.pth")
     init = write_tiny(tmp_path)
@@ -108,22 +110,22 @@ def test_a_state_dict_of_timm_becomes_the_image_backbone(tmp_path: Path) -> None
     assert same(model.backbone.get_submodule("reassemble"), load_lseg(init).backbone.get_submodule("reassemble"))
 
 
-def test_a_resnet_of_timm_becomes_the_four_stages(tmp_path: Path) -> None:
-    net = ResNet(Bottleneck, (1, 1, 1, 1), num_classes=10).eval()
+def test_loads_a_resnet_of_timm_into_the_four_stages(tmp_path: Path) -> None:
+    net = ResNet(Bottleneck, (1, 1, 1, 1), num_classes=10).eval()  # type: ignore[arg-type]
     torch.save(net.state_dict(), tmp_path / "resnet.pth")
     config = dataclasses.replace(
         CONFIG, width=0, depth=0, heads=0, taps=(), resnet=(1, 1, 1, 1), reassemble=RESNET_CHANNELS,
         image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD,
     )  # fmt: skip
     save_lseg(LSeg(config), tmp_path / "lseg.safetensors")
-    start = InitializationConfig(init=str(tmp_path / "lseg.safetensors"), backbone_weights=str(tmp_path / "resnet.pth"))
-    model = build_initial_network(start).eval()
+    init, backbone = str(tmp_path / "lseg.safetensors"), str(tmp_path / "resnet.pth")
+    model = build_initial_network(InitializationConfig(init=init, backbone_weights=backbone)).eval()
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(model.backbone(image)[-1], net.forward_features(image))
 
 
-def test_a_text_tower_comes_from_another_lseg_or_from_a_bare_file(tmp_path: Path) -> None:
+def test_loads_a_text_encoder_from_an_lseg_or_a_bare_file(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     init, other = write_tiny(tmp_path), write_tiny(tmp_path / "other", seed=1)
     wanted = load_lseg(other).text_encoder
@@ -135,38 +137,41 @@ def test_a_text_tower_comes_from_another_lseg_or_from_a_bare_file(tmp_path: Path
     assert torch.allclose(model.text_encoder.text_projection, wanted.text_projection, atol=1e-3)
 
 
-def test_what_a_network_knows_survives_another_text_tower(tmp_path: Path) -> None:
-    """A tower that says the same in another space: everything turned by one matrix."""
+def test_head_follows_the_rotation_of_a_new_text_encoder(tmp_path: Path) -> None:
     model = load_lseg("demo")
-    turn = torch.linalg.qr(torch.randn(128, 128, generator=torch.Generator().manual_seed(0)))[0]
-    tower = {**model.text_encoder.state_dict(), "text_projection": model.text_encoder.text_projection.detach() @ turn}
+    rotation = torch.linalg.qr(torch.randn(128, 128, generator=torch.Generator().manual_seed(0)))[0]
+    tower = {
+        **model.text_encoder.state_dict(),
+        "text_projection": model.text_encoder.text_projection.detach() @ rotation,
+    }
     torch.save(tower, tmp_path / "tower.pth")
     words, image = ["floor", "red ball", "cat"], torch.rand(1, 3, 64, 64)
-    turned = build_initial_network(InitializationConfig(init="demo", text_tower=str(tmp_path / "tower.pth"))).eval()
-    assert not torch.allclose(turned.encode_text(words), model.encode_text(words), atol=0.1)
+    rotated = build_initial_network(InitializationConfig(init="demo", text_tower=str(tmp_path / "tower.pth"))).eval()
+    assert not torch.allclose(rotated.encode_text(words), model.encode_text(words), atol=0.1)
     with torch.no_grad():
-        found, expected = (each(image, each.encode_text(words)) for each in (turned, model))
+        found, expected = (network(image, network.encode_text(words)) for network in (rotated, model))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
 
 
-def test_a_tower_of_another_form_takes_the_place_of_the_presets(tmp_path: Path) -> None:
-    form = dataclasses.replace(CONFIG.text, width=48, heads=3, layers=2, token_rank=4)
-    tower = TextEncoder(form)
-    facts = {"text_config": json.dumps(dataclasses.asdict(form))}
-    save_file(tower.state_dict(), tmp_path / "tower.safetensors", metadata=facts)
+def test_replaces_the_text_encoder_by_one_of_another_architecture(tmp_path: Path) -> None:
+    architecture = dataclasses.replace(CONFIG.text, width=48, heads=3, layers=2, token_rank=4)
+    tower = TextEncoder(architecture)
+    metadata = {"text_config": json.dumps(dataclasses.asdict(architecture))}
+    save_file(tower.state_dict(), tmp_path / "tower.safetensors", metadata=metadata)
     model = build_initial_network(
         InitializationConfig(init=write_tiny(tmp_path), text_tower=str(tmp_path / "tower.safetensors"))
     )
-    assert model.config == dataclasses.replace(CONFIG, text=form) and same(model.text_encoder, tower)
+    assert model.config == dataclasses.replace(CONFIG, text=architecture)
+    assert same(model.text_encoder, tower)
     save_lseg(model, tmp_path / "out.safetensors")
     assert same(load_lseg(str(tmp_path / "out.safetensors")), model)
 
 
-def test_the_same_text_tower_changes_nothing(tmp_path: Path) -> None:
+def test_the_same_text_encoder_changes_nothing(tmp_path: Path) -> None:
     assert same(build_initial_network(InitializationConfig(init="demo", text_tower="demo")), load_lseg("demo"))
 
 
-def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+def test_names_the_setting_whose_weights_do_not_fit(tmp_path: Path) -> None:
     init = write_tiny(tmp_path)
     with pytest.raises(ValueError, match="text_tower: demo: expected embeddings of 16 dimensions, got 128"):
         build_initial_network(InitializationConfig(init=init, text_tower="demo"))
@@ -178,9 +183,9 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
         build_initial_network(InitializationConfig(init=init, backbone_weights=str(tmp_path / "a.pth")))
 
 
-def test_architectures_that_others_do_not_have_are_named(tmp_path: Path) -> None:
+def test_rejects_downloads_that_do_not_exist_for_the_architecture(tmp_path: Path) -> None:
     init = write_tiny(tmp_path)
     with pytest.raises(ValueError, match="timm has no backbone of this architecture"):
         build_initial_network(InitializationConfig(init=init, backbone_weights="timm"))
-    with pytest.raises(ValueError, match="CLIP has no text tower of this architecture"):
+    with pytest.raises(ValueError, match="CLIP has no text encoder of this architecture"):
         build_initial_network(InitializationConfig(init=init, text_tower="openai"))
