@@ -103,14 +103,22 @@ def test_rejects_unusable_arguments(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_repeated_file_has_a_larger_weight(tmp_path: Path) -> None:
+    one, other = write(tmp_path / "one.safetensors", 0), write(tmp_path / "other.safetensors", 1)
+    out = tmp_path / "mean.safetensors"
+    assert main(["checkpoint", "average", str(one), str(one), str(one), str(other), "--out", str(out)]) == 0
+    expected = 0.75 * load_lseg(one).head.weight + 0.25 * load_lseg(other).head.weight
+    torch.testing.assert_close(load_lseg(out).head.weight, expected)
+
+
 def test_computes_the_mean_in_float32() -> None:
-    states = {name: {"weight": torch.full((2,), 60_000.0).half()} for name in ("a", "b", "c")}
+    states = [(name, {"weight": torch.full((2,), 60_000.0).half()}) for name in ("a", "b", "c")]
     assert average_states(states)["weight"].tolist() == [60_000.0] * 2  # the sum overflows float16
 
 
 def test_requires_integer_entries_to_agree() -> None:
-    def states(name: str) -> dict[str, dict[str, Tensor]]:
-        return {"a": {name: torch.tensor(1)}, "b.ckpt": {name: torch.tensor(2)}}
+    def states(name: str) -> list[tuple[str, dict[str, Tensor]]]:
+        return [("a", {name: torch.tensor(1)}), ("b.ckpt", {name: torch.tensor(2)})]
 
     with pytest.raises(ValueError, match=r"^b\.ckpt: positions: expected the integers of a, got others$"):
         average_states(states("positions"))

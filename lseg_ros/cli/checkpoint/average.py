@@ -28,15 +28,15 @@ __all__ = ["SETTINGS", "AverageSettings", "run"]
 class AverageSettings:
     """Average checkpoints of one architecture, entry by entry, and write the result as safetensors.
 
-    Useful for runs that share a starting point: their average often scores better than any of them. Floating-point
-    entries are averaged in float32 and written in the type they have in the first file. Integer entries must be equal
-    in all files, except for the batch counters of batch normalization, which come from the first file. The metadata are
-    those of the first file, without its validation scores, and list the names and sha256 of all sources. The file is
-    written atomically.
+    Useful for runs that share a starting point: their average often scores better than any of them. A file that is
+    listed several times has a larger weight. Floating-point entries are averaged in float32 and written in the type
+    they have in the first file. Integer entries must be equal in all files, except for the batch counters of batch
+    normalization, which come from the first file. The metadata are those of the first file, without its validation
+    scores, and list the names and sha256 of all sources. The file is written atomically.
     """
 
     sources: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="FILE [FILE ...]")] = setting(  # noqa: RUF009 - a tuple is immutable
-        (), "checkpoints to average: files or names such as demo; at least two"
+        (), "two or more checkpoints to average, as files or names such as demo"
     )
     out: str = setting("", "file to write, .safetensors")
 
@@ -58,7 +58,7 @@ def run(settings: AverageSettings) -> int:
     files = [open_weights(path) for path in paths]
     _check_same_architecture(files)
     models = [load_lseg(path, dtype=None) for path in paths]  # keeps the dtype of every entry
-    averaged = average_states({str(path): model.state_dict() for path, model in zip(paths, models)})
+    averaged = average_states([(str(path), model.state_dict()) for path, model in zip(paths, models)])
     result = models[0]
     result.load_state_dict(averaged, assign=True)
     sources = [{"file": path.name, "sha256": sha256(path)} for path in paths]
@@ -73,11 +73,11 @@ def run(settings: AverageSettings) -> int:
     return 0
 
 
-def average_states(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def average_states(states: Sequence[tuple[str, Mapping[str, Tensor]]]) -> dict[str, Tensor]:
     """Average state dicts with the same entries.
 
     Args:
-        states: State dicts by the name of the file they come from.
+        states: Names of files with their state dicts.
 
     Returns:
         The mean of every floating-point entry, computed in float32, in the dtype of the first state dict.
@@ -85,7 +85,7 @@ def average_states(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tens
     Raises:
         ValueError: An integer entry differs between two files.
     """
-    (first_name, first), *others = states.items()
+    (first_name, first), *others = states
     averaged = {}
     for name, value in first.items():
         if value.is_floating_point():
