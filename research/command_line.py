@@ -15,18 +15,22 @@ T = TypeVar("T")
 
 
 def run_script(
-    module: str, settings: type[T], run: Callable[[T], object], arguments: Sequence[str] | None = None
+    module: str,
+    settings: type[T] | Callable[[Sequence[str]], T],
+    run: Callable[[T], object],
+    arguments: Sequence[str] | None = None,
 ) -> int:
     """Parse the arguments into ``settings`` and call ``run`` with them.
 
     Args:
         module: Name of the script, as in ``python -m MODULE``.
-        settings: Settings dataclass; each field is a flag.
+        settings: Settings dataclass, or a function of the arguments that returns the default settings. Each field is a
+            flag.
         run: The script. An OSError or a ValueError that it raises is printed as an error message.
         arguments: Command-line arguments; those of this process by default.
 
     Returns:
-        The exit status: 0, or 2 if the arguments or files are invalid.
+        The exit status: 0, 2 if the arguments or files are invalid, or 130 after Ctrl-C.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     command = f"python -m {module}"
@@ -35,4 +39,6 @@ def run_script(
     except (OSError, ValueError) as error:
         print(f"{command}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0

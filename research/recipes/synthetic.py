@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lseg_ros.cli.flags import parse
 from lseg_ros.cli.train import run
 from lseg_ros.datasets import DatasetConfig
 from lseg_ros.settings import setting
@@ -20,6 +18,7 @@ from lseg_ros.training.initialization import InitializationConfig
 from lseg_ros.training.label_sampler import LabelSamplerConfig
 from lseg_ros.training.optimization import OptimizationConfig
 from lseg_ros.training.schedule import ScheduleConfig
+from research.command_line import run_script
 
 __all__ = ["SYNTHETIC", "SyntheticTrainingConfig", "main"]
 
@@ -59,17 +58,10 @@ SYNTHETIC = SyntheticTrainingConfig(
 )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run ``lseg train`` with the defaults of this recipe; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        return run(parse(lambda _: SYNTHETIC, arguments, prog="python -m research.recipes.synthetic"))
-    except (OSError, ValueError) as error:
-        print(f"research.recipes.synthetic: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``lseg train`` with the defaults of this recipe and return the exit status."""
+    return run_script("research.recipes.synthetic", lambda _: SYNTHETIC, run, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
