@@ -44,7 +44,7 @@ _TOKEN_SCALE = 0.25  # rms of a token's row at the start; small rows move far wi
 class DistillationConfig:
     """Settings of the distillation. The defaults make the tower of the demo preset."""
 
-    output: str = setting("lseg_ros/model/weights/demo_text.safetensors", "file of the trained text encoder")
+    output: str = setting("out/text.safetensors", "file of the trained text encoder")
     wordnet: str = setting("/usr/share/wordnet", "folder of WordNet 3.0 (Debian package wordnet-base)")
     cache: str = setting("", "file (.npz) that keeps the teacher's embeddings for the next run; empty: none")
     seed: int = setting(0, "seed of texts, weights and batches", minimum=0)
@@ -78,7 +78,7 @@ class DistillationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class Lesson:
+class DistillationSet:
     """Texts as (K, L) int64 tokens, (K, C) float32 targets of unit norm, (K,) float64 share of the training draws."""
 
     tokens: Tensor
@@ -86,7 +86,9 @@ class Lesson:
     share: NDArray[np.float64]
 
     @classmethod
-    def of(cls, encoder: TextEncoder, texts: Mapping[str, float], targets: Mapping[str, NDArray[np.float32]]) -> Lesson:
+    def from_texts(
+        cls, encoder: TextEncoder, texts: Mapping[str, float], targets: Mapping[str, NDArray[np.float32]]
+    ) -> DistillationSet:
         share = np.array(list(texts.values()))
         chosen = torch.from_numpy(np.stack([targets[text] for text in texts]))
         return cls(encoder.tokenize(list(texts)), chosen, share / share.sum())
@@ -110,16 +112,16 @@ def main(config: DistillationConfig) -> dict[str, float]:
     _start_from_teacher(
         encoder, {text: i for text, i in single_token_words().items() if text in corpus.trained}, targets
     )
-    lesson = Lesson.of(encoder, corpus.trained, targets)
+    training_set = DistillationSet.from_texts(encoder, corpus.trained, targets)
     tests = {
-        f"held_out_{name}{suffix}": Lesson.of(encoder, dict.fromkeys(texts, 1.0), wanted)
+        f"held_out_{name}{suffix}": DistillationSet.from_texts(encoder, dict.fromkeys(texts, 1.0), wanted)
         for name, texts in (("words", corpus.held_words), ("phrases", corpus.held_phrases))
         for suffix, wanted in (("", targets), ("_of_teacher", plain))
     }
     _LOG.info("%d texts, %d parameters", len(corpus.trained), sum(p.numel() for p in encoder.parameters()))
     best: dict[str, float] = {}
     started = time.monotonic()
-    for step, loss in enumerate(distil(encoder, lesson, config, random), start=1):
+    for step, loss in enumerate(distil(encoder, training_set, config, random), start=1):
         if step % config.save_every and step != config.steps:
             continue
         figures = {name: agreement(encoder, test) for name, test in tests.items()}
@@ -131,9 +133,9 @@ def main(config: DistillationConfig) -> dict[str, float]:
 
 
 def distil(
-    encoder: TextEncoder, lesson: Lesson, config: DistillationConfig, random: np.random.Generator
+    encoder: TextEncoder, training_set: DistillationSet, config: DistillationConfig, random: np.random.Generator
 ) -> Iterator[float]:
-    """Train ``encoder`` for ``config.steps`` steps on draws from ``lesson``; yields the loss of each step.
+    """Train ``encoder`` for ``config.steps`` steps on draws from ``training_set``; yields the loss of each step.
 
     Raises RuntimeError when the loss is no longer a number.
     """
@@ -141,11 +143,11 @@ def distil(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=config.steps + 1, pct_start=0.08, cycle_momentum=False
     )
-    for step, batch in zip(range(config.steps), _batches(lesson, config.batch_size, random), strict=False):
+    for step, batch in zip(range(config.steps), _batches(training_set, config.batch_size, random), strict=False):
         encoder.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
-            said = encoder(lesson.tokens[batch])
-        loss = _loss(F.normalize(said.float(), dim=-1), lesson.targets[batch])
+            said = encoder(training_set.tokens[batch])
+        loss = _loss(F.normalize(said.float(), dim=-1), training_set.targets[batch])
         if not torch.isfinite(loss):
             raise RuntimeError(f"loss: expected a finite number, got {loss.item()} in step {step}; lower learning_rate")
         optimizer.zero_grad(set_to_none=True)
@@ -167,11 +169,11 @@ def _optimizer(encoder: TextEncoder, config: DistillationConfig) -> torch.optim.
 
 
 @torch.inference_mode()
-def agreement(encoder: TextEncoder, lesson: Lesson) -> float:
+def agreement(encoder: TextEncoder, test_set: DistillationSet) -> float:
     """Mean cosine between what the encoder says and the targets."""
     encoder.eval()
-    said = torch.cat([encoder(tokens) for tokens in torch.split(lesson.tokens, 1024)])
-    return float(F.cosine_similarity(said, lesson.targets).mean())
+    said = torch.cat([encoder(tokens) for tokens in torch.split(test_set.tokens, 1024)])
+    return float(F.cosine_similarity(said, test_set.targets).mean())
 
 
 def load_text_encoder(file: Path) -> TextEncoder:
@@ -190,11 +192,11 @@ def _loss(said: Tensor, wanted: Tensor) -> Tensor:
     return distance + _RELATIONS * F.mse_loss(said @ said.T, wanted @ wanted.T)
 
 
-def _batches(lesson: Lesson, size: int, random: np.random.Generator) -> Iterator[Tensor]:
+def _batches(training_set: DistillationSet, size: int, random: np.random.Generator) -> Iterator[Tensor]:
     """Indices (size,) of texts drawn by their share, endlessly; texts of a batch are of similar length."""
-    length = lesson.tokens.argmax(-1).numpy()
+    length = training_set.tokens.argmax(-1).numpy()
     while True:
-        drawn = random.choice(len(length), size=size * _LENGTH_GROUPS, p=lesson.share)
+        drawn = random.choice(len(length), size=size * _LENGTH_GROUPS, p=training_set.share)
         by_length = drawn[np.argsort(length[drawn], kind="stable")].reshape(_LENGTH_GROUPS, size)
         yield from torch.from_numpy(random.permutation(by_length))
 

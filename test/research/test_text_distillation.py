@@ -14,7 +14,7 @@ from lseg_ros.model.text_encoder import TextEncoder
 from research.text_distillation import wordnet
 from research.text_distillation.__main__ import (
     DistillationConfig,
-    Lesson,
+    DistillationSet,
     agreement,
     distil,
     load_text_encoder,
@@ -48,12 +48,14 @@ def shipped() -> TextEncoder:
 
 
 @pytest.fixture
-def small() -> tuple[TextEncoder, Lesson]:
-    """A small encoder and a lesson of everyday words with random targets."""
+def small() -> tuple[TextEncoder, DistillationSet]:
+    """A small encoder and a training_set of everyday words with random targets."""
     torch.manual_seed(0)
     encoder = TextEncoder(SMALL.text)
     targets = torch.nn.functional.normalize(torch.randn(len(EVERYDAY), 16), dim=-1).numpy()
-    return encoder, Lesson.of(encoder, dict.fromkeys(EVERYDAY, 1.0), dict(zip(EVERYDAY, targets, strict=True)))
+    return encoder, DistillationSet.from_texts(
+        encoder, dict.fromkeys(EVERYDAY, 1.0), dict(zip(EVERYDAY, targets, strict=True))
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,24 +91,30 @@ def test_color_and_thing_both_count_in_a_phrase(shipped: TextEncoder) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_the_loss_falls_and_the_encoder_comes_to_agree(small: tuple[TextEncoder, Lesson], optimizer: str) -> None:
-    encoder, lesson = small
-    before = agreement(encoder, lesson)
-    losses = list(distil(encoder, lesson, dataclasses.replace(SMALL, optimizer=optimizer), np.random.default_rng(0)))
+def test_the_loss_falls_and_the_encoder_comes_to_agree(
+    small: tuple[TextEncoder, DistillationSet], optimizer: str
+) -> None:
+    encoder, training_set = small
+    before = agreement(encoder, training_set)
+    losses = list(
+        distil(encoder, training_set, dataclasses.replace(SMALL, optimizer=optimizer), np.random.default_rng(0))
+    )
     assert len(losses) == SMALL.steps
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
-    assert agreement(encoder, lesson) > before + 0.4
+    assert agreement(encoder, training_set) > before + 0.4
 
 
-def test_a_loss_that_is_no_number_stops_the_training_with_a_sentence(small: tuple[TextEncoder, Lesson]) -> None:
-    encoder, lesson = small
-    broken = dataclasses.replace(lesson, targets=torch.full_like(lesson.targets, torch.nan))
+def test_a_loss_that_is_no_number_stops_the_training_with_a_sentence(
+    small: tuple[TextEncoder, DistillationSet],
+) -> None:
+    encoder, training_set = small
+    broken = dataclasses.replace(training_set, targets=torch.full_like(training_set.targets, torch.nan))
     with pytest.raises(RuntimeError, match="loss: expected a finite number, got nan in step 0"):
         next(distil(encoder, broken, SMALL, np.random.default_rng(0)))
 
 
 def test_a_saved_encoder_comes_back_with_its_sizes_and_origin(
-    small: tuple[TextEncoder, Lesson], tmp_path: Path
+    small: tuple[TextEncoder, DistillationSet], tmp_path: Path
 ) -> None:
     encoder, _ = small
     config = dataclasses.replace(SMALL, output=str(tmp_path / "tower" / "small.safetensors"), seed=7)
