@@ -18,9 +18,18 @@ from numpy.typing import NDArray
 
 from lseg_ros.structures import Frame, Intrinsics
 
-__all__ = ["Association", "Calibration", "RgbdFolder", "list_images", "read_calibration", "read_depth", "read_rgb"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "Association",
+    "Calibration",
+    "RgbdFolder",
+    "list_images",
+    "read_calibration",
+    "read_depth",
+    "read_rgb",
+]
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}  # lower case
 
 
 @dataclass(frozen=True)
@@ -109,9 +118,9 @@ def list_images(path: str | Path) -> list[Path]:
     path = _check_exists(Path(path).expanduser())
     if not path.is_dir():
         return [path]
-    images = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
+    images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
     if not images:
-        raise ValueError(f"{path}: expected images ({', '.join(sorted(_SUFFIXES))}), got none")
+        raise ValueError(f"{path}: expected images ({', '.join(sorted(IMAGE_SUFFIXES))}), got none")
     return images
 
 

@@ -45,7 +45,9 @@ class LabelsSettings:
         "labels that are neither objects nor surfaces for Hydra; names outside the label list are ignored",
     )
     node: str = setting("/lseg", "name of the node, the prefix of its topics")
-    cameras: tuple[str, ...] = setting((), "names of the node's cameras if it has several; default: from the file")
+    cameras: tuple[str, ...] = setting(
+        (), "names of the node's cameras if it has several; if empty, those of the parameter file"
+    )
 
     def __post_init__(self) -> None:
         check(self)

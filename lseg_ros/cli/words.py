@@ -30,7 +30,7 @@ class WordsSettings:
     The network encodes the image once; only the labels change.
     """
 
-    image: str = setting("", "image file; default: a scene of the synthetic world")
+    image: str = setting("", "image file; if empty, a scene of the synthetic world")
     seed: int = setting(44, "number of the synthetic scene; training uses odd numbers only", minimum=0)
     time_s: float = setting(4.0, "time at which the scene is rendered", unit="s", minimum=0.0)
     vocabularies: tuple[str, ...] = setting(

@@ -31,7 +31,8 @@ class DatasetConfig:
         "", "label list file, one entry per line: the classes of `folder`, or other names for a known data set"
     )
     splits: str = setting(
-        "", "folder of the zero-shot split files; default: splits or data/splits in the root, or data/splits next to it"
+        "",
+        "folder of the zero-shot split files; if empty, splits or data/splits in the root, or data/splits next to it",
     )
     fold: int = setting(0, "fold of pascal_5i and coco_20i", minimum=0, maximum=3)
     episodes: int = setting(1000, "episodes of pascal_5i and coco_20i", minimum=1)

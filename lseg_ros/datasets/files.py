@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lseg_ros.recordings import IMAGE_SUFFIXES
+
 __all__ = ["Pair", "check_pairs", "find_folder", "list_pairs", "read_gray", "read_ids", "read_lines", "target_reader"]
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 _UNKNOWN = -2  # marks an id that the data set has no class for
 _T = TypeVar("_T")
 
@@ -72,7 +73,7 @@ def list_pairs(images: Path, masks: Path, mask_candidates: Callable[[Path], list
         FileNotFoundError: If an image has no mask.
         ValueError: If there are no images.
     """
-    files = sorted(file for file in images.rglob("*") if file.suffix.lower() in _SUFFIXES and file.name[0] != ".")
+    files = sorted(file for file in images.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != ".")
     if not files:
         raise ValueError(f"{images}: expected images in it, got none")
     pairs = []

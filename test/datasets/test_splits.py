@@ -1,9 +1,7 @@
 """Split files list the images of each class; reading them never executes code."""
 
-import os
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,19 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lseg_ros.datasets.splits import find_split_file, read_images_by_class, read_split
+from test.datasets.test_restricted_pickle import Command
 from test.support.dataset_trees import write_text
 
 IN_ONE_FOLDER = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-class Command:
-    """An object whose pickle calls os.mkdir when an ordinary unpickler loads it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
 
 
 class TestReadSplit:
