@@ -1,4 +1,4 @@
-"""The image encoder as a file that other runtimes read, and how far what they make of it is from ours."""
+"""Export of the image encoder to a file for other runtimes, with a check of its output."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ __all__ = ["Agreement", "export_image_encoder"]
 
 logger = logging.getLogger(__name__)
 
-_MOST_DELTA = {torch.float32: 1e-4, torch.float16: 2e-2}  # of any component of a unit vector
+_MAX_DELTA = {torch.float32: 1e-4, torch.float16: 2e-2}  # in any component of a unit vector
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """The file's embeddings of a random image beside the network's own in float32.
+    """Comparison of the file's embeddings of a random image with those of the network in float32.
 
-    runtime: what ran the file. max_delta: of any component. min_cosine: of the pixel that is farthest off.
+    Attributes:
+        runtime: Name of the runtime that ran the file.
+        max_delta: Largest difference in any component.
+        min_cosine: Lowest cosine similarity of any pixel.
     """
 
     runtime: str
@@ -36,12 +39,22 @@ class Agreement:
 
 
 def export_image_encoder(model: LSeg, path: Path, size: tuple[int, int], dtype: torch.dtype) -> Agreement | None:
-    """Write ``encode_image`` for one size (H, W) and check the file; None where there is no runtime to check it with.
+    """Export ``LSeg.encode_image`` for one image size, and check the file.
 
-    path: .onnx (needs onnx and onnxscript; onnxruntime to check it) or .pt2 (torch.export). Input ``image``
-    (1, 3, H, W) normalized RGB and output ``pixels`` (1, C, H/2, W/2) of unit norm are both of dtype, float32 or
-    float16. Raises ValueError where the size or the suffix cannot be, a package is missing, or the file gives something
-    else than the network; such a file is removed.
+    The input ``image`` is (1, 3, H, W) normalized RGB, the output ``pixels`` is (1, C, H/2, W/2) of unit norm.
+
+    Args:
+        model: The network; it is not modified.
+        path: File to write: .onnx (needs onnx and onnxscript, and onnxruntime for the check) or .pt2 (torch.export).
+        size: (H, W) in pixels, multiples of ``model.stride``.
+        dtype: Dtype of weights, input and output, float32 or float16.
+
+    Returns:
+        How well the file agrees with the network, or None if the runtime for the check is not installed.
+
+    Raises:
+        ValueError: If the size or the suffix is invalid, a package is missing, or the output of the file differs from
+            that of the network. Then no file is left.
     """
     writers: dict[str, tuple[_Write, _Load]] = {".onnx": (_write_onnx, _load_onnx), ".pt2": (_write_pt2, _load_pt2)}
     if path.suffix not in writers:
@@ -55,7 +68,7 @@ def export_image_encoder(model: LSeg, path: Path, size: tuple[int, int], dtype: 
     try:
         with torch.no_grad():
             write(_ImageEncoder(copy.deepcopy(model).to(dtype)).eval(), image.to(dtype), part)
-            agreement = _checked(model, load(part), image, dtype)
+            agreement = _check(model, load(part), image, dtype)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -63,7 +76,7 @@ def export_image_encoder(model: LSeg, path: Path, size: tuple[int, int], dtype: 
 
 
 class _ImageEncoder(nn.Module):
-    """``encode_image`` as the forward of a module, which is what exporters export."""
+    """``LSeg.encode_image`` as the forward of a module, as exporters require."""
 
     def __init__(self, model: LSeg) -> None:
         super().__init__()
@@ -72,7 +85,7 @@ class _ImageEncoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(1, 3, H, W) -> (1, C, H/2, W/2) of unit norm."""
         pixels = upsample2x(self.head(self.decoder(self.backbone(image))))  # (1, C, H/2, W/2)
-        # In float32, whatever the precision: the squares of 512 numbers do not fit into float16's range well.
+        # The norm is computed in float32: the sum of 512 squares may exceed the range of float16.
         return (pixels / pixels.float().norm(dim=1, keepdim=True)).to(image.dtype)
 
 
@@ -97,7 +110,7 @@ def _write_onnx(encoder: _ImageEncoder, image: Tensor, path: Path) -> None:
         export(encoder, (image,), str(path), dynamo=True, external_data=False, verbose=False, **names)
     except ImportError as error:
         raise ValueError(
-            f"out: an .onnx file needs what `pip install 'lseg_ros[export]'` installs ({error})"
+            f"out: expected the packages of `pip install 'lseg_ros[export]'` for an .onnx file, got none ({error})"
         ) from error
 
 
@@ -114,19 +127,19 @@ def _load_onnx(path: Path) -> tuple[str, Callable[[Tensor], Tensor]] | None:
     return f"onnxruntime {onnxruntime.__version__}", run
 
 
-def _checked(
+def _check(
     model: LSeg, loaded: tuple[str, Callable[[Tensor], Tensor]] | None, image: Tensor, dtype: torch.dtype
 ) -> Agreement | None:
     if loaded is None:
-        logger.warning("the file was not checked: onnxruntime is not installed")
+        logger.warning("The file was not checked: onnxruntime is not installed.")
         return None
     runtime, run = loaded
     expected, got = model.encode_image(image), run(image.to(dtype)).float()
     delta = float((got - expected).abs().max())
     cosine = float(torch.nn.functional.cosine_similarity(got, expected, dim=1).min())
-    if not delta <= _MOST_DELTA[dtype]:  # also where it is NaN
+    if not delta <= _MAX_DELTA[dtype]:  # also true for NaN
         raise ValueError(
-            f"out: expected the network's own embeddings to {_MOST_DELTA[dtype]:g}, got a difference of {delta:.2g} "
+            f"out: expected the network's own embeddings to {_MAX_DELTA[dtype]:g}, got a difference of {delta:.2g} "
             f"with {runtime}"
         )
     return Agreement(runtime, delta, cosine)

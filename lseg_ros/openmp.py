@@ -1,4 +1,4 @@
-"""How the network's CPU threads wait for one another. OpenMP reads it once, when PyTorch is imported."""
+"""How the CPU threads of the network wait for each other. OpenMP reads this once, when PyTorch is imported."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ __all__ = ["openmp_passive_wait_env"]
 
 
 def openmp_passive_wait_env() -> dict[str, str]:
-    """For the environment, before torch is imported: threads that wait go to sleep. Nothing where it says otherwise.
+    """Return environment variables, to be set before torch is imported, that let waiting threads sleep.
 
-    A robot's cores have other work too, and a thread that spins keeps the one it waits for from running. GNU's OpenMP,
-    with which PyTorch comes, spins for some 0.1 ms first: between two layers it seldom takes longer.
+    A robot's cores have other work too, and a spinning thread can keep the thread it waits for from running. GNU's
+    OpenMP, which PyTorch ships, spins for about 0.1 ms first; the next layer seldom takes longer to start.
+
+    Returns:
+        The variables and their values; empty if the environment already sets ``OMP_WAIT_POLICY``.
     """
     if "OMP_WAIT_POLICY" in os.environ:
         return {}

@@ -1,4 +1,4 @@
-"""The image encoder as a file."""
+"""Tests of exporting the image encoder."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def model(checkpoint: str) -> LSeg:
 
 @pytest.mark.parametrize("suffix", [".pt2", pytest.param(".onnx", marks=has_onnx)])
 @pytest.mark.parametrize(("dtype", "delta"), [(torch.float32, 1e-5), (torch.float16, 2e-2)])
-def test_a_runtime_makes_the_same_embeddings(
+def test_exported_file_gives_the_same_embeddings(
     model: LSeg, tmp_path: Path, suffix: str, dtype: torch.dtype, delta: float
 ) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     file = tmp_path / "new" / f"encoder{suffix}"
     agreement = export_image_encoder(model, file, (64, 96), dtype)
     assert agreement is not None and agreement.max_delta < delta and agreement.min_cosine > 0.999
-    assert [each.name for each in file.parent.iterdir()] == [file.name]
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_a_file_keeps_what_torch_needs(model: LSeg, tmp_path: Path) -> None:
+def test_torch_can_load_a_pt2_file(model: LSeg, tmp_path: Path) -> None:
     file = tmp_path / "encoder.pt2"
     export_image_encoder(model, file, (64, 96), torch.float32)
     image = torch.randn(1, 3, 64, 96)
@@ -45,34 +45,32 @@ def test_a_file_keeps_what_torch_needs(model: LSeg, tmp_path: Path) -> None:
 
 
 @has_onnx
-def test_an_onnx_file_names_its_input_and_output_and_their_sizes(model: LSeg, tmp_path: Path) -> None:
+def test_onnx_file_names_and_sizes_its_input_and_output(model: LSeg, tmp_path: Path) -> None:
     import onnxruntime
 
     file = tmp_path / "encoder.onnx"
     export_image_encoder(model, file, (64, 96), torch.float32)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    assert [(each.name, each.shape) for each in session.get_inputs()] == [("image", [1, 3, 64, 96])]
-    assert [(each.name, each.shape) for each in session.get_outputs()] == [("pixels", [1, 16, 32, 48])]
+    assert [(value.name, value.shape) for value in session.get_inputs()] == [("image", [1, 3, 64, 96])]
+    assert [(value.name, value.shape) for value in session.get_outputs()] == [("pixels", [1, 16, 32, 48])]
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "sentence"),
+    ("name", "size", "message"),
     [
         ("encoder.engine", (64, 96), "out: expected a file that ends in .onnx or .pt2, got"),
         ("encoder.pt2", (60, 96), "size: expected multiples of 32 px, got 96x60"),
     ],
 )
-def test_what_cannot_be_is_refused_and_leaves_no_file(
-    model: LSeg, tmp_path: Path, name: str, size: tuple[int, int], sentence: str
+def test_invalid_arguments_leave_no_file(
+    model: LSeg, tmp_path: Path, name: str, size: tuple[int, int], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=message):
         export_image_encoder(model, tmp_path / name, size, torch.float32)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_says_something_else_is_not_kept(
-    model: LSeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_with_different_output_is_removed(model: LSeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lseg_ros.export._load_pt2", lambda path: ("a runtime", lambda image: image * float("nan")))
     monkeypatch.setattr(model, "encode_image", lambda image: image)
     with pytest.raises(ValueError, match="expected the network's own embeddings to 0.0001, got a difference of nan"):
@@ -80,9 +78,7 @@ def test_a_file_that_says_something_else_is_not_kept(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_says_how_far_apart_they_are(
-    checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_reports_the_difference(checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "encoder.pt2"
     words = ["--checkpoint", checkpoint, "--out", str(file), "--width", "96", "--height", "64"]
     assert main(["export", *words]) == 0

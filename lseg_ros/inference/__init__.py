@@ -1,4 +1,4 @@
-"""The engine that makes the network a fast function: image and words in, label map and confidence out."""
+"""Inference: images and label sets in, label maps and confidence out."""
 
 from lseg_ros.inference.embeddings import PixelEmbeddings
 from lseg_ros.inference.postprocess import similarity

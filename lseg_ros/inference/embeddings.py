@@ -1,4 +1,4 @@
-"""What the network makes of one image, before it hears any word."""
+"""Pixel embeddings: the output of the image encoder, independent of any label set."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ __all__ = ["PixelEmbeddings", "upsampled_norm"]
 
 @dataclass(frozen=True, eq=False)
 class PixelEmbeddings:
-    """The embeddings of one image's pixels, at a quarter of the network's input.
+    """The pixel embeddings of one image, at a quarter of the resolution of the network's input.
 
-    low_res: (1, C, h'/4, w'/4), not normalized. norm: (1, 1, h'/2, w'/2) float32, their length once they are doubled.
-    valid_size: the (h, w) of the network's input that the image fills. size: (H, W) of the image.
+    Attributes:
+        low_res: (1, C, h'/4, w'/4) embeddings in the dtype of the encoder, not normalized.
+        norm: (1, 1, h'/2, w'/2) float32 lengths of the embeddings after x2 upsampling.
+        valid_size: (h, w) of the part of the network's input that shows the image; the rest is padding.
+        size: (H, W) of the image.
     """
 
     low_res: Tensor
@@ -27,24 +30,31 @@ class PixelEmbeddings:
 
     @property
     def pixels(self) -> Tensor:
-        """(1, C, h'/2, w'/2) float32 of unit norm, as the network defines them; made anew for everyone who asks."""
+        """(1, C, h'/2, w'/2) float32 embeddings of unit norm, as ``LSeg.encode_image`` returns them; not cached."""
         return upsample2x(self.low_res.float()).div_(self.norm)
 
 
 def upsampled_norm(x: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, 1, 2h, 2w) float32: ``upsample2x(x).norm(dim=1, keepdim=True)``, without doubling C channels.
+    """Compute ``upsample2x(x).norm(dim=1, keepdim=True)`` without upsampling all channels.
 
-    A doubled pixel is a weighted sum of four neighbors, so the square of its length is one of their products.
+    An upsampled pixel is a weighted sum of four neighbors, so its squared length is a weighted sum of the dot products
+    of these neighbors.
+
+    Args:
+        x: (B, C, h, w) embeddings.
+
+    Returns:
+        (B, 1, 2h, 2w) float32.
     """
     x = x.float()
     left, right = x[..., :-1], x[..., 1:]
-    column, share = _places(x.shape[3], x.device)  # (2w,) each
-    own = _mixed(_dot(x, x), column, share, 2 * _dot(left, right))  # (B, h, 2w): of each row with itself
+    column, weight = _source_positions(x.shape[3], x.device)  # (2w,) each
+    same_row = _interpolate_squares(_dot(x, x), column, weight, 2 * _dot(left, right))  # (B, h, 2w)
     up, down = slice(None, -1), slice(1, None)
-    crossed = _dot(left[:, :, up], right[:, :, down]) + _dot(right[:, :, up], left[:, :, down])  # (B, h - 1, w - 1)
-    below = _mixed(_dot(x[:, :, up], x[:, :, down]), column, share, crossed)  # (B, h - 1, 2w): with the next row
-    row, share = _places(x.shape[2], x.device)
-    squared = _mixed(own.mT, row, share, 2 * below.mT).mT  # (B, 2h, 2w)
+    diagonal = _dot(left[:, :, up], right[:, :, down]) + _dot(right[:, :, up], left[:, :, down])  # (B, h - 1, w - 1)
+    next_row = _interpolate_squares(_dot(x[:, :, up], x[:, :, down]), column, weight, diagonal)  # (B, h - 1, 2w)
+    row, weight = _source_positions(x.shape[2], x.device)  # (2h,) each
+    squared = _interpolate_squares(same_row.mT, row, weight, 2 * next_row.mT).mT  # (B, 2h, 2w)
     return squared.clamp_(min=0).sqrt_()[:, None]
 
 
@@ -53,14 +63,25 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(dim=1)
 
 
-def _mixed(own: Tensor, place: Tensor, share: Tensor, crossed: Tensor) -> Tensor:
-    """Squares (..., n) and what neighbors have in common, twice (..., n - 1) -> squares of what lies between them."""
-    rest = 1 - share
-    return rest**2 * own[..., place] + share**2 * own[..., place + 1] + rest * share * crossed[..., place]
+def _interpolate_squares(squares: Tensor, index: Tensor, weight: Tensor, products: Tensor) -> Tensor:
+    """Interpolate squared lengths along the last axis.
+
+    Args:
+        squares: (..., n) squared length of each point.
+        index: (2n,) source point before each upsampled point.
+        weight: (2n,) weight of the source point after it.
+        products: (..., n - 1) twice the dot product of each point and the next.
+    """
+    rest = 1 - weight
+    return rest**2 * squares[..., index] + weight**2 * squares[..., index + 1] + rest * weight * products[..., index]
 
 
-def _places(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Where ``upsample2x`` puts 2 n points among n: the one before, at most n - 2, and the share of the next."""
-    place = torch.arange(2 * count, device=device) * ((count - 1) / (2 * count - 1))
-    before = place.long().clamp_(max=count - 2)
-    return before, place - before
+def _source_positions(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Locate the 2n points of ``upsample2x`` among the n source points.
+
+    Returns:
+        For each point, the index of the source point before it (at most n - 2) and the weight of the one after it.
+    """
+    position = torch.arange(2 * count, device=device) * ((count - 1) / (2 * count - 1))
+    before = position.long().clamp_(max=count - 2)
+    return before, position - before

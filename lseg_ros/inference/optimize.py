@@ -1,4 +1,4 @@
-"""A loaded network made ready for inference only: fewer layers, weights as the processor likes them."""
+"""Optimizations of a loaded network for inference: folded batch norms and prepacked weights."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = [
     "prepack_mkldnn",
 ]
 
-_HEADS_AT_ONCE = 2  # whose table of attention is in the cache between the two products
+_HEADS_PER_STEP = 2  # their attention weights stay in the cache between the two products
 _OPERATIONS = ("_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight")  # not in every PyTorch
 
 
 def fold_batch_norms(module: nn.Module) -> None:
-    """Every batch norm that follows a convolution becomes part of it, in place and in float32; in eval mode only."""
+    """Fold every batch norm that follows a convolution into it, in place and in float32; in eval mode only."""
     for parent in list(module.modules()):
         children = list(parent.named_children())
         for (name, conv), (norm_name, norm) in itertools.pairwise(children):
@@ -38,18 +38,18 @@ def fold_batch_norms(module: nn.Module) -> None:
 
 
 def prepack_mkldnn(module: nn.Module) -> None:
-    """Give linear layers and residual units, in place, weights in oneDNN's own layout: it else makes that in each call.
+    """Replace layers, in place, by ones with weights in the memory layout of oneDNN.
 
-    What follows a layer becomes part of it: a GELU behind one called ``fc1``, as in timm's blocks, and all that a
-    residual unit does to the outputs of its convolutions, if its batch norms are folded by then. In bfloat16 attention
-    is computed by two products and a softmax. Nothing happens where this PyTorch or this processor cannot do it.
-    Afterwards the module cannot be moved, trained or saved.
+    Otherwise oneDNN converts the weights in each call. Operations that follow a layer become part of it: a GELU after
+    a layer named ``fc1``, as in timm's blocks, and the activations and the sum of a residual unit, if its batch norms
+    are folded. In bfloat16, attention becomes two matrix products and a softmax. Nothing happens if this PyTorch or
+    this processor does not support it. Afterwards the module cannot be moved, trained or saved.
     """
-    if all(_can_pack(dtype) for dtype in {each.dtype for each in module.parameters()}):
-        _pack(module)
+    if all(_is_supported(dtype) for dtype in {parameter.dtype for parameter in module.parameters()}):
+        _replace_layers(module)
 
 
-def _pack(module: nn.Module) -> None:
+def _replace_layers(module: nn.Module) -> None:
     activation = getattr(module, "act", None)
     fuses = isinstance(activation, nn.GELU) and activation.approximate == "none"
     for name, layer in list(module.named_children()):
@@ -64,30 +64,31 @@ def _pack(module: nn.Module) -> None:
         elif type(layer) is Attention and _is_plain(layer):
             setattr(module, name, PackedAttention(layer))
         else:
-            _pack(layer)
+            _replace_layers(layer)
 
 
 def _is_plain(layer: Attention) -> bool:
-    """Whether attention is in bfloat16 and no more than a ViT's: no norms of queries and keys, no gates."""
-    extras = [getattr(layer, name, None) for name in ("q_norm", "k_norm", "norm", "gate")]  # some in some timm
-    return layer.qkv.weight.dtype == torch.bfloat16 and all(isinstance(e, (nn.Identity, type(None))) for e in extras)
+    """Check for plain ViT attention in bfloat16: no norms of queries and keys, no gates."""
+    extras = [getattr(layer, name, None) for name in ("q_norm", "k_norm", "norm", "gate")]  # depends on timm's version
+    is_bfloat16 = layer.qkv.weight.dtype == torch.bfloat16
+    return is_bfloat16 and all(isinstance(extra, (nn.Identity, type(None))) for extra in extras)
 
 
-def _can_pack(dtype: torch.dtype) -> bool:
-    if not torch.backends.mkldnn.is_available() or not all(hasattr(torch.ops.mkldnn, each) for each in _OPERATIONS):
+def _is_supported(dtype: torch.dtype) -> bool:
+    if not torch.backends.mkldnn.is_available() or not all(hasattr(torch.ops.mkldnn, name) for name in _OPERATIONS):
         return False
-    asked = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}.get(dtype)
-    return asked is None or bool(hasattr(torch.ops.mkldnn, asked) and getattr(torch.ops.mkldnn, asked)())
+    probe = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}.get(dtype)
+    return probe is None or bool(hasattr(torch.ops.mkldnn, probe) and getattr(torch.ops.mkldnn, probe)())
 
 
 class PackedLinear(nn.Linear):
-    """A linear layer of oneDNN, with a GELU behind it where asked for."""
+    """Linear layer of oneDNN, optionally followed by a GELU."""
 
     def __init__(self, weight: Tensor, bias: nn.Parameter | None, *, gelu: bool = False) -> None:
         super().__init__(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach())
         self.weight = nn.Parameter(packed, requires_grad=False)
-        self.bias = bias  # type: ignore[assignment]  # None as in any linear layer
+        self.bias = bias  # type: ignore[assignment]  # None, as in any linear layer
         self.activation = "gelu" if gelu else "none"
 
     def forward(self, input: Tensor) -> Tensor:
@@ -97,57 +98,57 @@ class PackedLinear(nn.Linear):
 
 
 class PackedReadout(nn.Module):
-    """A readout of two layers, of which the class token's has the bias."""
+    """Readout as two linear layers; the one of the class token has the bias."""
 
     def __init__(self, layer: Readout) -> None:
         super().__init__()
-        of_patch, of_cls = layer.weight.chunk(2, dim=1)  # (out, D)
-        self.of_patch, self.of_cls = PackedLinear(of_patch, None), PackedLinear(of_cls, layer.bias)
+        patch_weight, cls_weight = layer.weight.chunk(2, dim=1)  # (out, D)
+        self.patch, self.cls = PackedLinear(patch_weight, None), PackedLinear(cls_weight, layer.bias)
 
     def forward(self, patches: Tensor, cls: Tensor) -> Tensor:
         """(B, N, D), (B, 1, D) -> (B, N, out)."""
-        output: Tensor = self.of_patch(patches) + self.of_cls(cls)
+        output: Tensor = self.patch(patches) + self.cls(cls)
         return output
 
 
 class PackedAttention(nn.Module):
-    """Attention of a ViT in bfloat16, for two heads after the other as two products and a softmax.
+    """Attention of a ViT in bfloat16, computed for two heads at a time as two matrix products and a softmax.
 
-    PyTorch's fused kernel takes half as long again and more on a CPU in bfloat16; in float32 it is the faster one.
+    On a CPU in bfloat16, PyTorch's fused kernel takes at least 1.5 times as long; in float32 it is faster.
     """
 
     def __init__(self, layer: Attention) -> None:
         super().__init__()
-        self.qkv, self.proj = (PackedLinear(each.weight, each.bias) for each in (layer.qkv, layer.proj))
+        self.qkv, self.proj = (PackedLinear(linear.weight, linear.bias) for linear in (layer.qkv, layer.proj))
         self.heads = layer.num_heads
 
     def forward(self, x: Tensor, **_: object) -> Tensor:
-        """(B, N, D) -> the same; timm's blocks hand on masks, of which a ViT has none."""
+        """(B, N, D) -> (B, N, D). timm's blocks also pass masks, which are None in a ViT."""
         queries, keys, values = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        queries = queries * queries.shape[-1] ** -0.5  # (B, heads, N, d), as keys and values
-        mixed = torch.empty_like(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # the same, in the order of x
-        for first in range(0, self.heads, _HEADS_AT_ONCE):
-            some = slice(first, first + _HEADS_AT_ONCE)
-            share = (queries[:, some] @ keys[:, some].mT).softmax(dim=-1)  # (B, 2, N, N)
-            mixed[:, some] = share @ values[:, some]
+        queries = queries * queries.shape[-1] ** -0.5  # (B, heads, N, d), like keys and values
+        mixed = torch.empty_like(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, d), stored like x
+        for first in range(0, self.heads, _HEADS_PER_STEP):
+            heads = slice(first, first + _HEADS_PER_STEP)
+            attention = (queries[:, heads] @ keys[:, heads].mT).softmax(dim=-1)  # (B, 2, N, N)
+            mixed[:, heads] = attention @ values[:, heads]
         attended: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return attended
 
 
 class PackedConv(nn.Conv2d):
-    """A 3x3 convolution of oneDNN, with a ReLU behind it where asked for; its output is in channels-last order."""
+    """3x3 convolution of oneDNN, optionally followed by a ReLU. The output is in channels-last memory format."""
 
     def __init__(self, layer: nn.Conv2d, *, relu: bool = False) -> None:
         super().__init__(layer.in_channels, layer.out_channels, 3, padding=1, device="meta")
-        self._how = ([1, 1], [1, 1], [1, 1], 1)  # padding, stride, dilation, groups
-        packed = torch._C._nn.mkldnn_reorder_conv2d_weight(layer.weight.detach().to_mkldnn(), *self._how)
+        self._geometry = ([1, 1], [1, 1], [1, 1], 1)  # padding, stride, dilation, groups
+        packed = torch._C._nn.mkldnn_reorder_conv2d_weight(layer.weight.detach().to_mkldnn(), *self._geometry)
         self.weight = nn.Parameter(packed, requires_grad=False)
         self.bias = layer.bias
         self.activation = "relu" if relu else "none"
 
     def forward(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
-        """(B, in, h, w) -> (B, out, h, w), with something of that shape added to it (instead of a ReLU)."""
-        convolution, weights = torch.ops.mkldnn._convolution_pointwise, (self.weight, self.bias, *self._how)
+        """(B, in, h, w) -> (B, out, h, w), plus a residual of the same shape (instead of the ReLU)."""
+        convolution, weights = torch.ops.mkldnn._convolution_pointwise, (self.weight, self.bias, *self._geometry)
         output: Tensor
         if residual is None:
             output = convolution(input, *weights, self.activation, [], "")
@@ -157,9 +158,9 @@ class PackedConv(nn.Conv2d):
 
 
 class PackedResidualUnit(nn.Module):
-    """A residual unit without batch norms, in three passes.
+    """Residual unit without batch norms, in three passes.
 
-    Of a network's other convolutions some are slower with packed weights (1x1, stride 2), and the rest little faster.
+    The other convolutions are not replaced: 1x1 and strided ones get slower with packed weights, the rest hardly gains.
     """
 
     def __init__(self, unit: ResidualConvUnit) -> None:
@@ -168,6 +169,6 @@ class PackedResidualUnit(nn.Module):
         self.conv2 = PackedConv(unit.conv2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, F, h, w) -> the same."""
+        """(B, F, h, w) -> (B, F, h, w)."""
         output: Tensor = self.conv2(self.conv1(F.relu(x)), x)
         return output

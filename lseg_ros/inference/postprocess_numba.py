@@ -1,7 +1,7 @@
-"""Upsampling, softmax and arg max in one pass over what is in a CPU's cache, compiled by Numba where it is installed.
+"""Upsampling, softmax and arg max on a CPU in one pass, compiled by Numba if it is installed.
 
-PyTorch makes a pass of each operation, six for every logit at full size, and with many labels these are the frame's
-time. Here the rows of four labels are upsampled into the cache, and the pixels' bests and sums meet them at once.
+PyTorch needs six passes over all logits at full size, which dominate the time of a frame with many labels. Here the
+rows of four labels at a time are upsampled into the cache and update the best label and the sum of each pixel at once.
 """
 
 from __future__ import annotations
@@ -22,86 +22,101 @@ __all__ = ["AVAILABLE", "Level", "upsample_argmax"]
 
 try:
     from numba import njit
-except ImportError:  # an extra: without it PyTorch computes the same
+except ImportError:  # an optional dependency: without it PyTorch computes the same
     AVAILABLE = False
 
     def njit(**_: Any) -> Any:  # type: ignore[no-redef]
-        """Leave a function as it is."""
+        """Return a decorator that changes nothing."""
         return lambda function: function
 
 else:
     AVAILABLE = True
 
 
-def _compiled(function: Any) -> Any:
-    """Compiled at its first call and kept on disk, where there is a place to keep it, for the next process."""
-    options: Any = {"nogil": True, "fastmath": {"contract", "nsz"}}  # no reordering: nothing depends on vector length
+def _compile(function: Any) -> Any:
+    """Compile a function at its first call. The result is cached on disk, if possible, for the next process."""
+    options: Any = {"nogil": True, "fastmath": {"contract", "nsz"}}  # no reordering: results are the same on every CPU
     try:
         return njit(cache=True, **options)(function)
-    except RuntimeError:  # a package and a home that cannot be written to
+    except RuntimeError:  # neither the package nor the home directory is writable
         return njit(**options)(function)
 
 
-_memory = threading.local()
-_BAND = 16_000  # pixels: what is known of them, and the logits of the labels that meet them at once, stay in the cache
-_AT_ONCE = 4  # labels
-_NOBODYS = -1e6  # logit of a label that there is not: far behind, and still a number whatever it is scaled by
-_ROUNDER = np.float32(1.5 * 2**23)  # added to a float32 and subtracted again, it leaves the nearest whole number
-_LEAST = np.float32(-120)  # 2^-120 is a normal number, and nothing beside what may win
-_C0, _C1, _C2, _C3, _C4, _C5 = (  # 2^x on [-0.5, 0.5] to 8e-8 of itself, fitted with Chebyshev's nodes
-    np.float32(each) for each in (1.00000007, 0.69314695, 0.24022122, 0.05550743, 0.00967546, 0.0013267)
+_thread_buffers = threading.local()
+_BAND_PX = 16_000  # pixels of a band: their state and the logits of the labels in progress stay in the cache
+_GROUP = 4  # labels that are processed together
+_PADDING_LOGIT = -1e6  # logit that completes the last group: far behind, and finite after any scaling
+_ROUNDER = np.float32(1.5 * 2**23)  # adding and subtracting this rounds a float32 to the nearest integer
+_MIN_EXPONENT = np.float32(-120)  # 2^-120 is a normal number, and negligible in the sum
+_C0, _C1, _C2, _C3, _C4, _C5 = (  # 2^x on [-0.5, 0.5], relative error 8e-8, fitted at Chebyshev nodes
+    np.float32(coefficient) for coefficient in (1.00000007, 0.69314695, 0.24022122, 0.05550743, 0.00967546, 0.0013267)
 )
 
 
 class Level(NamedTuple):
-    """A bilinear upsampling: between which rows (H, 2) and columns (W, 2) of its source a pixel lies, and how far on.
+    """One bilinear upsampling to (H, W).
 
-    rows, columns: int32; row_share, column_share: float32, of the second. even, odd: where W is twice the source's
-    width, the shares of the pixel after next for even and odd columns, which spares the look-up; else empty.
-    scale: (H, W) float32 to multiply with, or empty. valid_size: columns of the source that count.
+    Attributes:
+        rows: (H, 2) int32 source rows before and after each row.
+        row_weight: (H,) float32 weight of the row after.
+        columns: (W, 2) int32 source columns before and after each column.
+        column_weight: (W,) float32 weight of the column after.
+        even: If W is twice the width of the source, the weights of the column after for even columns, which makes the
+            look-up of columns unnecessary. Otherwise empty.
+        odd: The same for odd columns.
+        scale: (H, W) float32 by which the result is multiplied, or empty.
+        valid_columns: Number of source columns in use; the rest is padding.
     """
 
     rows: NDArray[np.int32]
-    row_share: NDArray[np.float32]
+    row_weight: NDArray[np.float32]
     columns: NDArray[np.int32]
-    column_share: NDArray[np.float32]
+    column_weight: NDArray[np.float32]
     even: NDArray[np.float32]
     odd: NDArray[np.float32]
     scale: NDArray[np.float32]
-    valid_size: int
+    valid_columns: int
 
 
 def upsample_argmax(logits: Tensor, levels: Sequence[Level], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Logits (K, h, w) and what upsamples them, to ``size`` or wider -> winner and its softmax, (H, W) each.
+    """Upsample logits and find the winner of each pixel, with as many threads as PyTorch uses.
 
-    No logit may be above 60, no winner's below -60. Of equals the first wins. As many threads as PyTorch has.
+    Args:
+        logits: (K, h, w) float32. No logit may exceed 60, and no winner's may be below -60.
+        levels: Upsamplings to ``size`` or wider, in order.
+        size: (H, W) of the result.
+
+    Returns:
+        (H, W) int32 index of the highest logit, the first of equal ones, and (H, W) float32 softmax of it.
     """
     labels, rows, columns = logits.shape
-    groups = -(-labels // _AT_ONCE)
-    shape = (groups, rows, _AT_ONCE, columns)
-    grouped = torch.from_numpy(_kept("logits", math.prod(shape))[: math.prod(shape)]).view(shape)
-    grouped[-1] = _NOBODYS  # the last few may be nobody's
-    for each in range(min(_AT_ONCE, labels)):
-        some = logits[each::_AT_ONCE]
-        torch.mul(some, math.log2(math.e), out=grouped[: len(some), :, each])  # powers of 2 are quicker than of e
+    groups = -(-labels // _GROUP)
+    shape = (groups, rows, _GROUP, columns)
+    grouped = torch.from_numpy(_thread_buffer("logits", math.prod(shape))[: math.prod(shape)]).view(shape)
+    grouped[-1] = _PADDING_LOGIT  # the last group may have fewer labels
+    for position in range(min(_GROUP, labels)):
+        group_logits = logits[position::_GROUP]
+        torch.mul(
+            group_logits, math.log2(math.e), out=grouped[: len(group_logits), :, position]
+        )  # 2^x: faster than e^x
     height, width = size
     winner = np.empty(size, np.int32)
     highest, total = np.full(size, np.float32(-1e30)), np.zeros(size, np.float32)
     threads = torch.get_num_threads()
-    bands = -(-height * width // _BAND)
-    bands = min(-(-bands // threads) * threads, height)  # as many for every thread
-    needed = _needed(levels, [height * number // bands for number in range(bands + 1)])
+    bands = -(-height * width // _BAND_PX)
+    bands = min(-(-bands // threads) * threads, height)  # the same number for every thread
+    needed = _needed_rows(levels, [height * band // bands for band in range(bands + 1)])
     widest = max(columns, *(len(level.columns) for level in levels))
-    most = int((needed[..., 1] - needed[..., 0]).max()) * _AT_ONCE * widest
-    left = iter(range(bands))  # whoever is free takes the next
+    max_values = int((needed[..., 1] - needed[..., 0]).max()) * _GROUP * widest
+    remaining = iter(range(bands))  # an idle thread takes the next band
 
     def work() -> None:
         parts = 4 + 2 * len(levels)
-        spare = _kept("spare", parts * most)[: parts * most].reshape(parts, most)
-        for number in left:
-            _band(grouped.numpy(), tuple(levels), needed[number], spare, highest, winner, total)
+        buffer = _thread_buffer("buffer", parts * max_values)[: parts * max_values].reshape(parts, max_values)
+        for band in remaining:
+            _process_band(grouped.numpy(), tuple(levels), needed[band], buffer, highest, winner, total)
 
-    helpers = [_pool(threads).submit(work) for _ in range(min(threads, bands) - 1)]
+    helpers = [_thread_pool(threads).submit(work) for _ in range(min(threads, bands) - 1)]
     work()
     for helper in helpers:
         helper.result()
@@ -109,87 +124,97 @@ def upsample_argmax(logits: Tensor, levels: Sequence[Level], size: tuple[int, in
 
 
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(threads - 1, 1), "fused")
+def _thread_pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(threads - 1, 1), "postprocess")
 
 
-def _needed(levels: Sequence[Level], ends: Sequence[int]) -> NDArray[np.int64]:
-    """(bands, levels + 1, 2): which rows, from and to, each band needs of the source and of every level's result."""
+def _needed_rows(levels: Sequence[Level], ends: Sequence[int]) -> NDArray[np.int64]:
+    """Compute which rows (start, end) each band needs of the source and of each level: (bands, levels + 1, 2)."""
     needed = np.empty((len(ends) - 1, len(levels) + 1, 2), np.int64)
     needed[:, -1, 0], needed[:, -1, 1] = ends[:-1], ends[1:]
-    for number in reversed(range(len(levels))):
-        rows, after = levels[number].rows, needed[:, number + 1]
-        needed[:, number, 0], needed[:, number, 1] = rows[after[:, 0], 0], rows[after[:, 1] - 1, 1] + 1
+    for index in reversed(range(len(levels))):
+        rows, result = levels[index].rows, needed[:, index + 1]
+        needed[:, index, 0], needed[:, index, 1] = rows[result[:, 0], 0], rows[result[:, 1] - 1, 1] + 1
     return needed
 
 
-def _kept(name: str, size: int) -> NDArray[np.float32]:
-    """Memory (size or more,) that this thread had before: page faults of new memory cost as much as the work."""
-    found: NDArray[np.float32] | None = getattr(_memory, name, None)
-    if found is None or len(found) < size:
-        found = np.empty(size, np.float32)
-        setattr(_memory, name, found)
-    return found
+def _thread_buffer(name: str, size: int) -> NDArray[np.float32]:
+    """Return memory of this thread (size or more,), reused because page faults cost as much as the computation."""
+    buffer: NDArray[np.float32] | None = getattr(_thread_buffers, name, None)
+    if buffer is None or len(buffer) < size:
+        buffer = np.empty(size, np.float32)
+        setattr(_thread_buffers, name, buffer)
+    return buffer
 
 
-# Loops are long and contiguous, or they would not be made of vector instructions: a row is that of four labels, and
-# where no row needs a share of its own all rows are one.
+# Loops are long and contiguous so that the compiler vectorizes them. A row holds the rows of four labels, one after the
+# other, and loops that treat all rows alike run over all of them as if they were one.
 
 
-@_compiled
-def _band(source, levels, needed, spare, highest, winner, total):  # type: ignore[no-untyped-def]
-    """A band of highest, winner and total. source: (groups, h, 4, w). spare: memory to write to."""
+@_compile
+def _process_band(source, levels, needed, buffer, highest, winner, total):  # type: ignore[no-untyped-def]
+    """Compute one band of highest, winner and total.
+
+    Args:
+        source: (groups, h, 4, w) logits.
+        levels: The upsamplings.
+        needed: (levels + 1, 2) rows of the source and of each level.
+        buffer: (4 + 2 levels, n) memory to write to.
+        highest: (H, W) highest logit.
+        winner: (H, W) index of it.
+        total: (H, W) sum of 2^logit.
+    """
     count, starts, ends = len(levels), needed[:, 0], needed[:, 1]
-    wide, made, halves, shares = spare[0], spare[1], spare[2:4], spare[4:]
-    for number in range(count):
-        half = len(levels[number].even)
-        for row in range(_AT_ONCE * (ends[number] - starts[number]) if half else 0):
-            shares[2 * number, row * half : (row + 1) * half] = levels[number].even
-            shares[2 * number + 1, row * half : (row + 1) * half] = levels[number].odd
+    wide, rows, halves, weights = buffer[0], buffer[1], buffer[2:4], buffer[4:]
+    for index in range(count):
+        half = len(levels[index].even)
+        for row in range(_GROUP * (ends[index] - starts[index]) if half else 0):
+            weights[2 * index, row * half : (row + 1) * half] = levels[index].even
+            weights[2 * index + 1, row * half : (row + 1) * half] = levels[index].odd
     for group in range(len(source)):
         columns = source.shape[3]
-        size = (ends[0] - starts[0]) * _AT_ONCE * columns
-        made[:size] = source[group].reshape(-1)[starts[0] * _AT_ONCE * columns : ends[0] * _AT_ONCE * columns]
-        for number in range(count):
-            level = levels[number]
-            if level.valid_size < columns:
-                size = _cut(made[:size], columns, level.valid_size)
-                columns = level.valid_size
-            _widen(made[:size], columns, level, shares[2 * number], shares[2 * number + 1], halves, wide)
+        size = (ends[0] - starts[0]) * _GROUP * columns
+        rows[:size] = source[group].reshape(-1)[starts[0] * _GROUP * columns : ends[0] * _GROUP * columns]
+        for index in range(count):
+            level = levels[index]
+            if level.valid_columns < columns:
+                size = _crop_columns(rows[:size], columns, level.valid_columns)
+                columns = level.valid_columns
+            _upsample_columns(rows[:size], columns, level, weights[2 * index], weights[2 * index + 1], halves, wide)
             columns = len(level.columns)
-            if number < count - 1:
-                _mix(wide, starts[number], level, starts[number + 1], ends[number + 1], made)
-                size = (ends[number + 1] - starts[number + 1]) * _AT_ONCE * columns
-        level, row_size = levels[count - 1], _AT_ONCE * columns
+            if index < count - 1:
+                _upsample_rows(wide, starts[index], level, starts[index + 1], ends[index + 1], rows)
+                size = (ends[index + 1] - starts[index + 1]) * _GROUP * columns
+        level, row_size = levels[count - 1], _GROUP * columns
         for y in range(starts[count], ends[count]):
             upper = (level.rows[y, 0] - starts[count - 1]) * row_size
             lower = (level.rows[y, 1] - starts[count - 1]) * row_size
-            above = wide[upper : upper + row_size].reshape((_AT_ONCE, columns))
-            below = wide[lower : lower + row_size].reshape((_AT_ONCE, columns))
-            _meet(above, below, level.row_share[y], np.int32(group * _AT_ONCE), highest[y], winner[y], total[y])
+            above = wide[upper : upper + row_size].reshape((_GROUP, columns))
+            below = wide[lower : lower + row_size].reshape((_GROUP, columns))
+            _update_best(above, below, level.row_weight[y], np.int32(group * _GROUP), highest[y], winner[y], total[y])
 
 
-@_compiled
-def _cut(rows, columns, valid_size):  # type: ignore[no-untyped-def]
-    """Cut rows that lie one after the other to their first columns, in place; returns what they take then."""
+@_compile
+def _crop_columns(rows, columns, valid_columns):  # type: ignore[no-untyped-def]
+    """Crop consecutive rows to their first columns, in place. Returns the new total size."""
     count = len(rows) // columns
     for row in range(1, count):
-        for x in range(valid_size):
-            rows[row * valid_size + x] = rows[row * columns + x]
-    return count * valid_size
+        for x in range(valid_columns):
+            rows[row * valid_columns + x] = rows[row * columns + x]
+    return count * valid_columns
 
 
-@_compiled
-def _widen(source, columns, level, even_share, odd_share, halves, wide):  # type: ignore[no-untyped-def]
-    """Rows of a level's source, one after the other, at the level's width."""
+@_compile
+def _upsample_columns(source, columns, level, even_weight, odd_weight, halves, wide):  # type: ignore[no-untyped-def]
+    """Upsample consecutive source rows of a level to the width of the level."""
     if len(level.even):
         count = len(source)
         even, odd = halves[0], halves[1]
         for x in range(1, count):
-            even[x] = source[x - 1] + even_share[x] * (source[x] - source[x - 1])
+            even[x] = source[x - 1] + even_weight[x] * (source[x] - source[x - 1])
         for x in range(count - 1):
-            odd[x] = source[x] + odd_share[x] * (source[x + 1] - source[x])
-        for x in range(0, count, columns):  # where a row ends there is no neighbor
+            odd[x] = source[x] + odd_weight[x] * (source[x + 1] - source[x])
+        for x in range(0, count, columns):  # the first and the last column of a row have only one neighbor
             even[x], odd[x + columns - 1] = source[x], source[x + columns - 1]
         for x in range(count):
             wide[2 * x] = even[x]
@@ -200,41 +225,41 @@ def _widen(source, columns, level, even_share, odd_share, halves, wide):  # type
             old, new = source[row * columns : (row + 1) * columns], wide[row * width : (row + 1) * width]
             for x in range(width):
                 left = old[level.columns[x, 0]]
-                new[x] = left + level.column_share[x] * (old[level.columns[x, 1]] - left)
+                new[x] = left + level.column_weight[x] * (old[level.columns[x, 1]] - left)
 
 
-@_compiled
-def _mix(wide, start, level, first, last, made):  # type: ignore[no-untyped-def]
-    """Rows first to last of a level, from rows at its width of which the first is ``start``."""
+@_compile
+def _upsample_rows(wide, start, level, first, last, result):  # type: ignore[no-untyped-def]
+    """Compute rows first to last of a level from source rows at its width, which begin with row ``start``."""
     width = len(level.columns)
-    size = _AT_ONCE * width
+    size = _GROUP * width
     for y in range(first, last):
         upper, lower = (level.rows[y, 0] - start) * size, (level.rows[y, 1] - start) * size
-        above, below, share = wide[upper : upper + size], wide[lower : lower + size], level.row_share[y]
-        row = made[(y - first) * size : (y - first + 1) * size]
+        above, below, weight = wide[upper : upper + size], wide[lower : lower + size], level.row_weight[y]
+        row = result[(y - first) * size : (y - first + 1) * size]
         for x in range(size):
-            row[x] = above[x] + share * (below[x] - above[x])
+            row[x] = above[x] + weight * (below[x] - above[x])
         if len(level.scale):
             scale = level.scale[y]
-            for each in range(0, size, width):
+            for offset in range(0, size, width):
                 for x in range(width):
-                    row[each + x] *= scale[x]
+                    row[offset + x] *= scale[x]
 
 
-@_compiled
-def _meet(upper, lower, share, label, highest, winner, total):  # type: ignore[no-untyped-def]
-    """The logits of labels from ``label`` on, between two rows, meet the highest so far, whose it is, and the sum."""
+@_compile
+def _update_best(above, below, weight, first_label, highest, winner, total):  # type: ignore[no-untyped-def]
+    """Interpolate the logits of four labels between two rows, and update the highest logit, the winner and the sum."""
     for x in range(len(highest)):
-        best, whose, powers = highest[x], winner[x], total[x]
-        for each in range(_AT_ONCE):
-            logit = upper[each, x] + share * (lower[each, x] - upper[each, x])
-            exponent = max(logit, _LEAST)
+        best, best_label, powers = highest[x], winner[x], total[x]
+        for position in range(_GROUP):
+            logit = above[position, x] + weight * (below[position, x] - above[position, x])
+            exponent = max(logit, _MIN_EXPONENT)
             rounded = np.float32(exponent + _ROUNDER)
             rest = exponent - (rounded - _ROUNDER)
             power = ((((_C5 * rest + _C4) * rest + _C3) * rest + _C2) * rest + _C1) * rest + _C0  # 2^rest
-            # what was rounded to stands in the last bits of ``rounded``, and goes to the exponent
+            # The low bits of ``rounded`` hold the integer part, which is added to the exponent bits of ``power``.
             bits = np.int32((rounded.view(np.int32) << np.int32(23)) + np.float32(power).view(np.int32))
             powers += bits.view(np.float32)
-            whose = label + np.int32(each) if logit > best else whose
+            best_label = first_label + np.int32(position) if logit > best else best_label
             best = max(logit, best)
-        highest[x], winner[x], total[x] = best, whose, powers
+        highest[x], winner[x], total[x] = best, best_label, powers

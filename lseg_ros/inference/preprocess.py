@@ -1,4 +1,4 @@
-"""Image -> network input: resized, normalized, padded, on the device."""
+"""Preprocessing: image to network input, resized, normalized and padded, on the device."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ from torch import Tensor
 
 __all__ = ["network_size", "preprocess"]
 
-SMALLEST_PX = 32
+MIN_SIDE_PX = 32
 
 
 def network_size(image_size: tuple[int, int], input_size: int) -> tuple[int, int]:
-    """(H, W) of an image -> (h, w) of its picture in the network's input, of the same aspect.
+    """Compute the size of an image in the network's input, of the same aspect ratio.
 
-    input_size: the longer side in pixels; 0 keeps the image's own size. Raises ValueError where a side is too short.
+    Args:
+        image_size: (H, W) of the image.
+        input_size: Longer side in pixels; 0 keeps the size of the image.
+
+    Returns:
+        (h, w) in pixels.
+
+    Raises:
+        ValueError: If a side of the image is shorter than 32 pixels.
     """
-    if min(image_size) < SMALLEST_PX:
+    if min(image_size) < MIN_SIDE_PX:
         raise ValueError(
-            f"image: expected at least {SMALLEST_PX}x{SMALLEST_PX} pixels, got {image_size[1]}x{image_size[0]}"
+            f"image: expected at least {MIN_SIDE_PX}x{MIN_SIDE_PX} pixels, got {image_size[1]}x{image_size[0]}"
         )
     scale = input_size / max(image_size) if input_size else 1.0
     height, width = (max(round(side * scale), 1) for side in image_size)
@@ -37,13 +45,24 @@ def preprocess(
     std: Sequence[float],
     device: torch.device | str = "cpu",
 ) -> tuple[Tensor, tuple[int, int]]:
-    """(H, W, 3) uint8 RGB -> (1, 3, h', w') float32, and the (h, w) of it that the image fills, from the upper left.
+    """Resize, normalize and pad an image.
 
-    h' and w' are h and w padded to multiples of ``stride`` with the mean color (0 after normalizing). mean, std: per
-    channel, of values from 0 to 1.
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        input_size: Longer side in pixels after resizing; 0 keeps the size of the image.
+        stride: Height and width are padded to multiples of this, on the right and at the bottom, with the mean color.
+        mean: Mean of each channel, for values from 0 to 1.
+        std: Standard deviation of each channel, for values from 0 to 1.
+        device: Where the result is.
+
+    Returns:
+        (1, 3, h', w') float32, and the (h, w) of its upper left part that shows the image.
+
+    Raises:
+        ValueError: If a side of the image is shorter than 32 pixels.
     """
     height, width = network_size(image.shape[:2], input_size)
-    if (height, width) != image.shape[:2]:  # here and not on the device: less to carry over, and the same everywhere
+    if (height, width) != image.shape[:2]:  # on the CPU: less to transfer, and the same result everywhere
         shrinks = height < image.shape[0]
         image = np.asarray(
             cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8

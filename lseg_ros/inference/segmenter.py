@@ -1,4 +1,4 @@
-"""Words and images in, segmentations out: the network with its device, its precision and its memory for words."""
+"""The segmenter: a network with its device, its precision and a cache of text embeddings."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ __all__ = ["EncodedVocabulary", "Segmenter", "SegmenterConfig"]
 
 logger = logging.getLogger(__name__)
 
-_MOST_TEXTS = 4096  # whose embeddings are remembered
-_TEXTS_AT_ONCE = 128
+_MAX_CACHED_TEXTS = 4096
+_TEXT_BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)
 class SegmenterConfig:
-    """How the network runs."""
+    """Settings of the network and of where it runs."""
 
     checkpoint: str = setting(
-        "demo", "weights: a file, a name of `lseg checkpoint fetch` (demo_e200), or a preset (demo, vitl16, ...)"
+        "demo", "weights: a file, a name known to `lseg checkpoint fetch` (demo_e200), or a preset (demo, vitl16, ...)"
     )
     device: str = setting("auto", "where the network runs: auto (a GPU if there is one), cpu, cuda or cuda:N")
     precision: str = setting(
         "auto",
-        "of the image encoder; auto is a half precision on a GPU, bfloat16 on a CPU that has it, else float32",
+        "precision of the image encoder; auto: half precision on a GPU, bfloat16 if the CPU supports it, else float32",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     compile: bool = setting(False, "optimize the image encoder with torch.compile (needs a C compiler, takes minutes)")
     input_size: int = setting(
-        -1, "longer side of the network's input; 0 is the image's own, -1 what the network was made for",
+        -1, "longer side of the network's input; 0 is the size of the image, -1 the size the network was trained for",
         unit="px", minimum=-1, maximum=8192,
     )  # fmt: skip
-    cpu_threads: int = setting(0, "threads of the network on a CPU, 0 for all cores", minimum=0, maximum=1024)
+    cpu_threads: int = setting(0, "CPU threads of the network; 0 uses all cores", minimum=0, maximum=1024)
     unlabeled_threshold: float = setting(
-        0.0, "softmax of the winning label below which a pixel stays unlabeled", minimum=0.0, maximum=1.0, dynamic=True
+        0.0, "pixels whose winning label has a lower softmax are unlabeled", minimum=0.0, maximum=1.0, dynamic=True
     )
 
     def __post_init__(self) -> None:
@@ -60,7 +60,13 @@ class SegmenterConfig:
 
 @dataclass(frozen=True, eq=False)
 class EncodedVocabulary:
-    """A vocabulary as the network sees it: embeddings (K, C) float32 of unit norm and ids (K,) uint8, on its device."""
+    """A vocabulary and its embeddings, on the device of the network.
+
+    Attributes:
+        vocabulary: The K labels.
+        embeddings: (K, C) float32 of unit norm.
+        ids: (K,) uint8 ids of the labels.
+    """
 
     vocabulary: Vocabulary
     embeddings: Tensor
@@ -103,7 +109,7 @@ class Segmenter:
         self._encode_image: Callable[[Tensor], Tensor] = (
             torch.compile(model.encode_low_res) if config.compile else model.encode_low_res
         )
-        self._known: OrderedDict[str, Tensor] = OrderedDict()  # text -> embedding, the last used last
+        self._cache: OrderedDict[str, Tensor] = OrderedDict()  # text -> embedding, least recently used first
         self._lock = threading.Lock()
         logger.info("%s on %s in %s", config.checkpoint, self.device, self.dtype)
 
@@ -131,31 +137,42 @@ class Segmenter:
         return segmenter
 
     def encode(self, vocabulary: Vocabulary) -> EncodedVocabulary:
-        """Texts to embeddings: each label's is the mean over its synonyms and prompts, normalized again.
+        """Compute the embeddings of a vocabulary.
 
-        Texts seen before cost nothing. Raises ValueError that names a label too long for the text encoder.
+        The embedding of a label is the mean over its synonyms and prompts, normalized again. Texts are cached.
+
+        Raises:
+            ValueError: If a label is too long for the text encoder; the message names it.
         """
         prompts = [vocabulary.prompts(label) for label in vocabulary.labels]
         with self._lock:
             for label, texts in zip(vocabulary.labels, prompts):
                 try:
-                    self.model.text_encoder.tokenize([text for text in texts if text not in self._known])
+                    self.model.text_encoder.tokenize([text for text in texts if text not in self._cache])
                 except ValueError as error:
                     raise ValueError(f"label {label.entry!r}: {error}") from error
-            known = self._texts(dict.fromkeys(text for texts in prompts for text in texts))
-        embeddings = torch.stack([_mean_direction([known[text] for text in texts]) for texts in prompts])  # (K, C)
+            encoded = self._encode_texts(dict.fromkeys(text for texts in prompts for text in texts))
+        embeddings = torch.stack([_normalized_mean([encoded[text] for text in texts]) for texts in prompts])  # (K, C)
         ids = torch.tensor([label.id for label in vocabulary.labels], dtype=torch.uint8, device=self.device)
         return EncodedVocabulary(vocabulary, embeddings, ids)
 
     def embed(self, image: NDArray[np.uint8]) -> PixelEmbeddings:
-        """(H, W, 3) uint8 RGB, 32 pixels or more on each side -> pixel embeddings; done when it returns."""
+        """Compute the pixel embeddings of an image.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, at least 32 pixels on each side.
+
+        Raises:
+            ValueError: If the image is smaller.
+        """
         return self.embed_all([image])[0]
 
     @torch.inference_mode()
     def embed_all(self, images: Sequence[NDArray[np.uint8]]) -> list[PixelEmbeddings]:
-        """``embed`` for several images: those of which the network's input has one size go through it as one batch.
+        """Compute the pixel embeddings of several images, like ``embed``.
 
-        Each gives what it gives alone, to rounding. The embeddings of a batch are views of one tensor.
+        Images whose network inputs have the same size form one batch. The results are those of single images, up to
+        rounding. The embeddings of a batch are views of one tensor. On a GPU, the work is done when this returns.
         """
         inputs: defaultdict[torch.Size, list[tuple[int, Tensor, tuple[int, int]]]] = defaultdict(list)
         for index, image in enumerate(images):
@@ -163,64 +180,92 @@ class Segmenter:
             inputs[x.shape].append((index, x, valid_size))
         embedded: dict[int, PixelEmbeddings] = {}
         for batch in inputs.values():
-            numbers, pictures = [index for index, _, _ in batch], [picture for _, _, picture in batch]
-            sizes = [images[number].shape[:2] for number in numbers]
-            embedded.update(zip(numbers, self.embed_input(torch.cat([x for _, x, _ in batch]), pictures, sizes)))
+            indices, valid_sizes = [index for index, _, _ in batch], [valid_size for _, _, valid_size in batch]
+            sizes = [images[index].shape[:2] for index in indices]
+            embedded.update(zip(indices, self.embed_input(torch.cat([x for _, x, _ in batch]), valid_sizes, sizes)))
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return [embedded[index] for index in range(len(images))]
 
     @torch.inference_mode()
     def embed_input(
-        self, x: Tensor, valid_size: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]]
+        self, x: Tensor, valid_sizes: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]]
     ) -> list[PixelEmbeddings]:
-        """The network's input (B, 3, h', w') on the device -> B embeddings, perhaps not done when it returns.
+        """Compute the pixel embeddings of a batch. On a GPU, the work may not be done when this returns.
 
-        valid_size, sizes: see ``PixelEmbeddings``.
+        Args:
+            x: (B, 3, h', w') network input, on the device.
+            valid_sizes: B sizes (h, w), see ``PixelEmbeddings``.
+            sizes: B image sizes (H, W).
         """
-        order = torch.channels_last if self.device.type == "cpu" else torch.preserve_format  # oneDNN would reorder
-        low_res = self._encode_image(x.to(self.dtype, memory_format=order))  # (B, C, h'/4, w'/4)
+        memory_format = torch.channels_last if self.device.type == "cpu" else torch.preserve_format  # oneDNN's order
+        low_res = self._encode_image(x.to(self.dtype, memory_format=memory_format))  # (B, C, h'/4, w'/4)
         norm = upsampled_norm(low_res)  # (B, 1, h'/2, w'/2)
-        return [PixelEmbeddings(*each) for each in zip(low_res.split(1), norm.split(1), valid_size, sizes)]
+        return [PixelEmbeddings(*fields) for fields in zip(low_res.split(1), norm.split(1), valid_sizes, sizes)]
 
     @torch.inference_mode()
     def label(
         self, embedded: PixelEmbeddings, encoded: EncodedVocabulary, unlabeled_threshold: float | None = None
     ) -> Segmentation:
-        """Pixel embeddings and words -> the label of every pixel; the threshold is the settings' where None."""
+        """Label every pixel of an image.
+
+        Args:
+            embedded: The pixel embeddings of the image.
+            encoded: The labels.
+            unlabeled_threshold: Replaces the threshold of the settings.
+        """
         threshold = self.config.unlabeled_threshold if unlabeled_threshold is None else unlabeled_threshold
-        both = self.label_on_device(embedded, encoded.embeddings, encoded.ids, threshold).cpu().numpy()
-        return Segmentation(both[0], both[1], encoded.vocabulary)
+        maps = self.label_on_device(embedded, encoded.embeddings, encoded.ids, threshold).cpu().numpy()
+        return Segmentation(maps[0], maps[1], encoded.vocabulary)
 
     @torch.inference_mode()
     def label_on_device(self, embedded: PixelEmbeddings, words: Tensor, ids: Tensor, threshold: float = 0.0) -> Tensor:
-        """``label`` before it leaves the device: (2, H, W) of the type of ``ids``, label map and confidence.
+        """Label every pixel of an image, without transferring the result from the device.
 
-        words: (K, C) float32 of unit norm. ids: (K,), what the label map says for each, of any integer type.
+        Args:
+            embedded: The pixel embeddings of the image.
+            words: (K, C) float32 embeddings of the labels, of unit norm.
+            ids: (K,) value of each label in the label map, of any integer type.
+            threshold: Pixels whose winning label has a lower softmax are unlabeled.
+
+        Returns:
+            (2, H, W) of the dtype of ``ids``: label map and confidence.
         """
-        where, model = (embedded.valid_size, embedded.size, ids, threshold), self.model
-        if model.regularization is not None:  # not linear in the embeddings
-            return postprocess(model.correlate(embedded.pixels, words), *where)
+        arguments, model = (embedded.valid_size, embedded.size, ids, threshold), self.model
+        if model.regularization is not None:  # not linear in the embeddings, so it needs normalized ones
+            return postprocess(model.correlate(embedded.pixels, words), *arguments)
         logits = model.correlate(embedded.low_res.float(), words)  # (1, K, h'/4, w'/4)
-        return postprocess(logits, *where, norm=embedded.norm)
+        return postprocess(logits, *arguments, norm=embedded.norm)
 
     def segment(
         self, image: NDArray[np.uint8], encoded: EncodedVocabulary, unlabeled_threshold: float | None = None
     ) -> Segmentation:
-        """(H, W, 3) uint8 RGB -> its segmentation, of its own size: ``embed`` and ``label`` in one."""
+        """Segment an image: ``embed`` and ``label`` in one call.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, at least 32 pixels on each side.
+            encoded: The labels.
+            unlabeled_threshold: Replaces the threshold of the settings.
+
+        Returns:
+            Label map and confidence of the size of the image.
+        """
         return self.label(self.embed(image), encoded, unlabeled_threshold)
 
     def warm_up(self, height: int, width: int, most: int = 1) -> None:
-        """Run on an image of this size, so that the first real frame does not wait for a compiler.
+        """Run once on a gray image, so that the first real frame does not wait for a compiler.
 
-        most: images that will go through as one batch. ``compile`` makes code for each number of images.
+        Args:
+            height: Height of the expected images in pixels.
+            width: Width of the expected images in pixels.
+            most: Largest number of images in a batch. With ``compile``, every number of images up to this is compiled.
         """
         image, encoded = np.full((height, width, 3), 127, np.uint8), self.encode(Vocabulary.of(["anything"]))
         for count in range(1, most + 1) if self.config.compile else (most,):
             self.label(self.embed_all([image] * count)[0], encoded)
 
     def memory_mib(self) -> dict[str, float]:
-        """See ``memory_mib``."""
+        """Return the memory in use in MiB, by name, see ``lseg_ros.inference.device.memory_mib``."""
         return memory_mib(self.device)
 
     def _preprocess(self, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
@@ -228,18 +273,18 @@ class Segmenter:
         mean, std = model.config.image_mean, model.config.image_std
         return preprocess(image, self.input_size, model.stride, mean, std, self.device)
 
-    def _texts(self, texts: Iterable[str]) -> dict[str, Tensor]:
-        """Embeddings (C,) of texts, those of new ones made and remembered; needs the lock."""
-        found = {text: self._known[text] for text in texts if text in self._known}
-        fresh = [text for text in texts if text not in found]
-        for first in range(0, len(fresh), _TEXTS_AT_ONCE):
-            some = fresh[first : first + _TEXTS_AT_ONCE]
-            found.update(zip(some, self.model.encode_text(some)))
+    def _encode_texts(self, texts: Iterable[str]) -> dict[str, Tensor]:
+        """Return the embeddings (C,) of texts, from the cache if possible. The caller holds the lock."""
+        found = {text: self._cache[text] for text in texts if text in self._cache}
+        missing = [text for text in texts if text not in found]
+        for first in range(0, len(missing), _TEXT_BATCH_SIZE):
+            batch = missing[first : first + _TEXT_BATCH_SIZE]
+            found.update(zip(batch, self.model.encode_text(batch)))
         for text in texts:
-            self._known[text] = found[text]
-            self._known.move_to_end(text)
-        while len(self._known) > _MOST_TEXTS:
-            self._known.popitem(last=False)
+            self._cache[text] = found[text]
+            self._cache.move_to_end(text)
+        while len(self._cache) > _MAX_CACHED_TEXTS:
+            self._cache.popitem(last=False)
         return found
 
 
@@ -248,8 +293,8 @@ def _limit_threads(config: SegmenterConfig) -> None:
         torch.set_num_threads(config.cpu_threads)
 
 
-def _mean_direction(embeddings: Sequence[Tensor]) -> Tensor:
-    """Unit vectors (C,) -> their mean, normalized again; a single one stays as it is to the last bit."""
+def _normalized_mean(embeddings: Sequence[Tensor]) -> Tensor:
+    """Return the normalized mean of unit vectors (C,). A single vector is returned unchanged, to the last bit."""
     if len(embeddings) == 1:
         return embeddings[0]
     return torch.nn.functional.normalize(torch.stack(list(embeddings)).mean(dim=0), dim=0)

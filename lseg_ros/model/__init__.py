@@ -1,4 +1,4 @@
-"""The network: image encoder, text encoder, word-pixel correlation. Imports nothing else of this house."""
+"""The network: image encoder, text encoder and word-pixel correlation."""
 
 from lseg_ros.model.checkpoint import load_lseg
 from lseg_ros.model.config import PRESETS, LSegConfig

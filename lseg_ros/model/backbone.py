@@ -1,4 +1,4 @@
-"""Image backbones: a ViT with readout and reassemble stages that turn its tokens into feature maps, or a ResNet."""
+"""Image backbones: a ResNet, or a ViT whose tokens are reassembled into feature maps."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["ConvStem", "Readout", "Reassemble", "ResNetBackbone", "ViTBackbone",
 
 
 def build_backbone(config: LSegConfig) -> ResNetBackbone | ViTBackbone:
-    """The backbone that the architecture names."""
+    """Build the backbone of the architecture, with random weights."""
     return ResNetBackbone(config.resnet) if config.resnet else ViTBackbone(config)
 
 
 class ResNetBackbone(nn.Module):
-    """Image -> the outputs of a ResNet's four stages, at stride 4, 8, 16 and 32 (lang-seg, lseg_vit_zs.py)."""
+    """ResNet whose four stages give feature maps at stride 4, 8, 16 and 32 (lang-seg, lseg_vit_zs.py)."""
 
     def __init__(self, blocks: Sequence[int]) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class ResNetBackbone(nn.Module):
 
 
 class ViTBackbone(nn.Module):
-    """Image -> four feature maps at stride 4, 8, 16 and 32 (lseg.md 1.2 and 1.3; DPT, section 3)."""
+    """ViT with four reassembled feature maps at stride 4, 8, 16 and 32 (DPT, section 3)."""
 
     def __init__(self, config: LSegConfig) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class ViTBackbone(nn.Module):
             num_heads=config.heads,
             num_classes=0,
         )
-        self.vit.norm = nn.Identity()  # LSeg reads raw block outputs: neither the final norm nor the classifier
+        self.vit.norm = nn.Identity()  # LSeg reads raw block outputs, without the final norm
         self.taps = config.taps
         strides = (16, 32) if config.stem else (4, 8, 16, 32)
         channels = config.reassemble[-len(strides) :]
@@ -81,7 +81,7 @@ class ViTBackbone(nn.Module):
         return maps
 
     def _position(self, grid: torch.Size) -> Tensor:
-        """The position table for a grid of any shape, resized as the official code does on every forward."""
+        """Resize the position table to a grid of any shape, as the official code does in every forward."""
         table = self.vit.get_parameter("pos_embed")  # (1, 1 + side^2, D)
         cls, patches = table[:, :1], table[:, 1:]
         side = round(patches.shape[1] ** 0.5)
@@ -91,7 +91,7 @@ class ViTBackbone(nn.Module):
 
 
 class Reassemble(nn.Module):
-    """Tokens -> a feature map: read the class token out into every patch, project, resample by ``scale``."""
+    """Turn tokens into a feature map: read out the class token, project, and resample by ``scale``."""
 
     def __init__(self, width: int, channels: int, scale: float) -> None:
         super().__init__()
@@ -111,20 +111,20 @@ class Reassemble(nn.Module):
 
 
 class Readout(nn.Linear):
-    """A linear layer of every patch with the class token behind it.
+    """Linear layer on the concatenation of each patch token with the class token (DPT, section 3, readout "project").
 
-    The official code puts the two beside each other. The class token's half of the product is the same for all patches:
-    by itself it is made once.
+    The official code concatenates the two. The class token's half of the product is the same for all patches, so it is
+    computed once.
     """
 
     def forward(self, patches: Tensor, cls: Tensor) -> Tensor:  # type: ignore[override]
         """(B, N, D), (B, 1, D) -> (B, N, out)."""
-        of_patch, of_cls = self.weight.chunk(2, dim=1)  # (out, D)
-        return F.linear(patches, of_patch) + F.linear(cls, of_cls, self.bias)
+        patch_weight, cls_weight = self.weight.chunk(2, dim=1)  # (out, D)
+        return F.linear(patches, patch_weight) + F.linear(cls, cls_weight, self.bias)
 
 
 class ConvStem(nn.Module):
-    """A small residual network in front of a small ViT: for edges early on, and small things in sight."""
+    """Small residual network in front of a small ViT: it preserves edges and small objects."""
 
     def __init__(self, channels: tuple[int, ...], depth: int) -> None:
         super().__init__()

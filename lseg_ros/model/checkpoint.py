@@ -1,7 +1,7 @@
-"""Checkpoints: the authors' files, bare state dicts and our safetensors, all in the official layout of names.
+"""Load and save checkpoints: the authors' files, bare state dicts and safetensors, all with the authors' key names.
 
-Files are mapped, not read: an entry that nobody looks at costs no memory. A file must therefore not be overwritten in
-place while its network is in use (everything here writes a new one and renames it).
+Files are memory-mapped: an entry that is not read costs no memory. A file must therefore not be overwritten in place
+while its network is in use. The functions here write a new file and rename it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from lseg_ros.model.weight_files import WeightFile, open_weights
 
 __all__ = ["WEIGHTS", "check_entries", "find_checkpoint", "load_lseg", "read_config", "save_lseg", "save_official"]
 
-WEIGHTS = Path(__file__).parent / "weights"  # what ships with the package: one file per trained preset
-_LOG = logging.getLogger(__name__)
+WEIGHTS = Path(__file__).parent / "weights"  # weights in the package: one file per trained preset
+logger = logging.getLogger(__name__)
 
 
 def load_lseg(
@@ -37,32 +37,43 @@ def load_lseg(
     activation: str | None = None,
     dtype: torch.dtype | None = torch.float32,
 ) -> LSeg:
-    """A network in eval mode on the CPU.
+    """Load a network in eval mode on the CPU. Code in a file is never executed.
 
-    path_or_preset: a checkpoint (the authors' Lightning file, a state dict, or our safetensors), the name of one of the
-    authors' files that ``lseg checkpoint fetch`` has brought, or a preset's name; a preset without weights in the
-    package (all but ``demo``) gets random ones and says so in the log.
-    arch_option, block_depth, activation: the paper's spatial regularization, where a file cannot say it: block_depth
-    and activation leave no trace in the weights, and options 1 and 2 leave the same one (1 is taken).
-    dtype: None keeps each entry as the file has it, which spares a float16 file its doubling in memory; such a network
-    runs once it is moved to one dtype.
+    The options of the paper's spatial regularization (section 3.4) replace those of the file. Weights do not show
+    ``block_depth`` and ``activation``, and those of options 1 and 2 look the same (1 is assumed).
 
-    Never executes code from a file. Raises FileNotFoundError or ValueError that names what was expected.
+    Args:
+        path_or_preset: A checkpoint (the authors' Lightning file, a state dict, or safetensors), the name of one of the
+            authors' files that ``lseg checkpoint fetch`` has downloaded, or a preset. Presets without weights in the
+            package (all but ``demo``) get random weights, with a warning in the log.
+        arch_option: Spatial regularization: 0 none, 1 bottleneck, 2 depthwise.
+        block_depth: Rounds of the spatial regularization.
+        activation: Activation of the spatial regularization: lrelu, tanh or relu.
+        dtype: Dtype of floating point entries. None keeps the dtypes of the file, so that a float16 file is not held at
+            twice its size; such a network runs after it is moved to a single dtype.
+
+    Raises:
+        FileNotFoundError: If there is no such file or preset.
+        ValueError: If the file is damaged, could execute code, or is not an LSeg network.
     """
     choice = {"arch_option": arch_option, "block_depth": block_depth, "activation": activation}
     changes: dict[str, Any] = {field: value for field, value in choice.items() if value is not None}
     name = str(path_or_preset)
-    if name in PRESETS and not _shipped(name).exists():
-        return _random(name, dataclasses.replace(PRESETS[name], **changes))
+    if name in PRESETS and not _packaged_file(name).exists():
+        return _random_network(name, dataclasses.replace(PRESETS[name], **changes))
     weights = open_weights(find_checkpoint(path_or_preset))
-    return _assembled(dataclasses.replace(read_config(weights), **changes), weights, dtype)
+    return _build_network(dataclasses.replace(read_config(weights), **changes), weights, dtype)
 
 
 def find_checkpoint(path_or_name: str | Path) -> Path:
-    """The file that ``load_lseg`` reads for this; FileNotFoundError says what it could have been."""
+    """Return the file that ``load_lseg`` reads for a path, a preset or the name of one of the authors' files.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
     name, path = str(path_or_name), Path(path_or_name).expanduser()
-    if name in PRESETS and _shipped(name).exists():
-        return _shipped(name)
+    if name in PRESETS and _packaged_file(name).exists():
+        return _packaged_file(name)
     if path.is_file():
         return path
     if name in pretrained.FILES:
@@ -73,9 +84,10 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
 
 
 def read_config(weights: WeightFile) -> LSegConfig:
-    """The architecture of a file, as its metadata or else its names tell it.
+    """Read the architecture of a file from its metadata or, if there is none, from its key names and shapes.
 
-    Raises ValueError that says what the file lacks of the network that it is most like.
+    Raises:
+        ValueError: If it is not an LSeg network; the message lists the differences from the nearest preset.
     """
     try:
         if "config" in weights.metadata:
@@ -87,7 +99,11 @@ def read_config(weights: WeightFile) -> LSegConfig:
 
 
 def check_entries(config: LSegConfig, weights: WeightFile) -> None:
-    """Raise ValueError that lists what is missing, unexpected or of another shape than this architecture's."""
+    """Check that a file has the entries of an architecture.
+
+    Raises:
+        ValueError: If entries are missing, unexpected or of another shape; the message lists them.
+    """
     expected, found = key_mapping.expected_entries(config), weights.entries
     needed = {name for name in expected if not name.endswith("num_batches_tracked")}
     misshapen = [
@@ -95,48 +111,61 @@ def check_entries(config: LSegConfig, weights: WeightFile) -> None:
         for name in sorted(set(expected) & set(found))
         if expected[name].shape != found[name].shape
     ]
-    faults = [
-        _listed("missing", sorted(needed - set(found))),
-        _listed("unexpected", sorted(name for name in set(found) - set(expected) if not key_mapping.is_unused(name))),
-        _listed("of another shape", misshapen),
+    differences = [
+        _list_names("missing", sorted(needed - set(found))),
+        _list_names(
+            "unexpected", sorted(name for name in set(found) - set(expected) if not key_mapping.is_unused(name))
+        ),
+        _list_names("of another shape", misshapen),
     ]
-    if any(faults):
+    if any(differences):
         best, share = key_mapping.nearest_preset(found)
         fit = f"the nearest preset is {best} ({share:.1%} of its entries fit)"
         raise ValueError(
             f"checkpoint {weights.path}: expected the {len(needed)} entries of an LSeg network, got "
-            f"{'; '.join(filter(None, faults))}; {fit if share else 'it shares no entry with any LSeg network'}"
+            f"{'; '.join(filter(None, differences))}; {fit if share else 'it shares no entry with any LSeg network'}"
         )
 
 
 def save_lseg(model: LSeg, path: str | Path, *, half: bool = False, metadata: Mapping[str, str] | None = None) -> None:
-    """Write safetensors in the official layout, with the architecture in the metadata.
+    """Write safetensors with the authors' key names, and the architecture in the metadata. The write is atomic.
 
-    half: matrices and filters in float16 (norms, biases and statistics stay as they are). The file appears whole or
-    not at all.
+    Args:
+        model: The network.
+        path: File to write.
+        half: Store matrices and filters in float16. Norms, biases and statistics keep their dtype.
+        metadata: Further metadata.
     """
-    facts = {"config": json.dumps(dataclasses.asdict(model.config)), **(metadata or {})}
-    _write_whole(Path(path), lambda part: save_file(_official_tensors(model, half), part, metadata=facts))
+    all_metadata = {"config": json.dumps(dataclasses.asdict(model.config)), **(metadata or {})}
+    _write_atomically(Path(path), lambda part: save_file(_official_tensors(model, half), part, metadata=all_metadata))
 
 
 def save_official(
     model: LSeg, path: str | Path, *, half: bool = False, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a file that the authors' code loads strictly: ``state_dict``, prefix ``net.``, every entry it asks for.
+    """Write a file that the authors' code loads strictly: a ``state_dict`` with the prefix ``net.`` and all entries.
 
-    What no result depends on (CLIP's image tower, the ViT's classifier, one residual unit) is there as zeros that take
-    no room. half, metadata: as in ``save_lseg``. Raises ValueError for an architecture that the authors have not.
+    Entries without effect (CLIP's image tower, the ViT's classifier, one residual unit) are zeros that take no space.
+
+    Args:
+        model: The network.
+        path: File to write.
+        half: As in ``save_lseg``.
+        metadata: As in ``save_lseg``.
+
+    Raises:
+        ValueError: If the authors have no such architecture.
     """
     zeros = {
         name: torch.zeros((), dtype=value.dtype).expand(value.shape)
         for name, value in key_mapping.unused_entries(model.config).items()
     }
     tensors = {f"net.{name}": value for name, value in (_official_tensors(model, half) | zeros).items()}
-    _write_whole(Path(path), lambda part: torch.save({**(metadata or {}), "state_dict": tensors}, part))
+    _write_atomically(Path(path), lambda part: torch.save({**(metadata or {}), "state_dict": tensors}, part))
 
 
 def _official_tensors(model: LSeg, half: bool) -> dict[str, Tensor]:
-    """Official names -> tensors as they are to be written."""
+    """Return the tensors to write, by official key."""
     return {
         key_mapping.to_official_key(name, model.config): (value.half() if half and value.ndim >= 2 else value)
         .contiguous()
@@ -145,36 +174,36 @@ def _official_tensors(model: LSeg, half: bool) -> dict[str, Tensor]:
     }
 
 
-def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def _write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     try:
         write(part)
-        part.chmod(0o644)  # safetensors writes for its owner alone, but a robot's node may run as another user
+        part.chmod(0o644)  # safetensors makes files private, but the node of a robot may run as another user
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _shipped(preset: str) -> Path:
+def _packaged_file(preset: str) -> Path:
     return WEIGHTS / f"{preset}.safetensors"
 
 
-def _random(preset: str, config: LSegConfig) -> LSeg:
-    _LOG.warning("%s: no weights in the package, using random ones: the masks will mean nothing", preset)
+def _random_network(preset: str, config: LSegConfig) -> LSeg:
+    logger.warning("%s: no weights in the package, using random weights: the masks will be meaningless", preset)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return LSeg(config).eval()
 
 
-def _assembled(config: LSegConfig, weights: WeightFile, dtype: torch.dtype | None) -> LSeg:
+def _build_network(config: LSegConfig, weights: WeightFile, dtype: torch.dtype | None) -> LSeg:
     check_entries(config, weights)
     with torch.device("meta"):
         model = LSeg(config)
     state: dict[str, Tensor] = {}
     for name in model.state_dict():
         key = key_mapping.to_official_key(name, config)
-        known = key in weights.entries  # a count of batches may be missing
+        known = key in weights.entries  # num_batches_tracked may be missing
         state[name] = weights.read(key, dtype) if known else torch.tensor(0)
     model.load_state_dict(state, strict=True, assign=True)
     return model.eval()
@@ -186,6 +215,6 @@ def _config_from_json(text: str) -> LSegConfig:
     return LSegConfig(**{**fields, "text": TextConfig(**fields["text"])})
 
 
-def _listed(what: str, names: list[str]) -> str:
+def _list_names(what: str, names: list[str]) -> str:
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return f"{len(names)} {what} ({', '.join(names[:4])}{more})" if names else ""

@@ -1,4 +1,4 @@
-"""Every size of the network in one frozen record, and the presets people ask for by name."""
+"""Architecture of the network, and the presets."""
 
 from __future__ import annotations
 
@@ -9,38 +9,56 @@ from lseg_ros.model.text_encoder import TextConfig
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "PRESETS", "RESNET_CHANNELS", "LSegConfig"]
 
 RESNET_CHANNELS = (256, 512, 1024, 2048)  # of every ResNet with bottleneck blocks
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what torchvision's ResNets expect
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of torchvision's ResNets
 
 
 @dataclass(frozen=True, kw_only=True)
 class LSegConfig:
-    """The architecture of one LSeg network.
+    """The architecture of an LSeg network.
 
-    The image encoder is a ViT whose blocks ``taps`` are read out, followed by a DPT decoder of ``features`` channels.
-    With a convolutional ``stem`` (channels at stride 2, 4 and 8) the ViT looks at the stem's output and the first
-    two taps are the stem's own maps at stride 4 and 8, as in DPT-Hybrid (Ranftl et al., ICCV 2021, section 3).
-    With ``resnet`` a ResNet of that many bottleneck blocks per stage takes the ViT's place; the decoder reads its four
-    stages as they are, and nothing of the ViT is set.
+    The image encoder is a ViT with a DPT decoder. With a convolutional ``stem`` the ViT reads the output of the stem,
+    and the feature maps at stride 4 and 8 come from the stem, as in DPT-Hybrid (Ranftl et al., ICCV 2021, section 3).
+    With ``resnet`` a ResNet replaces the ViT, and the fields of the ViT stay unset.
+
+    Attributes:
+        width: Channels of the ViT's tokens.
+        depth: Number of the ViT's blocks.
+        heads: Attention heads of each block.
+        taps: Indices of the blocks whose output is reassembled, ascending; four, or two with a stem.
+        resnet: Number of bottleneck blocks in each of a ResNet's four stages.
+        reassemble: Channels of the feature maps at stride 4, 8, 16 and 32.
+        text: The text encoder.
+        patch_size: Pixels of the image per token.
+        pretrained_size: Side of the square image that the position table belongs to, in pixels.
+        features: Channels of the decoder.
+        stem: Channels of the convolutional stem at stride 2, 4 and 8; empty without one.
+        stem_depth: Residual units per stage of the stem.
+        arch_option: Spatial regularization: 0 none, 1 bottleneck, 2 depthwise.
+        block_depth: Rounds of the spatial regularization.
+        activation: Activation of the spatial regularization: lrelu, tanh or relu.
+        image_mean: Mean of each channel, for values from 0 to 1.
+        image_std: Standard deviation of each channel, for values from 0 to 1.
+        input_size_px: Longer side of images that the network works best with; 0 is the size of the camera image.
     """
 
     width: int = 0
     depth: int = 0
     heads: int = 0
-    taps: tuple[int, ...] = ()  # indices of transformer blocks
+    taps: tuple[int, ...] = ()
     resnet: tuple[int, ...] = ()
-    reassemble: tuple[int, ...]  # four: channels at stride 4, 8, 16, 32
+    reassemble: tuple[int, ...]
     text: TextConfig
-    patch_size: int = 16  # pixels of the image per token
-    pretrained_size: int = 384  # the position table is that of a square image of this side
+    patch_size: int = 16
+    pretrained_size: int = 384
     features: int = 256
     stem: tuple[int, ...] = ()
-    stem_depth: int = 2  # residual units per stem stage
-    arch_option: int = 0  # spatial regularization: 0 none, 1 bottleneck, 2 depthwise
+    stem_depth: int = 2
+    arch_option: int = 0
     block_depth: int = 0
     activation: str = "lrelu"
     image_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     image_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    input_size_px: int = 0  # the longer image side this network likes best; 0 = whatever the camera sends
+    input_size_px: int = 0
 
     def __post_init__(self) -> None:
         if len(self.reassemble) != 4:
@@ -58,21 +76,21 @@ class LSegConfig:
 
     def _check_resnet(self) -> None:
         if len(self.resnet) != 4 or min(self.resnet) < 1:
-            raise ValueError(f"resnet: expected the blocks of four stages, got {self.resnet}")
+            raise ValueError(f"resnet: expected the number of blocks of four stages, got {self.resnet}")
         if self.width or self.depth or self.heads or self.taps or self.stem:
-            raise ValueError("resnet: expected no width, depth, heads, taps or stem of a ViT beside it")
+            raise ValueError("resnet: expected no width, depth, heads, taps or stem, which belong to a ViT, got some")
         if self.reassemble != RESNET_CHANNELS:
-            raise ValueError(f"reassemble: expected a ResNet's {RESNET_CHANNELS}, got {self.reassemble}")
+            raise ValueError(f"reassemble: expected {RESNET_CHANNELS} for a ResNet, got {self.reassemble}")
 
     def _check_vit(self) -> None:
-        wanted = 2 if self.stem else 4
-        if len(self.taps) != wanted or list(self.taps) != sorted(set(self.taps)):
-            raise ValueError(f"taps: expected {wanted} ascending block indices, got {self.taps}")
+        count = 2 if self.stem else 4
+        if len(self.taps) != count or list(self.taps) != sorted(set(self.taps)):
+            raise ValueError(f"taps: expected {count} ascending block indices, got {self.taps}")
         if not 0 <= self.taps[0] <= self.taps[-1] < self.depth:
             raise ValueError(f"taps: expected indices of {self.depth} blocks, got {self.taps}")
         if self.stem and (len(self.stem) != 3 or self.reassemble[:2] != self.stem[1:]):
             raise ValueError(
-                f"stem: expected channels at stride 2, 4, 8 of which the last two are reassemble's first two "
+                f"stem: expected channels at stride 2, 4 and 8, the last two equal to the first two of reassemble "
                 f"{self.reassemble[:2]}, got {self.stem}"
             )
         if self.patch_size not in (16, 32) or (self.stem and self.patch_size != 16):
@@ -92,7 +110,7 @@ _VITL16 = LSegConfig(
 )
 
 PRESETS: dict[str, LSegConfig] = {
-    # the authors' networks (LSeg paper, section 4): ViT-L/16 at 384 and the text tower of CLIP ViT-B/32, ...
+    # The authors' networks (LSeg paper, section 4): ViT-L/16 at 384 and the text tower of CLIP ViT-B/32, ...
     "vitl16": _VITL16,
     "clipRN50x16_vitl16": replace(_VITL16, text=_CLIP_RN50X16_TEXT),
     "vitb32": LSegConfig(
@@ -104,7 +122,7 @@ PRESETS: dict[str, LSegConfig] = {
         patch_size=32,
         text=_CLIP_VIT_B32_TEXT,
     ),
-    # ... and those of the zero-shot protocols, of which one is the first again
+    # ... and those of the zero-shot protocols; one is the same as the first
     "zs_vitl16": _VITL16,
     "zs_resnet101": LSegConfig(
         resnet=(3, 4, 23, 3),
@@ -113,7 +131,7 @@ PRESETS: dict[str, LSegConfig] = {
         image_mean=IMAGENET_MEAN,
         image_std=IMAGENET_STD,
     ),
-    # the same architecture, small enough for a laptop's CPU: it ships with its weights
+    # The same architecture, small enough for the CPU of a laptop. The package includes its weights.
     "demo": LSegConfig(
         width=192,
         depth=10,
@@ -126,7 +144,7 @@ PRESETS: dict[str, LSegConfig] = {
         input_size_px=320,
         text=_DEMO_TEXT,
     ),
-    # a quarter of it, in which ways of training are compared
+    # A quarter of its size, for comparisons of training methods.
     "demo_small": LSegConfig(
         width=128,
         depth=4,

@@ -13,8 +13,8 @@ __all__ = ["Decoder", "Fusion", "ResidualConvUnit", "upsample2x"]
 class Decoder(nn.Module):
     """Fuse feature maps at stride 4, 8, 16 and 32 into one map at stride 4 (DPT, section 3, fusion).
 
-    The official decoder upsamples its result to stride 2. Here whoever needs that upsamples: the 1x1 head and the
-    correlation commute with it, and cost a quarter at stride 4.
+    The official decoder also upsamples its result to stride 2. That is left to the caller: the 1x1 head and the
+    correlation commute with upsampling, and at stride 4 they cost a quarter.
     """
 
     def __init__(self, channels: Sequence[int], features: int) -> None:
@@ -59,7 +59,7 @@ def upsample2x(x: Tensor) -> Tensor:
 
 
 class ResidualConvUnit(nn.Module):
-    """Pre-activation residual unit: x + BN(conv(ReLU(BN(conv(ReLU(x)))))), the skip being x itself."""
+    """Pre-activation residual unit: x + BN(conv(ReLU(BN(conv(ReLU(x))))))."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -69,6 +69,6 @@ class ResidualConvUnit(nn.Module):
         self.bn2 = nn.BatchNorm2d(features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, F, h, w) -> the same."""
+        """(B, F, h, w) -> (B, F, h, w)."""
         y = self.bn1(self.conv1(F.relu(x)))
         return x + self.bn2(self.conv2(F.relu(y)))

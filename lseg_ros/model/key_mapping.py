@@ -1,7 +1,7 @@
-"""The authors' layout of a checkpoint: their names for our parameters, and the architecture that their names tell.
+"""The authors' checkpoint keys: their names for our parameters, and the architecture that they imply.
 
-On disk a network always has the authors' key names (``pretrained.*``, ``scratch.*``, ``clip_pretrained.*``); in memory
-it has ours. ``_NAMES`` is the one translation between them.
+Files always have the authors' keys (``pretrained.*``, ``scratch.*``, ``clip_pretrained.*``). ``_PATTERNS`` is the only
+translation between these and the names in memory.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from lseg_ros.model.text_encoder import TextConfig
 
 __all__ = ["config_from_keys", "expected_entries", "is_unused", "nearest_preset", "to_official_key", "unused_entries"]
 
-# our name -> the authors' name; levels count from 0 here and from 1 there
-_NAMES = [
+# our name -> the authors' key; levels count from 0 here and from 1 there
+_PATTERNS = [
     (r"backbone\.vit\.(.*)", r"pretrained.model.\1"),
     (r"backbone\.stages\.(\d+)\.(.*)", r"pretrained.layer<\1>.\2"),
-    (r"backbone\.stem\.(.*)", r"pretrained.stem.\1"),  # not in any official network
+    (r"backbone\.stem\.(.*)", r"pretrained.stem.\1"),  # in no official network
     (r"backbone\.reassemble\.(\d+)\.readout\.(\w+)", r"pretrained.act_postprocess<\1>.0.project.0.\2"),
     (r"backbone\.reassemble\.(\d+)\.project\.(\w+)", r"pretrained.act_postprocess<\1>.3.\2"),
     (r"backbone\.reassemble\.(\d+)\.resample\.(\w+)", r"pretrained.act_postprocess<\1>.4.\2"),
@@ -38,7 +38,7 @@ _NAMES = [
     (r"text_encoder\.(.*)", r"clip_pretrained.\1"),
 ]
 
-# in the authors' files, but without a part in inference: CLIP's image tower, the ViT's classifier, a dead unit
+# Entries of the authors' files without effect: CLIP's image tower, the ViT's classifier, an unused residual unit
 _UNUSED = re.compile(
     r"clip_pretrained\.(visual\.|logit_scale$)|pretrained\.model\.(head|norm)\.|scratch\.refinenet4\.resConfUnit1\."
 )
@@ -46,34 +46,40 @@ _TAPS = {24: (5, 11, 17, 23), 12: (2, 5, 8, 11)}  # by number of blocks
 
 
 def to_official_key(name: str, config: LSegConfig) -> str:
-    """One of our parameter names -> the authors' name of the same parameter."""
-    first_reassembled = 4 - (2 if config.stem else 4)
-    for pattern, template in _NAMES:
+    """Translate one of our parameter names to the authors' key.
+
+    Raises:
+        KeyError: If there is no such parameter.
+    """
+    first_level = 2 if config.stem else 0  # of the levels that are reassembled
+    for pattern, template in _PATTERNS:
         if match := re.fullmatch(pattern, name):
             official = match.expand(template)
             if level := re.search(r"<(\d+)>", official):
-                count = int(level[1]) + 1 + first_reassembled * ("act_postprocess" in official)
+                count = int(level[1]) + 1 + first_level * ("act_postprocess" in official)
                 official = official.replace(level[0], str(count))
             return official
     raise KeyError(f"no official name for {name!r}")
 
 
 def expected_entries(config: LSegConfig) -> dict[str, Tensor]:
-    """What a checkpoint of this architecture must hold: official names -> tensors without content (meta device)."""
+    """Return what a checkpoint of this architecture must contain: official key -> tensor on the meta device."""
     with torch.device("meta"):
         return {to_official_key(name, config): value for name, value in LSeg(config).state_dict().items()}
 
 
 def is_unused(name: str) -> bool:
-    """Whether this entry of an official file has no part in inference."""
+    """Check whether an entry of an official file has no effect on inference."""
     return _UNUSED.match(name) is not None
 
 
 def unused_entries(config: LSegConfig) -> dict[str, Tensor]:
-    """Unused entries of official files: official names -> tensors without content (meta device).
+    """Return the entries of official files without effect: official key -> tensor on the meta device.
 
-    A file needs them only for code that loads strictly, as the authors' and VLMaps do. Raises ValueError for an
-    architecture that the authors have not.
+    Only code that loads strictly needs them, such as the authors' and VLMaps.
+
+    Raises:
+        ValueError: If the authors have no such architecture.
     """
     towers = {512: _clip_vit_b32, 768: _clip_rn50x16}  # by the width of the text encoder
     if config.stem or config.text.width not in towers:
@@ -86,12 +92,16 @@ def unused_entries(config: LSegConfig) -> dict[str, Tensor]:
         if not config.resnet:
             parts["pretrained.model.norm"] = nn.LayerNorm(config.width)
             parts["pretrained.model.head"] = nn.Linear(config.width, 1000)
-        found = {f"{part}.{name}": value for part in parts for name, value in parts[part].state_dict().items()}
-        return found | {"clip_pretrained.logit_scale": torch.empty(())}
+        unused = {f"{part}.{name}": value for part in parts for name, value in parts[part].state_dict().items()}
+        return unused | {"clip_pretrained.logit_scale": torch.empty(())}
 
 
 def config_from_keys(weights: Mapping[str, Tensor]) -> LSegConfig:
-    """The architecture of an official network, read off names and shapes; KeyError names an entry that it needs."""
+    """Derive the architecture of an official network from its keys and shapes.
+
+    Raises:
+        KeyError: If a required entry is missing.
+    """
     image = _resnet_from_keys(weights) if "pretrained.layer1.0.weight" in weights else _vit_from_keys(weights)
     text_width = weights["clip_pretrained.ln_final.weight"].shape[0]
     return LSegConfig(
@@ -110,7 +120,11 @@ def config_from_keys(weights: Mapping[str, Tensor]) -> LSegConfig:
 
 
 def nearest_preset(weights: Mapping[str, Tensor]) -> tuple[str, float]:
-    """The preset that shares the most entries (name and shape) with these weights, and its share of them, 0 to 1."""
+    """Find the preset that shares the most entries (key and shape) with these weights.
+
+    Returns:
+        Its name, and the shared fraction of its entries, 0 to 1.
+    """
     shares = {}
     for preset, config in PRESETS.items():
         expected = expected_entries(config)
@@ -136,7 +150,7 @@ def _vit_from_keys(weights: Mapping[str, Tensor]) -> dict[str, object]:
 
 
 def _resnet_from_keys(weights: Mapping[str, Tensor]) -> dict[str, object]:
-    stages = [r"layer1\.4", r"layer2", r"layer3", r"layer4"]  # the stem's four modules come before the first stage
+    stages = [r"layer1\.4", r"layer2", r"layer3", r"layer4"]  # the first stage follows four modules of the stem
     return {
         "resnet": tuple(_count(weights, rf"pretrained\.{stage}\.(\d+)\.conv1\.weight") for stage in stages),
         "reassemble": tuple(weights[f"scratch.layer{level}_rn.weight"].shape[1] for level in (1, 2, 3, 4)),

@@ -1,4 +1,4 @@
-"""LSeg: pixels and words in one space (Li et al., "Language-driven Semantic Segmentation", ICLR 2022)."""
+"""LSeg (Li et al., "Language-driven Semantic Segmentation", ICLR 2022)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOGIT_SCALE = 1 / 0.07  # fixed: the official code never registers it, so it is 
 
 
 class LSeg(nn.Module):
-    """An image encoder that gives every pixel an embedding, and a text encoder that gives every word one."""
+    """An image encoder that embeds pixels and a text encoder that embeds words, in one space."""
 
     stride = 32  # height and width of the input must be multiples of this, in pixels
 
@@ -38,11 +38,16 @@ class LSeg(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """The device of the parameters."""
         return self.head.weight.device
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """Texts -> (K, C) float32 unit-norm embeddings. Raises ValueError naming a text that is too long."""
+        """K texts -> (K, C) float32 embeddings of unit norm.
+
+        Raises:
+            ValueError: If a text is too long; the message names it.
+        """
         return self.text_encoder.encode(texts)
 
     def encode_image(self, image: Tensor) -> Tensor:
@@ -71,18 +76,33 @@ class LSeg(nn.Module):
         return low_res
 
     def correlate(self, pixels: Tensor, text: Tensor) -> Tensor:
-        """Pixel embeddings (B, C, h, w) and text embeddings (K, C), both unit norm -> logits (B, K, h, w).
+        """Word-pixel correlation: scaled cosine similarity, with the regularization of section 3.4 if there is one.
 
-        They have the dtype of the pixel embeddings.
+        Args:
+            pixels: (B, C, h, w) pixel embeddings. The result is linear in them without a regularization.
+            text: (K, C) text embeddings of unit norm.
+
+        Returns:
+            (B, K, h, w) logits in the dtype of the pixel embeddings.
         """
         logits = F.conv2d(pixels, (LOGIT_SCALE * text).to(pixels.dtype)[:, :, None, None])  # (B, K, h, w)
         return logits if self.regularization is None else self.regularization(logits)
 
     def forward(self, image: Tensor, text: Tensor | Sequence[str]) -> Tensor:
-        """(B, 3, H, W) normalized RGB and (K, C) text embeddings, or K texts -> logits (B, K, H, W).
+        """Compute logits at the size of the image.
 
-        Any H and W from 32 up: what is missing to multiples of ``stride`` is padded on the right and below with 0,
-        the mean color, and cut off again. Raises ValueError for a smaller image.
+        Images are padded on the right and at the bottom to multiples of ``stride`` with 0, the mean color; the padding
+        is cut off again.
+
+        Args:
+            image: (B, 3, H, W) normalized RGB, H and W at least 32.
+            text: (K, C) text embeddings, or K texts.
+
+        Returns:
+            (B, K, H, W) logits.
+
+        Raises:
+            ValueError: If the image is smaller than 32x32, or a text is too long.
         """
         height, width = image.shape[-2:]
         if min(height, width) < self.stride:
@@ -97,8 +117,9 @@ class LSeg(nn.Module):
 class SpatialRegularization(nn.Module):
     """The paper's optional blocks on the logits (section 3.4): one 3x3 filter shared by all labels.
 
-    Shared weights make it indifferent to the number and the order of labels. Option 1 (bottleneck) adds the maximum
-    over labels of the block's input, option 2 (depthwise) does not; the activation follows all rounds but the last.
+    Because the weights are shared, the number and the order of labels do not matter. Option 1 (bottleneck) adds the
+    maximum over labels of the block's input, option 2 (depthwise) does not. An activation follows every round but the
+    last.
     """
 
     def __init__(self, option: int, depth: int, activation: str) -> None:
@@ -109,11 +130,11 @@ class SpatialRegularization(nn.Module):
         self.activation = {"lrelu": nn.LeakyReLU(0.01), "tanh": nn.Tanh(), "relu": nn.ReLU()}[activation]
 
     def forward(self, logits: Tensor) -> Tensor:
-        """(B, K, h, w) -> the same."""
-        for round_ in range(self.rounds):
+        """(B, K, h, w) -> (B, K, h, w)."""
+        for index in range(self.rounds):
             flat = logits.flatten(0, 1)[:, None]  # (B K, 1, h, w)
             filtered = self.depthwise(flat).view_as(logits)  # (B, K, h, w)
             logits = filtered + logits.amax(dim=1, keepdim=True) if self.bottleneck else filtered
-            if round_ < self.rounds - 1:
+            if index < self.rounds - 1:
                 logits = self.activation(logits)
         return logits

@@ -1,4 +1,4 @@
-"""The files that the authors of LSeg publish: where they are, and where a fetched one lives on this machine."""
+"""The files that the authors of LSeg publish: download, verify, and find them in the local cache."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ __all__ = ["FILES", "PretrainedFile", "cache_folder", "fetch", "find_cached", "s
 
 @dataclass(frozen=True)
 class PretrainedFile:
-    """One file of the authors' list (the README of isl-org/lang-seg), by its public id on Google Drive."""
+    """A file in the list of the authors (README of isl-org/lang-seg).
+
+    Attributes:
+        file_id: Its public id on Google Drive.
+        contents: Network and training data.
+    """
 
     file_id: str
     contents: str
 
     @property
     def page(self) -> str:
-        """Where a browser can have it."""
+        """Its page for a browser."""
         return f"https://drive.google.com/file/d/{self.file_id}/view"
 
 
@@ -40,38 +45,48 @@ FILES: dict[str, PretrainedFile] = {
 
 
 def cache_folder() -> Path:
-    """Where fetched files live: ``$XDG_CACHE_HOME/lseg_ros``, or ``~/.cache/lseg_ros``."""
+    """Return the folder of downloaded files: ``$XDG_CACHE_HOME/lseg_ros``, or ``~/.cache/lseg_ros``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lseg_ros"
 
 
 def find_cached(name: str) -> Path:
-    """The fetched file of this name, once its sha256 is found to be the recorded one.
+    """Return the downloaded file of this name, after checking its sha256.
 
-    Raises FileNotFoundError that says how to get it, ValueError where the file has changed since it was fetched.
+    The sha256 of a file that was saved by hand is recorded at its first use.
+
+    Raises:
+        FileNotFoundError: If the file was not downloaded; the message says how to get it.
+        ValueError: If the file has changed since its sha256 was recorded.
     """
     path = _path(name)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{name}: expected the authors' file at {path}, got none; `lseg checkpoint fetch {name}` brings it"
+            f"{name}: expected the authors' file at {path}, got none; run `lseg checkpoint fetch {name}`"
         )
-    recorded = _sums(path).read_text().split()[0] if _sums(path).exists() else None
+    recorded = _sha256_file(path).read_text().split()[0] if _sha256_file(path).exists() else None
     found = sha256(path)
     if recorded is None:
-        _sums(path).write_text(f"{found}  {path.name}\n")
+        _sha256_file(path).write_text(f"{found}  {path.name}\n")
     elif found != recorded:
         raise ValueError(
-            f"{path}: expected the sha256 {recorded} that was recorded when it came, got {found}; "
-            "remove the file (and the .sha256 beside it) and fetch it again"
+            f"{path}: expected the recorded sha256 {recorded}, got {found}; "
+            "remove the file and its .sha256 file, and fetch it again"
         )
     return path
 
 
 def fetch(name: str, *, quiet: bool = False) -> Path:
-    """Download one of ``FILES``, or go on with a download that was interrupted; a file that is there is only checked.
+    """Download one of ``FILES``, or resume its download. A file in the cache is only verified.
 
-    The file appears whole, with its sha256 beside it (``.sha256``, in the format of sha256sum), or not at all. quiet:
-    no progress bar. Raises ValueError for a name that is not listed, ConnectionError that says where else to get the
-    file and where to put it.
+    The file appears when it is complete, next to its sha256 (``.sha256``, in the format of sha256sum).
+
+    Args:
+        name: A name in ``FILES``.
+        quiet: Show no progress bar.
+
+    Raises:
+        ValueError: If the name is not listed.
+        ConnectionError: If the download fails; the message says how to save the file by hand.
     """
     if name not in FILES:
         raise ValueError(f"name: expected one of {', '.join(FILES)}, got {name!r}")
@@ -80,44 +95,46 @@ def fetch(name: str, *, quiet: bool = False) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         _download(name, part, quiet)
-        _sums(path).write_text(f"{sha256(part)}  {path.name}\n")
+        _sha256_file(path).write_text(f"{sha256(part)}  {path.name}\n")
         part.replace(path)
     return find_cached(name)
 
 
 def sha256(path: Path) -> str:
-    """The checksum of a file, in hexadecimal digits."""
-    summed = hashlib.sha256()
+    """Compute the sha256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
-            summed.update(block)
-    return summed.hexdigest()
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _download(name: str, part: Path, quiet: bool) -> None:
-    """The file of this name at ``part``: a whole PyTorch file, as far as its first and last bytes tell."""
-    import gdown  # here: a network without downloads shall not wait for it
+    """Download a file to ``part``, and check that it is a zip archive, as complete PyTorch files are."""
+    import gdown  # slow, and unnecessary without a download
 
     try:
         gdown.download(FILES[name].page, str(part), quiet=quiet, resume=True, timeout=30, use_cookies=False)
     except (OSError, gdown.exceptions.DownloadError) as error:  # requests' errors are OSErrors
-        raise ConnectionError(_by_hand(name, " ".join(str(_innermost(error)).split())[:200])) from error
+        raise ConnectionError(_manual_instructions(name, " ".join(str(_root_cause(error)).split())[:200])) from error
     if not zipfile.is_zipfile(part):
         with part.open("rb") as file:
             start = file.read(40)
         part.unlink()
-        raise ConnectionError(_by_hand(name, f"expected a PyTorch file, got one that begins with {start!r}"))
+        raise ConnectionError(
+            _manual_instructions(name, f"expected a PyTorch file, got one that begins with {start!r}")
+        )
 
 
-def _by_hand(name: str, reason: str) -> str:
+def _manual_instructions(name: str, reason: str) -> str:
     return (
         f"{name}: could not be downloaded ({reason}). Open {FILES[name].page} in a browser, and save the file as "
         f"{_path(name)}"
     )
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """The error at the root, which says in a few words what the ones around it say in many."""
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the root cause, which has the shortest message."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     return error
@@ -127,5 +144,5 @@ def _path(name: str) -> Path:
     return cache_folder() / f"{name}.ckpt"
 
 
-def _sums(path: Path) -> Path:
+def _sha256_file(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")

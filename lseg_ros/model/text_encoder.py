@@ -1,4 +1,4 @@
-"""The text encoder: CLIP's text transformer, in the sizes of the released LSeg networks and in a small one."""
+"""The text encoder: CLIP's text transformer, in the sizes of the released LSeg networks and a small one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,18 @@ __all__ = ["TextConfig", "TextEncoder"]
 class TextConfig:
     """Sizes of a text encoder.
 
-    CLIP ViT-B/32's is ``TextConfig(width=512, heads=8, layers=12, embed_dim=512)``, RN50x16's ``(768, 12, 12, 768)``.
-    ``token_rank`` factors the token table into (vocab_size, token_rank) times (token_rank, width), which is where most
-    of a small encoder's parameters are; None keeps CLIP's table and CLIP's keys.
+    CLIP ViT-B/32 has ``TextConfig(width=512, heads=8, layers=12, embed_dim=512)``, RN50x16 ``(768, 12, 12, 768)``.
+
+    Attributes:
+        width: Channels of the tokens.
+        heads: Attention heads of each layer.
+        layers: Number of transformer layers.
+        embed_dim: Dimensions of the embeddings.
+        context_length: Maximum number of tokens of a text, with start and end.
+        vocab_size: Number of different tokens.
+        quick_gelu: Use OpenAI's approximation of GELU.
+        token_rank: If set, the token table is the product of (vocab_size, token_rank) and (token_rank, width) matrices;
+            the full table would be most of a small encoder.
     """
 
     width: int
@@ -45,9 +54,9 @@ class TextConfig:
 
 
 class TextEncoder(TextTransformer):  # type: ignore[misc]  # open_clip has no types
-    """Words to embeddings (LSeg section 3, text encoder): open_clip's TextTransformer and CLIP's tokenizer.
+    """Text encoder (LSeg, section 3): open_clip's TextTransformer with CLIP's tokenizer.
 
-    The parameters are named as in OpenAI's CLIP, so the ``clip_pretrained.*`` text tensors of an LSeg checkpoint load
+    Parameters are named as in OpenAI's CLIP, so the ``clip_pretrained.*`` text tensors of an LSeg checkpoint load
     strictly. With ``config.token_rank`` the token table is ``token_embedding.0.weight`` (vocab_size, token_rank) and
     ``token_embedding.1.weight`` (width, token_rank) instead of ``token_embedding.weight``.
     """
@@ -56,15 +65,15 @@ class TextEncoder(TextTransformer):  # type: ignore[misc]  # open_clip has no ty
         factored = config.token_rank is not None
         super().__init__(
             context_length=config.context_length,
-            vocab_size=1 if factored else config.vocab_size,  # a factored table replaces this one at once
+            vocab_size=1 if factored else config.vocab_size,  # replaced below if the table is factored
             width=config.width,
             heads=config.heads,
             layers=config.layers,
             output_dim=config.embed_dim,
             act_layer=QuickGELU if config.quick_gelu else nn.GELU,
-            norm_layer=LayerNormFp32,  # CLIP's: float32 inside, whatever comes
+            norm_layer=LayerNormFp32,  # as in CLIP: computes in float32 for any input
         )
-        self.attn_mask = None  # made in forward: a buffer that no checkpoint holds would not survive the meta device
+        self.attn_mask = None  # made in forward: checkpoints lack this buffer, so it would stay on the meta device
         self.config = config
         if config.token_rank is not None:
             self.vocab_size = config.vocab_size
@@ -73,7 +82,8 @@ class TextEncoder(TextTransformer):  # type: ignore[misc]  # open_clip has no ty
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """K texts -> (K, context_length) int64 token ids: start, CLIP's BPE of the lower-cased text, end, zeros.
 
-        Nothing is ever cut off: ValueError names the first text that is too long, its length and the limit.
+        Raises:
+            ValueError: If a text is too long; it is never truncated. The message names it, its length and the limit.
         """
         if isinstance(texts, str):
             raise ValueError(f"texts: expected a list of texts, got the single text {texts!r}")
@@ -102,23 +112,27 @@ class TextEncoder(TextTransformer):  # type: ignore[misc]  # open_clip has no ty
         return embeddings
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """K texts -> (K, embed_dim) float32 of unit norm. Raises ValueError like ``tokenize``."""
+        """K texts -> (K, embed_dim) float32 of unit norm.
+
+        Raises:
+            ValueError: If a text is too long.
+        """
         tokens = self.tokenize(texts).to(self.positional_embedding.device)
         embeddings: Tensor = self(tokens)
         return (embeddings / embeddings.norm(dim=-1, keepdim=True)).float()  # (K, embed_dim)
 
     def _attend(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(K, L, width) through the transformer; open_clip before 2.25 wants (L, K, width)."""
+        """Run the transformer on (K, L, width); open_clip before 2.25 expects (L, K, width)."""
         batch_first = hasattr(self.transformer, "batch_first")
         y: Tensor = self.transformer(x if batch_first else x.transpose(0, 1), attn_mask=mask)
         return y if batch_first else y.transpose(0, 1)
 
 
 def _factored_table(vocab_size: int, rank: int, width: int) -> nn.Sequential:
-    """Token ids (..., L) -> (..., L, width), by way of ``rank`` numbers per token."""
+    """Build a factored token table, ids (..., L) -> (..., L, width)."""
     tokens, widen = nn.Embedding(vocab_size, rank), nn.Linear(rank, width, bias=False)
     nn.init.normal_(tokens.weight, std=1.0)
-    nn.init.normal_(widen.weight, std=0.02 * rank**-0.5)  # the product has the spread of open_clip's own table
+    nn.init.normal_(widen.weight, std=0.02 * rank**-0.5)  # the product has the standard deviation of open_clip's table
     return nn.Sequential(tokens, widen)
 
 

@@ -1,4 +1,4 @@
-"""What a file of weights holds: safetensors, the authors' Lightning files, bare state dicts. Nothing in one is run."""
+"""Read weight files without executing code: safetensors, the authors' Lightning files, bare state dicts."""
 
 from __future__ import annotations
 
@@ -18,26 +18,30 @@ from torch import Tensor
 
 __all__ = ["WeightFile", "open_weights"]
 
-# Lightning before 1.5 keeps the state of callbacks under their classes. Their names are all that is read of them.
+# Lightning before 1.5 stores the state of callbacks by their classes. Only the names of these classes are read.
 _LIGHTNING_CLASS = re.compile(r"(pytorch_lightning|lightning)\.[\w.]+")
-_OF_TENSORS = re.compile(r"collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.\w+Storage")
-_PREFIX = re.compile(r"^(module\.)?(net\.)?")  # of a network in DistributedDataParallel; of one in Lightning's module
-# What else a reader raises where bytes are missing or wrong; pickle's documentation promises no less.
+_TENSOR_IMPORTS = re.compile(r"collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.\w+Storage")
+# The prefix of DistributedDataParallel, and that of the network in the authors' Lightning module.
+_PREFIX = re.compile(r"^(module\.)?(net\.)?")
+# What readers raise for missing or wrong bytes; the documentation of pickle does not limit it.
 _DAMAGED = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
     SafetensorError, TypeError, ValueError, struct.error, zipfile.BadZipFile,
 )  # fmt: skip
-_SAFE_GLOBALS = getattr(torch.serialization, "safe_globals", None)  # PyTorch 2.5 has it
+_SAFE_GLOBALS = getattr(torch.serialization, "safe_globals", None)  # since PyTorch 2.5
 
 
 @dataclass(frozen=True, eq=False)
 class WeightFile:
-    """An open file of weights.
+    """An open weight file.
 
-    kind: "safetensors", "Lightning checkpoint" or "state dict". entries: names, without ``net.`` or ``module.`` in
-    front -> shape and dtype, as tensors without content. metadata: of safetensors their own, of a Lightning file the
-    plain values beside the tensors. read: name and dtype (None: the file's own) -> the tensor; one of the file's dtype
-    is mapped, not copied.
+    Attributes:
+        path: The file.
+        kind: "safetensors", "Lightning checkpoint" or "state dict".
+        entries: Key without the prefixes ``module.`` and ``net.`` -> tensor on the meta device, for shape and dtype.
+        metadata: Metadata of a safetensors file, or the numbers and texts next to the tensors in a Lightning file.
+        read: Reads a tensor, given its key and a dtype (None keeps that of the file). A tensor whose dtype does not
+            change is memory-mapped, not copied.
     """
 
     path: Path
@@ -48,7 +52,11 @@ class WeightFile:
 
 
 def open_weights(path: Path) -> WeightFile:
-    """Look into a file; ValueError that begins with its name where it is truncated, foreign or could run code."""
+    """Open a weight file.
+
+    Raises:
+        ValueError: If the file is truncated, no weight file, or could execute code.
+    """
     return _open_safetensors(path) if path.suffix == ".safetensors" else _open_pickle(path)
 
 
@@ -63,14 +71,14 @@ def _open_safetensors(path: Path) -> WeightFile:
     def read(name: str, dtype: torch.dtype | None) -> Tensor:
         if not _converts(entries[name], dtype):
             return shared.get_tensor(names[name])
-        with safe_open(path, framework="pt") as own:  # a mapping of its own, whose memory is free again afterwards
+        with safe_open(path, framework="pt") as own:  # a separate mapping, whose memory is freed afterwards
             return own.get_tensor(names[name]).to(dtype)
 
     return WeightFile(path, "safetensors", entries, shared.metadata() or {}, read)
 
 
 def _open_pickle(path: Path) -> WeightFile:
-    content = _unpickled(path)
+    content = _load_pickle(path)
     wrapped = isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping)
     tensors = content["state_dict"] if wrapped else content if isinstance(content, Mapping) else {}
     weights = {_PREFIX.sub("", str(name)): value for name, value in tensors.items() if isinstance(value, Tensor)}
@@ -85,7 +93,7 @@ def _open_pickle(path: Path) -> WeightFile:
     plain = {str(name): str(value) for name, value in content.items() if isinstance(value, (int, float, str))}
     try:
         entries = {name: value.to("meta") for name, value in weights.items()}
-    except RuntimeError as error:  # quantized tensors, for one, have no shape without content
+    except RuntimeError as error:  # for example quantized tensors, which cannot be on the meta device
         raise _damaged(path, error) from error
     return WeightFile(path, "Lightning checkpoint" if wrapped else "state dict", entries, plain, read)
 
@@ -94,29 +102,34 @@ def _converts(entry: Tensor, dtype: torch.dtype | None) -> bool:
     return dtype is not None and entry.is_floating_point() and entry.dtype != dtype
 
 
-def _unpickled(path: Path) -> Any:
-    """Tensors, numbers, words and containers of them; a pickle that wants anything else is refused by its name."""
-    inert: dict[str, type] = {}
+def _load_pickle(path: Path) -> Any:
+    """Read tensors, numbers, texts and containers of them.
+
+    A pickle that imports anything else is rejected. Only classes of Lightning are replaced by placeholders.
+    """
+    placeholders: dict[str, type] = {}
     while True:
-        allowed = _SAFE_GLOBALS(list(inert.values())) if _SAFE_GLOBALS and inert else contextlib.nullcontext()
+        allowed = (
+            _SAFE_GLOBALS(list(placeholders.values())) if _SAFE_GLOBALS and placeholders else contextlib.nullcontext()
+        )
         try:
             with allowed:
-                # files of before torch 1.6 are no zip archives and cannot be mapped
+                # Files from before torch 1.6 are no zip archives and cannot be mapped.
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         except pickle.UnpicklingError as error:
-            wanted = re.search(r"(?:GLOBAL|class) (\S+)", str(error))
-            name = wanted[1] if wanted else _foreign_import(path)
+            imported = re.search(r"(?:GLOBAL|class) (\S+)", str(error))
+            name = imported[1] if imported else _foreign_import(path)
             if name is None:
                 raise ValueError(
-                    f"checkpoint {path}: expected a state dict of tensors as torch.save writes it, got {_other(path)}"
+                    f"checkpoint {path}: expected a state dict written by torch.save, got {_describe_file(path)}"
                 ) from error
-            harmless = _LIGHTNING_CLASS.fullmatch(name) is not None and name not in inert
+            harmless = _LIGHTNING_CLASS.fullmatch(name) is not None and name not in placeholders
             if not harmless or _SAFE_GLOBALS is None:
-                hint = ": PyTorch 2.5 or newer can read past it" if harmless else ""
+                hint = " (PyTorch 2.5 or newer can skip it)" if harmless else ""
                 raise ValueError(
-                    f"checkpoint {path}: refused, it holds more than tensors and could run code ({name}{hint})"
+                    f"checkpoint {path}: expected only tensors, got {name}, which could execute code{hint}"
                 ) from error
-            inert[name] = _stand_in(name)
+            placeholders[name] = _placeholder(name)
         except _DAMAGED as error:
             raise _damaged(path, error) from error
 
@@ -148,11 +161,11 @@ class _ForeignImport(Exception):
 # Python's implementation has a dictionary as its memo. The one in C allocates as many entries as the highest index that
 # a pickle names.
 class _ImportFinder(pickle._Unpickler):
-    """An unpickler that imports nothing: an empty dictionary stands in for everything that tensors consist of."""
+    """An unpickler that imports nothing. Empty dictionaries replace the objects that tensors consist of."""
 
     def find_class(self, module_name: str, global_name: str) -> type:
         name = f"{module_name}.{global_name}"
-        if not _OF_TENSORS.fullmatch(name):
+        if not _TENSOR_IMPORTS.fullmatch(name):
             raise _ForeignImport(name)
         return type(global_name, (dict,), {"__init__": lambda self, *arguments: None})
 
@@ -160,27 +173,27 @@ class _ImportFinder(pickle._Unpickler):
         """Read no tensor content."""
 
 
-def _other(path: Path) -> str:
-    """What a file is that is no pickle of tensors, in a few words."""
+def _describe_file(path: Path) -> str:
+    """Describe a file that is no pickle of tensors, in a few words."""
     with path.open("rb") as file:
         start = file.read(24)
     return "another pickle" if start[:1] == b"\x80" or start[:2] == b"PK" else f"a file that begins with {start!r}"
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    # the first sentence: PyTorch's further ones advise to read such files without its safety
+    # Only the first sentence: the others advise to switch the safety off.
     reason = re.split(r"(?<=\S)\. ", str(error).splitlines()[0])[0] if str(error) else type(error).__name__
-    return ValueError(f"checkpoint {path}: expected a whole safetensors or PyTorch file, got {reason}")
+    return ValueError(f"checkpoint {path}: expected a complete safetensors or PyTorch file, got {reason}")
 
 
-def _stand_in(name: str) -> type:
-    """An empty class that passes for Lightning's of this name while a file is read: nothing of Lightning is run.
+def _placeholder(name: str) -> type:
+    """Build an empty class that replaces the Lightning class of this name while a file is read.
 
-    A pickle that calls it, as it would a function of such a name, is refused by the name.
+    A pickle that calls it, as it would call a function, is rejected.
     """
 
-    def refuse(self: object, *arguments: object) -> None:
+    def reject(self: object, *arguments: object) -> None:
         raise pickle.UnpicklingError(f"GLOBAL {name}")
 
-    module, _, short = name.rpartition(".")
-    return type(short, (), {"__module__": module, "__init__": refuse})
+    module_name, _, class_name = name.rpartition(".")
+    return type(class_name, (), {"__module__": module_name, "__init__": reject})

@@ -1,3 +1,5 @@
+"""Tests of device, precision and memory."""
+
 from __future__ import annotations
 
 import sys
@@ -10,8 +12,8 @@ from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.inference.device import has_native_bfloat16, memory_mib
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
-def test_memory_of_the_process_grows_with_what_it_holds() -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+def test_process_memory_includes_new_arrays() -> None:
     before = memory_mib(torch.device("cpu"))
     held = np.ones(100 << 17)  # 100 MiB
     after = memory_mib(torch.device("cpu"))
@@ -22,7 +24,7 @@ def test_memory_of_the_process_grows_with_what_it_holds() -> None:
 
 
 @pytest.mark.gpu
-def test_memory_of_a_gpu_is_that_of_its_tensors() -> None:
+def test_gpu_memory_includes_new_tensors() -> None:
     before = memory_mib(torch.device("cuda"))["GPU memory"]
     held = torch.zeros(100 << 18, device="cuda")  # 100 MiB
     after = memory_mib(held.device)
@@ -30,6 +32,6 @@ def test_memory_of_a_gpu_is_that_of_its_tensors() -> None:
     assert after["GPU memory peak"] >= after["GPU memory"]
 
 
-def test_auto_is_bfloat16_where_the_processor_has_it(checkpoint: str) -> None:
+def test_auto_precision_is_bfloat16_if_the_processor_supports_it(checkpoint: str) -> None:
     expected = torch.bfloat16 if has_native_bfloat16(torch.device("cpu")) else torch.float32
     assert Segmenter.from_checkpoint(SegmenterConfig(checkpoint=checkpoint, device="cpu")).dtype == expected

@@ -1,4 +1,4 @@
-"""Pixel embeddings at a quarter of the image, and what they are once doubled and normalized."""
+"""Tests of pixel embeddings and their norm after upsampling."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from test.support.tiny_network import CONFIG
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 8, 10), (2, 3, 2, 5), (1, 128, 16, 8)])
-def test_the_norm_is_that_of_the_doubled_map(shape: tuple[int, ...]) -> None:
+def test_norm_equals_that_of_the_upsampled_map(shape: tuple[int, ...]) -> None:
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(upsampled_norm(x), upsample2x(x).norm(dim=1, keepdim=True), rtol=1e-5, atol=1e-5)
 
 
 @torch.inference_mode()
-def test_pixels_are_the_network_s_own() -> None:
+def test_pixels_equal_those_of_the_network() -> None:
     torch.manual_seed(0)
     model, image = LSeg(CONFIG).eval(), torch.randn(1, 3, 64, 96)
     low_res = model.encode_low_res(image)

@@ -1,4 +1,4 @@
-"""What is done to a network before it runs changes how fast it is, and the last digits."""
+"""Tests of the optimizations for inference: they change results by rounding only."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from lseg_ros.model.decoder import ResidualConvUnit
 from test.support.tiny_network import CONFIG
 
 
-def network(config: LSegConfig) -> LSeg:
-    """Random weights, and batch norms that do something."""
+def build_network(config: LSegConfig) -> LSeg:
+    """Build a network with random weights and batch norms that are no identity."""
     torch.manual_seed(0)
     model = LSeg(config).eval()
     for layer in model.modules():
@@ -37,62 +37,62 @@ def network(config: LSegConfig) -> LSeg:
     return model
 
 
-def packed(model: LSeg) -> LSeg:
-    """A copy as a Segmenter on a CPU makes it."""
-    ready = copy.deepcopy(model)
-    for part in (ready.backbone, ready.decoder):
+def optimized(model: LSeg) -> LSeg:
+    """Return a copy, optimized as by a Segmenter on a CPU."""
+    result = copy.deepcopy(model)
+    for part in (result.backbone, result.decoder):
         fold_batch_norms(part)
         part.to(next(model.backbone.parameters()).dtype)
         prepack_mkldnn(part)
-    return ready
+    return result
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("config", [CONFIG, PRESETS["demo"]])
-def test_folded_and_packed_it_makes_the_same_embeddings(config: LSegConfig, order: torch.memory_format) -> None:
-    model, image = network(config), torch.randn(2, 3, 64, 96)
-    ready = packed(model)
-    kinds = {type(layer) for layer in ready.modules()}
+def test_folded_and_packed_network_gives_the_same_embeddings(config: LSegConfig, order: torch.memory_format) -> None:
+    model, image = build_network(config), torch.randn(2, 3, 64, 96)
+    optimized_model = optimized(model)
+    kinds = {type(layer) for layer in optimized_model.modules()}
     assert {PackedLinear, PackedReadout, PackedResidualUnit} <= kinds
     assert not {nn.BatchNorm2d, Readout, ResidualConvUnit} & kinds
     expected = model.encode_low_res(image)
     scale = float(expected.abs().max())
-    found = ready.encode_low_res(image.to(memory_format=order))
+    found = optimized_model.encode_low_res(image.to(memory_format=order))
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-5 * scale)
 
 
 @torch.inference_mode()
-@pytest.mark.skipif(not has_native_bfloat16(torch.device("cpu")), reason="this processor has no bfloat16")
-def test_packed_in_bfloat16_it_is_as_near_to_float32_as_before() -> None:
-    model, image = network(PRESETS["demo"]), torch.randn(1, 3, 64, 96)
+@pytest.mark.skipif(not has_native_bfloat16(torch.device("cpu")), reason="needs a processor with bfloat16")
+def test_packing_in_bfloat16_does_not_increase_the_error() -> None:
+    model, image = build_network(PRESETS["demo"]), torch.randn(1, 3, 64, 96)
     expected = model.encode_low_res(image)
     for part in (model.backbone, model.decoder):
         fold_batch_norms(part)
         part.bfloat16()
-    ready = packed(model)
-    assert PackedAttention in {type(layer) for layer in ready.modules()}
-    before, after = (each.encode_low_res(image.bfloat16()) for each in (model, ready))
+    optimized_model = optimized(model)
+    assert PackedAttention in {type(layer) for layer in optimized_model.modules()}
+    before, after = (network.encode_low_res(image.bfloat16()) for network in (model, optimized_model))
     assert (after - expected).norm() <= 1.1 * (before - expected).norm()
 
 
-def test_without_onednns_operations_everything_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keeps_layers_if_onednn_operations_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimize, "_OPERATIONS", ("of_another_pytorch",))
-    kinds = {type(layer) for layer in packed(network(CONFIG)).modules()}
+    kinds = {type(layer) for layer in optimized(build_network(CONFIG)).modules()}
     assert not kinds & {PackedLinear, PackedResidualUnit}
 
 
 @torch.inference_mode()
-def test_a_resnets_batch_norms_are_folded_too() -> None:
-    model, image = network(PRESETS["zs_resnet101"]).backbone, torch.randn(1, 3, 64, 64)
+def test_folds_batch_norms_of_a_resnet() -> None:
+    model, image = build_network(PRESETS["zs_resnet101"]).backbone, torch.randn(1, 3, 64, 64)
     expected = model(image)[-1]
     fold_batch_norms(model)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
     torch.testing.assert_close(model(image)[-1], expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
 
 
-def test_a_network_that_is_handed_in_stays_as_it_is() -> None:
-    model = network(CONFIG)
+def test_segmenter_keeps_the_layers_of_a_given_network() -> None:
+    model = build_network(CONFIG)
     Segmenter(model, SegmenterConfig(device="cpu", precision="float32"))
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
     assert not any(isinstance(layer, PackedLinear) for layer in model.modules())

@@ -1,4 +1,4 @@
-"""The compiled pass where the world is not as it should be; what it computes is test_postprocess.py's matter."""
+"""Tests of the Numba code without a cache or without Numba. test_postprocess.py tests its results."""
 
 import subprocess
 import sys
@@ -9,13 +9,13 @@ from lseg_ros.inference import postprocess_numba
 
 
 @pytest.mark.skipif(not postprocess_numba.AVAILABLE, reason="needs numba (the extra fast)")
-def test_code_that_cannot_be_kept_on_disk_is_compiled_all_the_same() -> None:
-    made: dict[str, object] = {}
-    exec("def upsample2x(x):\n    return 2 * x", made)  # of no file, so that there is no place beside it
-    assert postprocess_numba._compiled(made["upsample2x"])(21) == 42
+def test_compiles_without_a_cache_on_disk() -> None:
+    namespace: dict[str, object] = {}
+    exec("def twice(x):\n    return 2 * x", namespace)  # without a file there is no place for a cache
+    assert postprocess_numba._compile(namespace["twice"])(21) == 42
 
 
-def test_without_numba_pytorch_computes_the_same() -> None:
+def test_pytorch_replaces_numba() -> None:
     program = """
 import sys
 sys.modules["numba"] = None

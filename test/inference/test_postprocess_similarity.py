@@ -1,4 +1,4 @@
-"""How like a text each pixel is, and what that is good for."""
+"""Tests of the similarity between pixels and a text."""
 
 from __future__ import annotations
 
@@ -28,32 +28,34 @@ def image(height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [(64, 96), (61, 97), (480, 200)])
-def test_it_is_a_cosine_at_every_pixel_of_the_image(tiny: Segmenter, size: tuple[int, int]) -> None:
+def test_similarity_is_a_cosine_for_every_pixel_of_the_image(tiny: Segmenter, size: tuple[int, int]) -> None:
     embedded, encoded = tiny.embed(image(*size)), tiny.encode(WORDS)
     for word in encoded.embeddings:
         pixels = similarity(embedded, word)
-        assert (pixels.shape, pixels.dtype) == (size, np.float32)
+        assert pixels.shape == size
+        assert pixels.dtype == np.float32
         assert -1 <= pixels.min() < pixels.max() <= 1
 
 
-def test_the_most_similar_label_is_the_label_of_the_mask(tiny: Segmenter) -> None:
+def test_most_similar_label_is_the_label_of_the_mask(tiny: Segmenter) -> None:
     embedded, encoded = tiny.embed(image(64, 96)), tiny.encode(WORDS)
     stack = np.stack([similarity(embedded, word) for word in encoded.embeddings])
     assert np.array_equal(stack.argmax(axis=0) + 1, tiny.label(embedded, encoded).label_map)
 
 
-def test_the_default_threshold_tells_what_is_there_from_what_is_not() -> None:
-    """In scenes that the embedded network has never seen; docs/embedded-network.md has the figures of 200."""
+def test_default_threshold_separates_visible_from_absent_objects() -> None:
+    """The scenes are not in the training data of the packaged network."""
     torch.set_num_threads(1)
     demo = Segmenter.from_checkpoint(SegmenterConfig(device="cpu"))
     words = demo.encode(Vocabulary.of(CLASSES)).embeddings
     scenes = SyntheticScenes(20, seed=12)
-    there, absent = [], []
-    for scene in (scenes[index] for index in range(len(scenes))):
+    visible: list[bool] = []
+    absent: list[bool] = []
+    for scene in (scenes[number] for number in range(len(scenes))):
         embedded = demo.embed(scene.image)
-        for number, word in enumerate(words):
-            pixels = int((scene.target == number).sum())
+        for index, word in enumerate(words):
+            pixels = int((scene.target == index).sum())
             if pixels >= 60 or not pixels:
-                (there if pixels else absent).append(similarity(embedded, word).max() >= THRESHOLD)
-    assert np.mean(there) > 0.8
+                (visible if pixels else absent).append(bool(similarity(embedded, word).max() >= THRESHOLD))
+    assert np.mean(visible) > 0.8
     assert np.mean(absent) < 0.2

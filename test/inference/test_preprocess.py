@@ -1,4 +1,4 @@
-"""Image to network input: no stretching, padding on the right and below."""
+"""Tests of preprocessing: the aspect ratio stays, padding is on the right and at the bottom."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lseg_ros.inference.preprocess import network_size, preprocess
 MEAN, STD = (0.5, 0.4, 0.3), (0.5, 0.25, 0.2)
 
 
-def test_a_fitting_image_is_only_normalized() -> None:
+def test_normalizes_an_image_of_the_right_size() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     x, valid_size = preprocess(image, 0, 32, MEAN, STD)
     expected = (torch.from_numpy(image).permute(2, 0, 1) / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[
@@ -23,7 +23,7 @@ def test_a_fitting_image_is_only_normalized() -> None:
     assert torch.equal(x, expected[None])
 
 
-def test_padding_is_the_mean_color_on_the_right_and_below() -> None:
+def test_pads_with_the_mean_color_on_the_right_and_at_the_bottom() -> None:
     x, valid_size = preprocess(np.full((40, 70, 3), 255, np.uint8), 0, 32, MEAN, STD)
     assert valid_size == (40, 70)
     assert x.shape == (1, 3, 64, 96)
@@ -32,13 +32,13 @@ def test_padding_is_the_mean_color_on_the_right_and_below() -> None:
     assert not x[..., 70:].any()
 
 
-def test_an_image_that_may_not_be_written_is_no_obstacle() -> None:
+def test_accepts_read_only_images() -> None:
     image = np.zeros((64, 64, 3), np.uint8)
     image.flags.writeable = False
     assert preprocess(image, 0, 32, MEAN, STD)[0].shape == (1, 3, 64, 64)
 
 
-def test_a_view_that_is_not_in_one_piece_is_no_obstacle() -> None:
+def test_accepts_non_contiguous_images() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
     mirrored = image[:, ::-2]
     expected, _ = preprocess(np.ascontiguousarray(mirrored), 0, 32, MEAN, STD)
@@ -46,16 +46,16 @@ def test_a_view_that_is_not_in_one_piece_is_no_obstacle() -> None:
 
 
 @given(st.integers(32, 400), st.integers(32, 400), st.integers(64, 512))
-def test_the_longer_side_gets_the_wanted_size_and_the_aspect_stays(height: int, width: int, input_size: int) -> None:
+def test_resizes_the_longer_side_and_keeps_the_aspect_ratio(height: int, width: int, input_size: int) -> None:
     h, w = network_size((height, width), input_size)
     assert max(h, w) == input_size
-    assert abs(h * width - w * height) <= max(height, width)  # to a pixel's rounding
+    assert abs(h * width - w * height) <= max(height, width)  # up to rounding to a pixel
 
 
-def test_zero_keeps_the_images_own_size() -> None:
+def test_zero_keeps_the_size_of_the_image() -> None:
     assert network_size((123, 456), 0) == (123, 456)
 
 
-def test_a_tiny_image_is_refused() -> None:
+def test_rejects_tiny_images() -> None:
     with pytest.raises(ValueError, match="image: expected at least 32x32 pixels, got 100x31"):
         network_size((31, 100), 0)

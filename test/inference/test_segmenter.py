@@ -1,9 +1,10 @@
-"""The segmenter from outside, with a whole network of random weights."""
+"""Tests of the segmenter, with a complete network of random weights."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import hypothesis
@@ -29,19 +30,19 @@ def segmenter(checkpoint: str) -> Segmenter:
 
 
 def picture(height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray:
-    """Patches of random colors."""
+    """Make an image of patches in random colors."""
     patches = np.random.default_rng(seed).integers(0, 256, (-(-height // 16), -(-width // 16), 3), dtype=np.uint8)
     return np.ascontiguousarray(patches.repeat(16, axis=0).repeat(16, axis=1)[:height, :width])
 
 
 def is_arg_max(label_map: np.ndarray, logits: torch.Tensor) -> bool:
-    """Whether each pixel's label (1, 2, ...) has the highest of its logits (K, H, W), to float32 rounding."""
+    """Check that the label (1, 2, ...) of each pixel has the highest logit (K, H, W), up to float32 rounding."""
     chosen = logits.gather(0, torch.from_numpy(label_map).long()[None] - 1)[0]
     return bool((chosen >= logits.amax(dim=0) - 1e-4).all())
 
 
 class TestSegment:
-    def test_labels_are_the_models_arg_max(self, segmenter: Segmenter) -> None:
+    def test_labels_are_the_arg_max_of_the_model(self, segmenter: Segmenter) -> None:
         image, encoded = picture(), segmenter.encode(WORDS)
         x, _ = preprocess(image, 0, 32, CONFIG.image_mean, CONFIG.image_std)
         with torch.inference_mode():
@@ -54,11 +55,11 @@ class TestSegment:
 
     @given(height=st.integers(32, 140), width=st.integers(32, 140))
     @hypothesis.settings(max_examples=25)
-    def test_an_image_of_any_size_is_seen_as_the_model_sees_it_and_never_stretched(
+    def test_labels_of_an_image_of_any_size_are_those_of_the_model(
         self, segmenter: Segmenter, height: int, width: int
     ) -> None:
         image, encoded = picture(height, width), segmenter.encode(WORDS)
-        mean, std = (torch.tensor(each)[:, None, None] for each in (CONFIG.image_mean, CONFIG.image_std))
+        mean, std = (torch.tensor(values)[:, None, None] for values in (CONFIG.image_mean, CONFIG.image_std))
         x = (torch.from_numpy(image).permute(2, 0, 1) / 255 - mean) / std
         with torch.inference_mode():
             logits = segmenter.model(x[None], encoded.embeddings)[0]
@@ -66,7 +67,7 @@ class TestSegment:
 
     @pytest.mark.parametrize("size", [(32, 32), (33, 47), (240, 320), (61, 200), (97, 32)])
     @pytest.mark.parametrize("input_size", [-1, 0, 64])
-    def test_any_image_comes_back_in_its_own_size(
+    def test_result_has_the_size_of_the_image(
         self, segmenter: Segmenter, size: tuple[int, int], input_size: int
     ) -> None:
         config = dataclasses.replace(segmenter.config, input_size=input_size)
@@ -75,29 +76,29 @@ class TestSegment:
         assert set(np.unique(result.label_map)) <= set(range(1, 7))
         assert result.confidence.min() >= 1
 
-    def test_the_network_s_own_size_is_the_default(self, checkpoint: str) -> None:
+    def test_default_input_size_is_that_of_the_network(self, checkpoint: str) -> None:
         assert Segmenter.from_checkpoint(SegmenterConfig(checkpoint=checkpoint)).input_size == CONFIG.input_size_px
 
-    def test_a_threshold_leaves_unsure_pixels_unlabeled(self, segmenter: Segmenter) -> None:
+    def test_threshold_leaves_uncertain_pixels_unlabeled(self, segmenter: Segmenter) -> None:
         encoded = segmenter.encode(WORDS)
-        sure = segmenter.segment(picture(), encoded)
-        threshold = float(np.median(sure.confidence)) / 255
+        labeled = segmenter.segment(picture(), encoded)
+        threshold = float(np.median(labeled.confidence)) / 255
         result = segmenter.segment(picture(), encoded, unlabeled_threshold=threshold)
         unlabeled = result.label_map == 0
         assert unlabeled.any()
         assert not unlabeled.all()
         assert np.array_equal(result.confidence == 0, unlabeled)
-        assert np.array_equal(result.label_map[~unlabeled], sure.label_map[~unlabeled])
+        assert np.array_equal(result.label_map[~unlabeled], labeled.label_map[~unlabeled])
 
-    def test_the_threshold_of_the_settings_holds_where_none_is_given(self, segmenter: Segmenter) -> None:
+    def test_uses_the_threshold_of_the_settings_by_default(self, segmenter: Segmenter) -> None:
         config = dataclasses.replace(segmenter.config, unlabeled_threshold=1.0)
         assert not Segmenter.from_checkpoint(config).segment(picture(), segmenter.encode(WORDS)).label_map.any()
 
-    def test_an_image_that_is_too_small_is_refused(self, segmenter: Segmenter) -> None:
+    def test_rejects_images_that_are_too_small(self, segmenter: Segmenter) -> None:
         with pytest.raises(ValueError, match="at least 32x32 pixels, got 64x16"):
             segmenter.segment(picture(16, 64), segmenter.encode(WORDS))
 
-    def test_bfloat16_sees_nearly_the_same(self, segmenter: Segmenter) -> None:
+    def test_bfloat16_gives_nearly_the_same_labels(self, segmenter: Segmenter) -> None:
         encoded = segmenter.encode(WORDS)
         half = Segmenter.from_checkpoint(dataclasses.replace(segmenter.config, precision="bfloat16"))
         assert half.encode(WORDS).embeddings.dtype == torch.float32
@@ -105,7 +106,7 @@ class TestSegment:
         assert same.mean() > 0.9
 
     @pytest.mark.gpu
-    def test_a_gpu_sees_what_the_cpu_sees(self, segmenter: Segmenter) -> None:
+    def test_gpu_gives_the_same_labels_as_the_cpu(self, segmenter: Segmenter) -> None:
         on_gpu = Segmenter.from_checkpoint(dataclasses.replace(segmenter.config, device="cuda", precision="float32"))
         expected = segmenter.segment(picture(), segmenter.encode(WORDS)).label_map
         same = on_gpu.segment(picture(), on_gpu.encode(WORDS)).label_map == expected
@@ -113,7 +114,7 @@ class TestSegment:
 
 
 class TestEmbedAll:
-    def test_each_image_of_a_batch_gives_what_it_gives_alone(self, segmenter: Segmenter) -> None:
+    def test_images_of_a_batch_give_the_same_embeddings_as_single_images(self, segmenter: Segmenter) -> None:
         sizes = [(96, 128), (64, 64), (90, 120), (96, 128), (64, 64)]  # 90x120 is padded to the input of 96x128
         images = [picture(*size, seed) for seed, size in enumerate(sizes)]
         for image, together in zip(images, segmenter.embed_all(images)):
@@ -122,48 +123,58 @@ class TestEmbedAll:
             assert together.pixels.shape == alone.pixels.shape
             assert torch.allclose(together.pixels, alone.pixels, atol=1e-5)
 
-    def test_images_of_one_input_size_are_one_batch(
+    def test_images_with_the_same_input_size_form_one_batch(
         self, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         batches: list[tuple[int, ...]] = []
         encode_image = segmenter._encode_image
-        monkeypatch.setattr(segmenter, "_encode_image", lambda x: batches.append(tuple(x.shape)) or encode_image(x))
+
+        def recorded(x: torch.Tensor) -> torch.Tensor:
+            batches.append(tuple(x.shape))
+            return encode_image(x)
+
+        monkeypatch.setattr(segmenter, "_encode_image", recorded)
         segmenter.embed_all([picture(96, 128), picture(64, 64), picture(90, 120)])
         assert batches == [(2, 3, 96, 128), (1, 3, 64, 64)]
 
-    def test_of_no_image_there_is_nothing(self, segmenter: Segmenter) -> None:
+    def test_no_images_give_no_embeddings(self, segmenter: Segmenter) -> None:
         assert segmenter.embed_all([]) == []
 
 
 class TestEncode:
-    def test_synonyms_are_averaged_and_normalized_again(self, segmenter: Segmenter) -> None:
+    def test_averages_and_normalizes_synonyms(self, segmenter: Segmenter) -> None:
         encoded = segmenter.encode(WORDS)
         mean = segmenter.model.encode_text(["sofa", "couch"]).mean(dim=0)
         assert torch.allclose(encoded.embeddings[1], mean / mean.norm(), atol=1e-6)
         assert torch.allclose(encoded.embeddings.norm(dim=1), torch.ones(6), atol=1e-6)
 
-    def test_prompts_are_averaged_like_synonyms(self, segmenter: Segmenter) -> None:
+    def test_averages_prompts_like_synonyms(self, segmenter: Segmenter) -> None:
         encoded = segmenter.encode(Vocabulary.of(["tree"], prompt_templates=["a {}", "the {}"]))
         mean = segmenter.model.encode_text(["a tree", "the tree"]).mean(dim=0)
         assert torch.allclose(encoded.embeddings[0], mean / mean.norm(), atol=1e-6)
 
-    def test_only_new_texts_are_encoded(self, checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_encodes_only_new_texts(self, checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
         segmenter = Segmenter.from_checkpoint(SegmenterConfig(checkpoint=checkpoint))
-        asked: list[str] = []
+        encoded_texts: list[str] = []
         encode_text = segmenter.model.encode_text
-        monkeypatch.setattr(segmenter.model, "encode_text", lambda texts: asked.extend(texts) or encode_text(texts))
+
+        def recorded(texts: Sequence[str]) -> torch.Tensor:
+            encoded_texts.extend(texts)
+            return encode_text(texts)
+
+        monkeypatch.setattr(segmenter.model, "encode_text", recorded)
         first = segmenter.encode(WORDS)
-        asked.clear()
+        encoded_texts.clear()
         second = segmenter.encode(WORDS.append(["lamp"]))
-        assert asked == ["lamp"]
+        assert encoded_texts == ["lamp"]
         assert torch.equal(second.embeddings[:6], first.embeddings)
 
-    def test_a_label_that_is_too_long_is_refused_by_name(self, segmenter: Segmenter) -> None:
+    def test_names_a_label_that_is_too_long(self, segmenter: Segmenter) -> None:
         long = "very " * 40 + "long"
         with pytest.raises(ValueError, match=f"label 'short.{long}': .*expected at most 16 tokens"):
             segmenter.encode(Vocabulary.of(["floor", f"short|{long}"]))
 
-    def test_any_thread_may_encode_while_another_segments(self, segmenter: Segmenter) -> None:
+    def test_one_thread_can_encode_while_another_segments(self, segmenter: Segmenter) -> None:
         encoded = segmenter.encode(WORDS)
         expected = segmenter.segment(picture(), encoded).label_map
         other = threading.Thread(
@@ -172,24 +183,24 @@ class TestEncode:
         other.start()
         results = [segmenter.segment(picture(), encoded).label_map for _ in range(5)]
         other.join()
-        assert all(np.array_equal(each, expected) for each in results)
+        assert all(np.array_equal(label_map, expected) for label_map in results)
 
 
 class TestConfig:
-    def test_warm_up_runs_any_size(self, segmenter: Segmenter) -> None:
+    def test_warms_up_with_any_size(self, segmenter: Segmenter) -> None:
         segmenter.warm_up(50, 70)
         segmenter.warm_up(50, 70, most=3)
 
     @pytest.mark.parametrize("device", ["tpu", "cuda:99", "gpu"])
-    def test_a_device_that_is_not_there_is_refused(self, checkpoint: str, device: str) -> None:
+    def test_rejects_a_device_that_does_not_exist(self, checkpoint: str, device: str) -> None:
         with pytest.raises(ValueError, match=f"device: expected auto, cpu, cuda .* got '{device}'"):
             Segmenter.from_checkpoint(SegmenterConfig(checkpoint=checkpoint, device=device))
 
-    def test_a_missing_checkpoint_is_named(self, tmp_path: Path) -> None:
+    def test_names_a_missing_checkpoint(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"missing\.ckpt"):
             Segmenter.from_checkpoint(SegmenterConfig(checkpoint=str(tmp_path / "missing.ckpt")))
 
     @pytest.mark.parametrize("change", [{"precision": "int8"}, {"input_size": -2}, {"unlabeled_threshold": 1.5}])
-    def test_bad_settings_are_refused_by_name(self, change: dict[str, object]) -> None:
+    def test_names_invalid_settings(self, change: dict[str, object]) -> None:
         with pytest.raises(ValueError, match=f"{next(iter(change))}: expected"):
             SegmenterConfig(**change)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Checkpoints: what is written comes back, the authors' layout loads, and nothing foreign gets in."""
+"""Tests of loading and saving checkpoints."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,7 @@ from lseg_ros.model.checkpoint import save_lseg, save_official
 from lseg_ros.model.key_mapping import expected_entries, to_official_key, unused_entries
 from lseg_ros.model.text_encoder import TextConfig
 
-# the architecture of vitb32 with everything narrow: heads are 64 wide and 12 blocks deep, as the loader reads off
+# The architecture of vitb32 but narrow. The loader derives 64 channels per head and needs 12 blocks.
 NARROW = dataclasses.replace(
     PRESETS["vitb32"],
     width=64, heads=1, reassemble=(8, 16, 24, 32), features=16, pretrained_size=64,
@@ -35,7 +35,7 @@ def _same(one: LSeg, other: LSeg, tolerance: float = 0.0) -> bool:
     return torch.allclose(one(image, ["floor", "dog"]), other(image, ["floor", "dog"]), atol=tolerance)
 
 
-def test_safetensors_come_back_with_their_architecture(model: LSeg, tmp_path: Path) -> None:
+def test_safetensors_round_trip_keeps_the_architecture(model: LSeg, tmp_path: Path) -> None:
     save_lseg(model, tmp_path / "narrow.safetensors")
     loaded = load_lseg(tmp_path / "narrow.safetensors")
     assert loaded.config == NARROW
@@ -43,7 +43,7 @@ def test_safetensors_come_back_with_their_architecture(model: LSeg, tmp_path: Pa
     assert _same(model, loaded)
 
 
-def test_half_halves_the_file_and_hardly_changes_the_logits(model: LSeg, tmp_path: Path) -> None:
+def test_half_precision_halves_the_file_and_hardly_changes_logits(model: LSeg, tmp_path: Path) -> None:
     save_lseg(model, tmp_path / "full.safetensors")
     save_lseg(model, tmp_path / "half.safetensors", half=True)
     sizes = [(tmp_path / name).stat().st_size for name in ("half.safetensors", "full.safetensors")]
@@ -51,8 +51,8 @@ def test_half_halves_the_file_and_hardly_changes_the_logits(model: LSeg, tmp_pat
     assert _same(model, load_lseg(tmp_path / "half.safetensors"), tolerance=0.05)
 
 
-def test_the_authors_lightning_file_loads_with_all_it_carries(model: LSeg, tmp_path: Path) -> None:
-    dead_weight = {
+def test_loads_a_lightning_file_with_unused_entries(model: LSeg, tmp_path: Path) -> None:
+    unused = {
         "net.clip_pretrained.visual.proj": torch.zeros(4, 4).half(),
         "net.clip_pretrained.logit_scale": torch.tensor(2.66),
         "net.pretrained.model.head.weight": torch.zeros(10, 64),
@@ -60,19 +60,19 @@ def test_the_authors_lightning_file_loads_with_all_it_carries(model: LSeg, tmp_p
         "net.scratch.refinenet4.resConfUnit1.conv1.weight": torch.zeros(16, 16, 3, 3),
     }
     half = {name: value.half() if "clip" in name else value for name, value in _official(model).items()}
-    torch.save({"epoch": 3, "state_dict": half | dead_weight}, tmp_path / "demo_e200.ckpt")
+    torch.save({"epoch": 3, "state_dict": half | unused}, tmp_path / "demo_e200.ckpt")
     loaded = load_lseg(tmp_path / "demo_e200.ckpt")
     assert loaded.config == NARROW
     assert all(value.dtype in (torch.float32, torch.int64) for value in loaded.state_dict().values())
     assert _same(model, loaded, tolerance=0.05)
 
 
-def test_a_bare_state_dict_loads(model: LSeg, tmp_path: Path) -> None:
+def test_loads_a_bare_state_dict(model: LSeg, tmp_path: Path) -> None:
     torch.save(_official(model), tmp_path / "bare.pt")
     assert _same(model, load_lseg(tmp_path / "bare.pt"))
 
 
-def test_the_regularization_block_is_read_off_and_its_rounds_are_asked_for(tmp_path: Path) -> None:
+def test_detects_the_regularization_block_and_takes_its_rounds_as_arguments(tmp_path: Path) -> None:
     model = LSeg(dataclasses.replace(NARROW, arch_option=1))
     torch.save(_official(model), tmp_path / "block.pt")
     assert load_lseg(tmp_path / "block.pt").config.arch_option == 1
@@ -80,15 +80,15 @@ def test_the_regularization_block_is_read_off_and_its_rounds_are_asked_for(tmp_p
     assert (loaded.arch_option, loaded.block_depth, loaded.activation) == (2, 3, "tanh")
 
 
-def test_a_file_may_stay_in_the_precision_that_it_has(model: LSeg, tmp_path: Path) -> None:
+def test_dtype_none_keeps_the_precision_of_the_file(model: LSeg, tmp_path: Path) -> None:
     save_lseg(model, tmp_path / "half.safetensors", half=True)
     stored = load_lseg(tmp_path / "half.safetensors", dtype=None)
     assert stored.head.weight.dtype == torch.float16
-    assert stored.head.bias.dtype == torch.float32
+    assert stored.state_dict()["head.bias"].dtype == torch.float32
     assert _same(load_lseg(tmp_path / "half.safetensors"), stored.float())
 
 
-def test_missing_and_unexpected_entries_are_named(model: LSeg, tmp_path: Path) -> None:
+def test_lists_missing_and_unexpected_entries(model: LSeg, tmp_path: Path) -> None:
     tensors = _official(model)
     del tensors["net.scratch.head1.bias"]
     torch.save(tensors | {"net.foo": torch.zeros(1)}, tmp_path / "broken.pt")
@@ -100,7 +100,7 @@ def test_missing_and_unexpected_entries_are_named(model: LSeg, tmp_path: Path) -
         load_lseg(tmp_path / "broken.pt")
 
 
-def test_a_wrong_shape_is_named(model: LSeg, tmp_path: Path) -> None:
+def test_names_a_wrong_shape(model: LSeg, tmp_path: Path) -> None:
     torch.save(_official(model) | {"net.scratch.head1.bias": torch.zeros(7)}, tmp_path / "shape.pt")
     with pytest.raises(
         ValueError, match=r"1 of another shape \(scratch\.head1\.bias: expected shape \(24,\), got \(7,\)\)"
@@ -108,13 +108,13 @@ def test_a_wrong_shape_is_named(model: LSeg, tmp_path: Path) -> None:
         load_lseg(tmp_path / "shape.pt")
 
 
-def test_a_block_that_the_file_has_not_is_missed_by_name(model: LSeg, tmp_path: Path) -> None:
+def test_names_the_missing_entries_of_a_requested_block(model: LSeg, tmp_path: Path) -> None:
     torch.save(_official(model), tmp_path / "plain.pt")
     with pytest.raises(ValueError, match=r"2 missing \(scratch\.head_block\.depthwise\.depthwise\.bias, "):
         load_lseg(tmp_path / "plain.pt", arch_option=1)
 
 
-def test_a_file_without_a_block_of_the_transformer_is_held_against_the_nearest_preset(tmp_path: Path) -> None:
+def test_compares_an_incomplete_file_with_the_nearest_preset(tmp_path: Path) -> None:
     parts = {name: torch.zeros(()).expand(value.shape) for name, value in expected_entries(PRESETS["vitb32"]).items()}
     part = {f"net.{name}": value for name, value in parts.items() if ".blocks.11." not in name}
     torch.save({"state_dict": part}, tmp_path / "part.ckpt")
@@ -124,13 +124,13 @@ def test_a_file_without_a_block_of_the_transformer_is_held_against_the_nearest_p
         load_lseg(tmp_path / "part.ckpt")
 
 
-def test_another_network_is_told_from_every_lseg(tmp_path: Path) -> None:
+def test_rejects_another_network(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(3, 3)}, tmp_path / "resnet.pt")
     with pytest.raises(ValueError, match=r"1 unexpected \(conv1\.weight\); it shares no entry with any LSeg"):
         load_lseg(tmp_path / "resnet.pt")
 
 
-def test_a_name_that_is_neither_file_nor_preset_says_what_would_be(tmp_path: Path) -> None:
+def test_unknown_name_lists_the_presets(tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError,
         match="expected a file or one of the presets vitl16, clipRN50x16_vitl16, .*, demo, demo_small, got 'nope'",
@@ -138,45 +138,45 @@ def test_a_name_that_is_neither_file_nor_preset_says_what_would_be(tmp_path: Pat
         load_lseg("nope")
 
 
-def test_a_preset_without_weights_says_that_its_masks_mean_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_preset_without_weights_logs_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "vitb32", NARROW)
         one, other = load_lseg("vitb32"), load_lseg("vitb32")
-    assert "using random ones: the masks will mean nothing" in caplog.text
+    assert "using random weights: the masks will be meaningless" in caplog.text
     assert _same(one, other)
 
 
-def test_safetensors_hold_the_official_names(model: LSeg, tmp_path: Path) -> None:
+def test_safetensors_have_official_keys(model: LSeg, tmp_path: Path) -> None:
     save_lseg(model, tmp_path / "narrow.safetensors")
     names = set(load_file(tmp_path / "narrow.safetensors"))
     assert {f"net.{name}" for name in names} == set(_official(model))
-    save_file(load_file(tmp_path / "narrow.safetensors"), tmp_path / "foreign.safetensors")  # without our metadata
+    save_file(load_file(tmp_path / "narrow.safetensors"), tmp_path / "foreign.safetensors")  # without metadata
     assert load_lseg(tmp_path / "foreign.safetensors").config == NARROW
 
 
-def test_the_authors_code_finds_every_entry_that_it_asks_for(tmp_path: Path) -> None:
+def test_official_file_has_every_entry_that_the_authors_code_requires(tmp_path: Path) -> None:
     text = TextConfig(width=512, heads=8, layers=1, embed_dim=512, vocab_size=64)
     model = LSeg(dataclasses.replace(NARROW, text=text)).eval()
     save_official(model, tmp_path / "official.ckpt", metadata={"source": "here"})
     content = torch.load(tmp_path / "official.ckpt", weights_only=True)
-    asked_for = expected_entries(model.config) | unused_entries(model.config)
+    required = expected_entries(model.config) | unused_entries(model.config)
     shapes = {name: value.shape for name, value in content["state_dict"].items()}
-    assert shapes == {f"net.{name}": value.shape for name, value in asked_for.items()}
+    assert shapes == {f"net.{name}": value.shape for name, value in required.items()}
     assert content["source"] == "here"
     loaded = load_lseg(tmp_path / "official.ckpt").state_dict()
     assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
 
 
-def test_the_entries_that_only_the_authors_code_asks_for_take_no_room(tmp_path: Path) -> None:
+def test_unused_entries_of_an_official_file_take_no_space(tmp_path: Path) -> None:
     text = TextConfig(width=512, heads=8, layers=1, embed_dim=512, vocab_size=64)
     model = LSeg(dataclasses.replace(NARROW, text=text)).eval()
     save_official(model, tmp_path / "official.ckpt")
     save_lseg(model, tmp_path / "ours.safetensors")
     sizes = [(tmp_path / name).stat().st_size for name in ("official.ckpt", "ours.safetensors")]
-    assert sizes[0] < sizes[1] + 1_000_000  # of 350 MB that CLIP's image tower alone would take
+    assert sizes[0] < sizes[1] + 1_000_000  # CLIP's image tower alone has 350 MB
 
 
-def test_a_file_that_could_not_be_written_leaves_nothing(model: LSeg, tmp_path: Path) -> None:
+def test_failed_write_leaves_no_file(model: LSeg, tmp_path: Path) -> None:
     (tmp_path / "there.safetensors").mkdir()
     with pytest.raises(OSError, match=r"there\.safetensors"):
         save_lseg(model, tmp_path / "there.safetensors")

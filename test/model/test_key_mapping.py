@@ -1,4 +1,4 @@
-"""The authors' layout: every name and every shape of their networks, and what a file's names tell."""
+"""Tests of the authors' checkpoint keys: keys and shapes of their networks, and the architecture they imply."""
 
 import dataclasses
 import json
@@ -22,27 +22,27 @@ from test.conftest import shared_data_folder
 
 LAYOUTS = json.loads((Path(__file__).parent / "data" / "layouts.json").read_text())["layouts"]
 PARTS = ("clip_pretrained.visual.", "clip_pretrained.", "pretrained.model.", "pretrained.", "scratch.")
-REFERENCE = shared_data_folder().parent / "reference"  # the whole lists, where the shared folder has them
+REFERENCE = shared_data_folder().parent / "reference"  # complete lists, if the shared folder exists
 
 
 def layout(preset: str) -> dict[str, tuple[int, ...]]:
-    """Ours and the unused ones together: names -> shapes."""
+    """Return the shapes of used and unused entries by key."""
     config = PRESETS[preset]
     return {name: tuple(value.shape) for name, value in (expected_entries(config) | unused_entries(config)).items()}
 
 
 @pytest.mark.parametrize("preset", LAYOUTS)
-def test_names_shapes_and_numbers_of_parameters_are_the_authors(preset: str) -> None:
+def test_keys_shapes_and_parameter_counts_are_official(preset: str) -> None:
     parts: dict[str, list[tuple[str, torch.Size]]] = defaultdict(list)
     for name, shape in sorted(layout(preset).items()):
         parts[next(part for part in PARTS if name.startswith(part))].append((name, torch.Size(shape)))
     found = {
         part.rstrip("."): {
-            "entries": len(each),
-            "numbers": sum(shape.numel() for _, shape in each),
-            "crc32": zlib.crc32("\n".join(f"{name} {list(shape)}" for name, shape in each).encode()),
+            "entries": len(shapes),
+            "numbers": sum(shape.numel() for _, shape in shapes),
+            "crc32": zlib.crc32("\n".join(f"{name} {list(shape)}" for name, shape in shapes).encode()),
         }
-        for part, each in parts.items()
+        for part, shapes in parts.items()
     }
     assert found == LAYOUTS[preset]
 
@@ -51,29 +51,29 @@ def test_names_shapes_and_numbers_of_parameters_are_the_authors(preset: str) -> 
     ("preset", "count"),
     [("vitl16", 730), ("clipRN50x16_vitl16", 1349), ("vitb32", 586), ("zs_vitl16", 730), ("zs_resnet101", 1036)],
 )
-def test_the_lists_agree_name_by_name(preset: str, count: int) -> None:
+def test_keys_equal_the_complete_official_lists(preset: str, count: int) -> None:
     assert len(layout(preset)) == count
     listed = REFERENCE / f"lseg_{preset}_keys.json"
     if not listed.exists():
-        pytest.skip(f"counted only: no {listed.name} in the shared data folder")
+        pytest.skip(f"only the number of keys was compared: no {listed.name} in the shared data folder")
     expected = {name.removeprefix("net."): tuple(shape) for name, (shape, _) in json.loads(listed.read_text()).items()}
     assert layout(preset) == expected
 
 
 @pytest.mark.parametrize("preset", LAYOUTS)
-def test_what_is_dead_is_known_to_be(preset: str) -> None:
+def test_separates_used_from_unused_entries(preset: str) -> None:
     assert all(is_unused(name) for name in unused_entries(PRESETS[preset]))
     assert not any(is_unused(name) for name in expected_entries(PRESETS[preset]))
 
 
 @pytest.mark.parametrize("preset", LAYOUTS)
-def test_the_architecture_is_read_off_the_names(preset: str) -> None:
+def test_derives_the_architecture_from_keys(preset: str) -> None:
     everything = expected_entries(PRESETS[preset]) | unused_entries(PRESETS[preset])
     assert config_from_keys(everything) == PRESETS[preset]
 
 
 @pytest.mark.parametrize("option", [1, 2])
-def test_the_regularization_block_adds_its_two_entries(option: int) -> None:
+def test_regularization_block_adds_two_entries(option: int) -> None:
     plain = expected_entries(PRESETS["vitb32"])
     with_block = expected_entries(dataclasses.replace(PRESETS["vitb32"], arch_option=option, block_depth=3))
     added = {name: tuple(with_block[name].shape) for name in set(with_block) - set(plain)}
@@ -82,16 +82,16 @@ def test_the_regularization_block_adds_its_two_entries(option: int) -> None:
 
 
 @pytest.mark.parametrize("preset", ["vitl16", "clipRN50x16_vitl16", "vitb32", "zs_resnet101"])
-def test_the_nearest_preset_is_the_one_that_it_is(preset: str) -> None:
+def test_preset_is_nearest_to_itself(preset: str) -> None:
     assert nearest_preset(expected_entries(PRESETS[preset])) == (preset, 1.0)
 
 
-def test_a_network_that_the_authors_have_not_is_never_passed_off_as_theirs() -> None:
+def test_rejects_an_official_file_of_an_architecture_that_the_authors_lack() -> None:
     with pytest.raises(ValueError, match="an official network: expected no stem"):
         unused_entries(PRESETS["demo"])
 
 
-def test_the_demo_network_keeps_its_stem_apart_from_the_official_names() -> None:
+def test_stem_of_the_demo_network_has_its_own_keys() -> None:
     config: LSegConfig = PRESETS["demo"]
     assert to_official_key("backbone.stem.stage1.0.0.weight", config) == "pretrained.stem.stage1.0.0.weight"
     assert to_official_key("backbone.reassemble.0.project.bias", config) == "pretrained.act_postprocess3.3.bias"

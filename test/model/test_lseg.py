@@ -1,4 +1,4 @@
-"""The network, against the official code's figures and its own contract."""
+"""Tests of the network, partly against recorded figures of the official code."""
 
 import dataclasses
 import json
@@ -25,16 +25,17 @@ from test.support.tiny_network import CONFIG
 DATA = Path(__file__).parent / "data"
 FIGURES = json.loads((DATA / "network_figures.json").read_text())
 MORE_FIGURES = json.loads((DATA / "more_figures.json").read_text())["cases"]
-TOLERANCE = 1e-4  # what float32 may differ by in another order of summation
+TOLERANCE = 1e-4  # differences of float32 sums in another order
 
 
 @pytest.fixture(scope="module")
 def official() -> LSeg:
-    """The official ViT-L/16 network with the spatial regularization block, filled by the figures' rule."""
-    return filled(dataclasses.replace(PRESETS["vitl16"], arch_option=1, block_depth=2))
+    """The official ViT-L/16 network with a regularization block, with the weights of the recorded figures."""
+    return build_filled(dataclasses.replace(PRESETS["vitl16"], arch_option=1, block_depth=2))
 
 
-def filled(config: LSegConfig) -> LSeg:
+def build_filled(config: LSegConfig) -> LSeg:
+    """Build a network with the weights of the recorded figures."""
     with torch.device("meta"):
         model = LSeg(config)
     names = {name: to_official_key(name, config) for name in model.state_dict()}
@@ -49,24 +50,24 @@ def block(official: LSeg) -> SpatialRegularization:
     return official.regularization
 
 
-def smallest() -> LSeg:
+def build_smallest() -> LSeg:
     torch.manual_seed(0)
     return LSeg(CONFIG).eval()
 
 
 @pytest.fixture
 def tiny() -> LSeg:
-    """The demo network with random weights: the same code, quick to run."""
+    """The demo network with random weights."""
     torch.manual_seed(0)
     return LSeg(PRESETS["demo"]).eval()
 
 
 @pytest.mark.parametrize("name", FIGURES["cases"])
-def test_logits_are_those_of_the_official_code(official: LSeg, block: SpatialRegularization, name: str) -> None:
+def test_logits_equal_those_of_the_official_code(official: LSeg, block: SpatialRegularization, name: str) -> None:
     case = FIGURES["cases"][name]
     official.regularization = block if case["arch_option"] else None
     image = torch.randn(case["image"], generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode(), _watch(official) as seen:
+    with torch.inference_mode(), _record_stages(official) as seen:
         logits = official(image, FIGURES["labels"])
     _assert_samples(logits, case["logits"]["samples"])
     histogram = torch.bincount(logits.argmax(1).flatten(), minlength=5)
@@ -77,7 +78,7 @@ def test_logits_are_those_of_the_official_code(official: LSeg, block: SpatialReg
 
 
 @pytest.mark.parametrize("name", [name for name in MORE_FIGURES if name.startswith("vitl16")])
-def test_logits_are_those_of_the_authors_modules_with_other_blocks_and_in_half(official: LSeg, name: str) -> None:
+def test_logits_with_other_blocks_and_in_half_precision_equal_the_official_ones(official: LSeg, name: str) -> None:
     case = MORE_FIGURES[name]
     changes = {field: case[field] for field in ("arch_option", "block_depth", "activation")}
     with torch.device("meta"):
@@ -88,13 +89,13 @@ def test_logits_are_those_of_the_authors_modules_with_other_blocks_and_in_half(o
 
 
 @pytest.mark.parametrize("name", [name for name in MORE_FIGURES if not name.startswith("vitl16")])
-def test_logits_of_the_other_networks_are_those_of_the_authors_modules(name: str) -> None:
+def test_logits_of_the_other_networks_equal_the_official_ones(name: str) -> None:
     case = MORE_FIGURES[name]
     changes = {field: case[field] for field in ("arch_option", "block_depth", "activation")}
-    _assert_case(filled(dataclasses.replace(PRESETS[case["preset"]], **changes)), case)
+    _assert_case(build_filled(dataclasses.replace(PRESETS[case["preset"]], **changes)), case)
 
 
-def test_pixel_and_word_embeddings_are_unit_vectors_of_one_space(tiny: LSeg) -> None:
+def test_pixel_and_word_embeddings_are_unit_vectors_of_the_same_size(tiny: LSeg) -> None:
     words = tiny.encode_text(["floor", "chair"])
     pixels = tiny.encode_image(torch.randn(2, 3, 64, 96))
     assert words.shape == (2, 128)
@@ -103,14 +104,14 @@ def test_pixel_and_word_embeddings_are_unit_vectors_of_one_space(tiny: LSeg) -> 
     assert torch.allclose(pixels.norm(dim=1), torch.ones(2, 32, 48), atol=1e-5)
 
 
-def test_logits_are_scaled_cosines_and_follow_the_order_of_the_words(tiny: LSeg) -> None:
+def test_logits_are_scaled_cosines_in_the_order_of_the_words(tiny: LSeg) -> None:
     words, pixels = tiny.encode_text(["floor", "chair", "dog"]), tiny.encode_image(torch.randn(1, 3, 64, 64))
     logits = tiny.correlate(pixels, words)
     assert torch.allclose(logits[0, 1, 5, 7], LOGIT_SCALE * (pixels[0, :, 5, 7] @ words[1]), atol=1e-4)
     assert torch.allclose(tiny.correlate(pixels, words[[2, 0, 1]]), logits[:, [2, 0, 1]], atol=1e-5)
 
 
-def test_logits_have_the_size_of_the_image_and_take_words_or_embeddings(tiny: LSeg) -> None:
+def test_logits_have_the_size_of_the_image_for_words_and_embeddings(tiny: LSeg) -> None:
     image = torch.randn(1, 3, 64, 96)
     by_word = tiny(image, ["floor", "chair"])
     assert by_word.shape == (1, 2, 64, 96)
@@ -119,8 +120,8 @@ def test_logits_have_the_size_of_the_image_and_take_words_or_embeddings(tiny: LS
 
 @given(height=st.integers(32, 140), width=st.integers(32, 140))
 @settings(max_examples=25)
-def test_any_image_comes_back_in_its_own_size_as_if_padded_with_the_mean_color(height: int, width: int) -> None:
-    model, words = smallest(), ["floor", "chair"]
+def test_pads_any_image_with_the_mean_color_and_crops_the_logits(height: int, width: int) -> None:
+    model, words = build_smallest(), ["floor", "chair"]
     image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         logits = model(image, words)
@@ -133,14 +134,14 @@ def test_any_image_comes_back_in_its_own_size_as_if_padded_with_the_mean_color(h
 
 
 @pytest.mark.parametrize("size", [(31, 64), (64, 16)])
-def test_an_image_that_is_too_small_is_refused(tiny: LSeg, size: tuple[int, int]) -> None:
+def test_rejects_images_that_are_too_small(tiny: LSeg, size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="image: expected H and W of at least 32, got"):
         tiny(torch.zeros(1, 3, *size), ["floor"])
 
 
-def test_the_authors_half_precision_is_the_literal_one() -> None:
+def test_half_precision_rounds_like_the_official_forward() -> None:
     """Check single pixels and words: the order of roundings is that of the authors' forward."""
-    model = OfficialHalf(smallest())
+    model = OfficialHalf(build_smallest())
     pixels = model.encode_image(torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
     words = model.encode_text(["floor", "chair", "dog"])
     logits = model.correlate(pixels, words)
@@ -149,13 +150,13 @@ def test_the_authors_half_precision_is_the_literal_one() -> None:
     for row, column, word in ((0, 0, 0), (3, 7, 1), (15, 9, 2)):
         scaled = (pixels[0, :, row, column].half().float() * LOGIT_SCALE).half()
         product = (scaled.double() @ words[word].half().double()).half().item()
-        ulp = 2 ** (math.frexp(product)[1] - 11)  # a sum in another order may end up on the other side
+        ulp = 2 ** (math.frexp(product)[1] - 11)  # a sum in another order may round differently
         assert logits[0, word, row, column].item() == pytest.approx(product, abs=ulp)
 
 
 @torch.no_grad()
-def test_half_precision_of_the_authors_changes_logits_by_little() -> None:
-    model = smallest()
+def test_official_half_precision_hardly_changes_logits() -> None:
+    model = build_smallest()
     half = OfficialHalf(model)
     assert half.head.weight.dtype == torch.float32
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -164,13 +165,13 @@ def test_half_precision_of_the_authors_changes_logits_by_little() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 60, 64), (1, 3, 64, 70), (3, 64, 64), (1, 4, 64, 64)])
-def test_an_image_that_does_not_fit_is_refused_by_its_shape(tiny: LSeg, shape: tuple[int, ...]) -> None:
+def test_rejects_images_of_the_wrong_shape(tiny: LSeg, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"image: expected \(B, 3, H, W\) with H and W multiples of 32, got"):
         tiny.encode_image(torch.zeros(shape))
 
 
 @pytest.mark.parametrize(("option", "activation"), [(1, "lrelu"), (2, "tanh"), (2, "relu")])
-def test_spatial_regularization_treats_every_label_alike(option: int, activation: str) -> None:
+def test_spatial_regularization_treats_all_labels_alike(option: int, activation: str) -> None:
     torch.manual_seed(0)
     model = LSeg(dataclasses.replace(PRESETS["demo"], arch_option=option, block_depth=2, activation=activation)).eval()
     pixels, words = model.encode_image(torch.randn(1, 3, 64, 64)), model.encode_text(["floor", "chair", "dog"])
@@ -178,11 +179,11 @@ def test_spatial_regularization_treats_every_label_alike(option: int, activation
     assert torch.allclose(model.correlate(pixels, words[[1, 2, 0]]), logits[:, [1, 2, 0]], atol=1e-5)
 
 
-def test_vitb32_has_the_maps_of_its_own_strides() -> None:
+def test_feature_maps_of_vitb32_have_the_right_strides() -> None:
     with torch.device("meta"):
         model = LSeg(PRESETS["vitb32"])
         maps = model.backbone(torch.empty(1, 3, 384, 480))
-    assert [tuple(each.shape) for each in maps] == [
+    assert [tuple(level.shape) for level in maps] == [
         (1, 96, 96, 120),
         (1, 192, 48, 60),
         (1, 384, 24, 30),
@@ -200,55 +201,55 @@ def test_vitb32_has_the_maps_of_its_own_strides() -> None:
         ({"stem": (8, 16, 32)}, "stem: expected channels"),
         ({"patch_size": 14}, "patch_size: expected 16"),
         ({"block_depth": -1}, "block_depth: expected 0 or more, got -1"),
-        ({"resnet": (3, 4, 23)}, "resnet: expected the blocks of four stages"),
+        ({"resnet": (3, 4, 23)}, "resnet: expected the number of blocks of four stages"),
         ({"resnet": (3, 4, 23, 3)}, "resnet: expected no width, depth, heads, taps or stem"),
     ],
 )
-def test_an_impossible_architecture_is_refused(change: dict[str, object], message: str) -> None:
+def test_rejects_invalid_architectures(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(PRESETS["demo"], **change)
 
 
-def test_presets_are_configurations() -> None:
+def test_presets_are_architectures() -> None:
     assert all(isinstance(config, LSegConfig) for config in PRESETS.values())
 
 
 @contextmanager
-def _watch(model: LSeg) -> Iterator[dict[str, Tensor]]:
+def _record_stages(model: LSeg) -> Iterator[dict[str, Tensor]]:
     """Record the outputs of the stages that the figures name.
 
-    The figures have fusions and head after their upsampling, which our modules leave to their callers.
+    The figures have the outputs of fusions and head after upsampling, which our modules leave to their callers.
     """
-    stages = {f"vit_block_{tap}": model.backbone.vit.blocks[tap] for tap in model.config.taps}
+    stages = {f"vit_block_{tap}": f"backbone.vit.blocks.{tap}" for tap in model.config.taps}
     for level in range(4):
-        stages[f"layer_{level + 1}"] = model.backbone.reassemble[level]
-        stages[f"layer_{level + 1}_rn"] = model.decoder.lateral[level]
-        stages[f"path_{level + 1}"] = model.decoder.fusion[level]
-    stages |= {"head1": model.head, "text_raw": model.text_encoder}
+        stages[f"layer_{level + 1}"] = f"backbone.reassemble.{level}"
+        stages[f"layer_{level + 1}_rn"] = f"decoder.lateral.{level}"
+        stages[f"path_{level + 1}"] = f"decoder.fusion.{level}"
+    stages |= {"head1": "head", "text_raw": "text_encoder"}
     seen: dict[str, Tensor] = {}
 
     def keep(name: str, output: Tensor) -> None:
         seen[name] = upsample2x(output) if name.startswith(("path", "head1")) else output
 
     hooks = [
-        module.register_forward_hook(lambda _module, _args, output, name=name: keep(name, output))
-        for name, module in stages.items()
+        model.get_submodule(path).register_forward_hook(lambda _module, _args, output, name=name: keep(name, output))
+        for name, path in stages.items()
     ]
     correlate = model.correlate
 
-    def watched(pixels: Tensor, text: Tensor) -> Tensor:
+    def recorded(pixels: Tensor, text: Tensor) -> Tensor:
         seen["logits_lowres"] = correlate(pixels, text)
         return seen["logits_lowres"]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "correlate", watched)
+        patch.setattr(model, "correlate", recorded)
         yield seen
     for hook in hooks:
         hook.remove()
 
 
 def _assert_case(model: LSeg, case: dict[str, Any]) -> None:
-    """Half precision rounds a score of 1 to 0.0005 or 0.001: what differs by 1e-6 before may differ by that after."""
+    """Compare logits with a recorded case. In half precision a difference of 1e-6 may round to 0.001."""
     image = torch.randn(case["image"], generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         logits = model(image, case["words"])

@@ -1,6 +1,6 @@
-"""Memory while loading: a file is mapped, and what must be converted is converted entry by entry.
+"""Tests of the memory that loading takes: files are mapped, and converted entry by entry.
 
-Each file is loaded in a process of its own, whose highest resident memory before and after tells what it took.
+Each file is loaded in its own process, whose peak resident memory is compared before and after.
 """
 
 import dataclasses
@@ -18,12 +18,12 @@ from lseg_ros.model.checkpoint import save_lseg
 from lseg_ros.model.key_mapping import to_official_key
 from lseg_ros.model.text_encoder import TextConfig
 
-CONFIG = LSegConfig(  # half of it text, as in no other network, so that conversions weigh; 210 MB
+CONFIG = LSegConfig(  # half of the weights are text, so that conversions matter; 210 MB
     width=256, depth=12, heads=4, taps=(2, 5, 8, 11), reassemble=(32, 64, 128, 128), features=64, patch_size=32,
     text=TextConfig(width=512, heads=8, layers=4, embed_dim=64, vocab_size=49408),
 )  # fmt: skip
 
-# One process imports, a child of it loads each file. VmHWM, because ru_maxrss also knows the parent.
+# One process imports, and a child process loads each file. VmHWM, because ru_maxrss includes the parent.
 MEASURE = """
 import json, os, sys
 import torch
@@ -33,7 +33,7 @@ def peak():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))
 small, *files = sys.argv[1:]
-load_lseg(small)  # what a first load brings along: PyTorch's own buffers
+load_lseg(small)  # a first load allocates PyTorch's own buffers
 for file in files:
     if not os.fork():
         before = peak()
@@ -59,14 +59,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def measured(files: dict[str, Path]) -> dict[str, tuple[int, int]]:
-    """File -> bytes that loading it took at most, bytes of the network's tensors."""
+    """Return for each file the peak memory of loading it, and the size of the network's tensors, in bytes."""
     command = [sys.executable, "-c", MEASURE, *map(str, files.values())]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
-    return dict(zip(list(files)[1:], map(json.loads, done.stdout.splitlines()), strict=True))
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    return dict(zip(list(files)[1:], map(json.loads, result.stdout.splitlines()), strict=True))
 
 
 def _write_lightning(model: LSeg, path: Path) -> None:
-    """The authors' mix: CLIP's matrices in float16, the rest in float32, the state of an optimizer beside them."""
+    """Write a file like the authors': CLIP's matrices in float16, the rest in float32, and an optimizer state."""
     tensors: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
         half = name.startswith("text_encoder.transformer") and value.ndim >= 2
@@ -75,13 +75,14 @@ def _write_lightning(model: LSeg, path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["float32.safetensors", "a.ckpt"])
-def test_loading_takes_no_more_than_one_and_a_half_times_the_file(
+def test_loading_takes_at_most_one_and_a_half_times_the_file_size(
     files: dict[str, Path], measured: dict[str, tuple[int, int]], name: str
 ) -> None:
     assert measured[name][0] <= 1.5 * files[name].stat().st_size
 
 
-def test_a_file_in_half_takes_what_its_network_needs_and_hardly_more(measured: dict[str, tuple[int, int]]) -> None:
-    """float32 is twice the size of float16: less is not to be had, and the file is not in memory beside it."""
+def test_loading_a_float16_file_takes_little_more_than_its_network(
+    measured: dict[str, tuple[int, int]],
+) -> None:
     taken, needed = measured["half.safetensors"]
     assert taken <= 1.2 * needed

@@ -1,7 +1,6 @@
-"""The authors' files: fetched whole or not at all, gone on with after a break, checked from then on.
+"""Tests of downloading the authors' files: atomic, resumable and verified.
 
-Google Drive itself cannot be had in a test: a server on this machine stands in for it, and everything on our side of
-the line is real, gdown included.
+A local server replaces Google Drive. The client is real, including gdown.
 """
 
 import hashlib
@@ -19,24 +18,24 @@ from lseg_ros.model.pretrained import PretrainedFile, fetch, find_cached
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one content; breaks off after ``breaks_after`` bytes, once."""
+    """Serves one file. If ``breaks_after`` is set, the connection breaks once after so many bytes."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.breaks_after, self.asked_from = content, 0, list[int]()
+        self.content, self.breaks_after, self.first_bytes = content, 0, list[int]()
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        wanted = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        first = int(wanted[1]) if wanted else 0
-        self.server.asked_from.append(first)
+        requested = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        first = int(requested[1]) if requested else 0
+        self.server.first_bytes.append(first)
         rest = self.server.content[first:]
-        self.send_response(206 if wanted else 200)
+        self.send_response(206 if requested else 200)
         self.send_header("Content-Length", str(len(rest)))
-        if wanted:
+        if requested:
             end = len(self.server.content)
             self.send_header("Content-Range", f"bytes {first}-{end - 1}/{end}")
         self.end_headers()
@@ -56,7 +55,7 @@ def content(tmp_path: Path) -> bytes:
 
 @pytest.fixture
 def server(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """In place of Google Drive, for demo_e200; and a cache folder that nobody else has."""
+    """Replace Google Drive for demo_e200, and use an empty cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with Server(content) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -66,7 +65,7 @@ def server(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         server.shutdown()
 
 
-def test_a_file_comes_whole_with_its_sum_beside_it(server: Server, content: bytes, tmp_path: Path) -> None:
+def test_downloads_the_file_and_records_its_sha256(server: Server, content: bytes, tmp_path: Path) -> None:
     path = fetch("demo_e200", quiet=True)
     assert path == tmp_path / "cache" / "lseg_ros" / "demo_e200.ckpt"
     assert path.read_bytes() == content
@@ -75,29 +74,29 @@ def test_a_file_comes_whole_with_its_sum_beside_it(server: Server, content: byte
     assert len(list(path.parent.iterdir())) == 2
 
 
-def test_what_is_there_is_checked_and_not_fetched_again(server: Server) -> None:
+def test_verifies_a_downloaded_file_instead_of_downloading_it_again(server: Server) -> None:
     path = fetch("demo_e200", quiet=True)
     assert fetch("demo_e200", quiet=True) == find_cached("demo_e200") == path
-    assert len(server.asked_from) == 1
+    assert len(server.first_bytes) == 1
 
 
-def test_a_download_that_broke_off_goes_on_where_it_stopped(server: Server, content: bytes) -> None:
+def test_resumes_an_interrupted_download(server: Server, content: bytes) -> None:
     server.breaks_after = 2_000_000
     with pytest.raises(ConnectionError, match="demo_e200: could not be downloaded"):
         fetch("demo_e200", quiet=True)
     assert not (pretrained.cache_folder() / "demo_e200.ckpt").exists()
     assert fetch("demo_e200", quiet=True).read_bytes() == content
-    assert 0 < server.asked_from[-1] <= 2_000_000
+    assert 0 < server.first_bytes[-1] <= 2_000_000
 
 
-def test_a_page_instead_of_a_file_is_not_kept(server: Server) -> None:
+def test_does_not_keep_a_web_page(server: Server) -> None:
     server.content = b"<html>Quota exceeded</html>"
     with pytest.raises(ConnectionError, match=r"expected a PyTorch file, got one that begins with b'<html>Quota"):
         fetch("demo_e200", quiet=True)
     assert list(pretrained.cache_folder().iterdir()) == []
 
 
-def test_without_a_network_one_sentence_says_what_to_do_by_hand(server: Server) -> None:
+def test_failed_download_explains_how_to_save_the_file_by_hand(server: Server) -> None:
     server.shutdown()
     server.server_close()
     with pytest.raises(ConnectionError) as refusal:
@@ -109,36 +108,36 @@ def test_without_a_network_one_sentence_says_what_to_do_by_hand(server: Server) 
     )
 
 
-def test_a_file_that_changed_since_it_came_is_refused(server: Server) -> None:
+def test_rejects_a_file_that_changed_since_its_download(server: Server) -> None:
     path = fetch("demo_e200", quiet=True)
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    for use in (find_cached, fetch, load_lseg):
-        with pytest.raises(ValueError, match=r"demo_e200\.ckpt: expected the sha256 \w{64} .*, got \w{64}"):
-            use("demo_e200")
+    for function in (find_cached, fetch, load_lseg):
+        with pytest.raises(ValueError, match=r"demo_e200\.ckpt: expected the recorded sha256 \w{64}, got \w{64}"):
+            function("demo_e200")
 
 
-def test_a_file_put_there_by_hand_is_taken_and_its_sum_recorded(server: Server, content: bytes) -> None:
+def test_accepts_a_file_saved_by_hand_and_records_its_sha256(server: Server, content: bytes) -> None:
     pretrained.cache_folder().mkdir(parents=True)
     (pretrained.cache_folder() / "demo_e200.ckpt").write_bytes(content)
     assert find_cached("demo_e200").read_bytes() == content
     assert (pretrained.cache_folder() / "demo_e200.ckpt.sha256").exists()
-    assert server.asked_from == []
+    assert server.first_bytes == []
 
 
-def test_a_name_stands_for_its_file_wherever_a_checkpoint_is_asked_for(server: Server) -> None:
-    with pytest.raises(FileNotFoundError, match="`lseg checkpoint fetch demo_e200` brings it"):
+def test_name_of_a_downloaded_file_is_a_checkpoint(server: Server) -> None:
+    with pytest.raises(FileNotFoundError, match="run `lseg checkpoint fetch demo_e200`"):
         load_lseg("demo_e200")
     fetch("demo_e200", quiet=True)
     with pytest.raises(ValueError, match=r"demo_e200\.ckpt: expected the \d+ entries of an LSeg network"):
         load_lseg("demo_e200")
 
 
-def test_a_name_that_is_not_listed_gets_the_list() -> None:
+def test_unknown_name_lists_the_files() -> None:
     with pytest.raises(ValueError, match="name: expected one of demo_e200, pascal_fold0, .*, fss_l16, got 'demo'"):
         fetch("demo")
 
 
-def test_the_pages_are_those_that_the_authors_link() -> None:
+def test_pages_are_those_of_the_authors_readme() -> None:
     assert (
         pretrained.FILES["demo_e200"].page == "https://drive.google.com/file/d/1FTuHY1xPUkM-5gaDtMfgCl3D0gR89WV7/view"
     )

@@ -1,4 +1,4 @@
-"""Weights by rule: with them the official code and ours must compute the same figures."""
+"""Deterministic weights for which figures of the official code are recorded."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ _TRANSPOSED = ("act_postprocess1.4.weight", "act_postprocess2.4.weight")
 
 
 def fill(named_tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Official names (checkpoint keys without ``net.``) -> new tensors of the same shapes; also for meta tensors.
+    """Make new tensors of the same shapes, with values that depend only on name and shape.
 
-    The values depend on name and shape only. Floats come as float32.
+    Args:
+        named_tensors: Official keys (without ``net.``) -> tensors, possibly on the meta device.
+
+    Returns:
+        Key -> tensor; floating point tensors are float32.
     """
-    return {name: _filled(name, tensor) for name, tensor in named_tensors.items()}
+    return {name: _fill_tensor(name, tensor) for name, tensor in named_tensors.items()}
 
 
-def _filled(name: str, tensor: Tensor) -> Tensor:
+def _fill_tensor(name: str, tensor: Tensor) -> Tensor:
     shape = tensor.shape
     if not tensor.is_floating_point():
         return torch.zeros(shape, dtype=tensor.dtype)
@@ -40,14 +44,14 @@ def _filled(name: str, tensor: Tensor) -> Tensor:
     if name.endswith(_TRANSPOSED):
         return noise / math.sqrt(shape[0])
     if len(shape) >= 2:
-        return _row_wise(noise)
+        return _normalize_rows(noise)
     if name.endswith(".weight"):
         return 1 + 0.02 * noise
     return 0.02 * noise
 
 
-def _row_wise(noise: Tensor) -> Tensor:
-    """Rows of zero mean, where they are long enough, and a variance that keeps activations in range."""
+def _normalize_rows(noise: Tensor) -> Tensor:
+    """Scale rows to keep activations in range, and remove the mean of rows that are long enough."""
     size = math.prod(noise.shape[1:])
     if size >= 16:
         noise = noise - noise.mean(dim=tuple(range(1, noise.ndim)), keepdim=True)

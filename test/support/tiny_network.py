@@ -1,4 +1,4 @@
-"""A whole LSeg, small enough to run in milliseconds, with random weights: real code, meaningless words."""
+"""A complete LSeg network with random weights, small enough to run in milliseconds."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ CONFIG = LSegConfig(
 
 
 def write_tiny(folder: Path, seed: int = 0) -> str:
-    """Write the network into a folder; returns the checkpoint's path."""
+    """Write the network into a folder and return the path of the checkpoint."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LSeg(CONFIG).eval()
-        with torch.no_grad():  # centred, so that pixels differ enough to get different labels
+        with torch.no_grad():  # centered, so that pixels differ enough to get different labels
             features = upsample2x(model.decoder(model.backbone(torch.randn(1, 3, 96, 128))))  # (1, F, 48, 64)
             model.head.bias -= model.head(features).mean(dim=(0, 2, 3))
     path = folder / "tiny.safetensors"
