@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from lseg_ros.datasets import DatasetConfig
+from lseg_ros.model import load_lseg
 from lseg_ros.training.augmentation import AugmentationConfig
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.initialization import InitializationConfig
@@ -17,7 +20,7 @@ from lseg_ros.training.schedule import ScheduleConfig
 from test.support.dataset_trees import write_mask, write_text
 from test.support.tiny_network import write_tiny
 
-__all__ = ["changed", "small_run", "write_dataset"]
+__all__ = ["changed", "read_weights", "small_run", "write_dataset"]
 
 COLORS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]])
 
@@ -55,6 +58,11 @@ def changed(config: TrainingConfig, **settings: Any) -> TrainingConfig:
         change = {owner: dataclasses.replace(getattr(config, owner), **{name: value})} if owner else {name: value}
         config = dataclasses.replace(config, **change)
     return config
+
+
+def read_weights(path: str | Path) -> Mapping[str, Tensor]:
+    """Read the entries of a network from a file."""
+    return load_lseg(path).state_dict()
 
 
 def write_dataset(root: Path) -> None:

@@ -6,7 +6,6 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from lseg_ros.training import train as train_module
 from lseg_ros.training.config import RECIPES, TrainingConfig
 from lseg_ros.training.train import train
 from test.support.dataset_trees import write_image, write_mask, write_text
-from test.support.small_run import changed, small_run
+from test.support.small_run import changed, read_weights, small_run
 from test.support.tiny_network import CONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,10 +28,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def read_log(config: TrainingConfig) -> list[dict[str, str]]:
     return list(csv.DictReader((Path(config.output) / "log" / "version_0" / "metrics.csv").open()))
-
-
-def read_weights(path: str | Path) -> Mapping[str, torch.Tensor]:
-    return load_lseg(path).state_dict()
 
 
 def test_learns_and_writes_weights_pictures_and_a_log(tmp_path: Path) -> None:

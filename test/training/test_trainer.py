@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,8 @@ from lseg_ros.training.config import RECIPES
 from lseg_ros.training.optimization import OptimizationConfig, set_learning_rates
 from lseg_ros.training.train import train
 from lseg_ros.training.trainer import GracefulStop
-from test.support.small_run import changed, small_run
+from test.support.small_run import changed, read_weights, small_run
 from test.support.tiny_network import CONFIG
-
-
-def read_weights(path: Path) -> Mapping[str, torch.Tensor]:
-    return load_lseg(path).state_dict()
 
 
 def same(one: Path, other: Path) -> bool:
