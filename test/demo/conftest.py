@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from test.support.ros_fixtures import harness, robot, ros_client, unsubscribe_after_each_test
+from test.support.ros_fixtures import active, harness, robot, ros_client, unsubscribe_after_each_test
 
-__all__ = ["harness", "robot", "ros_client", "unsubscribe_after_each_test"]
+__all__ = ["active", "harness", "robot", "ros_client", "unsubscribe_after_each_test"]

@@ -25,7 +25,7 @@ from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.node import SegmentationNode
 from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.ros.subscriptions import RawImage
-from test.support.node_harness import camera_info, image
+from test.support.node_harness import make_camera_info, make_image
 from test.support.ros_client import BEST_EFFORT, RosClient, wait_until
 
 
@@ -118,7 +118,7 @@ def test_a_camera_that_is_not_subscribed_says_what_it_is_told_to():
 
 
 def raw(stamp_s: float) -> RawImage:
-    picture = image(Header())
+    picture = make_image(Header())
     picture.header.stamp.sec, nanosec = divmod(round(stamp_s * 1e9), 1_000_000_000)
     picture.header.stamp.nanosec = nanosec
     return RawImage(serialize_message(picture), Image, round(stamp_s * 1e9), time.monotonic())
@@ -137,7 +137,7 @@ def test_camera_info_that_came_long_ago_is_no_matter_of_the_slop(ros_client: Ros
     with Desk("/stopped") as desk:
         wait_until(publisher.get_subscription_count, 5)
         now_s = time.time()
-        message = camera_info(Header())
+        message = make_camera_info(Header())
         message.header.stamp.sec = int(now_s) - 20
 
         def asked_again() -> bool:

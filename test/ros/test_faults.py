@@ -10,20 +10,20 @@ from lseg_ros.msg import SegmentationSummary
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from test.support.node_harness import NAMESPACE, NODE, NodeHarness, camera_info, depth, image
+from test.support.node_harness import NAMESPACE, NODE, NodeHarness, make_camera_info, make_depth, make_image
 from test.support.ros_client import LATCHED, RELIABLE, read_pixels, read_points, wait_until
 
 
 @pytest.fixture
 def active(harness: NodeHarness) -> NodeHarness:
     harness.activate()
-    harness.begin()
+    harness.clear()
     return harness
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "mono8"])
 def test_images_with_padded_rows_give_masks_without(active: NodeHarness, encoding):
-    mask = active.wait_for_mask(image=image(active.header(), encoding, pad=7))
+    mask = active.wait_for_mask(image=make_image(active.make_header(), encoding, padding=7))
     assert (mask.height, mask.width, mask.step, len(mask.data)) == (48, 64, 64, 48 * 64)
 
 
@@ -31,34 +31,34 @@ def test_padding_changes_nothing(active: NodeHarness):
     def mask_of(picture: Image) -> np.ndarray:
         return read_pixels(active.wait_for_mask(image=picture))
 
-    plain, padded = image(active.header()), image(active.header(), pad=5)
+    plain, padded = make_image(active.make_header()), make_image(active.make_header(), padding=5)
     rows = np.frombuffer(padded.data, np.uint8).reshape(48, -1)[:, : 64 * 3]
     plain.data = type(plain.data)("B", rows.tobytes())
     assert np.array_equal(mask_of(plain), mask_of(padded))
 
 
 def test_an_unknown_encoding_is_named_and_survived(active: NodeHarness):
-    active.send(image=image(active.header(), "octarine8"))
+    active.send(image=make_image(active.make_header(), "octarine8"))
     status = active.wait_for_status("octarine8")
     assert status.level == b"\x02"
-    active.wait_for_mask(image=image(active.header()))
+    active.wait_for_mask(image=make_image(active.make_header()))
 
 
 def test_an_image_shorter_than_it_says_is_named_and_survived(active: NodeHarness):
-    broken = image(active.header())
+    broken = make_image(active.make_header())
     broken.data = broken.data[:100]
     active.send(image=broken)
     active.wait_for_status("bytes of data")
-    active.wait_for_mask(image=image(active.header()))
+    active.wait_for_mask(image=make_image(active.make_header()))
 
 
 def test_an_image_of_another_size_is_just_the_next_frame(active: NodeHarness):
-    assert active.wait_for_mask(image=image(active.header(), height=40, width=72)).width == 72
-    assert active.wait_for_mask(image=image(active.header())).width == 64
+    assert active.wait_for_mask(image=make_image(active.make_header(), height=40, width=72)).width == 72
+    assert active.wait_for_mask(image=make_image(active.make_header())).width == 64
 
 
 def frame(header: Header, **changes: object) -> dict[str, object]:
-    return {"image": image(header), "depth": depth(header), "info": camera_info(header), **changes}
+    return {"image": make_image(header), "depth": make_depth(header), "info": make_camera_info(header), **changes}
 
 
 def cloud_of(harness: NodeHarness, **messages: object) -> PointCloud2 | None:
@@ -79,43 +79,44 @@ def cloud_of(harness: NodeHarness, **messages: object) -> PointCloud2 | None:
 
 
 def test_depth_and_camera_info_of_the_same_stamp_give_a_cloud(active: NodeHarness):
-    points = read_points(cloud_of(active, **frame(active.header())))
+    points = read_points(cloud_of(active, **frame(active.make_header())))
     assert np.allclose(points["z"], 2.0)
 
 
 def test_depth_of_half_the_size_gives_a_point_for_every_pixel_of_the_mask(active: NodeHarness):
-    header = active.header()
-    points = read_points(cloud_of(active, **frame(header, depth=depth(header, 3.0, 24, 32))))
+    header = active.make_header()
+    points = read_points(cloud_of(active, **frame(header, depth=make_depth(header, 3.0, 24, 32))))
     assert points.shape == (48, 64) and np.allclose(points["z"], 3.0)
 
 
 def test_depth_a_little_off_is_matched_and_keeps_the_header_of_the_image(active: NodeHarness):
-    near = active.header(later_s=-0.03)
-    cloud = cloud_of(active, **frame(active.header(), depth=depth(near)))
+    near = active.make_header(offset_s=-0.03)
+    cloud = cloud_of(active, **frame(active.make_header(), depth=make_depth(near)))
     assert cloud is not None and cloud.header.stamp != near.stamp
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda harness, header: {"depth": depth(harness.header("another_frame"))}, "another_frame"),
-        (lambda harness, header: {"depth": depth(harness.header(later_s=-0.5))}, "sync_slop_s"),
-        (lambda harness, header: {"depth": depth(header, height=48, width=32)}, "aspect"),
-        (lambda harness, header: {"depth": image(header, "rgb8")}, "encoding of depth"),
-        (lambda harness, header: {"info": camera_info(header, focal=0.0)}, "K[0] = 0"),
-        (lambda harness, header: {"info": camera_info(header, width=32)}, "intrinsics"),
+        (lambda harness, header: {"depth": make_depth(harness.make_header("another_frame"))}, "another_frame"),
+        (lambda harness, header: {"depth": make_depth(harness.make_header(offset_s=-0.5))}, "sync_slop_s"),
+        (lambda harness, header: {"depth": make_depth(header, height=48, width=32)}, "aspect"),
+        (lambda harness, header: {"depth": make_image(header, "rgb8")}, "encoding of depth"),
+        (lambda harness, header: {"info": make_camera_info(header, focal=0.0)}, "K[0] = 0"),
+        (lambda harness, header: {"info": make_camera_info(header, width=32)}, "intrinsics"),
     ],
     ids=["other frame", "no match", "other aspect", "no depth", "uncalibrated", "other size"],
 )
 def test_unusable_depth_or_camera_info_costs_the_cloud_only_and_is_named(active: NodeHarness, change, named):
-    header = active.header()
+    header = active.make_header()
     assert cloud_of(active, **frame(header, **change(active, header))) is None
     active.wait_for_status(named)
 
 
 def test_a_lens_with_distortion_is_told_what_is_assumed_once(active: NodeHarness):
     clouds = [
-        cloud_of(active, **frame(header, info=distorted(header))) for header in (active.header(), active.header())
+        cloud_of(active, **frame(header, info=distorted(header)))
+        for header in (active.make_header(), active.make_header())
     ]
     assert all(read_points(each).shape == (48, 64) for each in clouds)
     active.wait_for_status("which assumes a rectified image")
@@ -123,7 +124,7 @@ def test_a_lens_with_distortion_is_told_what_is_assumed_once(active: NodeHarness
 
 
 def distorted(header: Header) -> CameraInfo:
-    info = camera_info(header)
+    info = make_camera_info(header)
     info.distortion_model, info.d = "plumb_bob", [0.1, -0.2, 0.0, 0.0, 0.0]
     return info
 
@@ -131,7 +132,7 @@ def distorted(header: Header) -> CameraInfo:
 @pytest.mark.parametrize(("model", "coefficients"), [("equidistant", 4), ("plumb_bob", 5), ("", 0)])
 def test_a_lens_without_distortion_is_told_nothing(active: NodeHarness, model, coefficients):
     before = active.process.output.count("rectified")
-    info = camera_info(active.header())
+    info = make_camera_info(active.make_header())
     info.distortion_model, info.d = model, [0.0] * coefficients
     assert cloud_of(active, **frame(info.header, info=info)) is not None
     assert active.process.output.count("rectified") == before
@@ -139,7 +140,7 @@ def test_a_lens_without_distortion_is_told_nothing(active: NodeHarness, model, c
 
 def test_a_summary_without_depth_has_no_distances(active: NodeHarness):
     summaries = active.client.listen(SegmentationSummary, f"{NODE}/summary")
-    picture = image(active.header())
+    picture = make_image(active.make_header())
     wait_until(lambda: active.wait_for_mask(image=picture) and summaries.messages, 10, "no summary")
     summary = summaries.messages[-1]
     assert summary.header == picture.header and not summary.has_depth and summary.labels
@@ -157,7 +158,7 @@ def test_old_images_are_dropped_and_the_advice_is_use_sim_time(active: NodeHarne
     assert active.client.set_parameter("max_frame_age_s", 1.0, NODE).successful
     try:
         masks = active.client.listen(Image, f"{NODE}/mask", RELIABLE)
-        active.send(image=image(active.header(later_s=-3600)))
+        active.send(image=make_image(active.make_header(offset_s=-3600)))
         status = active.wait_for_status("use_sim_time")
         assert {each.key: each.value for each in status.values}["dropped: older than max_frame_age_s"] != "0"
         assert not masks.messages

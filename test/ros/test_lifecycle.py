@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sensor_msgs.msg import PointCloud2
 
-from test.support.node_harness import NODE, NodeHarness, camera_info, depth, image
+from test.support.node_harness import NODE, NodeHarness, make_camera_info, make_depth, make_image
 from test.support.ros_client import wait_until
 
 
@@ -42,8 +42,8 @@ def test_topics_of_labels_that_go_with_cleanup_leave_an_empty_cloud(unconfigured
     ros_client.set_labels(["floor", "wall"], node=NODE)
     unconfigured.activate()
     floor = ros_client.listen(PointCloud2, f"{NODE}/points/floor")
-    header = unconfigured.header()
-    messages = {"image": image(header), "depth": depth(header), "info": camera_info(header)}
+    header = unconfigured.make_header()
+    messages = {"image": make_image(header), "depth": make_depth(header), "info": make_camera_info(header)}
     wait_until(lambda: unconfigured.wait_for_mask(**messages) and floor.messages, 10, "no cloud of the floor")
     assert ros_client.transition("deactivate", NODE)
     count = len(floor.messages)
@@ -66,7 +66,7 @@ def test_labels_can_be_changed_in_every_state_and_are_kept(unconfigured: NodeHar
     assert ros_client.transition("activate", NODE)
     assert [label.name for label in ros_client.read_vocabulary(NODE).labels] == ["bench"]
     unconfigured.activate()
-    unconfigured.wait_for_mask(image=image(unconfigured.header()))
+    unconfigured.wait_for_mask(image=make_image(unconfigured.make_header()))
 
 
 def test_a_transition_that_does_not_exist_ends_nothing(unconfigured: NodeHarness):

@@ -10,7 +10,7 @@ import pytest
 from sensor_msgs.msg import PointCloud2
 
 from test.support.executables import Process
-from test.support.node_harness import NodeHarness, camera_info, depth, image
+from test.support.node_harness import NodeHarness, make_camera_info, make_depth, make_image
 from test.support.ros_client import RosClient, read_pixels, read_points, wait_until
 
 NODE = "/crowd/lseg"
@@ -42,13 +42,13 @@ def test_each_has_the_id_and_the_color_it_was_given_or_one_like_no_other(crowded
 
 
 def test_254_labels_give_masks_and_clouds(crowded: NodeHarness, ros_client: RosClient):
-    header = crowded.header()
+    header = crowded.make_header()
     heard = {
         topic: ros_client.listen(PointCloud2, f"{NODE}/{topic}") for topic in ("points", "points/l1", "points/l254")
     }
     wait_until(lambda: all(ros_client.node.count_publishers(f"{NODE}/{topic}") for topic in heard), 10)
     assert not ros_client.node.count_publishers(f"{NODE}/points/l2")
-    frame = {"image": image(header), "depth": depth(header), "info": camera_info(header)}
+    frame = {"image": make_image(header), "depth": make_depth(header), "info": make_camera_info(header)}
     mask = crowded.wait_for_mask(**frame)
     pixels = read_pixels(mask)
     assert 1 <= pixels.min() < pixels.max() <= 254
@@ -87,15 +87,15 @@ def test_a_change_costs_no_frame_and_takes_effect_in_the_next_mask(crowded: Node
     changing.start()
     try:
         for _ in range(15):
-            crowded.wait_for_mask(image=image(crowded.header()))
+            crowded.wait_for_mask(image=make_image(crowded.make_header()))
     finally:
         stop.set()
         changing.join()
     assert not refused
     ids = {label.id for label in ros_client.set_labels(LABELS[:3], node=NODE).vocabulary.labels}
     assert ids == {254, 253, 252}
-    assert set(np.unique(read_pixels(crowded.wait_for_mask(image=image(crowded.header()))))) <= ids
-    crowded.begin()
+    assert set(np.unique(read_pixels(crowded.wait_for_mask(image=make_image(crowded.make_header()))))) <= ids
+    crowded.clear()
     # an image that was sent twice because its mask was late may have been dropped for itself, and no other was
     wait_until(
         lambda: len(crowded.statuses()) >= 2, 20, "no diagnostics"
@@ -112,4 +112,4 @@ def test_a_change_costs_no_frame_and_takes_effect_in_the_next_mask(crowded: Node
 
     wait_until(all_accounted_for, 10, "an image was neither processed nor dropped")
     dropped = counts()[-1]
-    assert sum(dropped.values()) <= crowded.sent_again, dropped
+    assert sum(dropped.values()) <= crowded.resent, dropped

@@ -10,12 +10,12 @@ from lseg_ros.msg import Vocabulary
 from lseg_ros.srv import QueryLabel
 from sensor_msgs.msg import Image
 
-from test.support.node_harness import NODE, NodeHarness, camera_info, depth, image
+from test.support.node_harness import NODE, NodeHarness, make_camera_info, make_depth, make_image
 from test.support.ros_client import LATCHED, LSEG, RosClient, read_pixels, read_stamp_ns, wait_until
 
 
 def ask(ros_client: RosClient, text: str, node: str = LSEG, **more: Any) -> Any:
-    return ros_client.ask(QueryLabel, f"{node}/query", QueryLabel.Request(text=text, **more))
+    return ros_client.call_with_retry(QueryLabel, f"{node}/query", QueryLabel.Request(text=text, **more))
 
 
 def similarity_of(answer: Any) -> np.ndarray:
@@ -33,7 +33,7 @@ def is_nowhere(answer: Any) -> bool:
 @pytest.fixture
 def active(harness: NodeHarness) -> NodeHarness:
     harness.activate()
-    harness.begin()
+    harness.clear()
     return harness
 
 
@@ -109,8 +109,8 @@ def test_the_labels_stay_as_they_are(robot: RosClient):
 
 
 def frame(harness: NodeHarness, meters: float = 2.0) -> dict[str, Any]:
-    header = harness.header()
-    return {"image": image(header), "depth": depth(header, meters), "info": camera_info(header)}
+    header = harness.make_header()
+    return {"image": make_image(header), "depth": make_depth(header, meters), "info": make_camera_info(header)}
 
 
 def test_depth_is_found_though_nobody_listens_to_points(active: NodeHarness):
@@ -124,7 +124,7 @@ def test_depth_is_found_though_nobody_listens_to_points(active: NodeHarness):
 
 
 def test_without_depth_there_is_a_pixel_and_no_point(active: NodeHarness):
-    active.wait_for_mask(image=image(active.header(later_s=2.0)))  # no depth is near
+    active.wait_for_mask(image=make_image(active.make_header(offset_s=2.0)))  # no depth is near
     answer = ask(active.client, "wall", NODE)
     assert answer.success and is_nowhere(answer) and similarity_of(answer).shape == (48, 64)
 
@@ -143,7 +143,7 @@ def test_without_depth_there_is_a_pixel_and_no_point(active: NodeHarness):
     ids=["blank", "blank synonym", "control character", "too long", "threshold", "NaN", "camera"],
 )
 def test_what_cannot_be_asked_is_refused_with_the_reason(active: NodeHarness, request_: dict[str, Any], named: str):
-    active.wait_for_mask(image=image(active.header()))
+    active.wait_for_mask(image=make_image(active.make_header()))
     answer = ask(active.client, node=NODE, **request_)
     assert not answer.success and named in answer.message
     assert is_nowhere(answer) and np.isnan([answer.score, answer.threshold]).all() and not answer.similarity.data
@@ -151,7 +151,7 @@ def test_what_cannot_be_asked_is_refused_with_the_reason(active: NodeHarness, re
 
 def test_before_the_first_frame_and_while_not_active_it_says_so(active: NodeHarness):
     ros_client = active.client
-    active.wait_for_mask(image=image(active.header()))
+    active.wait_for_mask(image=make_image(active.make_header()))
     assert ros_client.transition("deactivate", NODE)
     answer = ask(ros_client, "wall", NODE)
     assert not answer.success and answer.message == "the node is not active: there is no frame to search"

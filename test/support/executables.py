@@ -1,17 +1,32 @@
-"""The executables of this package as child processes."""
+"""Run the executables of this package as child processes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lseg_ros.demo.processes import ChildProcess
+from test.support.ros_client import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+READY = "looking for"  # the node logs this when it has encoded its labels
 
 
 class Process(ChildProcess):
-    """One executable of ``scripts/``, started as a robot starts it."""
+    """One executable from ``scripts/``, started as on a robot."""
 
     def __init__(self, executable: str, log: Path, *ros_arguments: str, **parameters: Any) -> None:
         super().__init__([str(ROOT / "scripts" / executable)], parameters, log, ros_arguments=ros_arguments)
+
+
+@contextmanager
+def run_lseg_node(log: Path, *ros_arguments: str, **parameters: Any) -> Iterator[Process]:
+    """Run lseg_node. Wait until it is active, and check at the end that it is still running and logged no traceback."""
+    with Process("lseg_node", log, *ros_arguments, **parameters) as node:
+        wait_until(lambda: not node.alive or READY in node.output, 90, "the node did not start")
+        assert node.alive, node.output
+        yield node
+        assert node.alive, f"the node died: {node.output}"
+        assert "Traceback" not in node.output

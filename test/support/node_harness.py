@@ -1,4 +1,4 @@
-"""A node on a harness, fed by hand."""
+"""Controls a segmentation node through its topics and services."""
 
 from __future__ import annotations
 
@@ -19,93 +19,126 @@ FRAME_ID = "camera_optical_frame"
 
 
 class NodeHarness:
-    """Publishes what a test wants published, and reads what the node at ``node_name`` says.
+    """Publishes camera messages to a node and collects its masks and diagnostics.
 
-    camera: "" for a node of one camera, else "/" and the name of one of its cameras.
+    Args:
+        client: Client that publishes and subscribes.
+        process: Process of the node.
+        namespace: Namespace of the node ``lseg``.
+        camera: "/" and the name of a camera, or "" if the node has only one.
+
+    Attributes:
+        node_name: Full name of the node.
+        mask: Listener for the masks of the camera.
+        resent: Number of images that ``wait_for_mask`` published again.
     """
 
-    def __init__(self, ros_client: RosClient, process: Process, namespace: str = NAMESPACE, camera: str = "") -> None:
-        self.client = ros_client
+    def __init__(self, client: RosClient, process: Process, namespace: str = NAMESPACE, camera: str = "") -> None:
+        self.client = client
         self.process = process
         self.node_name = f"{namespace}/lseg"
-        self.status = f"{self.node_name.lstrip('/')}: {camera.lstrip('/') or 'segmentation'}"
-        node = ros_client.node
+        self._status_name = f"{self.node_name.lstrip('/')}: {camera.lstrip('/') or 'segmentation'}"
+        node = client.node
         self._image = node.create_publisher(Image, f"{namespace}{camera}/rgb/image", RELIABLE)
         self._depth = node.create_publisher(Image, f"{namespace}{camera}/depth/image", RELIABLE)
         self._info = node.create_publisher(CameraInfo, f"{namespace}{camera}/rgb/camera_info", RELIABLE)
-        self._diagnostics = ros_client.listen(DiagnosticArray, "/diagnostics")
-        self.mask = ros_client.listen(Image, f"{self.node_name}{camera}/mask")
-        self.sent_again = 0  # images, by ``mask_of``
+        self._diagnostics = client.listen(DiagnosticArray, "/diagnostics")
+        self.mask = client.listen(Image, f"{self.node_name}{camera}/mask")
+        self.resent = 0
 
-    def begin(self) -> None:
-        """Forget what was said and seen so far."""
+    def clear(self) -> None:
+        """Discard the diagnostics and masks received so far."""
         self._diagnostics.clear()
         self.mask.clear()
 
     def activate(self) -> None:
-        """Bring the node to the state active, from whatever it is in."""
+        """Bring the node to the active state and wait for its subscription."""
         if self.client.state(self.node_name) == "unconfigured":
             assert self.client.transition("configure", self.node_name), self.process.output
         if self.client.state(self.node_name) == "inactive":
             assert self.client.transition("activate", self.node_name), self.process.output
         wait_until(lambda: self._image.get_subscription_count(), 10, "the node does not subscribe")
 
-    def header(self, frame_id: str = FRAME_ID, later_s: float = 0.0) -> Header:
-        """A header of now."""
+    def make_header(self, frame_id: str = FRAME_ID, offset_s: float = 0.0) -> Header:
+        """Make a header with the current time plus an offset."""
         header = Header(frame_id=frame_id)
-        stamp_ns = self.client.node.get_clock().now().nanoseconds + round(later_s * 1e9)
+        stamp_ns = self.client.node.get_clock().now().nanoseconds + round(offset_s * 1e9)
         header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
         return header
 
     def send(self, image: Image | None = None, depth: Image | None = None, info: CameraInfo | None = None) -> None:
-        """Publish; camera_info and depth first, so that they are there when the image is."""
+        """Publish messages. The image comes last, so that its camera_info and depth are there when it arrives."""
         for publisher, message in ((self._info, info), (self._depth, depth), (self._image, image)):
             if message is not None:
                 publisher.publish(message)
 
-    def wait_for_mask(self, timeout_s: float = 20.0, **messages: Any) -> Image:
-        """Publish messages of one frame and wait for a new mask of it; sent again now and then, as some get lost."""
+    def wait_for_mask(self, *, timeout_s: float = 20.0, **messages: Any) -> Image:
+        """Publish the messages of one frame and return its mask. Publish again every 2 s, because messages can be lost.
+
+        Args:
+            timeout_s: Time after which the test fails.
+            messages: Arguments of ``send``.
+        """
         stamp, before = messages["image"].header.stamp, len(self.mask.messages)
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
             self.send(**messages)
-            again_s = time.monotonic() + 2.0
-            while time.monotonic() < again_s:
-                found = [each for each in self.mask.messages[before:] if each.header.stamp == stamp]
-                if found:
-                    return found[-1]
+            resend_s = time.monotonic() + 2.0
+            while time.monotonic() < resend_s:
+                masks = [mask for mask in self.mask.messages[before:] if mask.header.stamp == stamp]
+                if masks:
+                    return masks[-1]
                 time.sleep(0.01)
-            self.sent_again += 1
+            self.resent += 1
         raise AssertionError(f"no mask within {timeout_s} s: {self.process.output}")
 
     def wait_for_status(self, text: str, timeout_s: float = 10.0) -> Any:
-        """A status since ``begin`` that has a text in its message."""
+        """Wait for a diagnostic status since ``clear`` whose message contains a text, and return it."""
         return wait_until(
-            lambda: next((each for each in self.statuses() if text in each.message), None), timeout_s, text
+            lambda: next((status for status in self.statuses() if text in status.message), None), timeout_s, text
         )
 
     def statuses(self) -> list[Any]:
-        """What diagnostics said since ``begin``."""
-        statuses = [each for message in list(self._diagnostics.messages) for each in message.status]
-        return [each for each in statuses if each.name == self.status]
+        """Return the diagnostic statuses of the camera since ``clear``."""
+        statuses = [status for message in list(self._diagnostics.messages) for status in message.status]
+        return [status for status in statuses if status.name == self._status_name]
 
 
-def image(header: Header, encoding: str = "rgb8", height: int = 48, width: int = 64, pad: int = 0) -> Image:
-    """A picture of noise; pad: bytes at the end of each row that are none of it."""
+def make_image(header: Header, encoding: str = "rgb8", height: int = 48, width: int = 64, padding: int = 0) -> Image:
+    """Make an image of noise.
+
+    Args:
+        header: Header of the message.
+        encoding: Encoding. An unknown one gets three channels.
+        height: Height in pixels.
+        width: Width in pixels.
+        padding: Bytes at the end of each row that belong to no pixel.
+    """
     channels = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "mono8": 1}.get(encoding, 3)
-    rows = np.random.default_rng(0).integers(0, 256, (height, width * channels + pad), np.uint8)
+    rows = np.random.default_rng(0).integers(0, 256, (height, width * channels + padding), np.uint8)
     message = Image(header=header, height=height, width=width, encoding=encoding, step=rows.shape[1])
     message.data.frombytes(rows.tobytes())
     return message
 
 
-def depth(header: Header, meters: float = 2.0, height: int = 48, width: int = 64) -> Image:
-    """A wall in front of the camera, as 32FC1."""
+def make_depth(header: Header, meters: float = 2.0, height: int = 48, width: int = 64) -> Image:
+    """Make a 32FC1 depth image of a wall in front of the camera."""
     message = Image(header=header, height=height, width=width, encoding="32FC1", step=4 * width)
     message.data.frombytes(np.full((height, width), meters, "<f4").tobytes())
     return message
 
 
-def camera_info(header: Header, focal: float = 60.0, height: int = 48, width: int = 64) -> CameraInfo:
+def make_camera_info(header: Header, focal: float = 60.0, height: int = 48, width: int = 64) -> CameraInfo:
+    """Make the camera_info of a pinhole camera with its principal point at the center."""
     k = [focal, 0.0, width / 2, 0.0, focal, height / 2, 0.0, 0.0, 1.0]
     return CameraInfo(header=header, height=height, width=width, k=k)
+
+
+def make_frame(header: Header, **changes: Any) -> dict[str, Any]:
+    """Make the messages of one frame with depth, as arguments of ``NodeHarness.send``."""
+    return {
+        "image": make_image(header),
+        "depth": make_depth(header),
+        "info": make_camera_info(header),
+        **changes,
+    }

@@ -14,11 +14,11 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 if os.environ.get("ROS_DISTRO") == "humble":
     os.environ["ROS_LOCALHOST_ONLY"] = "1"
 
-from test.support.executables import Process
-from test.support.node_harness import NAMESPACE, NodeHarness
+from test.support.executables import Process, run_lseg_node
+from test.support.node_harness import NAMESPACE, NODE, NodeHarness
 from test.support.ros_client import RosClient, wait_until
 
-__all__ = ["harness", "robot", "ros_client", "unsubscribe_after_each_test"]
+__all__ = ["active", "harness", "robot", "ros_client", "unsubscribe_after_each_test"]
 
 
 @pytest.fixture(scope="package")
@@ -30,27 +30,37 @@ def ros_client() -> Iterator[RosClient]:
 
 @pytest.fixture(scope="package")
 def robot(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RosClient]:
-    """A client next to a synthetic camera and the active node `/lseg`. Tests may leave other labels."""
+    """The client, with a synthetic camera and the active node `/lseg`. Tests may leave other labels."""
     logs = tmp_path_factory.mktemp("robot")
     with (
         Process("synthetic_camera", logs / "camera.log", rate_hz=6.0, seed=8) as camera,
-        Process("lseg_node", logs / "node.log", labels=["floor", "wall", "chair"], max_rate_hz=5.0) as node,
+        run_lseg_node(logs / "node.log", labels=["floor", "wall", "chair"], max_rate_hz=5.0),
     ):
-        wait_until(lambda: not node.alive or "looking for" in node.output, 90, "the node did not start")
-        assert node.alive and camera.alive, node.output + camera.output
+        assert camera.alive, camera.output
         yield ros_client
-        assert node.alive, f"the node died: {node.output}"
-        assert "Traceback" not in node.output
 
 
 @pytest.fixture(scope="package")
 def harness(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeHarness]:
     """The node `/harness/lseg`, which does not start on its own, and a camera that the test controls."""
+
+    def is_served() -> bool:
+        return f"{NODE}/get_state" in dict(ros_client.node.get_service_names_and_types())
+
     log = tmp_path_factory.mktemp("harness") / "node.log"
     with Process("lseg_node", log, "-r", f"__ns:={NAMESPACE}", autostart=False, labels=["floor", "wall"]) as node:
+        wait_until(lambda: not node.alive or is_served(), 90, "the node did not start")
         yield NodeHarness(ros_client, node)
         assert node.alive, f"the node died: {node.output}"
         assert "Traceback" not in node.output
+
+
+@pytest.fixture
+def active(harness: NodeHarness) -> NodeHarness:
+    """The harness with its node active and without earlier masks and diagnostics."""
+    harness.activate()
+    harness.clear()
+    return harness
 
 
 @pytest.fixture(autouse=True)
