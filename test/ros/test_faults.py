@@ -1,8 +1,10 @@
-"""What should not happen happens: it is named in diagnostics, and the next good frame comes through."""
+"""Tests of bad input: diagnostics name the fault, and the next good frame is processed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,65 +12,60 @@ from lseg_ros.msg import SegmentationSummary
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from test.support.node_harness import NAMESPACE, NODE, NodeHarness, make_camera_info, make_depth, make_image
+from test.support.node_harness import (
+    NAMESPACE,
+    NODE,
+    NodeHarness,
+    make_camera_info,
+    make_depth,
+    make_frame,
+    make_image,
+)
 from test.support.ros_client import LATCHED, RELIABLE, read_pixels, read_points, wait_until
 
 
-@pytest.fixture
-def active(harness: NodeHarness) -> NodeHarness:
-    harness.activate()
-    harness.clear()
-    return harness
-
-
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "mono8"])
-def test_images_with_padded_rows_give_masks_without(active: NodeHarness, encoding):
+def test_images_with_padded_rows_give_masks_without_padding(active: NodeHarness, encoding: str) -> None:
     mask = active.wait_for_mask(image=make_image(active.make_header(), encoding, padding=7))
     assert (mask.height, mask.width, mask.step, len(mask.data)) == (48, 64, 64, 48 * 64)
 
 
-def test_padding_changes_nothing(active: NodeHarness):
-    def mask_of(picture: Image) -> np.ndarray:
-        return read_pixels(active.wait_for_mask(image=picture))
-
+def test_padding_does_not_change_the_mask(active: NodeHarness) -> None:
     plain, padded = make_image(active.make_header()), make_image(active.make_header(), padding=5)
     rows = np.frombuffer(padded.data, np.uint8).reshape(48, -1)[:, : 64 * 3]
     plain.data = type(plain.data)("B", rows.tobytes())
-    assert np.array_equal(mask_of(plain), mask_of(padded))
+    plain_mask, padded_mask = (read_pixels(active.wait_for_mask(image=image)) for image in (plain, padded))
+    assert np.array_equal(plain_mask, padded_mask)
 
 
-def test_an_unknown_encoding_is_named_and_survived(active: NodeHarness):
+def test_unknown_encoding_is_reported(active: NodeHarness) -> None:
     active.send(image=make_image(active.make_header(), "octarine8"))
     status = active.wait_for_status("octarine8")
     assert status.level == b"\x02"
     active.wait_for_mask(image=make_image(active.make_header()))
 
 
-def test_an_image_shorter_than_it_says_is_named_and_survived(active: NodeHarness):
-    broken = make_image(active.make_header())
-    broken.data = broken.data[:100]
-    active.send(image=broken)
+def test_image_with_too_few_bytes_is_reported(active: NodeHarness) -> None:
+    image = make_image(active.make_header())
+    image.data = image.data[:100]
+    active.send(image=image)
     active.wait_for_status("bytes of data")
     active.wait_for_mask(image=make_image(active.make_header()))
 
 
-def test_an_image_of_another_size_is_just_the_next_frame(active: NodeHarness):
+def test_image_size_may_change(active: NodeHarness) -> None:
     assert active.wait_for_mask(image=make_image(active.make_header(), height=40, width=72)).width == 72
     assert active.wait_for_mask(image=make_image(active.make_header())).width == 64
 
 
-def frame(header: Header, **changes: object) -> dict[str, object]:
-    return {"image": make_image(header), "depth": make_depth(header), "info": make_camera_info(header), **changes}
+def find_cloud(active: NodeHarness, **messages: Any) -> Any:
+    """Send a frame and return its cloud, or None if it has a mask but no cloud.
 
-
-def cloud_of(harness: NodeHarness, **messages: object) -> PointCloud2 | None:
-    """The cloud of a frame; None where there is a mask but no cloud.
-
-    The frame is sent again for a while: that someone listens the node learns later than we do.
+    The frame is sent up to eight times, because the node discovers the subscriber of the cloud with a delay.
     """
-    clouds = harness.client.listen(PointCloud2, f"{NODE}/points")
+    clouds = active.client.listen(PointCloud2, f"{NODE}/points")
     for _ in range(8):
-        mask = harness.wait_for_mask(**messages)
+        mask = active.wait_for_mask(**messages)
         with suppress(AssertionError):
             wait_until(lambda: clouds.messages, 0.3)
             break
@@ -78,101 +75,107 @@ def cloud_of(harness: NodeHarness, **messages: object) -> PointCloud2 | None:
     return clouds.messages[-1]
 
 
-def test_depth_and_camera_info_of_the_same_stamp_give_a_cloud(active: NodeHarness):
-    points = read_points(cloud_of(active, **frame(active.make_header())))
+def test_depth_and_camera_info_with_the_same_stamp_give_a_cloud(active: NodeHarness) -> None:
+    points = read_points(find_cloud(active, **make_frame(active.make_header())))
     assert np.allclose(points["z"], 2.0)
 
 
-def test_depth_of_half_the_size_gives_a_point_for_every_pixel_of_the_mask(active: NodeHarness):
+def test_depth_of_half_the_size_gives_a_point_for_every_pixel_of_the_mask(active: NodeHarness) -> None:
     header = active.make_header()
-    points = read_points(cloud_of(active, **frame(header, depth=make_depth(header, 3.0, 24, 32))))
-    assert points.shape == (48, 64) and np.allclose(points["z"], 3.0)
+    points = read_points(find_cloud(active, **make_frame(header, depth=make_depth(header, 3.0, 24, 32))))
+    assert points.shape == (48, 64)
+    assert np.allclose(points["z"], 3.0)
 
 
-def test_depth_a_little_off_is_matched_and_keeps_the_header_of_the_image(active: NodeHarness):
-    near = active.make_header(offset_s=-0.03)
-    cloud = cloud_of(active, **frame(active.make_header(), depth=make_depth(near)))
-    assert cloud is not None and cloud.header.stamp != near.stamp
+def test_cloud_from_depth_with_a_slightly_different_stamp_has_the_header_of_the_image(active: NodeHarness) -> None:
+    depth_header = active.make_header(offset_s=-0.03)
+    cloud = find_cloud(active, **make_frame(active.make_header(), depth=make_depth(depth_header)))
+    assert cloud is not None
+    assert cloud.header.stamp != depth_header.stamp
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("change", "text"),
     [
-        (lambda harness, header: {"depth": make_depth(harness.make_header("another_frame"))}, "another_frame"),
-        (lambda harness, header: {"depth": make_depth(harness.make_header(offset_s=-0.5))}, "sync_slop_s"),
-        (lambda harness, header: {"depth": make_depth(header, height=48, width=32)}, "aspect"),
-        (lambda harness, header: {"depth": make_image(header, "rgb8")}, "encoding of depth"),
-        (lambda harness, header: {"info": make_camera_info(header, focal=0.0)}, "K[0] = 0"),
-        (lambda harness, header: {"info": make_camera_info(header, width=32)}, "intrinsics"),
+        (lambda active, header: {"depth": make_depth(active.make_header("another_frame"))}, "another_frame"),
+        (lambda active, header: {"depth": make_depth(active.make_header(offset_s=-0.5))}, "sync_slop_s"),
+        (lambda active, header: {"depth": make_depth(header, height=48, width=32)}, "aspect"),
+        (lambda active, header: {"depth": make_image(header, "rgb8")}, "encoding of depth"),
+        (lambda active, header: {"info": make_camera_info(header, focal=0.0)}, "K[0] = 0"),
+        (lambda active, header: {"info": make_camera_info(header, width=32)}, "intrinsics"),
     ],
-    ids=["other frame", "no match", "other aspect", "no depth", "uncalibrated", "other size"],
+    ids=["other frame_id", "no match", "other aspect ratio", "not a depth image", "uncalibrated", "other size"],
 )
-def test_unusable_depth_or_camera_info_costs_the_cloud_only_and_is_named(active: NodeHarness, change, named):
+def test_frame_with_unusable_depth_or_camera_info_has_a_mask_but_no_cloud(
+    active: NodeHarness, change: Callable[[NodeHarness, Header], dict[str, Any]], text: str
+) -> None:
     header = active.make_header()
-    assert cloud_of(active, **frame(header, **change(active, header))) is None
-    active.wait_for_status(named)
+    assert find_cloud(active, **make_frame(header, **change(active, header))) is None
+    active.wait_for_status(text)
 
 
-def test_a_lens_with_distortion_is_told_what_is_assumed_once(active: NodeHarness):
-    clouds = [
-        cloud_of(active, **frame(header, info=distorted(header)))
-        for header in (active.make_header(), active.make_header())
-    ]
-    assert all(read_points(each).shape == (48, 64) for each in clouds)
+def make_lens(header: Header, model: str, coefficients: list[float]) -> CameraInfo:
+    """Make the camera_info of a lens with a distortion model."""
+    info = make_camera_info(header)
+    info.distortion_model, info.d = model, coefficients
+    return info
+
+
+def test_lens_distortion_is_reported_once(active: NodeHarness) -> None:
+    for header in (active.make_header(), active.make_header()):
+        info = make_lens(header, "plumb_bob", [0.1, -0.2, 0.0, 0.0, 0.0])
+        assert read_points(find_cloud(active, **make_frame(header, info=info))).shape == (48, 64)
     active.wait_for_status("which assumes a rectified image")
     assert active.process.output.count("which assumes a rectified image") == 1
 
 
-def distorted(header: Header) -> CameraInfo:
-    info = make_camera_info(header)
-    info.distortion_model, info.d = "plumb_bob", [0.1, -0.2, 0.0, 0.0, 0.0]
-    return info
-
-
-@pytest.mark.parametrize(("model", "coefficients"), [("equidistant", 4), ("plumb_bob", 5), ("", 0)])
-def test_a_lens_without_distortion_is_told_nothing(active: NodeHarness, model, coefficients):
+@pytest.mark.parametrize(("model", "count"), [("equidistant", 4), ("plumb_bob", 5), ("", 0)])
+def test_lens_without_distortion_is_not_reported(active: NodeHarness, model: str, count: int) -> None:
     before = active.process.output.count("rectified")
-    info = make_camera_info(active.make_header())
-    info.distortion_model, info.d = model, [0.0] * coefficients
-    assert cloud_of(active, **frame(info.header, info=info)) is not None
+    header = active.make_header()
+    info = make_lens(header, model, [0.0] * count)
+    assert find_cloud(active, **make_frame(header, info=info)) is not None
     assert active.process.output.count("rectified") == before
 
 
-def test_a_summary_without_depth_has_no_distances(active: NodeHarness):
+def test_summary_without_depth_has_no_distances(active: NodeHarness) -> None:
     summaries = active.client.listen(SegmentationSummary, f"{NODE}/summary")
-    picture = make_image(active.make_header())
-    wait_until(lambda: active.wait_for_mask(image=picture) and summaries.messages, 10, "no summary")
+    image = make_image(active.make_header())
+    wait_until(lambda: active.wait_for_mask(image=image) and summaries.messages, 10, "no summary")
     summary = summaries.messages[-1]
-    assert summary.header == picture.header and not summary.has_depth and summary.labels
-    for each in summary.labels:
-        assert not each.has_distance and each.points == 0
-        assert np.isnan([each.distance, each.nearest.x, each.nearest.z, each.centroid.y]).all()
+    assert summary.header == image.header
+    assert not summary.has_depth
+    assert summary.labels
+    for label in summary.labels:
+        assert not label.has_distance
+        assert label.points == 0
+        assert np.isnan([label.distance, label.nearest.x, label.nearest.z, label.centroid.y]).all()
 
 
-def test_a_subscriber_whose_qos_does_not_match_is_named(active: NodeHarness):
+def test_subscriber_with_incompatible_qos_is_reported(active: NodeHarness) -> None:
     active.client.listen(Image, f"{NODE}/mask", LATCHED)
     active.wait_for_status("~/mask: a subscriber requests a QoS")
 
 
-def test_old_images_are_dropped_and_the_advice_is_use_sim_time(active: NodeHarness):
+def test_old_images_are_dropped_and_use_sim_time_is_advised(active: NodeHarness) -> None:
     assert active.client.set_parameter("max_frame_age_s", 1.0, NODE).successful
     try:
         masks = active.client.listen(Image, f"{NODE}/mask", RELIABLE)
         active.send(image=make_image(active.make_header(offset_s=-3600)))
         status = active.wait_for_status("use_sim_time")
-        assert {each.key: each.value for each in status.values}["dropped: older than max_frame_age_s"] != "0"
+        assert {value.key: value.value for value in status.values}["dropped: older than max_frame_age_s"] != "0"
         assert not masks.messages
     finally:
         active.client.set_parameter("max_frame_age_s", 0.0, NODE)
 
 
-def test_no_image_at_all_is_named_with_the_topic_to_remap(active: NodeHarness):
+def test_missing_images_are_reported_with_the_topic_to_remap(active: NodeHarness) -> None:
     status = active.wait_for_status("rgb/image")
     assert f"{NAMESPACE}/rgb/image" in status.message
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "named"),
+    ("name", "value", "text"),
     [
         ("max_rate_hz", -1.0, "max_rate_hz"),
         ("unlabeled_threshold", 1.5, "unlabeled_threshold"),
@@ -181,8 +184,9 @@ def test_no_image_at_all_is_named_with_the_topic_to_remap(active: NodeHarness):
         ("max_rate_hz", "fast", "type"),
     ],
 )
-def test_a_parameter_that_cannot_be_is_refused_by_name(active: NodeHarness, name, value, named):
+def test_rejects_invalid_parameters_with_their_names(active: NodeHarness, name: str, value: Any, text: str) -> None:
     before = active.client.get_parameter(name, NODE)
     result = active.client.set_parameter(name, value, NODE)
-    assert not result.successful and named in result.reason
+    assert not result.successful
+    assert text in result.reason
     assert active.client.get_parameter(name, NODE) == before
