@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lseg_ros.benchmark.timing import synchronize
+
 __all__ = ["OpCounter", "Roofline", "Work", "count_bytes", "count_ops", "matmul_work"]
 
 _MATRIX_SIDE = {"cpu": 1536, "cuda": 8192}  # large enough to reach the peak, small enough to be quick
@@ -126,16 +128,12 @@ class Roofline:
         fastest_s, end_s = float("inf"), time.perf_counter() + _SECONDS_PER_PEAK
         call()
         while fastest_s == float("inf") or time.perf_counter() < end_s:
-            self._synchronize()
+            synchronize(self._device)
             start_s = time.perf_counter()
             call()
-            self._synchronize()
+            synchronize(self._device)
             fastest_s = min(fastest_s, time.perf_counter() - start_s)
         return fastest_s
-
-    def _synchronize(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
 
 
 def _find_rule(layer: nn.Module) -> _Rule | None:

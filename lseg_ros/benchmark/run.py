@@ -55,7 +55,7 @@ def run_benchmark(config: BenchmarkConfig) -> Report:
     image = SyntheticWorld(8, width, height).frame(1.0).frame.image
 
     pipeline_ms, pipeline_stage = _measure_pipeline(config, segmenter, encoded)
-    memory_mib = segmenter.memory_mib()  # before the benchmark allocates memory of its own
+    memory_mib = segmenter.memory_mib()  # before the benchmark itself allocates memory
     stages = [*build_network_stages(segmenter, encoded, image), *build_text_stages(segmenter)]
     measured = [_measure_stage(segmenter, stage, config.seconds) for stage in stages] + [pipeline_stage]
 

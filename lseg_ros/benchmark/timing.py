@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["Timing", "measure", "measure_interleaved"]
+__all__ = ["Timing", "measure", "measure_interleaved", "synchronize"]
 
 _MIN_RUNS, _MAX_RUNS = 3, 2000
 _WARM_UP_SHARE = 0.2  # of the budget
@@ -75,14 +75,15 @@ def _run_each(calls: Mapping[str, Callable[[], Any]], device: torch.device | Non
     """Run each call once; returns seconds by name."""
     seconds = {}
     for name, call in calls.items():
-        _synchronize(device)
+        synchronize(device)
         start_s = time.perf_counter()
         call()
-        _synchronize(device)
+        synchronize(device)
         seconds[name] = time.perf_counter() - start_s
     return seconds
 
 
-def _synchronize(device: torch.device | None) -> None:
+def synchronize(device: torch.device | None) -> None:
+    """Wait until a CUDA device has finished its work; does nothing for other devices."""
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)
