@@ -86,8 +86,9 @@ def score_color_baseline(scenes: SyntheticScenes, process: Process | None = None
     )
     baseline = ColorBaseline.fit((training[index] for index in range(len(training))), len(scenes.classes))
     confusion = Confusion(scenes.classes)
-    share = range(process.rank, len(scenes), process.world_size)
-    for index in tqdm(share, desc="color baseline", unit="image", disable=not process.is_first):
+    for index in tqdm(
+        process.share(range(len(scenes))), desc="color baseline", unit="image", disable=not process.is_first
+    ):
         image, target = scenes[index]
         confusion.add(torch.from_numpy(baseline.predict(image)), torch.from_numpy(target))
     return confusion.scores()

@@ -1,4 +1,4 @@
-"""``lseg evaluate``: score a network."""
+"""``lseg evaluate``: score a network on labeled images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SETTINGS = EvaluationConfig
 
 
 def run(settings: EvaluationConfig) -> int:
-    """Score and print the table, once where torchrun started several; the JSON file is for machines."""
+    """Score the network and print the table, once if torchrun started several processes."""
     result = evaluate(settings)
     if os.environ.get("RANK", "0") == "0":
         print(result.table())

@@ -1,11 +1,11 @@
-"""What an evaluation has counted so far, on disk, so that an interrupted one goes on."""
+"""Counts of an unfinished evaluation, saved to disk so that a restart continues from them."""
 
 from __future__ import annotations
 
 import glob
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,21 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class _FileContent:
-    """done: (N,) bool, the samples that are counted. counts: the counts by name."""
+    """Content of one file: which samples are done, (N,) bool, and their counts by name."""
 
     done: NDArray[np.bool_]
     counts: dict[str, NDArray[np.int64]]
 
 
 class EvaluationCheckpoint:
-    """The samples that are done and their counts, saved now and then by each process in a file of its own.
+    """The finished samples of an evaluation and their counts, saved at intervals.
 
-    The files are ``path`` with the process's number behind it. A second start takes over what is in them, whatever the
-    number of processes then and now, provided that ``digest``, which stands for settings and data set, is the same;
-    counts of something else are removed, with a warning. ``counts`` are tensors that their owner goes on adding to.
+    Each process writes one file: ``path`` with its rank appended. A restart reads all of them, also with another number
+    of processes. Files of another evaluation, recognized by their digest, are removed with a warning.
+
+    Attributes:
+        resumed: Number of samples that an earlier start finished.
+        remaining: Indices of the samples that this process has to do.
     """
 
     def __init__(
@@ -48,50 +51,60 @@ class EvaluationCheckpoint:
         process: Process,
         *,
         resume: bool = True,
-        every_s: float = 30.0,
+        save_every_s: float = 30.0,
     ) -> None:
+        """Read the files of an earlier start and add their counts to ``counts``.
+
+        Args:
+            path: Files to write, without the rank.
+            digest: Identifies the settings and the data set.
+            samples: Number of samples in the data set.
+            counts: Counts of this process by name. The caller adds to these tensors after each sample.
+            process: This process.
+            resume: Whether to use the files of an earlier start.
+            save_every_s: Time between two saves.
+        """
         self._path, self._digest, self._counts, self._process = path, digest, counts, process
-        self._every_s, self._saved_at = every_s, time.monotonic()
+        self._save_every_s, self._saved_at = save_every_s, time.monotonic()
         self._done = np.zeros(samples, bool)
-        resumed = self._resume(resume)
-        self.resumed = int(resumed.sum())  # samples that an earlier start counted
-        left = np.flatnonzero(~resumed)
-        self.remaining: list[int] = left[process.rank :: process.world_size].tolist()  # this process's share
+        done_before = self._load(resume)
+        self.resumed = int(done_before.sum())
+        self.remaining: Sequence[int] = process.share(np.flatnonzero(~done_before).tolist())
 
     def mark_done(self, sample: int) -> None:
-        """The sample's counts are in; saves where it is time."""
+        """Record that the counts include a sample, and save if it is time."""
         self._done[sample] = True
-        if time.monotonic() - self._saved_at >= self._every_s:
+        if time.monotonic() - self._saved_at >= self._save_every_s:
             self.save()
 
     def save(self) -> None:
-        """Write this process's file, where it has counted anything; it appears whole or not at all."""
+        """Write the file of this process atomically, unless it has finished no sample."""
         if not self._done.any():
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = self._file(self._process.rank)
-        writing = file.with_name(file.name + ".writing")
+        temporary = file.with_name(file.name + ".writing")
         content: dict[str, Any] = {f"counts {name}": counts.numpy() for name, counts in self._counts.items()}
-        with writing.open("wb") as stream:
+        with temporary.open("wb") as stream:
             np.savez_compressed(stream, digest=np.array(self._digest), done=self._done, **content)
-        writing.replace(file)
+        temporary.replace(file)
         self._saved_at = time.monotonic()
 
     def discard(self) -> None:
-        """What was counted is of no use to another start."""
+        """Forget the finished samples and remove the files, so that a restart begins from the first sample."""
         self._done[:] = False
         self.remove()
 
     def remove(self) -> None:
-        """Nothing is left to be done: the files go."""
+        """Remove the files of all processes."""
         if self._process.is_first:
             for file in self._files():
                 file.unlink(missing_ok=True)
 
-    def _resume(self, resume: bool) -> NDArray[np.bool_]:
-        """Which samples the files of an earlier start have counted; the first process adds their counts to its own."""
+    def _load(self, resume: bool) -> NDArray[np.bool_]:
+        """Return the samples that an earlier start finished; the first process takes over their counts."""
         merged = self._merge_files() if resume else self._done.copy()
-        self._process.wait_for_all()  # everyone has read before anyone writes
+        self._process.wait_for_all()  # all processes read before any of them writes
         if self._process.is_first:
             self.save()
             for file in self._files():
@@ -103,19 +116,20 @@ class EvaluationCheckpoint:
     def _merge_files(self) -> NDArray[np.bool_]:
         merged = np.zeros_like(self._done)
         for file in self._files():
-            saved = self._read(file)
-            # a stop between writing what was merged and removing the rest leaves samples that are in two files
-            if saved is None or (saved.done & merged).any():
+            content = self._read(file)
+            # If a process stops after it saved the merged counts and before it removed the other files, some samples
+            # are in two files.
+            if content is None or (content.done & merged).any():
                 continue
-            merged |= saved.done
+            merged |= content.done
             if self._process.is_first:
-                self._done |= saved.done
+                self._done |= content.done
                 for name, counts in self._counts.items():
-                    counts += torch.from_numpy(saved.counts[name])
+                    counts += torch.from_numpy(content.counts[name])
         return merged
 
     def _read(self, file: Path) -> _FileContent | None:
-        """A file's content, or None where it is of something else or cannot be read."""
+        """Return the content of a file, or None if it is unreadable or belongs to another evaluation."""
         if file.suffix == ".writing":
             return None
         try:
@@ -129,10 +143,10 @@ class EvaluationCheckpoint:
             _LOG.warning("%s: partial counts not used, %s", file, reason)
         return None
 
-    def _file(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{number}")
+    def _file(self, rank: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{rank}")
 
     def _files(self) -> list[Path]:
-        """All processes' files; that of the first, into which others are merged, comes first."""
+        """Files of all processes. Rank 0 comes first: it may already contain the counts of the others."""
         found = self._path.parent.glob(glob.escape(self._path.name) + ".*")
         return sorted(found, key=lambda file: (file != self._file(0), file.name))

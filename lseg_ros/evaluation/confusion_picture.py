@@ -1,4 +1,4 @@
-"""Confusions as a picture: which class is taken for which."""
+"""Draw a confusion matrix."""
 
 from __future__ import annotations
 
@@ -12,43 +12,51 @@ __all__ = ["confusion_picture"]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _WHITE, _BLACK = (255, 255, 255), (32, 32, 32)
-_MAX_CLASSES_WITH_NUMBERS = 40  # classes, above which cells get too small for numbers
+_MAX_CLASSES_WITH_NUMBERS = 40  # with more classes the cells are too small for numbers
 _MARGIN = 8
 
 
 def confusion_picture(counts: NDArray[np.int64], rows: Sequence[str], columns: Sequence[str]) -> NDArray[np.uint8]:
-    """(R, C) counts -> (H, W, 3) uint8 RGB: a row for each class that was there, a column for each that was said.
+    """Draw a confusion matrix with one row for each target class and one column for each predicted class.
 
-    The darker a cell, the larger its share of its row; the share stands in it in percent where there is room. Rows
-    of classes that never occur stay empty.
+    The color of a cell is its share of the row, white for 0 and dark blue for 1. Cells contain the share in percent
+    unless there are too many classes. Rows of classes without pixels stay white.
+
+    Args:
+        counts: (R, C) pixel counts.
+        rows: Names of the R target classes.
+        columns: Names of the C predicted classes.
+
+    Returns:
+        (H, W, 3) uint8 RGB image.
     """
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     cell = 30 if len(rows) <= _MAX_CLASSES_WITH_NUMBERS else 14
     scale = 0.42 if len(rows) <= _MAX_CLASSES_WITH_NUMBERS else 0.36
-    left = _draw_names(rows, cell, scale, to_the_right=True)
-    above = np.rot90(_draw_names(columns, cell, scale, to_the_right=False))  # read upwards, the first name leftmost
+    left = _draw_names(rows, cell, scale, right_aligned=True)
+    above = np.rot90(_draw_names(columns, cell, scale, right_aligned=False))  # reads upwards, the first name leftmost
     grid = _draw_cells(share, cell, numbers=len(rows) <= _MAX_CLASSES_WITH_NUMBERS)
     corner = np.full((above.shape[0], left.shape[1], 3), _WHITE, np.uint8)
     body = np.vstack([np.hstack([corner, above]), np.hstack([left, grid])])
-    title = _draw_title("rows: what is there; columns: what was said; per cent of the row", body.shape[1])
+    title = _draw_title("rows: target; columns: prediction; numbers: percent of the row", body.shape[1])
     body = np.pad(body, ((0, 0), (0, title.shape[1] - body.shape[1]), (0, 0)), constant_values=255)
     picture = np.vstack([title, body])
     return np.pad(picture, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), constant_values=255)
 
 
-def _draw_names(names: Sequence[str], cell: int, scale: float, *, to_the_right: bool) -> NDArray[np.uint8]:
-    """Names one below the other, a cell's height each, aligned to the right or to the left."""
+def _draw_names(names: Sequence[str], cell: int, scale: float, *, right_aligned: bool) -> NDArray[np.uint8]:
+    """Draw names below each other, one per cell height."""
     width = max(_text_width(name, scale) for name in names) + _MARGIN
     picture = np.full((cell * len(names), width, 3), _WHITE, np.uint8)
     for number, name in enumerate(names):
-        room = width - _text_width(name, scale) - _MARGIN
-        origin = (_MARGIN // 2 + room * to_the_right, number * cell + cell * 2 // 3)
+        space = width - _text_width(name, scale) - _MARGIN
+        origin = (_MARGIN // 2 + space * right_aligned, number * cell + cell * 2 // 3)
         cv2.putText(picture, name, origin, _FONT, scale, _BLACK, 1, cv2.LINE_AA)
     return picture
 
 
 def _draw_cells(share: NDArray[np.float64], cell: int, *, numbers: bool) -> NDArray[np.uint8]:
-    """White is none of the row, the darkest blue all of it; small shares stay visible."""
+    """Draw the cells; the square root keeps small shares visible."""
     depth = np.sqrt(share)[..., None]
     colors = np.rint(255 - depth * (255 - np.array([8, 48, 107]))).astype(np.uint8)
     picture = np.ascontiguousarray(colors.repeat(cell, axis=0).repeat(cell, axis=1))
@@ -63,7 +71,7 @@ def _draw_cells(share: NDArray[np.float64], cell: int, *, numbers: bool) -> NDAr
 
 
 def _draw_title(text: str, width: int) -> NDArray[np.uint8]:
-    """A line of text, as wide as it needs and at least ``width``."""
+    """Draw a line of text that is at least ``width`` pixels wide."""
     picture = np.full((24, max(width, _text_width(text, 0.42) + 4), 3), _WHITE, np.uint8)
     cv2.putText(picture, text, (2, 16), _FONT, 0.42, _BLACK, 1, cv2.LINE_AA)
     return picture

@@ -1,4 +1,4 @@
-"""Scores of a network on a data set, through the very segmenter that the node uses."""
+"""Score a network on a data set, with the segmenter that the node uses."""
 
 from __future__ import annotations
 
@@ -23,27 +23,24 @@ from lseg_ros.evaluation.distributed import Process, process_group
 from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.tasks import EpisodeTask, Evaluation, ImageTask, Samples, Task
 
-__all__ = ["check_output_path", "evaluate", "flatten_settings"]
+__all__ = ["check_output_path", "evaluate"]
 
 _LOG = logging.getLogger(__name__)
-_WITHOUT_EFFECT = (
-    "json",
-    "picture",
-    "resume",
-    "save_every_s",
-    "device",
-    "cpu_threads",
-)  # settings that change no count
+_WITHOUT_EFFECT_ON_COUNTS = frozenset({"json", "picture", "resume", "save_every_s", "device", "cpu_threads"})
 
 S = TypeVar("S")
 
 
 def evaluate(config: EvaluationConfig) -> Evaluation:
-    """Segment every image with all words of its set, or with the two of its episode, and count.
+    """Predict every image, or every episode of a zero-shot test, and score the predictions.
 
-    Writes ``config.json`` and ``config.picture`` where they are named. Started by torchrun, each process takes its
-    share and all return the same scores. An error in a sample, such as a mask of another size, names the sample; what
-    was counted until then is kept for the next start.
+    Writes ``config.json`` and ``config.picture`` if they are set. If torchrun started several processes, each of them
+    handles a share of the samples and all of them return the same scores. After an error or an interruption, the counts
+    so far are kept for the next start.
+
+    Raises:
+        OSError: If the network or the data set cannot be read.
+        ValueError: If an output path is not writable, or a sample is invalid; the message names the sample.
     """
     for name in ("json", "picture"):
         check_output_path(name, getattr(config, name))
@@ -55,6 +52,29 @@ def evaluate(config: EvaluationConfig) -> Evaluation:
         return _run_task(ImageTask(Predictor.from_config(config, process), images), config, process)
 
 
+def check_output_path(name: str, path: str) -> None:
+    """Create the folder of an output file, so that an unwritable path fails before the evaluation starts.
+
+    Args:
+        name: Name of the setting, for the error message.
+        path: File to write later; nothing happens if it is empty.
+
+    Raises:
+        ValueError: If the file cannot be written.
+    """
+    if not path:
+        return
+    file = Path(path).expanduser()
+    if file.is_dir():
+        raise ValueError(f"{name}: expected a file to write, got the folder {file}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{name}: expected a writable path, got {file}: {error}") from error
+    if not os.access(file.parent, os.W_OK):
+        raise ValueError(f"{name}: expected a writable path, got {file} in a read-only folder")
+
+
 def _run_task(task: Task[S], config: EvaluationConfig, process: Process) -> Evaluation:
     digest = _digest(config, task.samples)
     checkpoint = EvaluationCheckpoint(
@@ -64,10 +84,10 @@ def _run_task(task: Task[S], config: EvaluationConfig, process: Process) -> Eval
         task.counts,
         process,
         resume=config.resume,
-        every_s=config.save_every_s,
+        save_every_s=config.save_every_s,
     )
     if checkpoint.resumed and process.is_first:
-        _LOG.info("going on after %d of %d samples that are counted already", checkpoint.resumed, len(task.samples))
+        _LOG.info("resuming: %d of %d samples are done", checkpoint.resumed, len(task.samples))
     try:
         _count_all(task, checkpoint, process)
         result = _score(task, checkpoint, config)
@@ -75,7 +95,7 @@ def _run_task(task: Task[S], config: EvaluationConfig, process: Process) -> Eval
             _write_picture(task, Path(config.picture), process)
         if config.json and process.is_first:
             _write_scores(result, config)
-    except BaseException:  # whatever the reason, Ctrl-C included: what is counted is kept
+    except BaseException:  # KeyboardInterrupt included
         checkpoint.save()
         raise
     checkpoint.remove()
@@ -86,23 +106,8 @@ def _score(task: Task[Any], checkpoint: EvaluationCheckpoint, config: Evaluation
     try:
         return task.result()
     except ValueError as error:
-        checkpoint.discard()  # nothing was labeled: the next start shall look at the masks again
+        checkpoint.discard()  # no pixel was labeled: after the user has fixed the masks, all of them count again
         raise ValueError(f"{config.data.root or config.data.dataset}: {error}") from error
-
-
-def check_output_path(name: str, destination: str) -> None:
-    """Make its folder; the errors of a place that cannot be written to come now, not after hours of counting."""
-    if not destination:
-        return
-    path = Path(destination).expanduser()
-    if path.is_dir():
-        raise ValueError(f"{name}: expected a file to write, got the folder {path}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{name}: expected a place where {path} can be written, got {error}") from error
-    if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"{name}: expected a place where {path} can be written, got a folder that is read-only")
 
 
 def _count_all(task: Task[S], checkpoint: EvaluationCheckpoint, process: Process) -> None:
@@ -119,27 +124,29 @@ def _count_all(task: Task[S], checkpoint: EvaluationCheckpoint, process: Process
 
 
 def _read_ahead(samples: Samples[S], indices: Sequence[int]) -> Iterator[tuple[int, S]]:
-    """(index, sample) in this order; while one is used the next is read."""
+    """Yield (index, sample) in order; a thread reads the next sample while the caller uses the current one."""
     with ThreadPoolExecutor(1) as reader:
-        started = (reader.submit(samples.__getitem__, index) for index in indices)
-        following = next(started, None)
+        futures = (reader.submit(samples.__getitem__, index) for index in indices)
+        following = next(futures, None)
         for index in indices:
-            assert following is not None  # there are as many as indices
-            sample, following = following.result(), next(started, None)
+            assert following is not None  # there is one future per index
+            sample, following = following.result(), next(futures, None)
             yield index, sample
 
 
 def _checkpoint_path(config: EvaluationConfig, digest: str) -> Path:
-    """Where counts are kept meanwhile: beside the scores, or in ``out`` where none are written."""
     return Path(f"{config.json}.partial" if config.json else f"out/evaluation-{digest[:12]}.partial").expanduser()
 
 
 def _digest(config: EvaluationConfig, samples: Samples[Any]) -> str:
-    """Stands for all that the counts depend on: settings, weights, words, samples."""
+    """Hash everything that the counts depend on: settings, weights, classes and samples."""
     file = Path(config.checkpoint).expanduser()
+    settings = {
+        name: value for name, value in _flatten_settings(config).items() if name not in _WITHOUT_EFFECT_ON_COUNTS
+    }
     facts = {
         "version": lseg_ros.__version__,
-        "settings": {name: value for name, value in flatten_settings(config).items() if name not in _WITHOUT_EFFECT},
+        "settings": settings,
         "file": (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None,
         "classes": samples.classes,
         "samples": [samples.name(index) for index in range(len(samples))],
@@ -147,23 +154,23 @@ def _digest(config: EvaluationConfig, samples: Samples[Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def flatten_settings(config: EvaluationConfig) -> dict[str, Any]:
-    """Settings by the names that their flags have."""
-    facts = dataclasses.asdict(config)
-    data: dict[str, Any] = facts.pop("data")
-    return {**facts, **data}
+def _flatten_settings(config: EvaluationConfig) -> dict[str, Any]:
+    """Return all settings in one dictionary, by the names of their flags."""
+    settings = dataclasses.asdict(config)
+    data: dict[str, Any] = settings.pop("data")
+    return {**settings, **data}
 
 
 def _write_scores(result: Evaluation, config: EvaluationConfig) -> None:
-    content = {**dataclasses.asdict(result.scores), "samples": result.samples, "settings": flatten_settings(config)}
+    content = {**dataclasses.asdict(result.scores), "samples": result.samples, "settings": _flatten_settings(config)}
     path = Path(config.json).expanduser()
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    _LOG.info("scores written to %s", path)
+    _LOG.info("wrote the scores to %s", path)
 
 
 def _write_picture(task: Task[Any], path: Path, process: Process) -> None:
-    picture = task.draw_confusion()  # of all processes' counts, so all have to ask for it
+    picture = task.draw_confusion()  # sums over all processes, so every process has to call it
     if process.is_first:
         path = path.expanduser()
         path.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
-        _LOG.info("confusions drawn into %s", path)
+        _LOG.info("wrote the confusion matrix to %s", path)

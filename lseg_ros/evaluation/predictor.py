@@ -1,4 +1,4 @@
-"""The node's segmenter as an answer to a data set's labels: which of these words is each pixel?"""
+"""Predict the class of every pixel of an image with the node's segmenter."""
 
 from __future__ import annotations
 
@@ -24,9 +24,14 @@ __all__ = ["EncodedLabels", "Predictor"]
 
 @dataclass(frozen=True, eq=False)
 class EncodedLabels:
-    """Different words, encoded: embeddings (K, C) float32 of unit norm; classes (K,) int16, the index of each word.
+    """Text embeddings of a data set's classes.
 
-    Of words that read the same only the first is asked: their scores are equal, so no other could win.
+    If several classes have the same name, only the first of them is encoded: their scores are equal, and of equal
+    scores the first wins.
+
+    Attributes:
+        embeddings: (K, C) float32 of unit norm, one for each different name.
+        indices: (K,) int16, the class index of each embedding.
     """
 
     embeddings: Tensor
@@ -34,7 +39,13 @@ class EncodedLabels:
 
 
 class Predictor:
-    """Images to maps of class indices, by ``segmenter``, the whole image at once or by the official ``protocol``."""
+    """Predicts a map of class indices for each image.
+
+    Attributes:
+        segmenter: The segmenter that runs the network.
+        protocol: The official protocol, or None to process the whole image once.
+        prompt_templates: Prompt templates of the labels.
+    """
 
     def __init__(
         self,
@@ -48,7 +59,12 @@ class Predictor:
 
     @classmethod
     def from_config(cls, config: EvaluationConfig, process: Process) -> Predictor:
-        """As the settings say, on this process's own device. Raises what ``load_lseg`` and ``Segmenter`` raise."""
+        """Load the network of the settings on the device of this process.
+
+        Raises:
+            FileNotFoundError: If the checkpoint does not exist.
+            ValueError: If the checkpoint does not fit the settings, or the device does not exist.
+        """
         model = load_lseg(
             config.checkpoint,
             arch_option=None if config.arch_option < 0 else config.arch_option,
@@ -71,34 +87,49 @@ class Predictor:
 
     @classmethod
     def from_model(cls, model: LSeg) -> Predictor:
-        """A network that is loaded already, as it is and where it is, in float32: one in training, for example."""
+        """Use a network that is already loaded, for example one in training, in float32 on its current device."""
         segmenter_config = SegmenterConfig(checkpoint="network", device=str(model.device), precision="float32")
         return cls(Segmenter(model, segmenter_config))
 
-    def encode_labels(self, words: Sequence[str]) -> EncodedLabels:
-        """Label list entries, ``|`` between synonyms -> what to ask every image; ValueError names a bad entry."""
-        different = list(dict.fromkeys(words))
-        # each word is a vocabulary of its own: those of a data set may share synonyms and be more than a mask has ids
+    def encode_labels(self, classes: Sequence[str]) -> EncodedLabels:
+        """Encode class names, which may list synonyms as in ``sofa|couch``.
+
+        Raises:
+            ValueError: If a name is empty or too long; the message contains it.
+        """
+        names = list(dict.fromkeys(classes))
+        # One vocabulary for each name: classes of a data set may share synonyms, and there may be more than 255.
         encoded = [
-            self.segmenter.encode(Vocabulary.of([word], prompt_templates=self.prompt_templates)) for word in different
+            self.segmenter.encode(Vocabulary.of([name], prompt_templates=self.prompt_templates)) for name in names
         ]
-        embeddings = torch.cat([each.embeddings for each in encoded])  # (K, C)
-        classes = torch.tensor([words.index(word) for word in different], dtype=torch.int16, device=embeddings.device)
-        return EncodedLabels(embeddings, classes)
+        embeddings = torch.cat([label.embeddings for label in encoded])  # (K, C)
+        indices = torch.tensor([classes.index(name) for name in names], dtype=torch.int16, device=embeddings.device)
+        return EncodedLabels(embeddings, indices)
 
     @torch.inference_mode()
     def predict(self, image: NDArray[np.uint8], labels: EncodedLabels) -> Tensor:
-        """(H, W, 3) uint8 RGB -> (H, W) int16 on the CPU, index of the best word; ValueError below 32 pixels a side."""
+        """Predict the class index of every pixel.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            labels: Classes to choose from.
+
+        Returns:
+            (H, W) int16 on the CPU.
+
+        Raises:
+            ValueError: If a side of the image has fewer than 32 pixels.
+        """
         if self.protocol is not None:
             return labels.indices[self._predict_official(image, labels, self.protocol)].cpu()
         return self.predict_encoded(self.segmenter.embed(image), labels)
 
     def predict_encoded(self, embedded: PixelEmbeddings, labels: EncodedLabels) -> Tensor:
-        """What ``classify`` gives, of an image that the network has seen: to ask it more than one labels."""
+        """Like ``predict``, from the pixel embeddings of an image, to try several label sets on one image."""
         return self.segmenter.label_on_device(embedded, labels.embeddings, labels.indices)[0].cpu()
 
     def _predict_official(self, image: NDArray[np.uint8], labels: EncodedLabels, protocol: OfficialProtocol) -> Tensor:
-        """(H, W, 3) uint8 RGB -> (H, W), number of the best word."""
+        """Return (H, W), the row of the best embedding."""
         segmenter, config = self.segmenter, self.segmenter.model.config
         normalized, _ = preprocess(image, 0, 1, config.image_mean, config.image_std, segmenter.device)  # (1, 3, H, W)
 

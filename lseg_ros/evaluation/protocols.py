@@ -1,4 +1,4 @@
-"""The authors' evaluator: an image in several sizes, flipped, in overlapping windows; the scores are summed."""
+"""The official evaluation protocol: sum the scores over image scales, horizontal flip and overlapping windows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ __all__ = ["CITYSCAPES", "OFFICIAL", "OfficialProtocol", "official_scores"]
 
 @dataclass(frozen=True)
 class OfficialProtocol:
-    """base_px: the image's longer side at scale 1. crop_px: side of the square window that the network sees."""
+    """Parameters of the official protocol.
+
+    Attributes:
+        base_px: Longer side of the image at scale 1.
+        crop_px: Side of the square window that the network processes.
+        scales: Factors of ``base_px``.
+        flip: Whether each window is also processed mirrored.
+    """
 
     base_px: int = 520
     crop_px: int = 480
@@ -24,13 +31,15 @@ class OfficialProtocol:
 
     def __post_init__(self) -> None:
         if self.base_px < 1 or self.crop_px < 2:
-            raise ValueError(f"protocol: expected sides of some pixels, got base {self.base_px}, crop {self.crop_px}")
+            raise ValueError(
+                f"protocol: expected base >= 1 and crop >= 2 px, got base {self.base_px}, crop {self.crop_px}"
+            )
         if not self.scales or min(self.scales) <= 0:
             raise ValueError(f"scales: expected at least one, all above 0, got {self.scales}")
 
     @property
     def stride_px(self) -> int:
-        """How far one window is from the next."""
+        """Distance between two windows."""
         return int(self.crop_px * 2 / 3)
 
 
@@ -45,14 +54,22 @@ def official_scores(
     protocol: OfficialProtocol = OFFICIAL,
     padding: Sequence[float] = (-1.0, -1.0, -1.0),
 ) -> Tensor:
-    """(1, 3, H, W) float32 normalized RGB -> (1, K, H, W) float32 scores, whose arg max is the class.
+    """Compute the class scores of an image as the authors' evaluator does.
 
-    network: windows (1, 3, crop, crop) to logits (1, K, crop, crop), called with one window at a time. padding: the
-    normalized value per channel around an image that does not fill its window, that of black: -mean / std.
+    This follows lang-seg, additional_utils/models.py: the logits of the mirrored window and of the scales are summed,
+    not averaged, and the last window of a row or column is padded, not moved back into the image.
 
-    What is peculiar to the authors' evaluator (lang-seg, additional_utils/models.py) is kept: logits of the flipped
-    window and of the scales are summed, not averaged; the last windows of a row or column are not moved back into the
-    image but padded up. Raises ValueError where the image is not (1, 3, H, W).
+    Args:
+        network: Maps a window (1, 3, crop, crop) to logits (1, K, crop, crop).
+        image: (1, 3, H, W) float32, normalized RGB.
+        protocol: Scales, window size and flip.
+        padding: Normalized value of each channel outside the image, that of black: -mean / std.
+
+    Returns:
+        (1, K, H, W) float32 scores; their argmax is the predicted class.
+
+    Raises:
+        ValueError: If the image is not (1, 3, H, W).
     """
     if image.ndim != 4 or image.shape[:2] != (1, 3):
         raise ValueError(f"image: expected (1, 3, H, W), got {tuple(image.shape)}")
@@ -62,16 +79,15 @@ def official_scores(
     scores: Tensor | None = None
     for scale in protocol.scales:
         resized = _resize(image, _scaled_size(height, width, math.ceil(protocol.base_px * scale)))
-        at_scale = _resize(
-            _average_windows(network_with_flip, resized, black, protocol), (height, width)
-        )  # (1, K, H, W)
+        logits = _average_windows(network_with_flip, resized, black, protocol)  # (1, K, h, w)
+        at_scale = _resize(logits, (height, width))  # (1, K, H, W)
         scores = at_scale if scores is None else scores.add_(at_scale)
     assert scores is not None  # a protocol has at least one scale
     return scores
 
 
 def _scaled_size(height: int, width: int, longer_px: int) -> tuple[int, int]:
-    """(h, w) whose longer side is ``longer_px``; the other is rounded half up."""
+    """Return (h, w) with a longer side of ``longer_px``; the other side is rounded half up."""
     if height > width:
         return longer_px, int(width * longer_px / height + 0.5)
     return int(height * longer_px / width + 0.5), longer_px
@@ -84,17 +100,17 @@ def _sum_with_flip(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Te
 def _average_windows(
     network: Callable[[Tensor], Tensor], image: Tensor, black: Tensor, protocol: OfficialProtocol
 ) -> Tensor:
-    """(1, 3, h, w) -> (1, K, h, w), each pixel the mean over the windows that it lies in."""
+    """Average the logits of overlapping windows: (1, 3, h, w) -> (1, K, h, w)."""
     height, width = image.shape[2:]
     crop = protocol.crop_px
     if max(height, width) <= crop:
         return network(_pad_to_crop(image, crop, black))[..., :height, :width]
     padded = _pad_to_crop(image, crop, black)
     total: Tensor | None = None
-    windows = padded.new_zeros(padded.shape[2:])  # how many cover each pixel
+    windows = padded.new_zeros(padded.shape[2:])  # number of windows that cover each pixel
     for top in _window_starts(padded.shape[2], protocol):
         for left in _window_starts(padded.shape[3], protocol):
-            area = (..., slice(top, top + crop), slice(left, left + crop))  # short at the lower and right border
+            area = (..., slice(top, top + crop), slice(left, left + crop))  # smaller at the lower and right border
             window = padded[area]
             logits = network(_pad_to_crop(window, crop, black))[..., : window.shape[2], : window.shape[3]]
             if total is None:
@@ -106,13 +122,13 @@ def _average_windows(
 
 
 def _window_starts(size: int, protocol: OfficialProtocol) -> range:
-    """First row (or column) of each window on ``size`` rows."""
+    """Return the first row (or column) of each window."""
     count = math.ceil((size - protocol.crop_px) / protocol.stride_px) + 1
     return range(0, count * protocol.stride_px, protocol.stride_px)
 
 
 def _pad_to_crop(image: Tensor, crop_px: int, black: Tensor) -> Tensor:
-    """(1, 3, h, w) -> at least (1, 3, crop, crop), padded up with black at the bottom and on the right."""
+    """Pad an image at the bottom and right to at least the crop size: (1, 3, h, w) -> (1, 3, >= crop, >= crop)."""
     height, width = image.shape[2:]
     if height >= crop_px and width >= crop_px:
         return image

@@ -1,4 +1,4 @@
-"""mIoU, pixel accuracy, per-class IoU and FB-IoU, counted over a whole set."""
+"""Scores of a segmentation: mIoU, pixel accuracy, IoU of each class and FB-IoU, counted over a whole data set."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ __all__ = ["Confusion", "EpisodeConfusion", "EpisodeScores", "Scores"]
 
 @dataclass(frozen=True)
 class Scores:
-    """All as fractions of one.
+    """Scores of a labeled data set, all from 0 to 1.
 
-    miou: mean IoU over the classes that the set contains. pixel_accuracy: share of labeled pixels that are right.
-    per_class: IoU by class name, None where the set has no pixel of the class; what is wrongly taken for such a class
-    counts against the class that it is.
+    Attributes:
+        miou: Mean IoU over the classes that the data set contains.
+        pixel_accuracy: Share of the labeled pixels with the right class.
+        per_class: IoU by class name. None for a class without pixels in the data set; a pixel wrongly predicted as such
+            a class is an error of the pixel's own class.
     """
 
     miou: float
@@ -32,7 +34,11 @@ class Scores:
 
     @classmethod
     def from_counts(cls, counts: Tensor, classes: Sequence[str]) -> Scores:
-        """From the (K, K + 1) counts of a Confusion; ValueError where nothing was counted."""
+        """Compute the scores from the (K, K + 1) counts of a ``Confusion``.
+
+        Raises:
+            ValueError: If all counts are zero.
+        """
         counts = counts.double()
         if not counts.sum():
             raise ValueError("scores: expected at least one labeled pixel, got none")
@@ -44,17 +50,19 @@ class Scores:
         )
 
     def table(self) -> str:
-        """For people: classes from best to worst, then the means."""
+        """Return a table with the classes from best to worst, then the means."""
         return _table(self.per_class, {"mean IoU": self.miou, "pixel accuracy": self.pixel_accuracy})
 
 
 @dataclass(frozen=True)
 class EpisodeScores:
-    """Scores of a zero-shot test, as fractions of one.
+    """Scores of a zero-shot test, all from 0 to 1.
 
-    miou: mean over the classes of the IoU of their pixels, each class counted over all of its episodes. fb_iou: mean
-    of the IoU of what was asked for and of what was not, counted over all episodes. per_class: IoU by class name, None
-    where the test never asks for the class or its pixels are neither there nor found.
+    Attributes:
+        miou: Mean over the classes of the IoU of their pixels, each class counted over all of its episodes.
+        fb_iou: Mean of the foreground IoU and the background IoU, each counted over all episodes.
+        per_class: IoU by class name. None for a class without episodes, or with pixels neither in the targets nor in
+            the predictions.
     """
 
     miou: float
@@ -63,26 +71,31 @@ class EpisodeScores:
 
     @classmethod
     def from_counts(cls, counts: Tensor, classes: Sequence[str]) -> EpisodeScores:
-        """From (K, 2, 2) counts: class asked for, target, prediction; ValueError where nothing was counted."""
+        """Compute the scores from (K, 2, 2) counts: class of the episode, target, prediction.
+
+        Raises:
+            ValueError: If all counts are zero.
+        """
         counts = counts.double()
         if not counts.sum():
             raise ValueError("scores: expected at least one labeled pixel, got none")
-        union = counts[:, 1].sum(1) + counts[:, 0, 1]  # union of target and prediction of each class
+        union = counts[:, 1].sum(1) + counts[:, 0, 1]  # (K,)
         iou = torch.where(union > 0, counts[:, 1, 1] / union.clamp(min=1), torch.nan)
-        return cls(
-            miou=float(iou.nanmean()), fb_iou=float(_iou(counts.sum(0)).mean()), per_class=_iou_by_name(classes, iou)
-        )
+        fb_iou = float(_iou(counts.sum(0)).mean())
+        return cls(miou=float(iou.nanmean()), fb_iou=fb_iou, per_class=_iou_by_name(classes, iou))
 
     def table(self) -> str:
-        """For people: classes from best to worst, then the means."""
+        """Return a table with the classes from best to worst, then the means."""
         return _table(self.per_class, {"mean IoU": self.miou, "FB-IoU": self.fb_iou})
 
 
 class Confusion:
-    """Counts of (target, prediction) pairs over images of one label set.
+    """Confusion matrix over the images of one label set.
 
-    counts: (K, K + 1) int64 on the CPU, of this process alone; rows the target, columns the prediction, the last one
-    that of pixels left without an answer.
+    Attributes:
+        classes: Names of the K classes.
+        counts: (K, K + 1) int64 on the CPU, pixels that this process counted. Rows are the target class, columns the
+            predicted class; the last column is for pixels without a prediction.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -90,9 +103,14 @@ class Confusion:
         self.counts = torch.zeros(len(self.classes), len(self.classes) + 1, dtype=torch.int64)
 
     def add(self, prediction: Tensor, target: Tensor) -> None:
-        """Count one image or batch: class indices of one shape, or -1.
+        """Count the pixels of an image or batch.
 
-        A target of IGNORE, which is -1, does not count; a prediction of -1 is a pixel without an answer and a miss.
+        Args:
+            prediction: Class indices; -1 is a pixel without a prediction, which is an error.
+            target: Class indices of the same shape; IGNORE (-1) is a pixel that does not count.
+
+        Raises:
+            ValueError: If the shapes differ or an index is out of range.
         """
         if prediction.shape != target.shape:
             raise ValueError(
@@ -104,72 +122,77 @@ class Confusion:
                 wrong = int(indices.max()) if indices.max() >= classes else int(indices.min())
                 raise ValueError(f"{name}: expected indices of {classes} classes or -1, got {wrong}")
         predicted = torch.where(prediction < 0, classes, prediction)
-        # (1, N): of a target of shape (N,) torchmetrics would take the prediction for scores
-        predicted, target = (each.reshape(1, -1).long() for each in (predicted, target))
-        pairs = multiclass_confusion_matrix(
-            predicted, target, num_classes=classes + 1, ignore_index=IGNORE, validate_args=False
+        counts = multiclass_confusion_matrix(
+            predicted.reshape(1, -1).long(),  # torchmetrics would read a prediction of shape (N,) as scores
+            target.reshape(1, -1).long(),
+            num_classes=classes + 1,
+            ignore_index=IGNORE,
+            validate_args=False,
         )
-        self.counts += pairs[:classes].cpu()
+        self.counts += counts[:classes].cpu()
 
     def scores(self) -> Scores:
-        """The scores of everything counted so far, by all processes; ValueError where that is nothing."""
+        """Compute the scores of all processes' counts. Every process must call this method.
+
+        Raises:
+            ValueError: If no labeled pixel was counted.
+        """
         return Scores.from_counts(sum_over_processes(self.counts), self.classes)
 
     def running_miou(self) -> float:
-        """mIoU of what this process has counted; NaN where that is nothing."""
+        """Return the mIoU of this process's counts; NaN before the first labeled pixel."""
         return Scores.from_counts(self.counts, self.classes).miou if self.counts.any() else torch.nan
 
 
 class EpisodeConfusion:
-    """Counts over the episodes of a zero-shot test, whose answers are 1 for the class asked for and 0 for others.
-
-    counts: (2 K, 2 K + 1) int64, block by block along the diagonal those of each class; of this process alone.
-    """
+    """Confusion counts of a zero-shot test, whose predictions are 1 for the class of the episode and 0 otherwise."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
-        self._pairs = Confusion([f"{answer} {name}" for name in self.classes for answer in ("not", "is")])
+        self._pairs = Confusion([f"{prefix} {name}" for name in self.classes for prefix in ("not", "is")])
 
     @property
     def counts(self) -> Tensor:
+        """(2 K, 2 K + 1) int64 of this process: one 2 x 2 block on the diagonal for each class."""
         return self._pairs.counts
 
     def add(self, prediction: Tensor, target: Tensor, class_index: int) -> None:
-        """Count one episode: (H, W) of 0 and 1, in the target also IGNORE, which does not count."""
+        """Count the pixels of one episode: (H, W) of 0 and 1; IGNORE in the target does not count."""
         first = 2 * class_index
         self._pairs.add(prediction + first, torch.where(target == IGNORE, IGNORE, target + first))
 
     def scores(self) -> EpisodeScores:
-        """The scores of everything counted so far, by all processes; ValueError where that is nothing."""
+        """Compute the scores of all processes' counts. Every process must call this method.
+
+        Raises:
+            ValueError: If no labeled pixel was counted.
+        """
         return EpisodeScores.from_counts(self.per_class_counts(sum_over_processes(self.counts)), self.classes)
 
     def running_miou(self) -> float:
-        """mIoU of what this process has counted; NaN where that is nothing."""
-        return (
-            EpisodeScores.from_counts(self.per_class_counts(self.counts), self.classes).miou
-            if self.counts.any()
-            else torch.nan
-        )
+        """Return the mIoU of this process's counts; NaN before the first labeled pixel."""
+        if not self.counts.any():
+            return torch.nan
+        return EpisodeScores.from_counts(self.per_class_counts(self.counts), self.classes).miou
 
     def per_class_counts(self, counts: Tensor) -> Tensor:
-        """(2 K, 2 K + 1) -> (K, 2, 2), the blocks along the diagonal."""
+        """Extract the blocks on the diagonal: (2 K, 2 K + 1) -> (K, 2, 2)."""
         blocks = counts[:, :-1].view(len(self.classes), 2, len(self.classes), 2)
         return blocks.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
 
 
 def _iou(counts: Tensor) -> Tensor:
-    """Counts (K, K) or with a column more -> (K,) IoU, 0 where a class is neither there nor found."""
     return torch.from_numpy(iou_per_class(counts.numpy()))
 
 
 def _iou_by_name(classes: Sequence[str], iou: Tensor) -> dict[str, float | None]:
-    """IoU by class name; of classes that read the same each has its number behind its name."""
-    named = Counter(classes)
-    keys = [name if named[name] == 1 else f"{name} ({index})" for index, name in enumerate(classes)]
-    return {key: None if each.isnan() else float(each) for key, each in zip(keys, iou)}
+    """Map class names to IoU, None for NaN. Classes with equal names get their index appended."""
+    occurrences = Counter(classes)
+    names = [name if occurrences[name] == 1 else f"{name} ({index})" for index, name in enumerate(classes)]
+    return {name: None if value.isnan() else float(value) for name, value in zip(names, iou)}
 
 
 def _table(per_class: Mapping[str, float | None], means: Mapping[str, float]) -> str:
-    seen = {name: iou for name, iou in per_class.items() if iou is not None}
-    rows = [*sorted(seen.items(), key=lambda item: -item[1]), *means.items()]
+    scored = {name: iou for name, iou in per_class.items() if iou is not None}
+    rows = [*sorted(scored.items(), key=lambda item: -item[1]), *means.items()]
     return "\n".join(f"{name:<20} {value:6.3f}" for name, value in rows)

@@ -1,4 +1,4 @@
-"""What is asked about each sample of a data set, and how the answers are counted."""
+"""Evaluation tasks: images with all classes of a data set, and episodes with one class of a zero-shot test."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lseg_ros.evaluation.distributed import sum_over_processes
 from lseg_ros.evaluation.predictor import EncodedLabels, Predictor
 from lseg_ros.evaluation.scores import Confusion, EpisodeConfusion, EpisodeScores, Scores
 
-__all__ = ["EpisodeTask", "Evaluation", "ImageTask", "Samples", "Task"]
+__all__ = ["OTHERS", "EpisodeTask", "Evaluation", "ImageTask", "Samples", "Task"]
 
-OTHERS = "others"  # the authors' word for whatever an episode does not ask for
+OTHERS = "others"  # the authors' word for everything but the class of an episode
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
@@ -27,52 +27,73 @@ S_co = TypeVar("S_co", covariant=True)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the model over so many samples."""
+    """Result of an evaluation.
+
+    Attributes:
+        scores: Scores of the network.
+        samples: Number of images or episodes.
+    """
 
     scores: Scores | EpisodeScores
     samples: int
 
     def table(self) -> str:
+        """Return the table of the scores."""
         return self.scores.table()
 
 
 class Samples(Protocol[S_co]):
-    """What sets of images and of episodes have in common."""
+    """Common interface of labeled images and zero-shot episodes."""
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        ...
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> S_co: ...
 
-    def name(self, index: int) -> str: ...
+    def name(self, index: int) -> str:
+        """Return the name of a sample for errors and logs."""
+        ...
 
 
 class Task(Protocol[S]):
-    """Samples, and what becomes of one after the other.
+    """Predicts the samples of a data set one by one and counts right and wrong pixels.
 
-    counts: this process's counts by name, added to with each sample. ``result`` and ``picture`` are about the
-    samples of all processes, and every process must ask for them.
+    ``result`` and ``draw_confusion`` sum over all processes, and every process must call them.
     """
 
     @property
-    def samples(self) -> Samples[S]: ...
+    def samples(self) -> Samples[S]:
+        """The data set."""
+        ...
 
     @property
-    def counts(self) -> dict[str, Tensor]: ...
+    def counts(self) -> dict[str, Tensor]:
+        """Counts of this process by name; ``add`` adds to these tensors."""
+        ...
 
-    def add(self, sample: S) -> None: ...
+    def add(self, sample: S) -> None:
+        """Predict and count one sample; ValueError if it is invalid."""
+        ...
 
-    def running_miou(self) -> float: ...
+    def running_miou(self) -> float:
+        """Return the mIoU of this process's counts."""
+        ...
 
-    def result(self) -> Evaluation: ...
+    def result(self) -> Evaluation:
+        """Return the scores; ValueError if no labeled pixel was counted."""
+        ...
 
-    def draw_confusion(self) -> NDArray[np.uint8]: ...
+    def draw_confusion(self) -> NDArray[np.uint8]:
+        """Draw the confusion matrix, (H, W, 3) uint8 RGB."""
+        ...
 
 
 class ImageTask:
-    """Every image is asked with all words of its set."""
+    """Predicts each image with all classes of its data set. Implements ``Task``."""
 
     def __init__(self, predictor: Predictor, images: LabeledImages) -> None:
         self.samples = images
@@ -82,26 +103,30 @@ class ImageTask:
 
     @property
     def counts(self) -> dict[str, Tensor]:
+        """Counts of this process; see ``Confusion``."""
         return {"model": self._confusion.counts}
 
     def add(self, sample: Sample) -> None:
-        """Raises ValueError where the image is too small for a network or its target does not fit it."""
+        """Predict and count one image; ValueError if it is too small or the target has another size."""
         self._confusion.add(self._predictor.predict(sample.image, self._labels), torch.from_numpy(sample.target))
 
     def running_miou(self) -> float:
+        """Return the mIoU of this process's counts."""
         return self._confusion.running_miou()
 
     def result(self) -> Evaluation:
+        """Return the scores; ValueError if no labeled pixel was counted."""
         return Evaluation(self._confusion.scores(), len(self.samples))
 
     def draw_confusion(self) -> NDArray[np.uint8]:
-        counts = sum_over_processes(self._confusion.counts).numpy()[:, :-1]  # a data set's pixels are all answered
-        names = [word.partition("|")[0] for word in self.samples.classes]
+        """Draw the confusion matrix with each class named by its first synonym."""
+        counts = sum_over_processes(self._confusion.counts).numpy()[:, :-1]  # every pixel has a prediction
+        names = [name.partition("|")[0] for name in self.samples.classes]
         return confusion_picture(counts, names, names)
 
 
 class EpisodeTask:
-    """Each episode is asked with two words, its class and ``others``."""
+    """Predicts each episode with two labels, its class and ``others``. Implements ``Task``."""
 
     def __init__(self, predictor: Predictor, episodes: Episodes) -> None:
         self.samples = episodes
@@ -111,24 +136,27 @@ class EpisodeTask:
 
     @property
     def counts(self) -> dict[str, Tensor]:
+        """Counts of this process; see ``EpisodeConfusion``."""
         return {"model": self._confusion.counts}
 
     def add(self, sample: Episode) -> None:
-        """Raises ValueError where the target does not fit the image."""
+        """Predict and count one episode; ValueError if the target has another size than the image."""
         prediction = self._predictor.predict(sample.image, self._labels(sample.class_index))
         self._confusion.add(prediction, torch.from_numpy(sample.target), sample.class_index)
 
     def running_miou(self) -> float:
+        """Return the mIoU of this process's counts."""
         return self._confusion.running_miou()
 
     def result(self) -> Evaluation:
+        """Return the scores; ValueError if no labeled pixel was counted."""
         return Evaluation(self._confusion.scores(), len(self.samples))
 
     def draw_confusion(self) -> NDArray[np.uint8]:
-        """A row for each class, its pixels found or not, and one for the pixels of anything else."""
+        """Draw one row for the pixels of each class and one for all other pixels, with the columns others and class."""
         counts = self._confusion.per_class_counts(sum_over_processes(self._confusion.counts)).numpy()  # (K, 2, 2)
         rows = np.concatenate([counts[:, 1], counts[:, 0].sum(axis=0, keepdims=True)])
-        return confusion_picture(rows, [*self.samples.classes, OTHERS], [OTHERS, "asked for"])
+        return confusion_picture(rows, [*self.samples.classes, OTHERS], [OTHERS, "class"])
 
     def _encode_labels(self, class_index: int) -> EncodedLabels:
         return self._predictor.encode_labels((OTHERS, self.samples.classes[class_index]))

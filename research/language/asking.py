@@ -34,7 +34,7 @@ def own_device(config: SuiteConfig) -> str:
 def samples(given: SyntheticScenes, suite: str) -> Iterator[Sample]:
     """One scene after the other of this process's share, with a bar."""
     with process_group() as process:
-        share = range(process.rank, len(given), process.world_size)
+        share = process.share(range(len(given)))
         for index in tqdm(share, desc=suite, unit="image", disable=not process.is_first):
             yield given[index]
 

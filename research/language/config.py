@@ -39,7 +39,7 @@ class SuiteConfig:
     device: str = setting("auto", "device of the network: auto (a GPU if there is one), cpu, cuda or cuda:N")
     precision: str = setting(
         "float32",
-        "precision of the image encoder; auto is a half precision on a GPU",
+        "precision of the image encoder; auto is a half precision on a GPU, and bfloat16 on a CPU that supports it",
         choices=("float32", "auto", "bfloat16", "float16"),
     )
     input_size: int = setting(

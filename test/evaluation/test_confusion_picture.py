@@ -1,11 +1,11 @@
-"""The confusion picture: dark where a class goes to, empty where there is none."""
+"""The picture of a confusion matrix."""
 
 import numpy as np
 
 from lseg_ros.evaluation.confusion_picture import confusion_picture
 
 
-def test_a_row_is_dark_where_its_pixels_went() -> None:
+def test_cells_with_all_pixels_of_a_row_are_dark() -> None:
     names = ["cat", "dog", "potted plant"]
     picture = confusion_picture(np.array([[8, 0, 0], [0, 0, 5], [0, 0, 0]]), names, names)
     assert picture.dtype == np.uint8
@@ -15,7 +15,7 @@ def test_a_row_is_dark_where_its_pixels_went() -> None:
     assert cells == {(0, 0), (1, 2)}
 
 
-def test_rows_and_columns_may_differ_and_many_classes_fit() -> None:
+def test_draws_different_rows_and_columns_and_many_classes() -> None:
     wide = confusion_picture(np.ones((2, 3), np.int64), ["a", "b"], ["x", "y", "z"])
     assert wide.ndim == 3
     names = [f"class {number}" for number in range(150)]

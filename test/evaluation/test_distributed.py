@@ -1,4 +1,4 @@
-"""Several processes share one evaluation, started as torchrun starts them."""
+"""Several processes share one evaluation when torchrun starts them."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,12 @@ from test.support.tiny_network import write_tiny
 from test.support.torchrun import run_in_two_processes
 
 
-def test_two_processes_score_as_one_does_and_only_one_talks(tmp_path: Path) -> None:
-    words = ["evaluate", "--checkpoint", write_tiny(tmp_path), "--device", "cpu"]
-    words += ["--frames", "5", "--width", "64", "--height", "48", "--json"]
+def test_two_processes_return_the_scores_of_one_and_print_one_table(tmp_path: Path) -> None:
+    arguments = ["evaluate", "--checkpoint", write_tiny(tmp_path), "--device", "cpu"]
+    arguments += ["--frames", "5", "--width", "64", "--height", "48", "--json"]
     one, two = tmp_path / "one.json", tmp_path / "two.json"
-    assert main([*words, str(one)]) == 0
-    started = run_in_two_processes("lseg_ros.cli", [*words, str(two), "--picture", str(tmp_path / "two.png")])
+    assert main([*arguments, str(one)]) == 0
+    started = run_in_two_processes("lseg_ros.cli", [*arguments, str(two), "--picture", str(tmp_path / "two.png")])
     alone, together = (json.loads(file.read_text()) for file in (one, two))
     for scores in ("miou", "pixel_accuracy", "per_class", "samples"):
         assert together[scores] == alone[scores]
@@ -25,7 +25,7 @@ def test_two_processes_score_as_one_does_and_only_one_talks(tmp_path: Path) -> N
     assert not list(tmp_path.glob("*.partial*"))
 
 
-def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_process_uses_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("LOCAL_RANK", "1")

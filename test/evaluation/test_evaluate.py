@@ -1,7 +1,8 @@
-"""``lseg evaluate`` from outside: scores, files for machines and people, scenes that training never showed."""
+"""``lseg evaluate`` on the synthetic world: scores, JSON file, picture and error messages."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -13,23 +14,25 @@ from lseg_ros.synthetic import CLASSES
 from test.support.tiny_network import write_tiny
 
 
-def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_writes_the_scores_that_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, picture = tmp_path / "deep" / "scores.json", tmp_path / "other" / "confusions.png"
-    words = ["--preset", str(write_tiny(tmp_path)), "--dataset", "synthetic", "--frames", "2", "--seed", "3"]
+    network = ["--preset", str(write_tiny(tmp_path)), "--dataset", "synthetic", "--frames", "2", "--seed", "3"]
     size = ["--width", "64", "--height", "48"]
-    assert main(["evaluate", *words, *size, "--json", str(file), "--picture", str(picture)]) == 0
+    assert main(["evaluate", *network, *size, "--json", str(file), "--picture", str(picture)]) == 0
     scores = json.loads(file.read_text())
     assert set(scores["per_class"]) == set(CLASSES)
     assert 0 <= scores["miou"] <= 1
     assert 0 <= scores["pixel_accuracy"] <= 1
     assert scores["samples"] == 2
     assert scores["settings"]["seed"] == 3
-    assert "data" not in scores["settings"]  # all are beside each other, by the names of their flags
+    assert "data" not in scores["settings"]  # all settings are on one level, by the names of their flags
     assert f"{scores['miou']:.3f}" in capsys.readouterr().out
-    assert min(cv2.imread(str(picture)).shape[:2]) > 14 * len(CLASSES)
+    drawn = cv2.imread(str(picture))
+    assert drawn is not None
+    assert min(drawn.shape[:2]) > 14 * len(CLASSES)
 
 
-def test_scores_repeat_and_other_seeds_show_other_scenes(tmp_path: Path) -> None:
+def test_scores_are_reproducible_and_seeds_change_the_scenes(tmp_path: Path) -> None:
     data = DatasetConfig(frames=2, seed=3, width=64, height=48)
     config = EvaluationConfig(str(write_tiny(tmp_path)), data=data)
     assert evaluate(config) == evaluate(config)
@@ -37,10 +40,10 @@ def test_scores_repeat_and_other_seeds_show_other_scenes(tmp_path: Path) -> None
     assert (one[0].image != other[0].image).any()
 
 
-def test_the_shipped_network_knows_its_words() -> None:
+def test_embedded_network_finds_the_classes_of_the_synthetic_world() -> None:
     result = evaluate(EvaluationConfig(data=DatasetConfig(frames=12, seed=11, width=320, height=240)))
     assert isinstance(result.scores, Scores)
-    assert result.scores.miou >= 0.5  # on 200 frames it has to reach 0.65; these are few, and chance is 0.02
+    assert result.scores.miou >= 0.5  # with only 12 frames; 200 frames give about 0.85, chance is 0.02
 
 
 @pytest.mark.parametrize(
@@ -54,12 +57,12 @@ def test_the_shipped_network_knows_its_words() -> None:
         ),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings: dict[str, object], message: str) -> None:
+def test_rejects_invalid_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EvaluationConfig(**settings)
 
 
-def test_what_the_file_cannot_say_reaches_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A regularization that the file has no weights for is refused by the loader, so the options arrive there."""
+def test_passes_the_architecture_options_to_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file has no weights for this regularization, so the loader rejects the option."""
     assert main(["evaluate", "--checkpoint", write_tiny(tmp_path), "--arch-option", "1", "--frames", "1"]) == 2
     assert "scratch.head_block.depthwise" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The words of a data set as the segmenter is asked for them, by either protocol."""
+"""The predictor returns the class index of every pixel, by either protocol."""
 
 import dataclasses
 from pathlib import Path
@@ -31,7 +31,7 @@ def image() -> NDArray[np.uint8]:
     return blocks.repeat(16, axis=0).repeat(16, axis=1)[:75, :101]
 
 
-def test_the_answer_is_the_nodes_label_map(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
+def test_predicts_the_label_map_of_the_segmenter(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
     words = ("wall", "screen", "dog", "floor|ground")
     expected = segmenter.segment(image, segmenter.encode(Vocabulary.of(words))).label_map.astype(int) - 1
     predictor = Predictor(segmenter)
@@ -39,7 +39,7 @@ def test_the_answer_is_the_nodes_label_map(segmenter: Segmenter, image: NDArray[
     np.testing.assert_array_equal(predictor.predict(image, predictor.encode_labels(words)), expected)
 
 
-def test_of_words_that_read_the_same_the_first_wins(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
+def test_predicts_the_first_of_equal_class_names(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
     predictor = Predictor(segmenter)
     found = predictor.predict(image, predictor.encode_labels(("screen", "screen", "screen")))
     assert found.dtype == torch.int16
@@ -47,9 +47,7 @@ def test_of_words_that_read_the_same_the_first_wins(segmenter: Segmenter, image:
     assert set(predictor.predict(image, predictor.encode_labels(WORDS)).unique().tolist()) <= {0, 1, 2, 4}
 
 
-def test_words_may_share_synonyms_and_be_more_than_a_mask_has_ids(
-    segmenter: Segmenter, image: NDArray[np.uint8]
-) -> None:
+def test_accepts_shared_synonyms_and_more_than_255_classes(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
     predictor = Predictor(segmenter)
     words = [f"word {number}|anything" for number in range(300)]
     one_by_one = torch.cat([segmenter.encode(Vocabulary.of([word])).embeddings for word in words])
@@ -59,15 +57,15 @@ def test_words_may_share_synonyms_and_be_more_than_a_mask_has_ids(
     assert predictor.predict(image, labels).shape == image.shape[:2]
 
 
-def test_prompt_templates_are_averaged(segmenter: Segmenter) -> None:
+def test_averages_prompt_templates(segmenter: Segmenter) -> None:
     templates = ("a photo of a {}", "{}")
     labels = Predictor(segmenter, prompt_templates=templates).encode_labels(["dog"])
     expected = segmenter.encode(Vocabulary.of(["dog"], prompt_templates=templates)).embeddings
     assert torch.equal(labels.embeddings, expected)
 
 
-def test_the_official_protocol_sees_the_image_as_it_is(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
-    """Not resized to the network's favorite size, not padded; the network is the plain forward of LSeg."""
+def test_official_protocol_uses_the_image_in_its_own_size(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
+    """The image is neither resized to the network's default size nor padded; the network is the forward of LSeg."""
     protocol = OfficialProtocol(base_px=104, crop_px=96, scales=(0.75, 1.25))
     predictor = Predictor(segmenter, protocol)
     labels = predictor.encode_labels(WORDS)
@@ -79,8 +77,8 @@ def test_the_official_protocol_sees_the_image_as_it_is(segmenter: Segmenter, ima
     assert agree.float().mean() > 0.999
 
 
-def test_the_settings_make_the_network(tmp_path: Path) -> None:
-    """A file that says nothing of its regularization: depth and activation are the settings'."""
+def test_builds_the_network_of_the_settings(tmp_path: Path) -> None:
+    """The file does not contain the depth and the activation of its regularization, so the settings decide."""
     config = dataclasses.replace(load_lseg(write_tiny(tmp_path)).config, arch_option=2, block_depth=1)
     save_lseg(LSeg(config), tmp_path / "regularized.safetensors")
     settings = EvaluationConfig(

@@ -1,4 +1,4 @@
-"""The official protocol, against the figures of the authors' evaluator around a network made up by a formula."""
+"""The official protocol against recorded scores of the authors' evaluator, with a formula as the network."""
 
 import json
 import math
@@ -16,7 +16,7 @@ TOLERANCE = 1e-4
 
 
 class Formula:
-    """Each output is a mixture of the colors and a wave over the window; remembers what it was given."""
+    """A network whose logits are a mixture of the colors plus a wave; it records the shapes of its inputs."""
 
     def __init__(self, classes: int = 5) -> None:
         self.mixture = torch.tensor([[math.cos(1.3 * k + 2.1 * c) for c in range(3)] for k in range(classes)])
@@ -35,7 +35,7 @@ def _image(*size: int) -> Tensor:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_scores_are_those_of_the_authors_evaluator(name: str) -> None:
+def test_scores_match_the_authors_evaluator(name: str) -> None:
     case, network = CASES[name], Formula()
     protocol = OfficialProtocol(scales=tuple(case["scales"]), flip=case["flip"])
     scores = official_scores(network, _image(*case["image"][2:]), protocol)
@@ -43,11 +43,11 @@ def test_scores_are_those_of_the_authors_evaluator(name: str) -> None:
     assert list(scores.shape) == expected["shape"]
     assert len(network.shapes) == case["n_forwards"]
     assert {shape[2:] for shape in network.shapes} == {tuple(shape) for shape in case["forward_shapes"]}
-    index, value = zip(*expected["samples"])
-    assert (scores.flatten()[list(index)] - torch.tensor(value)).abs().max() <= TOLERANCE
+    index, recorded = zip(*expected["samples"])
+    assert (scores.flatten()[list(index)] - torch.tensor(recorded)).abs().max() <= TOLERANCE
     figures = {"mean": scores.mean(), "std": scores.std(), "min": scores.min(), "max": scores.max()}
-    for each, figure in figures.items():
-        assert float(figure) == pytest.approx(expected[each], abs=TOLERANCE), each
+    for figure, value in figures.items():
+        assert float(value) == pytest.approx(expected[figure], abs=TOLERANCE), figure
     histogram = torch.bincount(scores.argmax(1).flatten(), minlength=5)
     assert (histogram - torch.tensor(case["argmax_hist"])).abs().sum() <= 0.001 * scores[0, 0].numel()
 
@@ -56,27 +56,27 @@ def test_scores_are_those_of_the_authors_evaluator(name: str) -> None:
     ("size", "all_scales", "one_scale"),
     [((360, 480), 36, 2), ((480, 640), 36, 2), ((512, 683), 36, 2), ((480, 480), 46, 4), ((300, 700), 22, 2)],
 )
-def test_the_network_runs_as_often_as_the_authors(size: tuple[int, int], all_scales: int, one_scale: int) -> None:
-    for wanted, protocol in ((all_scales, OFFICIAL), (one_scale, OfficialProtocol(scales=(1.0,), flip=False))):
+def test_runs_the_network_as_often_as_the_authors(size: tuple[int, int], all_scales: int, one_scale: int) -> None:
+    for expected, protocol in ((all_scales, OFFICIAL), (one_scale, OfficialProtocol(scales=(1.0,), flip=False))):
         for shape in (size, size[::-1]):
             network = Formula(1)
             assert official_scores(network, _image(*shape), protocol).shape == (1, 1, *shape)
-            assert len(network.shapes) == wanted
+            assert len(network.shapes) == expected
 
 
 @pytest.mark.parametrize("size", [(37, 90), (90, 37), (64, 64), (33, 200), (71, 130)])
-def test_scores_are_what_the_written_rules_give_pixel_by_pixel(size: tuple[int, int]) -> None:
-    """Small windows, many borders: the same sums, made one window after the other on plain arrays."""
+def test_scores_match_a_direct_implementation_of_the_rules(size: tuple[int, int]) -> None:
+    """Small windows give many borders; the direct implementation sums one window at a time."""
     protocol = OfficialProtocol(base_px=70, crop_px=48, scales=(0.5, 0.7, 1.0, 1.3))
     image, padding = _image(*size), (-1.0, 0.5, 2.0)
     assert torch.allclose(
         official_scores(Formula(3), image, protocol, padding),
-        _by_the_rules(Formula(3), image, protocol, padding),
+        _scores_by_the_rules(Formula(3), image, protocol, padding),
         atol=1e-5,
     )
 
 
-def test_cityscapes_has_windows_and_scales_of_its_own() -> None:
+def test_cityscapes_has_other_windows_and_scales() -> None:
     assert (OFFICIAL.stride_px, CITYSCAPES.stride_px) == (320, 512)
     assert CITYSCAPES.scales == (0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
     network = Formula(1)
@@ -85,14 +85,14 @@ def test_cityscapes_has_windows_and_scales_of_its_own() -> None:
     assert network.shapes == [(1, 3, 768, 768)] * (3 + 8)
 
 
-def test_what_is_no_image_or_no_protocol_is_refused() -> None:
+def test_rejects_an_invalid_image_or_protocol() -> None:
     with pytest.raises(ValueError, match=r"image: expected \(1, 3, H, W\), got \(2, 3, 8, 8\)"):
         official_scores(Formula(), torch.zeros(2, 3, 8, 8))
     with pytest.raises(ValueError, match="scales: expected at least one"):
         OfficialProtocol(scales=())
 
 
-def _by_the_rules(
+def _scores_by_the_rules(
     network: Callable[[Tensor], Tensor], image: Tensor, protocol: OfficialProtocol, padding: tuple[float, ...]
 ) -> Tensor:
     def resized(maps: Tensor, *size: int) -> Tensor:

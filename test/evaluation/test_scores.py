@@ -1,4 +1,4 @@
-"""Scores agree with counting by hand, and with counting in another way."""
+"""Scores agree with hand-counted examples and with an independent implementation."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from lseg_ros.evaluation import Confusion, EpisodeConfusion
 CLASSES = ("floor", "wall", "dog")
 
 
-def test_scores_of_a_small_image_counted_by_hand() -> None:
+def test_scores_of_a_small_image() -> None:
     confusion = Confusion(CLASSES)
     target = torch.tensor([[0, 0, 0, 1], [1, 1, -1, -1]])
     predicted = torch.tensor([[0, 0, 1, 1], [1, 0, 2, 2]])
@@ -24,7 +24,7 @@ def test_scores_of_a_small_image_counted_by_hand() -> None:
     assert scores.pixel_accuracy == pytest.approx(4 / 6)
 
 
-def test_a_class_that_is_only_predicted_counts_against_the_one_it_is() -> None:
+def test_pixel_predicted_as_an_absent_class_is_an_error_of_its_own_class() -> None:
     confusion = Confusion(CLASSES)
     confusion.add(torch.tensor([2, 0]), torch.tensor([0, 0]))
     scores = confusion.scores()
@@ -32,22 +32,22 @@ def test_a_class_that_is_only_predicted_counts_against_the_one_it_is() -> None:
     assert scores.miou == 0.5
 
 
-def test_a_pixel_without_an_answer_is_a_miss_and_nobody_elses_mistake() -> None:
+def test_pixel_without_a_prediction_lowers_only_the_iou_of_its_class() -> None:
     confusion = Confusion(CLASSES)
     confusion.add(torch.tensor([0, -1, 1, 1]), torch.tensor([0, 0, 1, 1]))
     assert confusion.scores().per_class == {"floor": 0.5, "wall": 1.0, "dog": None}
     assert confusion.scores().pixel_accuracy == 0.75
 
 
-def test_of_classes_that_read_the_same_each_has_its_own_score() -> None:
+def test_classes_with_equal_names_have_separate_scores() -> None:
     confusion = Confusion(("screen", "wall", "screen"))
     confusion.add(torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1]))
     assert confusion.scores().per_class == {"screen (0)": 0.5, "wall": 1.0, "screen (2)": 0.0}
 
 
 @given(st.lists(st.tuples(st.integers(-1, 2), st.integers(-1, 2)), min_size=1, max_size=50), st.integers(0, 50))
-def test_counting_in_parts_is_counting_at_once_and_agrees_with_sets(pairs: list[tuple[int, int]], cut: int) -> None:
-    predicted, target = (torch.tensor(each) for each in zip(*pairs))
+def test_counts_in_parts_equal_counts_at_once_and_numpy_sets(pairs: list[tuple[int, int]], cut: int) -> None:
+    predicted, target = (torch.tensor(values) for values in zip(*pairs))
     whole, parts = Confusion(CLASSES), Confusion(CLASSES)
     whole.add(predicted, target)
     for part in (slice(None, cut), slice(cut, None)):
@@ -60,7 +60,7 @@ def test_counting_in_parts_is_counting_at_once_and_agrees_with_sets(pairs: list[
     assert scores == parts.scores()
     expected = {}
     for index, name in enumerate(CLASSES):
-        p, t = (each.numpy()[known] == index for each in (predicted, target))
+        p, t = (indices.numpy()[known] == index for indices in (predicted, target))
         expected[name] = np.logical_and(p, t).sum() / np.logical_or(p, t).sum() if t.any() else None
     for name, iou in expected.items():
         assert scores.per_class[name] == (None if iou is None else pytest.approx(iou))
@@ -69,7 +69,7 @@ def test_counting_in_parts_is_counting_at_once_and_agrees_with_sets(pairs: list[
     assert whole.running_miou() == scores.miou
 
 
-def test_what_is_no_class_and_shapes_that_differ_are_refused() -> None:
+def test_rejects_unknown_classes_and_different_shapes() -> None:
     confusion = Confusion(CLASSES)
     with pytest.raises(ValueError, match=r"prediction: expected the target's shape \(2, 3\), got \(2, 2\)"):
         confusion.add(torch.zeros(2, 2), torch.zeros(2, 3))
@@ -79,24 +79,27 @@ def test_what_is_no_class_and_shapes_that_differ_are_refused() -> None:
         confusion.add(torch.tensor([0, -2]), torch.tensor([0, 0]))
 
 
-def test_the_table_lists_classes_from_best_to_worst() -> None:
+def test_table_lists_classes_from_best_to_worst() -> None:
     confusion = Confusion(CLASSES)
     confusion.add(torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 1, 1]))
     rows = [row.split()[0] for row in confusion.scores().table().splitlines()]
     assert rows == ["wall", "floor", "mean", "pixel"]
 
 
-def test_zero_shot_scores_counted_by_hand() -> None:
+def test_zero_shot_scores_of_small_episodes() -> None:
     confusion = EpisodeConfusion(("cat", "dog", "cow"))
-    # cat: found 2 of 3, and one pixel too many: 2 of 4
+    # cat: 2 of 3 pixels found and one false positive, so 2 / 4
     confusion.add(torch.tensor([[1, 1, 0, 1, 0, 0]]), torch.tensor([[1, 1, 1, 0, 0, IGNORE]]), 0)
-    # dog in two episodes: 1 of 1, then 0 of 1: summed before dividing, 1 of 2
+    # dog: 1 of 1, then 0 of 1; the sums are divided, so 1 / 2
     confusion.add(torch.tensor([[1, 0]]), torch.tensor([[1, 0]]), 1)
     confusion.add(torch.tensor([[0, 0]]), torch.tensor([[1, 0]]), 1)
     scores = confusion.scores()
     assert scores.per_class == {"cat": 0.5, "dog": 0.5, "cow": None}
     assert scores.miou == 0.5
-    foreground, background = 3 / 6, 3 / 6  # all classes together: hits 2 + 1 of 4 + 2; others 1 + 1 + 1 of 3 + 1 + 2
+    foreground, background = (
+        3 / 6,
+        3 / 6,
+    )  # all classes: hits 2 + 1, union 4 + 2; background hits 1 + 1 + 1, union 3 + 1 + 2
     assert scores.fb_iou == pytest.approx((foreground + background) / 2)
     assert [row.split()[0] for row in scores.table().splitlines()] == ["cat", "dog", "mean", "FB-IoU"]
 
@@ -106,8 +109,8 @@ _TARGETS = arrays.arrays(np.int64, (2, 3), elements=st.integers(-1, 1))
 
 
 @given(st.lists(st.tuples(_MASKS, _TARGETS, st.integers(0, 2)), min_size=1, max_size=8))
-def test_zero_shot_scores_agree_with_the_papers_counting(episodes: list[tuple[np.ndarray, np.ndarray, int]]) -> None:
-    """Intersections and unions of background and foreground by class, summed over episodes, then divided."""
+def test_zero_shot_scores_match_the_papers_definition(episodes: list[tuple[np.ndarray, np.ndarray, int]]) -> None:
+    """Intersections and unions of background and foreground are summed over episodes, then divided."""
     confusion = EpisodeConfusion(CLASSES)
     inter, union = np.zeros((2, 3)), np.zeros((2, 3))
     for prediction, target, asked in episodes:
@@ -124,7 +127,7 @@ def test_zero_shot_scores_agree_with_the_papers_counting(episodes: list[tuple[np
     scores = confusion.scores()
     with np.errstate(invalid="ignore"):
         foreground = inter[1] / union[1]
-    assert [each is None for each in scores.per_class.values()] == np.isnan(foreground).tolist()
+    assert [iou is None for iou in scores.per_class.values()] == np.isnan(foreground).tolist()
     if not np.isnan(foreground).all():
         assert scores.miou == pytest.approx(np.nanmean(foreground))
     both = inter.sum(1) / np.maximum(union.sum(1), 1)
