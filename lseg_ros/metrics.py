@@ -7,7 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["iou_per_class"]
+__all__ = ["confusion_counts", "iou_per_class"]
+
+
+def confusion_counts(target: NDArray[np.integer], prediction: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
+    """Count the pixels of each pair of target and predicted class.
+
+    Args:
+        target: Class indices from 0 to ``classes`` - 1, of any shape.
+        prediction: Class indices of the same shape.
+        classes: Number of classes.
+
+    Returns:
+        (classes, classes) counts. Rows are the target class, columns the predicted class.
+    """
+    pairs = target.astype(np.int64) * classes + prediction
+    return np.bincount(pairs.reshape(-1), minlength=classes * classes).reshape(classes, classes)
 
 
 def iou_per_class(counts: NDArray[Any]) -> NDArray[np.float64]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lseg_ros.metrics import iou_per_class
+from lseg_ros.metrics import confusion_counts, iou_per_class
+
+
+def test_counts_pairs_of_target_and_prediction() -> None:
+    target, prediction = np.array([[0, 0], [1, 1]], np.uint8), np.array([[0, 1], [1, 1]], np.uint8)
+    assert confusion_counts(target, prediction, 2).tolist() == [[1, 1], [0, 2]]
 
 
 def test_divides_the_intersection_by_the_union() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from lseg_ros.evaluation.scores import Confusion
 from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.metrics import confusion_counts, iou_per_class
 from lseg_ros.pipeline import FrameResult, Outputs, Pipeline, PipelineConfig
 from lseg_ros.settings import check, setting
 from lseg_ros.synthetic import CLASSES, SyntheticFrame, SyntheticWorld
@@ -57,16 +57,19 @@ def run(settings: DemoSettings) -> int:
     encoded = segmenter.encode(Vocabulary.of(CLASSES))
     segmenter.warm_up(settings.height, settings.width)
     world = SyntheticWorld(settings.seed, settings.width, settings.height)
-    total, times_ms = Confusion(CLASSES), []
+    total, times_ms = np.zeros((len(CLASSES), len(CLASSES)), np.int64), []
     for number in range(settings.frames):
         scene = world.frame(number / settings.rate_hz)
         result = pipeline.process(scene.frame, encoded, Outputs.OVERLAY | Outputs.POINTS | Outputs.LABEL_CLOUDS)
         times_ms.append(sum(result.stage_ms.values()))
-        single = Confusion(CLASSES)
-        for confusion in (total, single):
-            _add_frame(confusion, scene, result)
-        print(f"frame {number + 1}/{settings.frames}: mean IoU {single.scores().miou:.2f}, {_format_stages(result)}")
-    print(total.scores().table())
+        counts = _count_pixels(scene, result)
+        total += counts
+        miou = np.mean(list(_iou_by_class(counts).values()))
+        print(f"frame {number + 1}/{settings.frames}: mean IoU {miou:.2f}, {_format_stages(result)}")
+    scores = _iou_by_class(total)
+    for name, iou in sorted(scores.items(), key=lambda item: -item[1]):
+        print(f"{name:<20} {iou:6.3f}")
+    print(f"{'mean IoU':<20} {np.mean(list(scores.values())):6.3f}")
     print(f"{'median time':<20} {statistics.median(times_ms):4.0f} ms per frame")
     out = Path(settings.out).expanduser()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -76,12 +79,16 @@ def run(settings: DemoSettings) -> int:
     return 0
 
 
-def _add_frame(confusion: Confusion, scene: SyntheticFrame, result: FrameResult) -> None:
+def _count_pixels(scene: SyntheticFrame, result: FrameResult) -> NDArray[np.int64]:
     # A new vocabulary numbers CLASSES from 1, as the world does.
-    predicted, exact = (
-        torch.from_numpy(labels.astype(np.int16) - 1) for labels in (result.segmentation.label_map, scene.labels)
-    )
-    confusion.add(predicted, exact)
+    return confusion_counts(scene.labels - 1, result.segmentation.label_map - 1, len(CLASSES))
+
+
+def _iou_by_class(counts: NDArray[np.int64]) -> dict[str, float]:
+    """IoU of the classes that are in view or predicted."""
+    seen = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
+    iou = iou_per_class(counts)
+    return {CLASSES[index]: float(iou[index]) for index in seen}
 
 
 def _format_stages(result: FrameResult) -> str:

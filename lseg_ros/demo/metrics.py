@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.metrics import iou_per_class
+from lseg_ros.metrics import confusion_counts, iou_per_class
 from lseg_ros.vocabulary import Vocabulary
 
 __all__ = ["SegmentationMetrics"]
@@ -58,9 +58,7 @@ class SegmentationMetrics:
         self.arrivals_s.append(arrived_s)
         self.latencies_ms.append(latency_ms)
         if truth is not None:
-            size = len(self._counts)
-            pairs = self._target_index[truth] * size + self._predicted_index[mask]
-            self._counts += np.bincount(pairs.reshape(-1), minlength=size * size).reshape(size, size)
+            self._counts += confusion_counts(self._target_index[truth], self._predicted_index[mask], len(self._counts))
 
     @property
     def frames(self) -> int:
