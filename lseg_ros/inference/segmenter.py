@@ -252,16 +252,16 @@ class Segmenter:
         """
         return self.label(self.embed(image), encoded, unlabeled_threshold)
 
-    def warm_up(self, height: int, width: int, most: int = 1) -> None:
+    def warm_up(self, height: int, width: int, max_batch: int = 1) -> None:
         """Run once on a gray image, so that the first real frame does not wait for a compiler.
 
         Args:
             height: Height of the expected images in pixels.
             width: Width of the expected images in pixels.
-            most: Largest number of images in a batch. With ``compile``, every number of images up to this is compiled.
+            max_batch: Largest number of images in a batch. ``compile`` compiles for every number up to this.
         """
         image, encoded = np.full((height, width, 3), 127, np.uint8), self.encode(Vocabulary.of(["anything"]))
-        for count in range(1, most + 1) if self.config.compile else (most,):
+        for count in range(1, max_batch + 1) if self.config.compile else (max_batch,):
             self.label(self.embed_all([image] * count)[0], encoded)
 
     def memory_mib(self) -> dict[str, float]:

@@ -110,7 +110,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         """Load the network, encode the labels with it, and run it once."""
         segmenter = Segmenter.from_checkpoint(self._labels.state.segmenter)
         self._labels.load(segmenter)
-        segmenter.warm_up(*_WARM_UP_SIZE, most=len(self._cameras))
+        segmenter.warm_up(*_WARM_UP_SIZE, max_batch=len(self._cameras))
         return segmenter
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -189,7 +189,7 @@ class TestEncode:
 class TestConfig:
     def test_warms_up_with_any_size(self, segmenter: Segmenter) -> None:
         segmenter.warm_up(50, 70)
-        segmenter.warm_up(50, 70, most=3)
+        segmenter.warm_up(50, 70, max_batch=3)
 
     @pytest.mark.parametrize("device", ["tpu", "cuda:99", "gpu"])
     def test_rejects_a_device_that_does_not_exist(self, checkpoint: str, device: str) -> None:
