@@ -1,9 +1,10 @@
-"""Labels by parameter and by service: one validated path, and no mask of old words after the answer."""
+"""Tests of changing labels by parameter and by service."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,36 +27,35 @@ FIRST, SECOND = ["floor", "wall", "chair"], ["ceiling", "table", "sofa|couch"]
 
 
 @pytest.fixture
-def live(robot: RosClient):
-    """The vocabulary of ``FIRST``, live."""
+def first(robot: RosClient) -> Any:
+    """The active vocabulary with the labels ``FIRST``."""
     response = robot.set_labels(FIRST)
     assert response.success, response.message
     return response.vocabulary
 
 
-def now_ns(robot: RosClient) -> int:
-    return robot.node.get_clock().now().nanoseconds
-
-
-@pytest.mark.parametrize("way", ["parameter", "service"])
-def test_the_old_words_never_appear_after_the_answer(robot: RosClient, live, way):
+@pytest.mark.parametrize("interface", ["parameter", "service"])
+def test_masks_use_only_new_labels_after_the_response(robot: RosClient, first: Any, interface: str) -> None:
     masks = robot.listen(Image, "/lseg/mask")
     masks.wait_for(2)
-    if way == "parameter":
+    if interface == "parameter":
         assert robot.set_parameter("labels", SECOND).successful
     else:
         assert robot.set_labels(SECOND).success
-    answered_ns = now_ns(robot)
-    wait_until(lambda: len([each for each in masks.messages if read_stamp_ns(each) > answered_ns]) >= 3, 20)
-    old, new = {each.id for each in live.labels}, {each.id for each in robot.read_vocabulary().labels}
+    response_ns = robot.node.get_clock().now().nanoseconds
+
+    def later_masks() -> list[Any]:
+        return [mask for mask in masks.messages if read_stamp_ns(mask) > response_ns]
+
+    wait_until(lambda: len(later_masks()) >= 3, 20)
+    old, new = {label.id for label in first.labels}, {label.id for label in robot.read_vocabulary().labels}
     assert not old & new
-    later = [set(np.unique(read_pixels(each))) for each in masks.messages if read_stamp_ns(each) > answered_ns]
-    assert all(ids <= {0, *new} for ids in later)
-    earlier = [set(np.unique(read_pixels(each))) for each in masks.messages[:2]]
-    assert all(ids <= {0, *old} for ids in earlier)
+    assert all(set(np.unique(read_pixels(mask))) <= {0, *new} for mask in later_masks())
+    assert all(set(np.unique(read_pixels(mask))) <= {0, *old} for mask in masks.messages[:2])
 
 
-def test_parameter_and_service_say_the_same(robot: RosClient, live):
+@pytest.mark.usefixtures("first")
+def test_parameter_and_service_change_the_same_labels(robot: RosClient) -> None:
     assert robot.get_parameter("labels") == FIRST
     robot.set_labels(["person"], APPEND)
     assert robot.get_parameter("labels") == [*FIRST, "person"]
@@ -63,54 +63,57 @@ def test_parameter_and_service_say_the_same(robot: RosClient, live):
     assert [label.name for label in robot.read_vocabulary().labels] == ["ceiling", "table", "sofa"]
 
 
-def test_the_vocabulary_comes_before_its_first_mask(robot: RosClient, live):
-    order: list[Image | Vocabulary] = []
-    robot.listen(Vocabulary, "/lseg/vocabulary", LATCHED, order.append)
-    robot.listen(Image, "/lseg/mask", RELIABLE, order.append)
-    wait_until(lambda: len(order) > 3, 10)
+@pytest.mark.usefixtures("first")
+def test_publishes_a_vocabulary_before_its_first_mask(robot: RosClient) -> None:
+    messages: list[Any] = []
+    robot.listen(Vocabulary, "/lseg/vocabulary", LATCHED, messages.append)
+    robot.listen(Image, "/lseg/mask", RELIABLE, messages.append)
+    wait_until(lambda: len(messages) > 3, 10)
     epoch = robot.set_labels(SECOND).vocabulary.epoch
-    wait_until(lambda: any(isinstance(each, Vocabulary) and each.epoch == epoch for each in order), 10)
-    count = len(order)
-    wait_until(lambda: len(order) > count + 2, 10)
+    wait_until(lambda: any(isinstance(message, Vocabulary) and message.epoch == epoch for message in messages), 10)
+    count = len(messages)
+    wait_until(lambda: len(messages) > count + 2, 10)
     known: set[int] = set()
-    for each in order[1:] if isinstance(order[0], Image) else order:
-        if isinstance(each, Vocabulary):
-            known = {0, *(label.id for label in each.labels)}
+    for message in messages[1:] if isinstance(messages[0], Image) else messages:
+        if isinstance(message, Vocabulary):
+            known = {0, *(label.id for label in message.labels)}
         else:
-            assert not known or set(np.unique(read_pixels(each))) <= known
+            assert not known or set(np.unique(read_pixels(message))) <= known
 
 
-def test_a_late_joiner_is_told_the_live_vocabulary(robot: RosClient, live):
+def test_late_subscriber_gets_the_active_vocabulary(robot: RosClient, first: Any) -> None:
     vocabulary = robot.read_vocabulary()
-    assert vocabulary.epoch == live.epoch
+    assert vocabulary.epoch == first.epoch
     assert [(label.id, label.name, label.slug) for label in vocabulary.labels] == [
-        (label.id, label.name, label.slug) for label in live.labels
+        (label.id, label.name, label.slug) for label in first.labels
     ]
-    assert vocabulary.model == "demo" and list(vocabulary.prompt_templates) == ["{}"]
+    assert vocabulary.model == "demo"
+    assert list(vocabulary.prompt_templates) == ["{}"]
 
 
-def test_a_label_that_comes_back_has_its_old_id_and_epochs_grow_by_one(robot: RosClient, live):
+def test_returning_labels_keep_their_ids_and_epochs_grow_by_one(robot: RosClient, first: Any) -> None:
     second, third = robot.set_labels(SECOND).vocabulary, robot.set_labels(FIRST).vocabulary
-    assert [label.id for label in third.labels] == [label.id for label in live.labels]
-    assert (second.epoch, third.epoch) == (live.epoch + 1, live.epoch + 2)
+    assert [label.id for label in third.labels] == [label.id for label in first.labels]
+    assert (second.epoch, third.epoch) == (first.epoch + 1, first.epoch + 2)
     assert {"ceiling", "table", "sofa"} <= {label.name for label in third.retired}
 
 
-def test_the_same_labels_again_are_no_change(robot: RosClient, live):
-    assert robot.set_labels(FIRST).vocabulary.epoch == live.epoch
+def test_setting_the_same_labels_again_changes_nothing(robot: RosClient, first: Any) -> None:
+    assert robot.set_labels(FIRST).vocabulary.epoch == first.epoch
     assert robot.set_parameter("labels", FIRST).successful
-    assert robot.read_vocabulary().epoch == live.epoch
+    assert robot.read_vocabulary().epoch == first.epoch
 
 
-def test_whoever_asks_is_told_the_live_vocabulary(robot: RosClient, live):
-    told = robot.get_labels()
-    assert (told.epoch, told.labels, told.model) == (live.epoch, live.labels, "demo")
+def test_get_labels_returns_the_active_vocabulary(robot: RosClient, first: Any) -> None:
+    vocabulary = robot.get_labels()
+    assert (vocabulary.epoch, vocabulary.labels, vocabulary.model) == (first.epoch, first.labels, "demo")
     epoch = robot.set_labels(SECOND).vocabulary.epoch
-    told = robot.get_labels()
-    assert told.epoch == epoch and [label.name for label in told.labels] == ["ceiling", "table", "sofa"]
+    vocabulary = robot.get_labels()
+    assert vocabulary.epoch == epoch
+    assert [label.name for label in vocabulary.labels] == ["ceiling", "table", "sofa"]
 
 
-BAD_LISTS = {
+INVALID_LABELS = {
     "empty": ([""], "empty list"),
     "blank": (["floor", "  "], "labels[1]: expected a word, got a blank in '  '"),
     "duplicate": (["floor", "Sofa", "sofa "], "labels[2]: expected every text once, got 'sofa' twice (also in 'Sofa')"),
@@ -122,30 +125,63 @@ BAD_LISTS = {
     "too many": ([f"label {number}" for number in range(255)], "labels: expected at most 254, got 255"),
     "too long": (["floor", " ".join(["word"] * 500)], "tokens"),
 }
-bad_lists = pytest.mark.parametrize(("labels", "named"), BAD_LISTS.values(), ids=BAD_LISTS.keys())
+invalid_labels = pytest.mark.parametrize(("labels", "text"), INVALID_LABELS.values(), ids=INVALID_LABELS.keys())
 
 
-@bad_lists
-@pytest.mark.parametrize("way", ["parameter", "service"])
-def test_a_bad_list_is_refused_by_name_and_the_old_one_stays_alive(robot: RosClient, live, way, labels, named):
-    if way == "parameter":
+@invalid_labels
+@pytest.mark.parametrize("interface", ["parameter", "service"])
+def test_rejects_invalid_labels_and_keeps_the_active_ones(
+    robot: RosClient, first: Any, interface: str, labels: list[str], text: str
+) -> None:
+    if interface == "parameter":
         result = robot.set_parameter("labels", labels)
         accepted, reason = result.successful, result.reason
     else:
         response = robot.set_labels([] if labels == [""] else labels)
         accepted, reason = response.success, response.message
-        assert response.vocabulary.epoch == live.epoch
-    assert not accepted and named in reason
+        assert response.vocabulary.epoch == first.epoch
+    assert not accepted
+    assert text in reason
     assert robot.get_parameter("labels") == FIRST
 
 
-@bad_lists
-def test_a_node_refuses_to_start_with_a_bad_list_in_the_same_words(start, labels, named):
-    assert named in start(labels=labels)
+StartError = Callable[..., str]
+
+
+@pytest.fixture
+def start_error() -> Iterator[StartError]:
+    """A function that creates and configures a node with these parameters and returns the error."""
+    context = Context()
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+
+    def configure(**parameters: Any) -> str:
+        overrides = [Parameter(name, value=value) for name, value in {"device": "cpu", **parameters}.items()]
+        errors: list[str] = []
+        try:
+            node = SegmentationNode("starting", context=context, parameter_overrides=overrides)
+        except ValueError as error:
+            return str(error)
+        try:
+            node.get_logger = lambda: SimpleNamespace(error=errors.append, info=lambda _: None)
+            assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+            return " ".join(errors)
+        finally:
+            del node.get_logger
+            node.destroy_node()
+
+    yield configure
+    rclpy.shutdown(context=context)
+
+
+@invalid_labels
+def test_node_does_not_start_with_invalid_labels_and_reports_the_same_error(
+    start_error: StartError, labels: list[str], text: str
+) -> None:
+    assert text in start_error(labels=labels)
 
 
 @pytest.mark.parametrize(
-    ("parameters", "named"),
+    ("parameters", "text"),
     [
         ({"class_ids": [1]}, "class_ids: expected one per label (2), got 1"),
         ({"class_ids": [1, 0]}, "id of 'wall': expected 1 to 254, got 0"),
@@ -157,53 +193,34 @@ def test_a_node_refuses_to_start_with_a_bad_list_in_the_same_words(start, labels
         ({"prompt_templates": ["a photo"]}, "prompt_templates: expected exactly one {} in each, got 'a photo'"),
     ],
 )
-def test_a_node_refuses_to_start_with_ids_or_colors_that_cannot_be(start, parameters, named):
-    assert named in start(labels=["floor", "wall"], **parameters)
+def test_node_does_not_start_with_invalid_ids_colors_or_templates(
+    start_error: StartError, parameters: dict[str, Any], text: str
+) -> None:
+    assert text in start_error(labels=["floor", "wall"], **parameters)
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., str]]:
-    """Makes and configures a node of these parameters, as at start-up, and says why that does not work."""
-    context = Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-
-    def start(**parameters: object) -> str:
-        overrides = [Parameter(name, value=value) for name, value in {"device": "cpu", **parameters}.items()]
-        told: list[str] = []
-        try:
-            node = SegmentationNode("starting", context=context, parameter_overrides=overrides)
-        except ValueError as error:
-            return str(error)
-        try:
-            node.get_logger = lambda: SimpleNamespace(error=told.append, info=lambda _: None)
-            assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
-            return " ".join(told)
-        finally:
-            del node.get_logger
-            node.destroy_node()
-
-    yield start
-    rclpy.shutdown(context=context)
-
-
-def test_masks_go_on_with_the_old_labels_after_a_refusal(robot: RosClient, live):
+def test_masks_keep_the_active_labels_after_a_rejected_change(robot: RosClient, first: Any) -> None:
     assert not robot.set_parameter("labels", ["chair", "chair"]).successful
     (mask,) = robot.listen(Image, "/lseg/mask").wait_for(1)
-    assert set(np.unique(read_pixels(mask))) <= {0, *(label.id for label in live.labels)}
+    assert set(np.unique(read_pixels(mask))) <= {0, *(label.id for label in first.labels)}
 
 
 @pytest.mark.parametrize(
-    ("number", "named"), [(0, "expected 1 to 254"), (255, "expected 1 to 254"), (None, "belongs to")]
+    ("label_id", "text"), [(0, "expected 1 to 254"), (255, "expected 1 to 254"), (None, "belongs to")]
 )
-def test_an_id_that_cannot_be_is_refused(robot: RosClient, live, number, named):
-    taken = live.labels[0].id
-    response = robot.set_labels(["unheard of"], ids=[taken if number is None else number])
-    assert not response.success and "'unheard of'" in response.message and named in response.message
-    assert response.vocabulary.epoch == live.epoch
+def test_rejects_ids_that_are_out_of_range_or_in_use(
+    robot: RosClient, first: Any, label_id: int | None, text: str
+) -> None:
+    used = first.labels[0].id
+    response = robot.set_labels(["unheard of"], ids=[used if label_id is None else label_id])
+    assert not response.success
+    assert "'unheard of'" in response.message
+    assert text in response.message
+    assert response.vocabulary.epoch == first.epoch
 
 
 @pytest.mark.parametrize(
-    ("request_", "named"),
+    ("arguments", "text"),
     [
         ({"ids": [250]}, "ids: expected one per label (2), got 1"),
         ({"ids": [250, 250]}, "id of 'nor of': expected an unused id, got 250, which belongs to 'unheard of'"),
@@ -212,41 +229,50 @@ def test_an_id_that_cannot_be_is_refused(robot: RosClient, live, number, named):
         ({"mode": 7}, "mode: expected 0 (REPLACE) or 1 (APPEND), got 7"),
     ],
 )
-def test_ids_colors_and_modes_that_cannot_be_are_refused_by_name(robot: RosClient, live, request_, named):
-    response = robot.set_labels(["unheard of", "nor of"], **request_)
-    assert not response.success and named in response.message
-    assert robot.get_labels().epoch == live.epoch
-
-
-def test_an_id_of_a_label_that_is_gone_is_not_given_to_another(robot: RosClient, live):
-    gone = live.labels[0]
-    robot.set_labels(SECOND)
-    response = robot.set_labels(["carpet"], ids=[gone.id])
+def test_rejects_invalid_ids_colors_and_modes(
+    robot: RosClient, first: Any, arguments: dict[str, Any], text: str
+) -> None:
+    response = robot.set_labels(["unheard of", "nor of"], **arguments)
     assert not response.success
-    assert response.message == f"id of 'carpet': expected an unused id, got {gone.id}, which belongs to 'floor'"
+    assert text in response.message
+    assert robot.get_labels().epoch == first.epoch
 
 
-def test_a_color_can_be_asked_for_and_stays_when_others_come_and_go(robot: RosClient, live):
+def test_id_of_a_removed_label_is_not_reused(robot: RosClient, first: Any) -> None:
+    removed = first.labels[0]
+    robot.set_labels(SECOND)
+    response = robot.set_labels(["carpet"], ids=[removed.id])
+    assert not response.success
+    assert response.message == f"id of 'carpet': expected an unused id, got {removed.id}, which belongs to 'floor'"
+
+
+@pytest.mark.usefixtures("first")
+def test_colors_can_be_set_and_do_not_depend_on_other_labels(robot: RosClient) -> None:
     response = robot.set_labels(["lamp", "rug"], APPEND, colors=["#102030", ""])
     assert response.success, response.message
-    first = {label.name: label.color for label in response.vocabulary.labels}
-    assert [round(255 * each) for each in (first["lamp"].r, first["lamp"].g, first["lamp"].b)] == [16, 32, 48]
+    before = {label.name: label.color for label in response.vocabulary.labels}
+    lamp = before["lamp"]
+    assert [round(255 * channel) for channel in (lamp.r, lamp.g, lamp.b)] == [16, 32, 48]
     robot.set_labels(["barrel", "ladder"])
-    second = {label.name: label.color for label in robot.set_labels(["rug", "cup", "lamp", "floor"]).vocabulary.labels}
-    assert all(second[name] == first[name] for name in ("rug", "lamp", "floor"))
+    vocabulary = robot.set_labels(["rug", "cup", "lamp", "floor"]).vocabulary
+    after = {label.name: label.color for label in vocabulary.labels}
+    assert all(after[name] == before[name] for name in ("rug", "lamp", "floor"))
 
 
-def test_topics_of_labels_come_and_go_and_leave_an_empty_cloud(robot: RosClient, live):
+@pytest.mark.usefixtures("first")
+def test_cloud_of_a_removed_label_ends_with_an_empty_message(robot: RosClient) -> None:
     wall = robot.listen(PointCloud2, "/lseg/points/wall")
     wait_until(lambda: wall.messages, 20, "no cloud of the wall")
     robot.set_labels(SECOND)
-    wait_until(lambda: robot.node.count_publishers("/lseg/points/wall") == 0, 10, "the topic of the wall stays")
+    wait_until(lambda: robot.node.count_publishers("/lseg/points/wall") == 0, 10, "the topic of the wall remains")
     last = wall.messages[-1]
-    assert last.width == 0 and [field.name for field in last.fields] == ["x", "y", "z", "rgb"]
+    assert last.width == 0
+    assert [field.name for field in last.fields] == ["x", "y", "z", "rgb"]
     assert robot.node.count_publishers("/lseg/points/sofa") == 1
 
 
-def test_only_cloud_labels_have_a_cloud(robot: RosClient, live):
+@pytest.mark.usefixtures("first")
+def test_only_the_labels_in_cloud_labels_have_a_cloud(robot: RosClient) -> None:
     assert robot.set_parameter("cloud_labels", ["chair"]).successful
     try:
         wait_until(lambda: robot.node.count_publishers("/lseg/points/floor") == 0, 10)
@@ -256,25 +282,28 @@ def test_only_cloud_labels_have_a_cloud(robot: RosClient, live):
     wait_until(lambda: robot.node.count_publishers("/lseg/points/floor") == 1, 10)
 
 
+@pytest.mark.usefixtures("first")
 @pytest.mark.parametrize("word", ["other", "others"])
-def test_other_is_a_label_like_any_other(robot: RosClient, live, word):
-    """As the paper's users know it: it competes with the rest, and has an id, a color and a cloud."""
+def test_other_is_an_ordinary_label(robot: RosClient, word: str) -> None:
+    """As in the paper, it competes with the other labels. It has an id, a color and a cloud."""
     _, other = robot.set_labels(["floor", word]).vocabulary.labels
     clouds = robot.listen(PointCloud2, f"/lseg/points/{word}")
     (mask,) = robot.listen(Image, "/lseg/mask").wait_for(1)
     ids = set(np.unique(read_pixels(mask)))
-    assert other.id in ids and 0 not in ids
+    assert other.id in ids
+    assert 0 not in ids
     assert wait_until(lambda: clouds.messages, 10)[-1].width > 0
 
 
-def test_what_no_label_is_sure_enough_of_is_unlabeled(robot: RosClient, live):
+@pytest.mark.usefixtures("first")
+def test_pixels_below_the_threshold_are_unlabeled(robot: RosClient) -> None:
     assert robot.set_parameter("unlabeled_threshold", 0.9).successful
     try:
-        heard = {topic: robot.listen(Image, f"/lseg/{topic}") for topic in ("mask", "confidence")}
-        wait_until(lambda: set(heard["mask"].by_stamp()) & set(heard["confidence"].by_stamp()), 20)
-        stamp = (set(heard["mask"].by_stamp()) & set(heard["confidence"].by_stamp())).pop()
-        mask, confidence = (read_pixels(heard[topic].by_stamp()[stamp]) for topic in ("mask", "confidence"))
-        assert (mask == 0).any() and (confidence[mask == 0] == 0).all()
+        masks, confidences = robot.listen(Image, "/lseg/mask"), robot.listen(Image, "/lseg/confidence")
+        stamp = wait_until(lambda: set(masks.by_stamp()) & set(confidences.by_stamp()), 20).pop()
+        mask, confidence = (read_pixels(listener.by_stamp()[stamp]) for listener in (masks, confidences))
+        assert (mask == 0).any()
+        assert (confidence[mask == 0] == 0).all()
         assert (confidence[mask > 0] >= round(0.9 * 255)).all()
     finally:
         assert robot.set_parameter("unlabeled_threshold", 0.0).successful
@@ -282,6 +311,7 @@ def test_what_no_label_is_sure_enough_of_is_unlabeled(robot: RosClient, live):
 
 @pytest.fixture
 def manager() -> LabelManager:
+    """A manager without a network."""
     return LabelManager(NodeConfig(labels=("floor", "wall")), SegmenterConfig(), PipelineConfig())
 
 
@@ -319,9 +349,7 @@ def test_proposed_labels_with_ids_and_colors_also_set_the_parameter(manager: Lab
         ("overlay_alpha", -1.0, "overlay_alpha"),
     ],
 )
-def test_proposal_with_an_invalid_value_is_rejected(
-    manager: LabelManager, name: str, value: object, message: str
-) -> None:
+def test_rejects_proposals_with_invalid_values(manager: LabelManager, name: str, value: Any, message: str) -> None:
     before = manager.state
     with pytest.raises(ValueError, match=message):
         manager.propose([Parameter(name, value=value)])

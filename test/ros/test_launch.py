@@ -1,4 +1,4 @@
-"""The launch files, where launch is installed; that they are Python everywhere."""
+"""Tests of the launch files. Most of them need launch_ros."""
 
 from __future__ import annotations
 
@@ -12,57 +12,58 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 
 
-def loaded(path: Path) -> ModuleType:
-    """A launch file as a module; skips where there is no launch."""
-    pytest.importorskip("launch_ros", reason="no launch_ros here, it comes with a ROS installation")
+def load(path: Path) -> ModuleType:
+    """Load a launch file as a module. Skip the test if launch_ros is missing."""
+    pytest.importorskip("launch_ros", reason="no launch_ros: it is part of a ROS installation")
     spec = importlib.util.spec_from_file_location("launch_file", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_a_launch_file_is_python(path: Path):
+def test_launch_files_are_valid_python(path: Path) -> None:
     compile(path.read_text(), str(path), "exec")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_a_launch_file_describes_a_launch(path: Path):
-    entities = loaded(path).generate_launch_description().entities
+def test_launch_files_declare_labels_and_rviz(path: Path) -> None:
+    entities = load(path).generate_launch_description().entities
     from launch.actions import DeclareLaunchArgument
 
-    assert {"labels", "rviz"} <= {each.name for each in entities if isinstance(each, DeclareLaunchArgument)}
+    assert {"labels", "rviz"} <= {entity.name for entity in entities if isinstance(entity, DeclareLaunchArgument)}
 
 
 @pytest.mark.parametrize("text", ["[]", "floor", "[floor, 5]"])
-def test_a_list_at_launch_that_is_none_is_refused_in_a_sentence(text: str):
-    launch_file = loaded(ROOT / "launch" / "lseg.launch.py")
-    assert launch_file._parse_list("labels", "[floor, 'sofa|couch']") == ["floor", "sofa|couch"]
+def test_rejects_launch_arguments_that_are_not_lists_of_texts(text: str) -> None:
+    launch_file = load(ROOT / "launch" / "lseg.launch.py")
+    assert launch_file._texts("labels", "[floor, 'sofa|couch']") == ["floor", "sofa|couch"]
     with pytest.raises(RuntimeError, match="labels: expected a list of texts"):
-        launch_file._parse_list("labels", text)
+        launch_file._texts("labels", text)
 
 
-def test_the_nav2_demo_says_what_to_install_where_something_is_missing():
-    launch_file = loaded(ROOT / "launch" / "nav2_demo.launch.py")
+def test_nav2_demo_says_how_to_install_a_missing_package() -> None:
+    launch_file = load(ROOT / "launch" / "nav2_demo.launch.py")
     from launch import LaunchContext
 
     context = LaunchContext()
     context.launch_configurations["layer"] = "semantic"
     launch_file.PACKAGES["semantic"] = ("lseg_ros", "nav2_of_nowhere")
     with pytest.raises(RuntimeError, match=r"layer:=semantic needs nav2_of_nowhere, not installed here: sudo apt"):
-        launch_file._create_costmap(context)
+        launch_file._costmap(context)
 
 
-def test_topics_are_remapped_for_one_camera_and_for_each_of_several():
-    launch_file = loaded(ROOT / "launch" / "lseg.launch.py")
+def test_remaps_the_topics_of_one_or_several_cameras() -> None:
+    launch_file = load(ROOT / "launch" / "lseg.launch.py")
     from launch import LaunchContext
 
     context = LaunchContext()
     context.launch_configurations.update(launch_file.TOPICS | {"image": "/{camera}/color/image_raw"})
-    assert launch_file._build_remappings(context, ["front", "rear"]) == [
+    assert launch_file._remappings(context, ["front", "rear"]) == [
         ("front/rgb/image", "/front/color/image_raw"),
         ("rear/rgb/image", "/rear/color/image_raw"),
     ]
     context.launch_configurations["image"] = "/camera/image"
-    assert launch_file._build_remappings(context, []) == [("rgb/image", "/camera/image")]
+    assert launch_file._remappings(context, []) == [("rgb/image", "/camera/image")]

@@ -1,3 +1,5 @@
+"""Tests of the mailbox between subscriptions and worker."""
+
 from __future__ import annotations
 
 import threading
@@ -5,14 +7,14 @@ import threading
 from lseg_ros.ros.mailbox import Mailbox
 
 
-def test_the_newest_wins():
+def test_keeps_the_newest_item() -> None:
     mailbox: Mailbox[int] = Mailbox()
     assert not mailbox.put("front", 1)
     assert mailbox.put("front", 2)
     assert mailbox.take() == {"front": 2}
 
 
-def test_nobody_pushes_out_what_is_anothers_and_all_are_taken_together():
+def test_keeps_one_item_per_name_and_takes_all_at_once() -> None:
     mailbox: Mailbox[int] = Mailbox()
     mailbox.put("rear", 1)
     for number in range(30):
@@ -20,7 +22,7 @@ def test_nobody_pushes_out_what_is_anothers_and_all_are_taken_together():
     assert mailbox.take() == {"rear": 1, "front": 29}
 
 
-def test_only_one_that_waits_can_be_replaced():
+def test_replaces_only_items_that_wait() -> None:
     mailbox: Mailbox[int] = Mailbox()
     mailbox.put("rear", 0)
     assert not mailbox.replace("front", 1)
@@ -30,13 +32,13 @@ def test_only_one_that_waits_can_be_replaced():
     assert not mailbox.replace("front", 4)
 
 
-def test_who_waits_gets_what_comes():
+def test_take_waits_for_an_item() -> None:
     mailbox: Mailbox[str] = Mailbox()
     threading.Timer(0.05, mailbox.put, ["front", "late"]).start()
     assert mailbox.take() == {"front": "late"}
 
 
-def test_closing_lets_go_of_those_who_wait_and_of_those_who_come_later():
+def test_take_returns_none_when_the_mailbox_is_closed() -> None:
     mailbox: Mailbox[int] = Mailbox()
     threading.Timer(0.05, mailbox.close).start()
     assert mailbox.take() is None
