@@ -126,6 +126,7 @@ class TestDeclarations:
     def test_an_executable_runs_the_main_function_of_a_module(self, name: str) -> None:
         script = ROOT / "scripts" / name
         module = re.search(r"from (\S+) import main", script.read_text())
+        assert module
         assert os.access(script, os.X_OK)
         assert "def main(" in (ROOT / module[1].replace(".", "/")).with_suffix(".py").read_text()
 
@@ -175,7 +176,7 @@ class TestColcon:
             path.relative_to(ROOT) for name in ("launch", "config", "rviz") for path in (ROOT / name).glob("*.*")
         ]
         assert folders
-        assert all((share / path).is_file() for path in (*folders, "LICENSE", "CHANGELOG.md"))
+        assert all((share / path).is_file() for path in (*folders, Path("LICENSE"), Path("CHANGELOG.md")))
 
     def test_messages_and_network_share_one_package(self, prefix: Path, tmp_path: Path) -> None:
         code = """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -68,12 +70,12 @@ class TestMissingRequirements:
             check_machine(WHEELS)
 
     def test_unsupported_processor(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bootstrap.platform, "machine", lambda: "aarch64")
+        monkeypatch.setattr(platform, "machine", lambda: "aarch64")
         with pytest.raises(SystemExit, match="wheels are for Linux on x86_64 .* aarch64: install ROS 2, source"):
             check_machine(WHEELS)
 
     def test_missing_python_headers(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setattr(bootstrap.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+        monkeypatch.setattr(sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
         with pytest.raises(SystemExit, match="headers are missing .*: install them, as in: .*python3-dev"):
             check_machine(WHEELS)
 
