@@ -25,7 +25,14 @@ class DatasetConfig:
         choices=("authors", "full"),
     )
     background: bool = setting(
-        True, "voc2012 and pascal_context: score pixels outside all objects as the class 'background'"
+        True,
+        "pixels outside all objects are the class 'background' in voc2012, in pascal_context, and in annotations "
+        "whose label list contains it; otherwise they are ignored",
+    )
+    annotations: str = setting(
+        "auto",
+        "annotations of `folder`: detected, masks of ids, or the export of a tool",
+        choices=("auto", "masks", "labelme", "coco", "cvat", "cvat_masks", "roboflow"),
     )
     labels: str = setting(
         "", "label list file, one entry per line: the classes of `folder`, or other names for a known data set"

@@ -13,7 +13,17 @@ from PIL import Image
 
 from lseg_ros.recordings import IMAGE_SUFFIXES
 
-__all__ = ["Pair", "check_pairs", "find_folder", "list_pairs", "read_gray", "read_ids", "read_lines", "target_reader"]
+__all__ = [
+    "Pair",
+    "check_pairs",
+    "find_folder",
+    "list_pairs",
+    "read_colors",
+    "read_gray",
+    "read_ids",
+    "read_lines",
+    "target_reader",
+]
 
 _UNKNOWN = -2  # marks an id that the data set has no class for
 _T = TypeVar("_T")
@@ -118,6 +128,28 @@ def read_ids(path: Path) -> NDArray[np.integer]:
     EXIF orientation is not applied to masks: a mask must match the upright image.
     """
     return _read_mask(path, _ids)
+
+
+def read_colors(path: Path, indices: Mapping[tuple[int, int, int], int]) -> NDArray[np.int16]:
+    """Read a mask of colors as a target.
+
+    Args:
+        path: An RGB, palette or gray image.
+        indices: Class index, or IGNORE, of every color that the mask may have.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not an image or has another color.
+    """
+    rgb = _read_mask(path, lambda image: np.array(image.convert("RGB"), np.int32))
+    codes = rgb @ np.array([65536, 256, 1], np.int32)
+    target = np.full(codes.shape, _UNKNOWN, np.int16)
+    for (red, green, blue), index in indices.items():
+        target[codes == 65536 * red + 256 * green + blue] = index
+    if (target == _UNKNOWN).any():
+        color = tuple(rgb[target == _UNKNOWN][0].tolist())
+        raise ValueError(f"{path}: expected the colors {', '.join(map(str, indices))}, got {color}")
+    return target
 
 
 def target_reader(id_to_index: Mapping[int, int]) -> Callable[[Path], NDArray[np.int16]]:

@@ -1,12 +1,15 @@
-"""A folder of images, masks of ids, and a label list."""
+"""A folder of your own images with masks of ids or with the export of an annotation tool."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from lseg_ros.datasets.annotations import open_annotations
 from lseg_ros.datasets.config import DatasetConfig
 from lseg_ros.datasets.files import find_folder, list_pairs, target_reader
 from lseg_ros.datasets.labels import read_label_list
 from lseg_ros.datasets.pairs import PairedImages, RelabeledDataset
-from lseg_ros.datasets.sample import IGNORE
+from lseg_ros.datasets.sample import IGNORE, LabeledImages
 
 __all__ = ["open_folder"]
 
@@ -14,7 +17,30 @@ _MASK_FOLDERS = ("masks", "labels", "annotations")
 _LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
 
 
-def open_folder(config: DatasetConfig) -> RelabeledDataset:
+def open_folder(config: DatasetConfig) -> LabeledImages:
+    """Open a folder of images and masks, or of images and annotations (``lseg_ros.datasets.annotations``).
+
+    A folder with images, masks and a label list is opened as such, whatever else it contains.
+
+    Raises:
+        FileNotFoundError: If a file or folder is missing.
+        ValueError: If there are annotations in several formats, or a file is not valid.
+    """
+    root = find_folder(config.root, ".")
+    masks = _find_masks(root)
+    has_labels = bool(config.labels) or (root / "labels.txt").is_file()
+    if config.annotations == "masks" or (config.annotations == "auto" and masks and has_labels):
+        return _open_masks(config)
+    return open_annotations(config, root, masks) or _open_masks(config)
+
+
+def _find_masks(root: Path) -> Path | None:
+    """Return the folder of masks next to images/, None if there is none."""
+    folders = [root / name for name in _MASK_FOLDERS if (root / "images").is_dir()]
+    return next((folder for folder in folders if any(file.suffix in _LOSSLESS for file in folder.rglob("*"))), None)
+
+
+def _open_masks(config: DatasetConfig) -> RelabeledDataset:
     """Open a folder with images/, masks/ (or labels/, annotations/) and labels.txt.
 
     An image and its mask have the same name. ``config.labels`` replaces labels.txt. If images/ contains train/ or
