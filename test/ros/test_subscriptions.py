@@ -16,14 +16,16 @@ SECOND = 1000 * MS
 SLOP = 50 * MS
 
 
-def cache_of(*stamps_ns: int) -> StampedCache[str]:
+def make_cache(*stamps_ns: int) -> StampedCache[str]:
+    """Make a cache with texts at stamps in nanoseconds."""
     cache: StampedCache[str] = StampedCache(span_ns=SECOND)
     for stamp_ns in stamps_ns:
         cache.add(stamp_ns, f"item {stamp_ns}")
     return cache
 
 
-def cache_of_ms(*stamps_ms: int) -> StampedCache[int]:
+def make_cache_ms(*stamps_ms: int) -> StampedCache[int]:
+    """Make a cache with the stamps in milliseconds as items."""
     cache: StampedCache[int] = StampedCache()
     for stamp_ms in stamps_ms:
         cache.add(stamp_ms * MS, stamp_ms)
@@ -31,33 +33,33 @@ def cache_of_ms(*stamps_ms: int) -> StampedCache[int]:
 
 
 def test_finds_the_nearest_item_and_its_offset() -> None:
-    assert cache_of(100, 200, 300).match(190, slop_ns=20) == Match("item 200", 10)
-    assert cache_of(100, 200, 300).match(215, slop_ns=20) == Match("item 200", -15)
+    assert make_cache(100, 200, 300).match(190, slop_ns=20) == Match("item 200", 10)
+    assert make_cache(100, 200, 300).match(215, slop_ns=20) == Match("item 200", -15)
 
 
 def test_reports_the_offset_of_an_item_that_is_too_far_away() -> None:
-    assert cache_of(100).match(150, slop_ns=20) == Match(None, -50)
+    assert make_cache(100).match(150, slop_ns=20) == Match(None, -50)
 
 
 def test_finds_nothing_in_an_empty_cache() -> None:
-    assert cache_of().match(150, slop_ns=20) == Match(None, None)
+    assert make_cache().match(150, slop_ns=20) == Match(None, None)
 
 
 def test_same_stamp_replaces_the_item() -> None:
-    cache = cache_of(100)
+    cache = make_cache(100)
     cache.add(100, "newer")
     assert cache.match(100, slop_ns=0).item == "newer"
     assert len(cache) == 1
 
 
 def test_drops_old_items() -> None:
-    cache = cache_of(0, SECOND // 2, SECOND + 1)
+    cache = make_cache(0, SECOND // 2, SECOND + 1)
     assert cache.match(0, slop_ns=10).item is None
     assert len(cache) == 2
 
 
 def test_starts_over_when_the_clock_jumps_back() -> None:
-    cache = cache_of(100 * SECOND, 101 * SECOND, 5 * SECOND)
+    cache = make_cache(100 * SECOND, 101 * SECOND, 5 * SECOND)
     assert len(cache) == 1
     assert cache.match(5 * SECOND, slop_ns=0).item == f"item {5 * SECOND}"
 
@@ -69,7 +71,7 @@ def test_rejects_a_span_that_is_not_positive() -> None:
 
 @given(st.lists(st.integers(0, SECOND), min_size=1), st.integers(0, SECOND), st.integers(0, SECOND))
 def test_no_other_item_is_nearer(stamps_ns: list[int], requested_ns: int, slop_ns: int) -> None:
-    match = cache_of(*stamps_ns).match(requested_ns, slop_ns)
+    match = make_cache(*stamps_ns).match(requested_ns, slop_ns)
     distance_ns = min(abs(stamp_ns - requested_ns) for stamp_ns in stamps_ns)
     assert match.offset_ns is not None
     assert abs(match.offset_ns) == distance_ns
@@ -78,22 +80,22 @@ def test_no_other_item_is_nearer(stamps_ns: list[int], requested_ns: int, slop_n
 
 def test_finds_the_same_stamp_without_waiting() -> None:
     started_s = time.monotonic()
-    assert cache_of_ms(0, 33, 66).match(33 * MS, SLOP, patience_s=5).item == 33
+    assert make_cache_ms(0, 33, 66).match(33 * MS, SLOP, patience_s=5).item == 33
     assert time.monotonic() - started_s < 1
 
 
 def test_finds_an_item_nearer_than_half_a_period_without_waiting() -> None:
     started_s = time.monotonic()
-    assert cache_of_ms(0, 33, 66).match(70 * MS, SLOP, patience_s=5).item == 66
+    assert make_cache_ms(0, 33, 66).match(70 * MS, SLOP, patience_s=5).item == 66
     assert time.monotonic() - started_s < 1
 
 
 def test_waits_for_a_nearer_item() -> None:
-    cache = cache_of_ms(0, 33)
+    cache = make_cache_ms(0, 33)
     threading.Timer(0.05, cache.add, [66 * MS, 66]).start()
     assert cache.match(60 * MS, SLOP, patience_s=5).item == 66
 
 
 def test_takes_the_nearest_item_when_the_wait_ends() -> None:
-    assert cache_of_ms(0, 33).match(63 * MS, SLOP, patience_s=0.05).item == 33
-    assert cache_of_ms(0, 33).match(200 * MS, SLOP, patience_s=0.05) == Match(None, -167 * MS)
+    assert make_cache_ms(0, 33).match(63 * MS, SLOP, patience_s=0.05).item == 33
+    assert make_cache_ms(0, 33).match(200 * MS, SLOP, patience_s=0.05) == Match(None, -167 * MS)

@@ -1,4 +1,4 @@
-"""What takes a camera's messages, with real messages over DDS."""
+"""Tests of the wait set of a camera with real messages."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from test.support.ros_client import wait_until
 
 @pytest.fixture
 def node() -> Iterator[Node]:
+    """A node that no executor spins."""
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     node = Node("receiver", context=context)
@@ -29,7 +30,7 @@ def node() -> Iterator[Node]:
 
 
 class Topics:
-    """Raw subscriptions of one node, in the order of their names, and publishers to them."""
+    """Raw subscriptions of a node in the order of their names, and publishers for them."""
 
     def __init__(self, node: Node, *names: str, callback: Callable[[str], object]) -> None:
         group = DetachedCallbackGroup()
@@ -41,59 +42,60 @@ class Topics:
         self.subscriptions = [
             node.create_subscription(String, name, take, 10, callback_group=group, raw=True) for name in names
         ]
-        wait_until(lambda: all(each.get_subscription_count() for each in self.publishers.values()), 10)
+        wait_until(lambda: all(publisher.get_subscription_count() for publisher in self.publishers.values()), 10)
 
-    def say(self, name: str, text: str) -> None:
+    def publish(self, name: str, text: str) -> None:
+        """Publish a text."""
         self.publishers[name].publish(String(data=text))
 
 
-def test_what_is_there_at_the_same_time_is_taken_in_the_order_of_the_subscriptions(node: Node):
-    taken: list[str] = []
-    topics = Topics(node, "info", "depth", "image", callback=taken.append)
+def test_waiting_messages_are_taken_in_the_order_of_the_subscriptions(node: Node) -> None:
+    received: list[str] = []
+    topics = Topics(node, "info", "depth", "image", callback=received.append)
     for name in ("image", "depth", "info"):
-        topics.say(name, name)
-    time.sleep(0.5)  # until all are there: nobody takes them yet
-    reception = SubscriptionWaitSet(node, topics.subscriptions)
-    wait_until(lambda: len(taken) == 3, 10)
-    reception.close()
-    assert taken == ["info", "depth", "image"]
+        topics.publish(name, name)
+    time.sleep(0.5)  # until all messages have arrived
+    wait_set = SubscriptionWaitSet(node, topics.subscriptions)
+    wait_until(lambda: len(received) == 3, 10)
+    wait_set.close()
+    assert received == ["info", "depth", "image"]
 
 
-def test_a_message_that_cannot_be_used_does_not_make_it_deaf(node: Node):
-    taken: list[str] = []
+def test_receives_messages_after_a_callback_has_failed(node: Node) -> None:
+    received: list[str] = []
 
     def callback(text: str) -> None:
         if text == "bad":
             raise ValueError("bad")
-        taken.append(text)
+        received.append(text)
 
     topics = Topics(node, "image", callback=callback)
-    reception = SubscriptionWaitSet(node, topics.subscriptions)
-    topics.say("image", "bad")
-    topics.say("image", "good")
-    wait_until(lambda: taken == ["good"], 10)
-    reception.close()
+    wait_set = SubscriptionWaitSet(node, topics.subscriptions)
+    topics.publish("image", "bad")
+    topics.publish("image", "good")
+    wait_until(lambda: received == ["good"], 10)
+    wait_set.close()
 
 
-def test_when_closed_it_takes_nothing_more(node: Node):
-    taken: list[str] = []
-    topics = Topics(node, "image", callback=taken.append)
-    reception = SubscriptionWaitSet(node, topics.subscriptions)
-    topics.say("image", "before")
-    wait_until(lambda: taken == ["before"], 10)
-    reception.close()
-    topics.say("image", "after")
+def test_receives_nothing_after_it_is_closed(node: Node) -> None:
+    received: list[str] = []
+    topics = Topics(node, "image", callback=received.append)
+    wait_set = SubscriptionWaitSet(node, topics.subscriptions)
+    topics.publish("image", "before")
+    wait_until(lambda: received == ["before"], 10)
+    wait_set.close()
+    topics.publish("image", "after")
     time.sleep(0.3)
-    assert taken == ["before"]
+    assert received == ["before"]
 
 
-def test_no_executor_takes_them(node: Node):
-    taken: list[str] = []
-    topics = Topics(node, "image", callback=taken.append)
-    topics.say("image", "hello")
+def test_executors_ignore_a_detached_callback_group(node: Node) -> None:
+    received: list[str] = []
+    topics = Topics(node, "image", callback=received.append)
+    topics.publish("image", "hello")
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     for _ in range(5):
         executor.spin_once(timeout_sec=0.1)
     executor.shutdown()
-    assert not taken
+    assert not received
