@@ -1,9 +1,9 @@
-"""Hydra (Hydra and Hydra-ROS, branch main, read in 2026-11).
+"""Requirements of Hydra (Hydra and Hydra-ROS, branch main, read in 2026-11).
 
-Its closed-set camera input synchronizes color, depth and label image, makes the color rgb8 with cv_bridge, takes the
-label image as it is (one channel, whole numbers) and wants all of one size. Its cloud input knows the fields x, y, z
-(floats), rgb or rgba (four bytes) and, as the label, "label" or "ring" (whole numbers): the later of the two wins. An
-id at or above total_semantic_labels, or one that its color table lacks, is an error in its log.
+Its closed-set camera input synchronizes color, depth and label image, converts the color to rgb8 with cv_bridge, takes
+the label image as it is (one channel, integers) and requires equal sizes. Its cloud input knows the fields x, y, z
+(floats), rgb or rgba (four bytes) and, as the label, "label" or "ring" (integers). The later of the two wins. An id
+that is not below total_semantic_labels or not in the color table is logged as an error.
 """
 
 from __future__ import annotations
@@ -22,34 +22,35 @@ from test.ros.consumers import layout
 from test.ros.consumers.received import Received
 from test.support.ros_client import read_pixels
 
-WHOLE = {PointField.UINT8, PointField.UINT16, PointField.UINT32}
+INTEGERS = {PointField.UINT8, PointField.UINT16, PointField.UINT32}
 
 
 def violations(received: Received) -> Iterator[str]:
+    """Yield what Hydra cannot use."""
     mask, points = received["mask"], received["points"]
     for topic in ("rgb/image", "depth/image"):
-        yield from layout.stamps("mask", mask, received[topic])
+        yield from layout.check_stamp("mask", mask, received[topic])
         if (received[topic].height, received[topic].width) != (mask.height, mask.width):
-            yield f"mask: another size than {topic}"
-    if unreadable := [*layout.image("mask", mask, "mono8"), *layout.cloud("points", points)]:
+            yield f"mask: size differs from {topic}"
+    if unreadable := [*layout.check_image("mask", mask, "mono8"), *layout.check_cloud("points", points)]:
         yield from unreadable
         return
     types = {field.name: field.datatype for field in points.fields}
-    if "ring" in types or types.get("label") not in WHOLE:
-        yield "points: no label, or one that a ring hides"
-    elif (layout.values(points, "label").view("<u4") != read_pixels(mask)).any():
-        yield "points: other labels than in the mask"
-    yield from _label_space(received)
+    if "ring" in types or types.get("label") not in INTEGERS:
+        yield "points: label is missing or hidden by ring"
+    elif (layout.read_field(points, "label").view("<u4") != read_pixels(mask)).any():
+        yield "points: labels differ from the mask"
+    yield from _check_label_space(received)
 
 
-def _label_space(received: Received) -> Iterator[str]:
-    """Objections to the label space and colors that `lseg labels` makes of the vocabulary."""
+def _check_label_space(received: Received) -> Iterator[str]:
+    """Check the label space and the color table that `lseg labels` makes from the vocabulary."""
     vocabulary = vocabulary_from_message(received["vocabulary"])
     settings = LabelsSettings(vocabulary.entries)
     total = yaml.safe_load(label_space(vocabulary, settings))["total_semantic_labels"]
     rows = list(csv.DictReader(io.StringIO(color_table(vocabulary, settings))))
-    seen = set(np.unique(read_pixels(received["mask"])).tolist())
-    if max(seen) >= total or not seen <= {int(each["id"]) for each in rows}:
-        yield "mask: an id that the label space lacks"
-    if len({(each["red"], each["green"], each["blue"]) for each in rows}) < len(rows):
-        yield "vocabulary: two labels of one color"
+    mask_ids = set(np.unique(read_pixels(received["mask"])).tolist())
+    if max(mask_ids) >= total or not mask_ids <= {int(row["id"]) for row in rows}:
+        yield "mask: an id that is not in the label space"
+    if len({(row["red"], row["green"], row["blue"]) for row in rows}) < len(rows):
+        yield "vocabulary: two labels have the same color"

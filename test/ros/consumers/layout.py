@@ -1,4 +1,7 @@
-"""What every reader of images and clouds takes for granted of their bytes, for they are read without asking."""
+"""Checks that several consumers share: memory layout, stamps and quality of service.
+
+Each check yields one text per violation.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ SIZES = {PointField.UINT8: 1, PointField.UINT16: 2, PointField.UINT32: 4, PointF
 CHANNELS = {"mono8": 1, "rgb8": 3}
 
 
-def image(name: str, message: Any, encoding: str) -> Iterator[str]:
-    """Objections to an image of one byte per channel without padding."""
+def check_image(name: str, message: Any, encoding: str) -> Iterator[str]:
+    """Check an image with one byte per channel and no padding."""
     if message.encoding != encoding:
         yield f"{name}: encoding {message.encoding}"
     elif message.step != message.width * CHANNELS[encoding]:
@@ -25,14 +28,14 @@ def image(name: str, message: Any, encoding: str) -> Iterator[str]:
         yield f"{name}: {len(message.data)} bytes"
 
 
-def cloud(name: str, message: Any) -> Iterator[str]:
-    """Objections to the layout of a cloud, an empty one too: x, y and z as floats, the first of each point."""
+def check_cloud(name: str, message: Any) -> Iterator[str]:
+    """Check the layout of a cloud, even if it is empty. Points start with x, y and z as float32."""
     fields = {field.name: field for field in message.fields}
     xyz = [(fields[axis].offset, fields[axis].datatype) for axis in "xyz" if axis in fields]
     if xyz != [(0, PointField.FLOAT32), (4, PointField.FLOAT32), (8, PointField.FLOAT32)]:
         yield f"{name}: no x, y and z"
     if any(field.count != 1 or field.offset + SIZES[field.datatype] > message.point_step for field in message.fields):
-        yield f"{name}: a field outside of its point"
+        yield f"{name}: a field outside the point"
     if message.is_bigendian:
         yield f"{name}: big endian"
     if message.row_step != message.width * message.point_step:
@@ -41,23 +44,23 @@ def cloud(name: str, message: Any) -> Iterator[str]:
         yield f"{name}: {len(message.data)} bytes"
 
 
-def values(message: Any, field_name: str) -> np.ndarray:
-    """(height, width) of a field of four bytes, bit for bit as float32."""
+def read_field(message: Any, field_name: str) -> Any:
+    """Read the bits of a four-byte field as float32 (height, width)."""
     offset = next(field.offset for field in message.fields if field.name == field_name)
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, message.point_step)
-    return np.ascontiguousarray(rows[..., offset : offset + 4]).view("<f4")[..., 0]
+    points = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, message.point_step)
+    return np.ascontiguousarray(points[..., offset : offset + 4]).view("<f4")[..., 0]
 
 
-def stamps(name: str, message: Any, other: Any) -> Iterator[str]:
-    """Objections to a message that should go with another."""
+def check_stamp(name: str, message: Any, other: Any) -> Iterator[str]:
+    """Check that a message has the stamp and frame_id of another one."""
     if read_stamp_ns(message) != read_stamp_ns(other):
         yield f"{name}: another stamp"
     if message.header.frame_id != other.header.frame_id or not message.header.frame_id:
         yield f"{name}: frame_id {message.header.frame_id!r}"
 
 
-def quality(name: str, offered: QoSProfile, *, reliable: bool = False, latched: bool = False) -> Iterator[str]:
-    """Objections to what is offered to a subscriber that asks for this much."""
+def check_qos(name: str, offered: QoSProfile, *, reliable: bool = False, latched: bool = False) -> Iterator[str]:
+    """Check that a publisher is compatible with a subscriber that requests these policies."""
     if reliable and offered.reliability != ReliabilityPolicy.RELIABLE:
         yield f"{name}: best effort"
     if latched and offered.durability != DurabilityPolicy.TRANSIENT_LOCAL:

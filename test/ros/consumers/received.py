@@ -1,4 +1,4 @@
-"""What a consumer has in its hands: the messages of one frame, when others came, and what was offered."""
+"""The messages that a consumer receives from the node."""
 
 from __future__ import annotations
 
@@ -27,15 +27,19 @@ OUTPUTS = {
     "camera_info": CameraInfo,
     "points": PointCloud2,
 }
-CLOUD = "points/"  # what a label's cloud begins with
+CLOUD_PREFIX = "points/"
 FRAMES = 3
 
 
 @dataclass(frozen=True)
 class Received:
-    """messages: of one frame by topic, without the node's name; "vocabulary", and "label_info" where vision_msgs is
-    installed, as they are told to someone who comes late. stamps: of all that came, in nanoseconds, by topic, from the
-    first frame of which everything came to the last. offered: what the publishers offer.
+    """Everything received during a few frames.
+
+    Attributes:
+        messages: Messages of one frame by topic, without the name of the node. Includes "vocabulary" as a late
+            subscriber gets it, and "label_info" if vision_msgs is installed.
+        stamps: Stamps of all messages in nanoseconds by topic, from the first complete frame to the last one.
+        offered: Quality of service that the publishers offer, by topic.
     """
 
     messages: Mapping[str, Any]
@@ -47,48 +51,53 @@ class Received:
 
     @property
     def clouds(self) -> dict[str, Any]:
-        """The clouds of single labels by topic."""
-        return {topic: each for topic, each in self.messages.items() if topic.startswith(CLOUD)}
+        """Clouds of single labels by topic."""
+        return {topic: message for topic, message in self.messages.items() if topic.startswith(CLOUD_PREFIX)}
 
     @property
     def known_ids(self) -> set[int]:
-        """The ids that may stand in the mask, 0 not among them."""
+        """Label ids that the mask may contain, without 0."""
         if "label_info" in self.messages:
-            return {each.class_id for each in self["label_info"].class_map}
-        return {each.id for each in self["vocabulary"].labels}
+            return {vision_class.class_id for vision_class in self["label_info"].class_map}
+        return {label.id for label in self["vocabulary"].labels}
 
-    def changed(self, topic: str, change: Callable[[Any], Any]) -> Received:
-        """The same with one message changed, which the callable does in place."""
+    def with_change(self, topic: str, change: Callable[[Any], None]) -> Received:
+        """Return a copy in which a function has modified one message."""
         message = copy.deepcopy(self[topic])
         change(message)
         return dataclasses.replace(self, messages={**self.messages, topic: message})
 
 
-def receive(ros_client: RosClient, slugs: Iterable[str], node: str = LSEG, camera: str = "") -> Received:
-    """Listen to everything until a few frames came of which nothing is missing.
+def receive(client: RosClient, slugs: Iterable[str], node: str = LSEG, camera: str = "") -> Received:
+    """Subscribe to everything and wait for a few complete frames.
 
-    node and camera: what the names of the outputs and of the camera's topics begin with.
+    Args:
+        client: Client that subscribes.
+        slugs: Slugs of the labels that have a cloud.
+        node: Prefix of the outputs.
+        camera: Prefix of the camera's topics.
     """
-    types = {**OUTPUTS, **{CLOUD + slug: PointCloud2 for slug in slugs}}
-    heard = {topic: ros_client.listen(kind, f"{node}/{topic}") for topic, kind in types.items()}
-    heard |= {topic: ros_client.listen(kind, f"{camera}/{topic}") for topic, kind in CAMERA.items()}
+    types = {**OUTPUTS, **{CLOUD_PREFIX + slug: PointCloud2 for slug in slugs}}
+    listeners = {topic: client.listen(message_type, f"{node}/{topic}") for topic, message_type in types.items()}
+    listeners |= {topic: client.listen(message_type, f"{camera}/{topic}") for topic, message_type in CAMERA.items()}
 
-    def complete() -> list[int]:
-        common = set.intersection(*(set(each.by_stamp()) for each in heard.values()))
+    def complete_stamps() -> list[int]:
+        common = set.intersection(*(set(listener.by_stamp()) for listener in listeners.values()))
         return sorted(common) if len(common) >= FRAMES else []
 
-    whole = wait_until(complete, 40, "no frames with everything")
-    stamps = {topic: tuple(listener.stamps()) for topic, listener in heard.items()}
-    late = {"vocabulary": ros_client.listen(Vocabulary, f"{node}/vocabulary", LATCHED)}
+    complete = wait_until(complete_stamps, 40, "no complete frames")
+    first, last = complete[0], complete[-1]
+    stamps = {topic: listener.stamps() for topic, listener in listeners.items()}
+    latched = {"vocabulary": client.listen(Vocabulary, f"{node}/vocabulary", LATCHED)}
     if LabelInfo is not None:
-        late["label_info"] = ros_client.listen(LabelInfo, f"{node}/label_info", LATCHED)
-    wait_until(lambda: all(each.messages for each in late.values()), 10, "nothing for a late joiner")
+        latched["label_info"] = client.listen(LabelInfo, f"{node}/label_info", LATCHED)
+    wait_until(lambda: all(listener.messages for listener in latched.values()), 10, "a latched message is missing")
     return Received(
-        {topic: each.by_stamp()[whole[-1]] for topic, each in heard.items()}
-        | {topic: each.messages[-1] for topic, each in late.items()},
-        {topic: tuple(each for each in some if whole[0] <= each <= whole[-1]) for topic, some in stamps.items()},
+        {topic: listener.by_stamp()[last] for topic, listener in listeners.items()}
+        | {topic: listener.messages[-1] for topic, listener in latched.items()},
+        {topic: tuple(stamp for stamp in stamps[topic] if first <= stamp <= last) for topic in stamps},
         {
-            topic: ros_client.node.get_publishers_info_by_topic(f"{node}/{topic}")[0].qos_profile
-            for topic in (*types, *late)
+            topic: client.node.get_publishers_info_by_topic(f"{node}/{topic}")[0].qos_profile
+            for topic in (*types, *latched)
         },
     )

@@ -1,7 +1,7 @@
-"""The spatio-temporal voxel layer (STVL; branch ros2, read in 2026-11).
+"""Requirements of the spatio-temporal voxel layer (STVL, branch ros2, read in 2026-11).
 
-It filters clouds by PCL: PassThrough or VoxelGrid on z, with x, y and z found by name and read as floats, NaN dropped.
-PCL takes width * height points of point_step bytes to be there, and leaves out fields that it does not know.
+It filters clouds with PCL: PassThrough or VoxelGrid on z. PCL finds x, y and z by name, reads them as floats and drops
+NaN. It assumes that there are width * height points of point_step bytes, and ignores unknown fields.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from test.ros.consumers.received import Received
 
 
 def violations(received: Received) -> Iterator[str]:
+    """Yield what the spatio-temporal voxel layer cannot use."""
     for topic, cloud in received.clouds.items():
-        yield from layout.stamps(topic, cloud, received["rgb/image"])
-        if unreadable := list(layout.cloud(topic, cloud)):
+        yield from layout.check_stamp(topic, cloud, received["rgb/image"])
+        if unreadable := list(layout.check_cloud(topic, cloud)):
             yield from unreadable
         elif cloud.height != 1:
             yield f"{topic}: organized"
-        elif cloud.is_dense and len(cloud.data) and not np.isfinite(layout.values(cloud, "z")).all():
-            yield f"{topic}: said to be dense, but has a NaN"
+        elif cloud.is_dense and len(cloud.data) and not np.isfinite(layout.read_field(cloud, "z")).all():
+            yield f"{topic}: is_dense but has a NaN"

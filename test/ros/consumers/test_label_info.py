@@ -1,4 +1,4 @@
-"""vision_msgs/LabelInfo over time: before the masks it explains, on change only, and a while longer than the words."""
+"""Tests of label_info over time: published before the masks it explains, and only on changes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from sensor_msgs.msg import Image
 
 from test.support.ros_client import LATCHED, RELIABLE, Listener, RosClient, read_pixels, wait_until
 
-LabelInfo = pytest.importorskip(
-    "vision_msgs.msg", reason="no vision_msgs here, it comes with a ROS installation"
-).LabelInfo
+LabelInfo = pytest.importorskip("vision_msgs.msg", reason="no vision_msgs: it is part of a ROS installation").LabelInfo
 
 GRACE_S = 1.5
 
 
 @pytest.fixture
-def told(robot: RosClient) -> Iterator[Listener]:
-    """What label_info says from now on, and what it said last; labels are floor and wall, others' grace is over."""
+def label_info(robot: RosClient) -> Iterator[Listener]:
+    """The messages on label_info. The labels are floor and wall, and earlier ones are no longer listed."""
     assert robot.set_parameter("retire_grace_s", GRACE_S).successful
     assert robot.set_labels(["floor", "wall"]).success
     listener = robot.listen(LabelInfo, "/lseg/label_info", LATCHED)
@@ -31,36 +29,38 @@ def told(robot: RosClient) -> Iterator[Listener]:
 
 
 def names(label_info: Any) -> set[str]:
-    return {each.class_name for each in label_info.class_map}
+    """Return the names that a message lists."""
+    return {vision_class.class_name for vision_class in label_info.class_map}
 
 
-def test_a_label_that_is_no_longer_looked_for_stays_listed_for_its_grace(robot: RosClient, told: Listener):
+def test_removed_labels_stay_listed_for_the_grace_period(robot: RosClient, label_info: Listener) -> None:
     robot.set_labels(["floor", "chair"])
-    wait_until(lambda: names(told.messages[-1]) == {"floor", "wall", "chair"}, 5, "the wall is not listed any more")
-    since_s = told.received_s[-1]
-    wait_until(lambda: names(told.messages[-1]) == {"floor", "chair"}, 10, "the wall stays listed")
-    assert told.received_s[-1] - since_s > GRACE_S - 0.3
+    wait_until(lambda: names(label_info.messages[-1]) == {"floor", "wall", "chair"}, 5, "the wall is not listed")
+    listed_s = label_info.received_s[-1]
+    wait_until(lambda: names(label_info.messages[-1]) == {"floor", "chair"}, 10, "the wall is still listed")
+    assert label_info.received_s[-1] - listed_s > GRACE_S - 0.3
 
 
-def test_nothing_is_told_while_nothing_changes(robot: RosClient, told: Listener):
-    count = len(told.messages)
+def test_publishes_nothing_without_changes(robot: RosClient, label_info: Listener) -> None:
+    count = len(label_info.messages)
     robot.listen(Image, "/lseg/mask").wait_for(3)
     robot.set_labels(["floor", "wall"])
     time.sleep(0.5)
-    assert len(told.messages) == count
+    assert len(label_info.messages) == count
 
 
-def test_masks_with_a_new_id_come_after_it_was_listed(robot: RosClient, told: Listener):
-    order: list[Any] = []
-    robot.listen(LabelInfo, "/lseg/label_info", LATCHED, order.append)
-    robot.listen(Image, "/lseg/mask", RELIABLE, order.append)
-    wait_until(lambda: len(order) > 3, 10)
+@pytest.mark.usefixtures("label_info")
+def test_new_ids_are_listed_before_the_first_mask_with_them(robot: RosClient) -> None:
+    messages: list[Any] = []
+    robot.listen(LabelInfo, "/lseg/label_info", LATCHED, messages.append)
+    robot.listen(Image, "/lseg/mask", RELIABLE, messages.append)
+    wait_until(lambda: len(messages) > 3, 10)
     robot.set_labels(["ceiling", "table"])
-    count = len(order)
-    wait_until(lambda: len(order) > count + 3, 10)
+    count = len(messages)
+    wait_until(lambda: len(messages) > count + 3, 10)
     known: set[int] = set()
-    for each in order[1:] if isinstance(order[0], Image) else order:
-        if isinstance(each, LabelInfo):
-            known = {0, *(entry.class_id for entry in each.class_map)}
+    for message in messages[1:] if isinstance(messages[0], Image) else messages:
+        if isinstance(message, LabelInfo):
+            known = {0, *(vision_class.class_id for vision_class in message.class_map)}
         else:
-            assert not known or set(np.unique(read_pixels(each)).tolist()) <= known
+            assert not known or set(np.unique(read_pixels(message)).tolist()) <= known

@@ -1,4 +1,4 @@
-"""Every consumer by name."""
+"""All consumers by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from test.ros.consumers import (
     elevation_mapping,
     hydra,
     image_tools,
-    late_joiners,
+    late_subscribers,
     nav2_obstacle_layer,
     nav2_semantic_layer,
     rviz,
@@ -23,6 +23,6 @@ CONSUMERS = {
         hydra,
         rviz,
         image_tools,
-        late_joiners,
+        late_subscribers,
     )
 }
