@@ -32,7 +32,10 @@ def select_device(name: str) -> torch.device:
 
 
 def select_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Return the image encoder's dtype of a setting; auto is the fastest that the device supports in hardware."""
+    """Return the dtype of the image encoder for a setting.
+
+    With auto, it is the fastest dtype that the device supports in hardware.
+    """
     if precision != "auto":
         dtype: torch.dtype = getattr(torch, precision)
         return dtype

@@ -14,7 +14,7 @@ __all__ = ["PixelEmbeddings", "upsampled_norm"]
 
 @dataclass(frozen=True, eq=False)
 class PixelEmbeddings:
-    """The pixel embeddings of one image, at a quarter of the resolution of the network's input.
+    """The pixel embeddings of one image, at a quarter of the size of the network input.
 
     Attributes:
         low_res: (1, C, h'/4, w'/4) embeddings in the dtype of the encoder, not normalized.
@@ -30,7 +30,10 @@ class PixelEmbeddings:
 
     @property
     def pixels(self) -> Tensor:
-        """(1, C, h'/2, w'/2) float32 embeddings of unit norm, as ``LSeg.encode_image`` returns them; not cached."""
+        """The embeddings as ``LSeg.encode_image`` returns them, computed at every access.
+
+        (1, C, h'/2, w'/2) float32 of unit norm.
+        """
         return upsample2x(self.low_res.float()).div_(self.norm)
 
 

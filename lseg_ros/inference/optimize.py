@@ -1,4 +1,4 @@
-"""Optimizations of a loaded network for inference: folded batch norms and prepacked weights."""
+"""Optimizations for inference: folded batch norms and prepacked weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _OPERATIONS = ("_convolution_pointwise", "_linear_pointwise", "_reorder_linear_w
 
 
 def fold_batch_norms(module: nn.Module) -> None:
-    """Fold every batch norm that follows a convolution into it, in place and in float32; in eval mode only."""
+    """Fold every batch norm that follows a convolution into it, in place and in float32.
+
+    The module must be in eval mode.
+    """
     for parent in list(module.modules()):
         children = list(parent.named_children())
         for (name, conv), (norm_name, norm) in itertools.pairwise(children):
@@ -112,9 +115,10 @@ class PackedReadout(nn.Module):
 
 
 class PackedAttention(nn.Module):
-    """Attention of a ViT in bfloat16, computed for two heads at a time as two matrix products and a softmax.
+    """Attention of a ViT in bfloat16, for two heads at a time.
 
-    On a CPU in bfloat16, PyTorch's fused kernel takes at least 1.5 times as long; in float32 it is faster.
+    It consists of two matrix products and a softmax. On a CPU in bfloat16, PyTorch's fused kernel takes at least 1.5
+    times as long; in float32 it is faster.
     """
 
     def __init__(self, layer: Attention) -> None:
@@ -136,7 +140,10 @@ class PackedAttention(nn.Module):
 
 
 class PackedConv(nn.Conv2d):
-    """3x3 convolution of oneDNN, optionally followed by a ReLU. The output is in channels-last memory format."""
+    """3x3 convolution of oneDNN, optionally followed by a ReLU.
+
+    The output has the channels-last memory format.
+    """
 
     def __init__(self, layer: nn.Conv2d, *, relu: bool = False) -> None:
         super().__init__(layer.in_channels, layer.out_channels, 3, padding=1, device="meta")
@@ -147,7 +154,7 @@ class PackedConv(nn.Conv2d):
         self.activation = "relu" if relu else "none"
 
     def forward(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
-        """(B, in, h, w) -> (B, out, h, w), plus a residual of the same shape (instead of the ReLU)."""
+        """(B, in, h, w) -> (B, out, h, w), plus a residual of that shape instead of the ReLU."""
         convolution, weights = torch.ops.mkldnn._convolution_pointwise, (self.weight, self.bias, *self._geometry)
         output: Tensor
         if residual is None:

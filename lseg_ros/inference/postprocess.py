@@ -72,7 +72,16 @@ def postprocess(
 
 
 def upsample(logits: Tensor, valid_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Upsample like ``postprocess``, the whole image at once: (1, k, h'/2, w'/2) -> (k, H, W) float32."""
+    """Upsample like ``postprocess``, but the whole image at once.
+
+    Args:
+        logits: (1, k, h'/2, w'/2).
+        valid_size: As in ``postprocess``.
+        size: (H, W) of the image.
+
+    Returns:
+        (k, H, W) float32.
+    """
     logits = upsample2x(logits.float())[..., : valid_size[0], : valid_size[1]]  # (1, k, h, w)
     if valid_size != size:
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
@@ -83,7 +92,7 @@ def upsample(logits: Tensor, valid_size: tuple[int, int], size: tuple[int, int])
 def similarity(embedded: PixelEmbeddings, word: Tensor) -> NDArray[np.float32]:
     """Compute the cosine similarity of every pixel and a text, upsampled like the labels.
 
-    This is what the logits are without their scale of 1/0.07, and without the spatial regularization of the paper's
+    These are the logits without their scale of 1/0.07 and without the spatial regularization of the paper's
     section 3.4, which compares several labels.
 
     Args:
@@ -142,7 +151,11 @@ class _Level:
         )
 
     def row_weights(self, first: int, last: int) -> tuple[int, int, Tensor]:
-        """For result rows first to last, return the source rows (start, end) and their weights (last - first, n)."""
+        """Return the source rows that rows ``first`` to ``last`` of the result need.
+
+        Returns:
+            First and last + 1 of the n source rows, and their weights (last - first, n).
+        """
         rows, weight = self.rows[0][first:last], self.rows[1][first:last, None]
         start, end = int(rows[0, 0]), int(rows[-1, 1]) + 1
         weights = torch.zeros(last - first, end - start)
@@ -209,9 +222,10 @@ def _chain_levels(source: Tensor, levels: list[_Level]) -> _ReadRows:
 
 
 class _RowReader:
-    """Read rows of a level from top to bottom, as (last - first, K, W). The next call overwrites them.
+    """Read the rows of a level from top to bottom.
 
-    Source rows that the next rows need again are kept, so each is computed once. Buffers are reused, because the page
+    A call returns the rows from ``first`` to ``last`` as (last - first, K, W); the next call overwrites them. Source
+    rows that the next rows need again are kept, so each is computed once. Buffers are reused, because the page
     faults of new memory take as long as the computation.
     """
 

@@ -1,4 +1,4 @@
-"""Upsampling, softmax and arg max on a CPU in one pass, compiled by Numba if it is installed.
+"""Upsampling, softmax and arg max on a CPU in one pass, compiled by Numba.
 
 PyTorch needs six passes over all logits at full size, which dominate the time of a frame with many labels. Here the
 rows of four labels at a time are upsampled into the cache and update the best label and the sum of each pixel at once.
@@ -34,7 +34,7 @@ else:
 
 
 def _compile(function: Any) -> Any:
-    """Compile a function at its first call. The result is cached on disk, if possible, for the next process."""
+    """Compile a function at its first call, and cache the result on disk if possible."""
     options: Any = {"nogil": True, "fastmath": {"contract", "nsz"}}  # no reordering: results are the same on every CPU
     try:
         return njit(cache=True, **options)(function)
@@ -129,7 +129,11 @@ def _thread_pool(threads: int) -> ThreadPoolExecutor:
 
 
 def _needed_rows(levels: Sequence[Level], ends: Sequence[int]) -> NDArray[np.int64]:
-    """Compute which rows (start, end) each band needs of the source and of each level: (bands, levels + 1, 2)."""
+    """Compute the rows of the source and of each level that each band needs.
+
+    Returns:
+        (bands, levels + 1, 2), the first row and the last + 1.
+    """
     needed = np.empty((len(ends) - 1, len(levels) + 1, 2), np.int64)
     needed[:, -1, 0], needed[:, -1, 1] = ends[:-1], ends[1:]
     for index in reversed(range(len(levels))):
@@ -139,7 +143,10 @@ def _needed_rows(levels: Sequence[Level], ends: Sequence[int]) -> NDArray[np.int
 
 
 def _thread_buffer(name: str, size: int) -> NDArray[np.float32]:
-    """Return memory of this thread (size or more,), reused because page faults cost as much as the computation."""
+    """Return a buffer of this thread, with ``size`` or more values.
+
+    It is reused, because the page faults of new memory cost as much as the computation.
+    """
     buffer: NDArray[np.float32] | None = getattr(_thread_buffers, name, None)
     if buffer is None or len(buffer) < size:
         buffer = np.empty(size, np.float32)
@@ -230,7 +237,10 @@ def _upsample_columns(source, columns, level, even_weight, odd_weight, halves, w
 
 @_compile
 def _upsample_rows(wide, start, level, first, last, result):  # type: ignore[no-untyped-def]
-    """Compute rows first to last of a level from source rows at its width, which begin with row ``start``."""
+    """Compute rows ``first`` to ``last`` of a level from source rows at its width.
+
+    The source rows begin with row ``start``.
+    """
     width = len(level.columns)
     size = _GROUP * width
     for y in range(first, last):
@@ -248,7 +258,10 @@ def _upsample_rows(wide, start, level, first, last, result):  # type: ignore[no-
 
 @_compile
 def _update_best(above, below, weight, first_label, highest, winner, total):  # type: ignore[no-untyped-def]
-    """Interpolate the logits of four labels between two rows, and update the highest logit, the winner and the sum."""
+    """Interpolate the logits of four labels between two rows, and update the best label.
+
+    The highest logit and the sum of 2^logit are updated too.
+    """
     for x in range(len(highest)):
         best, best_label, powers = highest[x], winner[x], total[x]
         for position in range(_GROUP):

@@ -53,7 +53,7 @@ def preprocess(
         stride: Height and width are padded to multiples of this, on the right and at the bottom, with the mean color.
         mean: Mean of each channel, for values from 0 to 1.
         std: Standard deviation of each channel, for values from 0 to 1.
-        device: Where the result is.
+        device: Device of the result.
 
     Returns:
         (1, 3, h', w') float32, and the (h, w) of its upper left part that shows the image.

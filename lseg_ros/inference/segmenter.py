@@ -33,7 +33,7 @@ _TEXT_BATCH_SIZE = 128
 
 @dataclass(frozen=True)
 class SegmenterConfig:
-    """Settings of the network and of where it runs."""
+    """Settings of the network: weights, device, precision and input size."""
 
     checkpoint: str = setting(
         "demo", "weights: a file, a name known to `lseg checkpoint fetch` (demo_e200), or a preset (demo, vitl16, ...)"
@@ -191,7 +191,9 @@ class Segmenter:
     def embed_input(
         self, x: Tensor, valid_sizes: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]]
     ) -> list[PixelEmbeddings]:
-        """Compute the pixel embeddings of a batch. On a GPU, the work may not be done when this returns.
+        """Compute the pixel embeddings of a batch.
+
+        On a GPU, the work may not be done when this returns.
 
         Args:
             x: (B, 3, h', w') network input, on the device.
@@ -274,7 +276,10 @@ class Segmenter:
         return preprocess(image, self.input_size, model.stride, mean, std, self.device)
 
     def _encode_texts(self, texts: Iterable[str]) -> dict[str, Tensor]:
-        """Return the embeddings (C,) of texts, from the cache if possible. The caller holds the lock."""
+        """Return the embedding (C,) of each text, from the cache if possible.
+
+        The caller must hold the lock.
+        """
         found = {text: self._cache[text] for text in texts if text in self._cache}
         missing = [text for text in texts if text not in found]
         for first in range(0, len(missing), _TEXT_BATCH_SIZE):
@@ -294,7 +299,7 @@ def _limit_threads(config: SegmenterConfig) -> None:
 
 
 def _normalized_mean(embeddings: Sequence[Tensor]) -> Tensor:
-    """Return the normalized mean of unit vectors (C,). A single vector is returned unchanged, to the last bit."""
+    """Return the normalized mean of unit vectors (C,). A single vector is returned unchanged."""
     if len(embeddings) == 1:
         return embeddings[0]
     return torch.nn.functional.normalize(torch.stack(list(embeddings)).mean(dim=0), dim=0)

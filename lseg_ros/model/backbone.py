@@ -22,7 +22,7 @@ def build_backbone(config: LSegConfig) -> ResNetBackbone | ViTBackbone:
 
 
 class ResNetBackbone(nn.Module):
-    """ResNet whose four stages give feature maps at stride 4, 8, 16 and 32 (lang-seg, lseg_vit_zs.py)."""
+    """ResNet with feature maps at stride 4, 8, 16 and 32 (lang-seg, lseg_vit_zs.py)."""
 
     def __init__(self, blocks: Sequence[int]) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class ViTBackbone(nn.Module):
         return maps
 
     def _position(self, grid: torch.Size) -> Tensor:
-        """Resize the position table to a grid of any shape, as the official code does in every forward."""
+        """Resize the position table to a grid of any shape, as the official code does."""
         table = self.vit.get_parameter("pos_embed")  # (1, 1 + side^2, D)
         cls, patches = table[:, :1], table[:, 1:]
         side = round(patches.shape[1] ** 0.5)

@@ -1,7 +1,7 @@
-"""Load and save checkpoints: the authors' files, bare state dicts and safetensors, all with the authors' key names.
+"""Load and save checkpoints: the authors' files, bare state dicts and safetensors.
 
-Files are memory-mapped: an entry that is not read costs no memory. A file must therefore not be overwritten in place
-while its network is in use. The functions here write a new file and rename it.
+All of them have the authors' key names. Files are memory-mapped: an entry that is not read costs no memory. A file must
+therefore not be overwritten in place while its network is in use. The functions here write a new file and rename it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ def load_lseg(
 
 
 def find_checkpoint(path_or_name: str | Path) -> Path:
-    """Return the file that ``load_lseg`` reads for a path, a preset or the name of one of the authors' files.
+    """Return the file that ``load_lseg`` reads for a path or name.
+
+    Args:
+        path_or_name: A path, a preset, or the name of one of the authors' files.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -84,7 +87,9 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
 
 
 def read_config(weights: WeightFile) -> LSegConfig:
-    """Read the architecture of a file from its metadata or, if there is none, from its key names and shapes.
+    """Read the architecture of a file.
+
+    It is in the metadata; otherwise the key names and shapes imply it.
 
     Raises:
         ValueError: If it is not an LSeg network; the message lists the differences from the nearest preset.
@@ -128,7 +133,9 @@ def check_entries(config: LSegConfig, weights: WeightFile) -> None:
 
 
 def save_lseg(model: LSeg, path: str | Path, *, half: bool = False, metadata: Mapping[str, str] | None = None) -> None:
-    """Write safetensors with the authors' key names, and the architecture in the metadata. The write is atomic.
+    """Write a safetensors file atomically, with the authors' key names.
+
+    The metadata contain the architecture.
 
     Args:
         model: The network.
@@ -143,9 +150,10 @@ def save_lseg(model: LSeg, path: str | Path, *, half: bool = False, metadata: Ma
 def save_official(
     model: LSeg, path: str | Path, *, half: bool = False, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a file that the authors' code loads strictly: a ``state_dict`` with the prefix ``net.`` and all entries.
+    """Write a file that the authors' code loads strictly.
 
-    Entries without effect (CLIP's image tower, the ViT's classifier, one residual unit) are zeros that take no space.
+    It contains a ``state_dict`` with the prefix ``net.`` and all entries. Entries without effect (CLIP's image tower,
+    the ViT's classifier, one residual unit) are zeros that take no space.
 
     Args:
         model: The network.

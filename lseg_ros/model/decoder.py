@@ -1,4 +1,4 @@
-"""The DPT decoder: fuses four feature maps, deepest first, into one at a quarter of the image size."""
+"""The DPT decoder: fuses four feature maps into one at a quarter of the image size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Decoder", "Fusion", "ResidualConvUnit", "upsample2x"]
 
 
 class Decoder(nn.Module):
-    """Fuse feature maps at stride 4, 8, 16 and 32 into one map at stride 4 (DPT, section 3, fusion).
+    """Fuse four feature maps, deepest first, into one map at stride 4 (DPT, section 3).
 
     The official decoder also upsamples its result to stride 2. That is left to the caller: the 1x1 head and the
     correlation commute with upsampling, and at stride 4 they cost a quarter.
@@ -54,7 +54,14 @@ class Fusion(nn.Module):
 
 
 def upsample2x(x: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, C, 2h, 2w), bilinear with aligned corners, as the official code upsamples everywhere."""
+    """Upsample bilinearly with aligned corners, as the official code does everywhere.
+
+    Args:
+        x: (B, C, h, w).
+
+    Returns:
+        (B, C, 2h, 2w).
+    """
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 
 

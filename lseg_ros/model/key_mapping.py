@@ -1,4 +1,4 @@
-"""The authors' checkpoint keys: their names for our parameters, and the architecture that they imply.
+"""The authors' checkpoint keys: translation from our names, and architecture from keys.
 
 Files always have the authors' keys (``pretrained.*``, ``scratch.*``, ``clip_pretrained.*``). ``_PATTERNS`` is the only
 translation between these and the names in memory.
@@ -63,7 +63,11 @@ def to_official_key(name: str, config: LSegConfig) -> str:
 
 
 def expected_entries(config: LSegConfig) -> dict[str, Tensor]:
-    """Return what a checkpoint of this architecture must contain: official key -> tensor on the meta device."""
+    """Return the entries that a checkpoint of this architecture must contain.
+
+    Returns:
+        Official key -> tensor on the meta device.
+    """
     with torch.device("meta"):
         return {to_official_key(name, config): value for name, value in LSeg(config).state_dict().items()}
 
@@ -74,9 +78,12 @@ def is_unused(name: str) -> bool:
 
 
 def unused_entries(config: LSegConfig) -> dict[str, Tensor]:
-    """Return the entries of official files without effect: official key -> tensor on the meta device.
+    """Return the entries of official files that have no effect on inference.
 
     Only code that loads strictly needs them, such as the authors' and VLMaps.
+
+    Returns:
+        Official key -> tensor on the meta device.
 
     Raises:
         ValueError: If the authors have no such architecture.

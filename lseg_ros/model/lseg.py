@@ -76,7 +76,9 @@ class LSeg(nn.Module):
         return low_res
 
     def correlate(self, pixels: Tensor, text: Tensor) -> Tensor:
-        """Word-pixel correlation: scaled cosine similarity, with the regularization of section 3.4 if there is one.
+        """Compute the word-pixel correlation: scaled cosine similarity.
+
+        The spatial regularization (section 3.4 of the paper) follows if the network has one.
 
         Args:
             pixels: (B, C, h, w) pixel embeddings. The result is linear in them without a regularization.
@@ -115,7 +117,7 @@ class LSeg(nn.Module):
 
 
 class SpatialRegularization(nn.Module):
-    """The paper's optional blocks on the logits (section 3.4): one 3x3 filter shared by all labels.
+    """The paper's optional blocks on the logits (section 3.4): one 3x3 filter for all labels.
 
     Because the weights are shared, the number and the order of labels do not matter. Option 1 (bottleneck) adds the
     maximum over labels of the block's input, option 2 (depthwise) does not. An activation follows every round but the

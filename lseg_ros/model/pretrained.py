@@ -1,4 +1,4 @@
-"""The files that the authors of LSeg publish: download, verify, and find them in the local cache."""
+"""Download, verify and find the files that the authors of LSeg publish."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ FILES: dict[str, PretrainedFile] = {
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloaded files: ``$XDG_CACHE_HOME/lseg_ros``, or ``~/.cache/lseg_ros``."""
+    """Return the folder of downloaded files.
+
+    It is ``$XDG_CACHE_HOME/lseg_ros``, or ``~/.cache/lseg_ros`` if the variable is not set.
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lseg_ros"
 
 
@@ -110,7 +113,7 @@ def sha256(path: Path) -> str:
 
 
 def _download(name: str, part: Path, quiet: bool) -> None:
-    """Download a file to ``part``, and check that it is a zip archive, as complete PyTorch files are."""
+    """Download a file to ``part``, and check that it is a zip archive, like any PyTorch file."""
     import gdown  # slow, and unnecessary without a download
 
     try:

@@ -1,4 +1,4 @@
-"""The text encoder: CLIP's text transformer, in the sizes of the released LSeg networks and a small one."""
+"""The text encoder: CLIP's text transformer in several sizes."""
 
 from __future__ import annotations
 
@@ -80,7 +80,10 @@ class TextEncoder(TextTransformer):  # type: ignore[misc]  # open_clip has no ty
             self.token_embedding = _factored_table(config.vocab_size, config.token_rank, config.width)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """K texts -> (K, context_length) int64 token ids: start, CLIP's BPE of the lower-cased text, end, zeros.
+        """Convert K texts to token ids: start, CLIP's BPE of the lower-case text, end, zeros.
+
+        Returns:
+            (K, context_length) int64.
 
         Raises:
             ValueError: If a text is too long; it is never truncated. The message names it, its length and the limit.
@@ -100,7 +103,14 @@ class TextEncoder(TextTransformer):  # type: ignore[misc]  # open_clip has no ty
         return tokens
 
     def forward(self, text: Tensor) -> Tensor:
-        """(K, L) int64 token ids, L up to context_length -> (K, embed_dim) embeddings, not normalized."""
+        """Embed texts.
+
+        Args:
+            text: (K, L) int64 token ids, with L up to ``context_length``.
+
+        Returns:
+            (K, embed_dim) embeddings, not normalized.
+        """
         end = text.argmax(dim=-1)  # the end token has the highest id
         # Attention is causal, so tokens after the last end token change nothing: labels are short, the context is long.
         length = int(end.max()) + 1 if len(text) else text.shape[1]

@@ -1,4 +1,4 @@
-"""Read weight files without executing code: safetensors, the authors' Lightning files, bare state dicts."""
+"""Read weight files without executing code: safetensors, Lightning files, state dicts."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _load_pickle(path: Path) -> Any:
         )
         try:
             with allowed:
-                # Files from before torch 1.6 are no zip archives and cannot be mapped.
+                # Files from before torch 1.6 are not zip archives and cannot be mapped.
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         except pickle.UnpicklingError as error:
             imported = re.search(r"(?:GLOBAL|class) (\S+)", str(error))
@@ -135,9 +135,12 @@ def _load_pickle(path: Path) -> Any:
 
 
 def _foreign_import(path: Path) -> str | None:
-    """Find the first import of a pickle that tensors do not need, without running anything; None if there is none.
+    """Find the first import of a pickle that tensors do not need, without running anything.
 
     PyTorch's reader does not name the import if it stops earlier, at an instruction that it does not know.
+
+    Returns:
+        The full name of the import, or None.
     """
     with contextlib.ExitStack() as opened, contextlib.suppress(*_DAMAGED, pickle.UnpicklingError):
         if zipfile.is_zipfile(path):
@@ -161,7 +164,7 @@ class _ForeignImport(Exception):
 # Python's implementation has a dictionary as its memo. The one in C allocates as many entries as the highest index that
 # a pickle names.
 class _ImportFinder(pickle._Unpickler):
-    """An unpickler that imports nothing. Empty dictionaries replace the objects that tensors consist of."""
+    """An unpickler that imports nothing and reads objects of tensors as empty dictionaries."""
 
     def find_class(self, module_name: str, global_name: str) -> type:
         name = f"{module_name}.{global_name}"
@@ -174,20 +177,20 @@ class _ImportFinder(pickle._Unpickler):
 
 
 def _describe_file(path: Path) -> str:
-    """Describe a file that is no pickle of tensors, in a few words."""
+    """Describe a file that is not a pickle of tensors, in a few words."""
     with path.open("rb") as file:
         start = file.read(24)
     return "another pickle" if start[:1] == b"\x80" or start[:2] == b"PK" else f"a file that begins with {start!r}"
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    # Only the first sentence: the others advise to switch the safety off.
+    # Only the first sentence: the others advise turning the safety off.
     reason = re.split(r"(?<=\S)\. ", str(error).splitlines()[0])[0] if str(error) else type(error).__name__
     return ValueError(f"checkpoint {path}: expected a complete safetensors or PyTorch file, got {reason}")
 
 
 def _placeholder(name: str) -> type:
-    """Build an empty class that replaces the Lightning class of this name while a file is read.
+    """Build an empty class to replace the Lightning class of this name.
 
     A pickle that calls it, as it would call a function, is rejected.
     """

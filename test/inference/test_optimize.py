@@ -25,7 +25,7 @@ from test.support.tiny_network import CONFIG
 
 
 def build_network(config: LSegConfig) -> LSeg:
-    """Build a network with random weights and batch norms that are no identity."""
+    """Build a network with random weights and batch norms that change their input."""
     torch.manual_seed(0)
     model = LSeg(config).eval()
     for layer in model.modules():

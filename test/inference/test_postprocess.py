@@ -29,7 +29,7 @@ def one_thread() -> Iterator[None]:
 def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run each test with Numba, as on CPUs, and with PyTorch, as on other devices."""
     if request.param == "numba" and not postprocess_numba.AVAILABLE:
-        pytest.skip("needs numba (the extra fast)")
+        pytest.skip("needs numba, from the extra fast")
     monkeypatch.setattr(postprocess_numba, "AVAILABLE", request.param == "numba")
     return str(request.param)
 

@@ -1,4 +1,7 @@
-"""Tests of the Numba code without a cache or without Numba. test_postprocess.py tests its results."""
+"""Tests of the Numba code without a cache or without Numba.
+
+test_postprocess.py tests its results.
+"""
 
 import subprocess
 import sys
@@ -8,10 +11,10 @@ import pytest
 from lseg_ros.inference import postprocess_numba
 
 
-@pytest.mark.skipif(not postprocess_numba.AVAILABLE, reason="needs numba (the extra fast)")
+@pytest.mark.skipif(not postprocess_numba.AVAILABLE, reason="needs numba, from the extra fast")
 def test_compiles_without_a_cache_on_disk() -> None:
     namespace: dict[str, object] = {}
-    exec("def twice(x):\n    return 2 * x", namespace)  # without a file there is no place for a cache
+    exec("def twice(x):\n    return 2 * x", namespace)  # code without a file has no cache
     assert postprocess_numba._compile(namespace["twice"])(21) == 42
 
 

@@ -1,4 +1,4 @@
-"""Tests of preprocessing: the aspect ratio stays, padding is on the right and at the bottom."""
+"""Tests of preprocessing: normalization, resizing and padding."""
 
 from __future__ import annotations
 

@@ -36,7 +36,12 @@ def picture(height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray:
 
 
 def is_arg_max(label_map: np.ndarray, logits: torch.Tensor) -> bool:
-    """Check that the label (1, 2, ...) of each pixel has the highest logit (K, H, W), up to float32 rounding."""
+    """Check that each pixel has the label with the highest logit, up to float32 rounding.
+
+    Args:
+        label_map: (H, W) labels 1 to K.
+        logits: (K, H, W).
+    """
     chosen = logits.gather(0, torch.from_numpy(label_map).long()[None] - 1)[0]
     return bool((chosen >= logits.amax(dim=0) - 1e-4).all())
 

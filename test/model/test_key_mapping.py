@@ -1,4 +1,4 @@
-"""Tests of the authors' checkpoint keys: keys and shapes of their networks, and the architecture they imply."""
+"""Tests of the authors' checkpoint keys, and of the architecture that they imply."""
 
 import dataclasses
 import json

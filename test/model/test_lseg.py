@@ -30,7 +30,7 @@ TOLERANCE = 1e-4  # differences of float32 sums in another order
 
 @pytest.fixture(scope="module")
 def official() -> LSeg:
-    """The official ViT-L/16 network with a regularization block, with the weights of the recorded figures."""
+    """The official ViT-L/16 with a regularization and the weights of the recorded figures."""
     return build_filled(dataclasses.replace(PRESETS["vitl16"], arch_option=1, block_depth=2))
 
 
@@ -249,7 +249,10 @@ def _record_stages(model: LSeg) -> Iterator[dict[str, Tensor]]:
 
 
 def _assert_case(model: LSeg, case: dict[str, Any]) -> None:
-    """Compare logits with a recorded case. In half precision a difference of 1e-6 may round to 0.001."""
+    """Compare logits with a recorded case.
+
+    In half precision, a difference of 1e-6 may round to 0.001.
+    """
     image = torch.randn(case["image"], generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         logits = model(image, case["words"])

@@ -59,14 +59,17 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def measured(files: dict[str, Path]) -> dict[str, tuple[int, int]]:
-    """Return for each file the peak memory of loading it, and the size of the network's tensors, in bytes."""
+    """The peak memory of loading each file, and the size of its tensors, in bytes."""
     command = [sys.executable, "-c", MEASURE, *map(str, files.values())]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     return dict(zip(list(files)[1:], map(json.loads, result.stdout.splitlines()), strict=True))
 
 
 def _write_lightning(model: LSeg, path: Path) -> None:
-    """Write a file like the authors': CLIP's matrices in float16, the rest in float32, and an optimizer state."""
+    """Write a file like the authors'.
+
+    It has CLIP's matrices in float16, the rest in float32, and an optimizer state.
+    """
     tensors: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
         half = name.startswith("text_encoder.transformer") and value.ndim >= 2
@@ -84,5 +87,5 @@ def test_loading_takes_at_most_one_and_a_half_times_the_file_size(
 def test_loading_a_float16_file_takes_little_more_than_its_network(
     measured: dict[str, tuple[int, int]],
 ) -> None:
-    taken, needed = measured["half.safetensors"]
-    assert taken <= 1.2 * needed
+    peak, size = measured["half.safetensors"]
+    assert peak <= 1.2 * size

@@ -18,7 +18,7 @@ from lseg_ros.model.pretrained import PretrainedFile, fetch, find_cached
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one file. If ``breaks_after`` is set, the connection breaks once after so many bytes."""
+    """Serves one file; the connection breaks once after ``breaks_after`` bytes if it is set."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -99,12 +99,12 @@ def test_does_not_keep_a_web_page(server: Server) -> None:
 def test_failed_download_explains_how_to_save_the_file_by_hand(server: Server) -> None:
     server.shutdown()
     server.server_close()
-    with pytest.raises(ConnectionError) as refusal:
+    with pytest.raises(ConnectionError) as caught:
         fetch("demo_e200", quiet=True)
     assert re.fullmatch(
         r"demo_e200: could not be downloaded \(.*refused\)\. Open http\S+ in a browser, "
         r"and save the file as \S+/cache/lseg_ros/demo_e200\.ckpt",
-        str(refusal.value),
+        str(caught.value),
     )
 
 

@@ -1,4 +1,4 @@
-"""Tests of weight files: three kinds are read, code in them is never executed, and errors are named."""
+"""Tests of reading weight files, without executing code in them."""
 
 import functools
 import os
@@ -60,7 +60,10 @@ def test_reports_kind_and_metadata(path: Path) -> None:
 def test_reads_an_old_lightning_file_without_importing_its_classes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before 1.5, Lightning stored the state of callbacks by their classes. The authors' files are of 1.4.9."""
+    """Before 1.5, Lightning stored the state of callbacks by their classes.
+
+    The authors' files were written with 1.4.9.
+    """
     module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
     saved = type("ModelCheckpoint", (), {"__module__": module.__name__})
     module.ModelCheckpoint = saved  # type: ignore[attr-defined]
@@ -82,9 +85,9 @@ class _Harmful:
 def test_rejects_a_pickle_that_would_execute_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": {"a": _Harmful()}}, "harmful.ckpt")
-    with pytest.raises(ValueError, match=r"harmful\.ckpt: expected only tensors") as refusal:
+    with pytest.raises(ValueError, match=r"harmful\.ckpt: expected only tensors") as caught:
         open_weights(Path("harmful.ckpt"))
-    assert "weights_only" not in str(refusal.value)  # does not advise to switch the safety off
+    assert "weights_only" not in str(caught.value)  # no advice to turn the safety off
     assert not Path("harm-was-done").exists()
 
 
@@ -109,9 +112,9 @@ def test_rejects_an_archive_of_the_first_pytorch(tmp_path: Path) -> None:
         for name in ("sys_info", "pickle", "storages", "tensors"):
             (tmp_path / name).write_bytes(pickle.dumps({}))
             archive.add(tmp_path / name, name)
-    with pytest.raises(ValueError, match="expected a complete safetensors or PyTorch file, got") as refusal:
+    with pytest.raises(ValueError, match="expected a complete safetensors or PyTorch file, got") as caught:
         open_weights(tmp_path / "a.pt")
-    assert "trusted" not in str(refusal.value) and "execution" not in str(refusal.value)
+    assert "trusted" not in str(caught.value) and "execution" not in str(caught.value)
 
 
 @pytest.mark.parametrize("prefix", ["", "net.", "module.", "module.net."])
@@ -127,7 +130,7 @@ def test_removes_the_prefixes_of_training_code(tmp_path: Path, prefix: str) -> N
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps([1, 2])])
 @pytest.mark.parametrize("name", ["file.ckpt", "file.safetensors"])
-def test_rejects_files_that_are_no_checkpoints(tmp_path: Path, name: str, content: bytes) -> None:
+def test_rejects_files_that_are_not_checkpoints(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=f"checkpoint .*{name}: expected"):
         open_weights(tmp_path / name)
