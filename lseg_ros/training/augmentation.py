@@ -1,4 +1,4 @@
-"""Augmentation of training samples: mirroring, scaling, padding, cropping and color jitter."""
+"""Augmentation of training samples: flip, scale, padding, crop and color jitter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["AugmentationConfig", "Placement", "apply_placement", "jitter_colors"
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """How training images are changed."""
+    """Settings of the augmentation."""
 
     flip: float = setting(0.5, "share of images that are mirrored", minimum=0.0, maximum=1.0)
     base_size: int = setting(
@@ -92,11 +92,11 @@ def apply_placement(sample: Sample, placement: Placement, fill: Sequence[int]) -
 
     Args:
         sample: Image (H, W, 3) uint8 RGB and target (H, W) int16.
-        placement: What to do.
+        placement: The changes to make.
         fill: RGB color of the padding. Padded pixels have the target IGNORE.
 
     Returns:
-        Image and target of the size that the placement asks for.
+        Image and target of the size of the placement.
     """
     image, target = sample
     mirrored, height, width, top, left, crop = placement
@@ -114,11 +114,11 @@ def apply_placement(sample: Sample, placement: Placement, fill: Sequence[int]) -
 
 
 def jitter_colors(image: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Multiply brightness, contrast and saturation by random factors from 1 - strength to 1 + strength.
+    """Multiply brightness, contrast and saturation by random factors.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        strength: Largest relative change; 0 returns the image itself.
+        strength: The factors are from 1 - strength to 1 + strength; 0 returns the image itself.
         rng: Source of the factors.
 
     Returns:
@@ -149,7 +149,10 @@ def _pad(sample: Sample, height: int, width: int, fill: Sequence[int]) -> Sample
 
 
 def _scale_longer_side(height: int, width: int, longer: int) -> tuple[int, int]:
-    """Return the size with the same aspect ratio and the given longer side; the shorter side is rounded half up."""
+    """Return (height, width) with the same aspect ratio and the given longer side.
+
+    The shorter side is rounded half up.
+    """
     if height > width:
         return longer, max(int(width * longer / height + 0.5), 1)
     return max(int(height * longer / width + 0.5), 1), longer

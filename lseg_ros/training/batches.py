@@ -26,7 +26,7 @@ _STRIDE = 32  # image sides are padded to multiples of it
 
 
 class Batch(NamedTuple):
-    """What the loss needs of B images.
+    """Input of the loss for B images.
 
     Attributes:
         image: (B, 3, H, W) uint8 RGB; H and W are multiples of 32.
@@ -70,8 +70,8 @@ def build_label_sampler(images: LabeledImages | Episodes, config: TrainingConfig
 class Batches(Dataset[Batch | BatchError]):
     """The batches of one process over the whole run; every step takes ``accumulate`` of them.
 
-    A batch does not depend on when it is made: all random choices for an image follow from the seed of the run and the
-    sample index.
+    A batch does not depend on when it is loaded: all random choices for an image follow from the seed of the run and
+    the sample index.
 
     Attributes:
         config: Settings of the run.
@@ -168,5 +168,9 @@ class Batches(Dataset[Batch | BatchError]):
 
 
 def _embedding_positions(size: int) -> Tensor:
-    """Return the (size/2,) image rows or columns of the pixel embeddings (bilinear, align_corners=True)."""
+    """Return the image rows or columns of the pixel embeddings (bilinear, align_corners=True).
+
+    Returns:
+        (size/2,) int64.
+    """
     return torch.linspace(0, size - 1, size // 2).round().long()

@@ -18,10 +18,11 @@ __all__ = ["RECIPES", "TrainingConfig"]
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Train LSeg with a softmax over label embeddings at every pixel; the text encoder is frozen.
+    """Train LSeg with a softmax over label embeddings at every pixel.
 
-    The recipe sets the defaults of all other flags; `lseg train --recipe lseg --help` shows those of the recipe lseg.
-    All GPUs of a machine are used by default. To train on several machines, use torchrun or SLURM (docs/training.md).
+    The text encoder is frozen. The recipe sets the defaults of all other flags; `lseg train --recipe lseg --help` shows
+    those of the recipe lseg. All GPUs of a machine are used by default. To train on several machines, use torchrun or
+    SLURM (docs/training.md).
     """
 
     recipe: str = setting(
@@ -118,7 +119,7 @@ class TrainingConfig:
 
     @property
     def seed(self) -> int:
-        """Seed of weights, image order, augmentation and prompts, which is also the seed of the synthetic world."""
+        """Seed of all random choices of the run, and of the synthetic world."""
         return self.data.seed
 
 

@@ -1,4 +1,4 @@
-"""Initial weights of a run: random, an existing LSeg, a pretrained image backbone, a text encoder."""
+"""Initial weights of a run: random, an LSeg, an image backbone, a text encoder."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def build_initial_network(config: InitializationConfig) -> LSeg:
 
 
 def _build_from_init(config: InitializationConfig) -> LSeg:
-    """Build the network of ``init`` and ``preset``, with the changes of architecture that the settings ask for."""
+    """Build the network of ``init`` and ``preset`` with the regularization of the settings."""
     options = {"arch_option": config.arch_option, "block_depth": config.block_depth}
     changes: dict[str, Any] = {name: value for name, value in options.items() if value >= 0}
     if config.activation:
@@ -127,10 +127,10 @@ def _build_from_init(config: InitializationConfig) -> LSeg:
 
 @torch.no_grad()
 def _initialize_as_identity(blocks: Sequence[nn.Module], first: int) -> None:
-    """Initialize the blocks from ``first`` on so that the deeper network computes the same as the original one.
+    """Initialize the blocks from ``first`` on so that they do not change the output.
 
-    Each becomes a copy of the block before ``first`` whose attention and MLP output zeros, as in Net2Net (Chen et al.,
-    ICLR 2016).
+    Each becomes a copy of the block before ``first`` whose attention and MLP output zeros. The deeper network then
+    computes the same as the original one, as in Net2Net (Chen et al., ICLR 2016).
     """
     for block in blocks[first:]:
         block.load_state_dict(blocks[first - 1].state_dict())
@@ -149,10 +149,11 @@ def _anchor_embeddings(model: LSeg) -> Tensor:
 
 @torch.no_grad()
 def _align_head(head: nn.Conv2d, before: Tensor, after: Tensor) -> None:
-    """Rotate the output of a head by the rotation that best maps one set of text embeddings to another.
+    """Rotate the output of a head to the space of a new text encoder.
 
-    This is the orthogonal Procrustes problem (Schönemann, Psychometrika 1966). An unconstrained least-squares map would
-    stretch directions in which texts hardly differ but pixels do.
+    The rotation maps the old embeddings of some texts to the new ones as well as possible. This is the orthogonal
+    Procrustes problem (Schönemann, Psychometrika 1966). An unconstrained least-squares map would stretch directions in
+    which texts hardly differ but pixels do.
 
     Args:
         head: 1x1 convolution with C outputs, changed in place.
@@ -173,7 +174,7 @@ def _without_regularization(config: LSegConfig) -> LSegConfig:
 
 
 def _load_backbone(model: LSeg, source: str) -> None:
-    """Load weights of timm into the image backbone; readout and reassemble stages keep their weights."""
+    """Load weights of timm into the image backbone, without readout and reassemble stages."""
     if source == "timm":
         name = _timm_name(model.config)
         if name is None:
@@ -191,14 +192,14 @@ def _load_backbone(model: LSeg, source: str) -> None:
 
 
 def _timm_name(config: LSegConfig) -> str | None:
-    """Return timm's name of the pretrained backbone of an architecture, None if timm does not have it."""
+    """Return timm's name for the backbone of an architecture, or None if timm lacks it."""
     sizes = ("width", "depth", "heads", "patch_size", "pretrained_size", "stem", "resnet")
     matching = (name for name in _TIMM if all(getattr(PRESETS[name], size) == getattr(config, size) for size in sizes))
     return _TIMM.get(next(matching, ""))
 
 
 def _to_stage_name(name: str) -> str:
-    """Convert the name of a ResNet entry to its name in the four stages, the first of which includes the stem."""
+    """Convert timm's name of a ResNet entry to ours: four stages, the stem in the first."""
     first, _, rest = name.partition(".")
     return f"stages.{_RESNET_STEM[first]}.{rest}" if first in _RESNET_STEM else name
 
@@ -232,7 +233,7 @@ def _read_state_dict(source: str) -> dict[str, Tensor]:
 
 
 def _read_text_config(source: str) -> TextConfig | None:
-    """Read the architecture of a text encoder from the metadata of a file, None if they do not have it."""
+    """Read the architecture of a text encoder from a file's metadata, or None without one."""
     metadata = open_weights(find_checkpoint(source)).metadata
     if "text_config" in metadata:
         return TextConfig(**json.loads(metadata["text_config"]))

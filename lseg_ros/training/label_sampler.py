@@ -28,7 +28,7 @@ _COLORED_SHARE = 0.5  # share of the visible classes that with_colors splits by 
 
 @dataclass(frozen=True)
 class LabelSamplerConfig:
-    """Which labels each training image is compared with.
+    """Settings of the labels that each training image is compared with.
 
     There are four kinds of prompts: all labels, labels with colors, one label versus 'others', and a random subset. The
     random subset takes the share that the other kinds leave.
@@ -179,7 +179,11 @@ class LabelSampler:
         return tuple(kinds[kind]() for kind in chosen.tolist())
 
     def complete(self, only: Sequence[int] | None = None) -> LabelPrompt:
-        """Return the prompt of evaluation: every class, or ``only`` some, each as the mean of its synonyms."""
+        """Return the prompt of an evaluation: every class, as the mean of its synonyms.
+
+        Args:
+            only: Indices of the classes to include; None for all.
+        """
         indices = self._top_level if only is None else list(only)
         return self._make_prompt(indices, indices, {index: position for position, index in enumerate(indices)})
 
@@ -195,7 +199,7 @@ class LabelSampler:
         return self._make_prompt(indices, classes, {index: position for position, index in enumerate(indices)})
 
     def one_versus_others(self, present: NDArray[np.int16], rng: np.random.Generator) -> LabelPrompt:
-        """Sample a prompt with 'others' and one class, which is a visible one in four of five cases."""
+        """Sample a prompt with 'others' and one class, which is visible in four of five cases."""
         visible = sorted({self.parents[index] for index in present.tolist()})
         chosen = int(rng.choice(visible if visible and rng.random() < 0.8 else self._top_level))
         positions = {index: int(index == chosen) for index in self._top_level}

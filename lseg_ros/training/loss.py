@@ -18,7 +18,7 @@ __all__ = ["WordPixelLoss"]
 
 
 class WordPixelLoss(nn.Module):
-    """Cross-entropy of the word-pixel correlation at every pixel (section 3.3 of the LSeg paper).
+    """Cross-entropy of the word-pixel correlation at every pixel (LSeg paper, section 3.3).
 
     The texts are encoded once for the whole run. With ``head: classes`` the head of the network outputs scores of the
     classes instead of embeddings, and no text is used.
@@ -127,7 +127,7 @@ class WordPixelLoss(nn.Module):
         return encoded if low_res else upsample2x(encoded)
 
     def _normalize(self, image: Tensor) -> Tensor:
-        """Convert (B, 3, H, W) uint8 to float32 with the mean and standard deviation of the network."""
+        """Convert (B, 3, H, W) uint8 to float32, normalized as the network expects."""
         mean, std = (
             image.new_tensor(values, dtype=torch.float32)[:, None, None]
             for values in (self.model.config.image_mean, self.model.config.image_std)
@@ -135,7 +135,7 @@ class WordPixelLoss(nn.Module):
         return ((image / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
     def _weights(self, target: Tensor) -> Tensor:
-        """Weight pixels by how rare their classes were so far, as ``class_balance`` says.
+        """Weight pixels by how rare their classes have been so far (``class_balance``).
 
         Args:
             target: (B, h, w) classes or IGNORE.

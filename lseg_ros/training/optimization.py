@@ -189,7 +189,9 @@ class Muon(Optimizer):
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
-    """Make all singular values of matrices close to 1, with five Newton-Schulz iterations in bfloat16.
+    """Make all singular values of matrices close to 1.
+
+    This takes five Newton-Schulz iterations in bfloat16.
 
     Args:
         matrices: (n, rows, columns).

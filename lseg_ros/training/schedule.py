@@ -1,4 +1,4 @@
-"""Length of a training run, and which images each step and process sees."""
+"""Length of a training run, and the images of each step and process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["SampleSchedule", "ScheduleConfig"]
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Steps and batches. A run ends when it reaches ``steps`` or ``epochs``, whichever comes first."""
+    """Steps and batches.
+
+    A run ends when it reaches ``steps`` or ``epochs``, whichever comes first.
+    """
 
     steps: int = setting(20_000, "maximum number of optimizer steps; 0 for no limit", unit="steps", minimum=0)
     epochs: int = setting(0, "maximum number of passes over the training set; 0 for no limit", minimum=0)

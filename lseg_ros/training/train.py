@@ -25,7 +25,9 @@ __all__ = ["build_fabric", "train"]
 
 
 def train(config: TrainingConfig) -> Path:
-    """Train a network, or resume an interrupted run, which ends with the same weights as an uninterrupted one.
+    """Train a network, or resume an interrupted run.
+
+    A resumed run ends with the same weights as an uninterrupted one.
 
     Returns:
         The file of the final weights: safetensors in the official key layout.
@@ -71,7 +73,7 @@ def train(config: TrainingConfig) -> Path:
 
 
 def build_fabric(config: TrainingConfig) -> Fabric:
-    """Build the Fabric that launches the processes, or joins those that torchrun or SLURM have started."""
+    """Build the Fabric that launches processes, or joins those of torchrun or SLURM."""
     devices, nodes = config.devices, config.num_nodes
     if "LOCAL_WORLD_SIZE" in os.environ:  # set by torchrun
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -92,14 +94,17 @@ def build_fabric(config: TrainingConfig) -> Fabric:
 
 
 def _disable_fused_attention(model: nn.Module) -> None:
-    """Compute attention as two products and a softmax: with few tokens, the fused kernel is slower on a CPU."""
+    """Compute attention as two products and a softmax.
+
+    With few tokens, the fused kernel is slower on a CPU.
+    """
     for module in model.modules():
         if hasattr(module, "fused_attn"):  # an attribute of timm's attention
             module.fused_attn = False  # type: ignore[assignment]
 
 
 def _use_bfloat16(precision: str, on_gpu: bool) -> bool:
-    """Decide whether to train in bfloat16; auto uses it only on devices that compute in bfloat16."""
+    """Decide whether to train in bfloat16; auto requires hardware support."""
     if precision != "auto":
         return precision == "bfloat16"
     return has_native_bfloat16(torch.device("cuda" if on_gpu else "cpu"))

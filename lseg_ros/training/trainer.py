@@ -161,7 +161,7 @@ class Trainer:
         return iter(on_device)
 
     def _validate(self) -> None:
-        """Score the val split, draw some predictions, and write the weights if they are the best so far."""
+        """Score the val split, draw some predictions, and write the weights if they are the best."""
         if self.validation is None:
             return
         self.loss.eval()
@@ -182,7 +182,7 @@ class Trainer:
         self.loss.train()
 
     def _save(self) -> None:
-        """Write the checkpoint, and the weights alone as a starting point for runs with other settings."""
+        """Write the checkpoint, and the weights alone to start other runs from."""
         self.state.save()
         self._write_weights(self.output / "last.safetensors")
 
@@ -283,10 +283,11 @@ class CheckpointManager:
 
 
 class GracefulStop:
-    """Context manager that defers SIGINT and SIGTERM, so that a run can finish its step and save.
+    """Context manager that defers SIGINT and SIGTERM.
 
-    The first signal only sets ``requested``; the second one raises KeyboardInterrupt. Outside of the main thread, where
-    Python does not allow signal handlers, the context manager does nothing.
+    A run can then finish its step and save. The first signal only sets ``requested``; the second one raises
+    KeyboardInterrupt. Outside of the main thread, where Python does not allow signal handlers, the context manager does
+    nothing.
 
     Attributes:
         requested: Whether a signal has arrived.
@@ -314,7 +315,10 @@ class GracefulStop:
 
 
 def ignore_sigint(_: int) -> None:
-    """Ignore SIGINT in a data loading worker: Ctrl-C reaches it too, but the trainer still needs its batches."""
+    """Ignore SIGINT in a data loading worker.
+
+    Ctrl-C reaches it too, but the trainer still needs its batches.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -327,7 +331,7 @@ def _relevant_settings(config: TrainingConfig) -> dict[str, Any]:
 
 
 def _describe_bad_loss(loss: torch.Tensor, step: int, batch: Batch) -> str:
-    """Return an error message that names the samples if the loss is not finite, else an empty string."""
+    """Return an error message with the samples, or an empty string if the loss is finite."""
     if torch.isfinite(loss):
         return ""
     return f"loss: expected a finite value, got {loss.item()} in step {step} for the samples {', '.join(batch.names)}"

@@ -1,4 +1,4 @@
-"""Validation during training: scores as in ``lseg evaluate``, and pictures of some predictions."""
+"""Validation during training: scores as in ``lseg evaluate``, and pictures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Validation:
 
     Attributes:
         images: The val split.
-        numbers: Indices of the images to score.
+        indices: Indices of the images to score.
     """
 
     def __init__(self, config: TrainingConfig) -> None:
@@ -48,11 +48,14 @@ class Validation:
             data = dataclasses.replace(data, seed=_SCENES_SEED, frames=config.validation_images or 200, colors=False)
         self.images = open_samples(data)
         count = min(config.validation_images or len(self.images), len(self.images))
-        self.numbers = np.linspace(0, len(self.images) - 1, count).round().astype(int).tolist()
+        self.indices = np.linspace(0, len(self.images) - 1, count).round().astype(int).tolist()
         self._zero_shot = config.zero_shot
 
     def warn_of_overlap(self, images: Any) -> None:
-        """Log a warning if the val split is the training set, as in a folder without train and val folders."""
+        """Log a warning if the val split is the training set.
+
+        This is the case for a folder without train and val folders.
+        """
         if images.name(0) == self.images.name(0):
             _LOG.warning("%s: no val split found, the validation uses training images", images.name(0))
 
@@ -69,18 +72,18 @@ class Validation:
             ValueError: A sample cannot be scored; the message names the sample.
         """
         task: Task[Any] = (EpisodeTask if self._zero_shot else ImageTask)(predictor, self.images)
-        for number in self.numbers[process::processes]:
-            sample = self.images[number]
+        for index in self.indices[process::processes]:
+            sample = self.images[index]
             try:
                 task.add(sample)
             except ValueError as error:
-                raise ValueError(f"{self.images.name(number)}: {error}") from error
+                raise ValueError(f"{self.images.name(index)}: {error}") from error
         return task
 
     def pictures(self, predictor: Predictor, count: int) -> Iterator[NDArray[np.uint8]]:
         """Draw image, ground truth and prediction of the first ``count`` images."""
-        for number in self.numbers[:count]:
-            sample = self.images[number]
+        for index in self.indices[:count]:
+            sample = self.images[index]
             classes = (OTHERS, self.images.classes[sample.class_index]) if self._zero_shot else self.images.classes
             prediction = predictor.predict(sample.image, predictor.encode_labels(classes)).numpy()
             yield draw_sample(sample.image, sample.target, prediction, classes)

@@ -16,7 +16,10 @@ AUTHORS = RECIPES["lseg"].augmentation
 
 
 def coordinates(height: int, width: int) -> Sample:
-    """An image whose red is the column and green the row, and a target that encodes both in one number."""
+    """Make an image whose colors are its coordinates, and a target that encodes them too.
+
+    Red is the column and green is the row; the target is 100 * row + column.
+    """
     rows, columns = np.mgrid[:height, :width]
     image = np.stack([columns, rows, np.full_like(rows, 200)], axis=-1).astype(np.uint8)
     return Sample(image, (rows * 100 + columns).astype(np.int16))

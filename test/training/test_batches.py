@@ -1,4 +1,4 @@
-"""Training batches: reproducible, padded to sizes that the network accepts, with consistent prompts."""
+"""Training batches: reproducible, padded, and with consistent prompts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training settings: recipes, flags that override them, and combinations that are rejected."""
+"""Training settings: recipes, flags that override them, and invalid combinations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Initial weights of a run: every kind of file, and error messages for files that do not fit."""
+"""Initial weights of a run, from every kind of file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimizers and learning rates: the authors' numbers, the modern recipe, and Muon against its definition."""
+"""Optimizers and learning rates: the authors' recipe, the modern one, and Muon."""
 
 from __future__ import annotations
 

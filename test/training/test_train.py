@@ -88,7 +88,7 @@ def test_trains_and_scores_a_zero_shot_fold(tmp_path: Path) -> None:
 
 
 def test_two_processes_train_like_one_with_twice_the_batch_size(tmp_path: Path) -> None:
-    """Only if every pixel is labeled, every label is in the prompt, and batch normalization is frozen."""
+    """This requires labels for all pixels, complete prompts, and frozen batch normalization."""
     settings: dict[str, Any] = {
         "steps": 2, "batch_norm": "frozen", "complete_share": 1.0, "base_size": 0, "pictures": 0,
     }  # fmt: skip

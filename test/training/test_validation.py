@@ -1,4 +1,4 @@
-"""Validation pictures: image, ground truth and prediction, with one color per visible class."""
+"""Validation pictures: image, ground truth and prediction."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def test_ignored_pixels_show_the_image() -> None:
 
 
 def test_classes_with_the_same_name_share_a_color() -> None:
-    target, answer = np.zeros((96, 128), np.int16), np.ones((96, 128), np.int16)
-    _, truth, prediction = panels(draw_sample(IMAGE, target, answer, ("screen", "Screen")))
+    target, predicted = np.zeros((96, 128), np.int16), np.ones((96, 128), np.int16)
+    _, truth, prediction = panels(draw_sample(IMAGE, target, predicted, ("screen", "Screen")))
     assert (truth == prediction).all()
 
 
