@@ -25,7 +25,9 @@ _MAX_DELTA = {torch.float32: 1e-4, torch.float16: 2e-2}  # in any component of a
 
 @dataclass(frozen=True)
 class Agreement:
-    """Comparison of the file's embeddings of a random image with those of the network in float32.
+    """How well the embeddings of a file agree with those of the network in float32.
+
+    They are compared on a random image.
 
     Attributes:
         runtime: Name of the runtime that ran the file.

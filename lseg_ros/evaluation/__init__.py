@@ -1,4 +1,4 @@
-"""Score a network on labeled images: mIoU, pixel accuracy, IoU of each class, FB-IoU of zero-shot tests."""
+"""Score a network on labeled images: mIoU, pixel accuracy, IoU of each class, FB-IoU."""
 
 from lseg_ros.evaluation.config import EvaluationConfig
 from lseg_ros.evaluation.evaluate import evaluate

@@ -91,7 +91,7 @@ class EvaluationCheckpoint:
         self._saved_at = time.monotonic()
 
     def discard(self) -> None:
-        """Forget the finished samples and remove the files, so that a restart begins from the first sample."""
+        """Forget the finished samples and remove the files, so that a restart starts over."""
         self._done[:] = False
         self.remove()
 
@@ -102,7 +102,10 @@ class EvaluationCheckpoint:
                 file.unlink(missing_ok=True)
 
     def _load(self, resume: bool) -> NDArray[np.bool_]:
-        """Return the samples that an earlier start finished; the first process takes over their counts."""
+        """Return the samples that an earlier start finished.
+
+        The first process adds their counts to its own.
+        """
         merged = self._merge_files() if resume else self._done.copy()
         self._process.wait_for_all()  # all processes read before any of them writes
         if self._process.is_first:
@@ -129,7 +132,7 @@ class EvaluationCheckpoint:
         return merged
 
     def _read(self, file: Path) -> _FileContent | None:
-        """Return the content of a file, or None if it is unreadable or belongs to another evaluation."""
+        """Return the content of a file, or None if this evaluation cannot use it."""
         if file.suffix == ".writing":
             return None
         try:
@@ -147,6 +150,9 @@ class EvaluationCheckpoint:
         return self._path.with_name(f"{self._path.name}.{rank}")
 
     def _files(self) -> list[Path]:
-        """Files of all processes. Rank 0 comes first: it may already contain the counts of the others."""
+        """Return the files of all processes.
+
+        Rank 0 comes first: its file may already contain the counts of the others.
+        """
         found = self._path.parent.glob(glob.escape(self._path.name) + ".*")
         return sorted(found, key=lambda file: (file != self._file(0), file.name))

@@ -18,7 +18,7 @@ __all__ = ["EvaluationConfig"]
 class EvaluationConfig:
     """Score a network on labeled images.
 
-    Several GPUs: torchrun --nproc-per-node 4 -m lseg_ros.cli evaluate ...
+    To use several GPUs, run torchrun --nproc-per-node 4 -m lseg_ros.cli evaluate ...
     """
 
     checkpoint: Annotated[str, tyro.conf.arg(aliases=("--preset",))] = setting(

@@ -17,7 +17,7 @@ _MARGIN = 8
 
 
 def confusion_picture(counts: NDArray[np.int64], rows: Sequence[str], columns: Sequence[str]) -> NDArray[np.uint8]:
-    """Draw a confusion matrix with one row for each target class and one column for each predicted class.
+    """Draw a confusion matrix: rows are target classes, columns are predicted classes.
 
     The color of a cell is its share of the row, white for 0 and dark blue for 1. Cells contain the share in percent
     unless there are too many classes. Rows of classes without pixels stay white.

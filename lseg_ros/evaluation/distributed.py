@@ -1,4 +1,4 @@
-"""Share one evaluation between processes that torchrun, or a launcher with the same environment, started."""
+"""Share one evaluation between the processes of torchrun or a similar launcher."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Process:
             dist.barrier()
 
     def device(self, name: str) -> str:
-        """Replace ``auto`` or ``cuda`` by the GPU of this process, if several processes share the GPUs."""
+        """Replace ``auto`` or ``cuda`` with the GPU of this process if there are several."""
         if self.world_size == 1 or name not in ("auto", "cuda") or not torch.cuda.is_available():
             return name
         return f"cuda:{int(os.environ.get('LOCAL_RANK', self.rank)) % torch.cuda.device_count()}"
@@ -55,9 +55,10 @@ class Process:
 
 @contextmanager
 def process_group() -> Iterator[Process]:
-    """Join the processes that RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT describe; yields this process.
+    """Join the processes of the launcher, and yield this process.
 
-    A nested call yields the same process.
+    The environment variables RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT describe the processes. A nested call yields
+    the same process.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1 or dist.is_initialized():

@@ -53,7 +53,9 @@ def evaluate(config: EvaluationConfig) -> Evaluation:
 
 
 def check_output_path(name: str, path: str) -> None:
-    """Create the folder of an output file, so that an unwritable path fails before the evaluation starts.
+    """Create the folder of an output file, and check that the file can be written.
+
+    An unwritable path then fails before the evaluation starts.
 
     Args:
         name: Name of the setting, for the error message.
@@ -124,7 +126,10 @@ def _count_all(task: Task[S], checkpoint: EvaluationCheckpoint, process: Process
 
 
 def _read_ahead(samples: Samples[S], indices: Sequence[int]) -> Iterator[tuple[int, S]]:
-    """Yield (index, sample) in order; a thread reads the next sample while the caller uses the current one."""
+    """Yield (index, sample) in order.
+
+    A thread reads the next sample while the caller uses the current one.
+    """
     with ThreadPoolExecutor(1) as reader:
         futures = (reader.submit(samples.__getitem__, index) for index in indices)
         following = next(futures, None)

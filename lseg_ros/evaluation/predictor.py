@@ -87,7 +87,7 @@ class Predictor:
 
     @classmethod
     def from_model(cls, model: LSeg) -> Predictor:
-        """Use a network that is already loaded, for example one in training, in float32 on its current device."""
+        """Use a loaded network, for example one in training, in float32 on its current device."""
         segmenter_config = SegmenterConfig(checkpoint="network", device=str(model.device), precision="float32")
         return cls(Segmenter(model, segmenter_config))
 
@@ -125,7 +125,10 @@ class Predictor:
         return self.predict_encoded(self.segmenter.embed(image), labels)
 
     def predict_encoded(self, embedded: PixelEmbeddings, labels: EncodedLabels) -> Tensor:
-        """Like ``predict``, from the pixel embeddings of an image, to try several label sets on one image."""
+        """Predict like ``predict``, but from pixel embeddings.
+
+        This saves time if several label sets are applied to one image.
+        """
         return self.segmenter.label_on_device(embedded, labels.embeddings, labels.indices)[0].cpu()
 
     def _predict_official(self, image: NDArray[np.uint8], labels: EncodedLabels, protocol: OfficialProtocol) -> Tensor:

@@ -1,4 +1,4 @@
-"""The official evaluation protocol: sum the scores over image scales, horizontal flip and overlapping windows."""
+"""The official evaluation protocol: scores over scales, flip and overlapping windows."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _window_starts(size: int, protocol: OfficialProtocol) -> range:
 
 
 def _pad_to_crop(image: Tensor, crop_px: int, black: Tensor) -> Tensor:
-    """Pad an image at the bottom and right to at least the crop size: (1, 3, h, w) -> (1, 3, >= crop, >= crop)."""
+    """Pad an image (1, 3, h, w) at the bottom and right to at least the crop size."""
     height, width = image.shape[2:]
     if height >= crop_px and width >= crop_px:
         return image

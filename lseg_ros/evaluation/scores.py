@@ -1,4 +1,4 @@
-"""Scores of a segmentation: mIoU, pixel accuracy, IoU of each class and FB-IoU, counted over a whole data set."""
+"""Scores over a data set: mIoU, pixel accuracy, IoU of each class and FB-IoU."""
 
 from __future__ import annotations
 
@@ -145,7 +145,10 @@ class Confusion:
 
 
 class EpisodeConfusion:
-    """Confusion counts of a zero-shot test, whose predictions are 1 for the class of the episode and 0 otherwise."""
+    """Confusion counts of a zero-shot test.
+
+    Predictions are 1 for the class of the episode and 0 otherwise.
+    """
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)

@@ -1,4 +1,4 @@
-"""Evaluation tasks: images with all classes of a data set, and episodes with one class of a zero-shot test."""
+"""Evaluation tasks: images with all classes of a data set, and zero-shot episodes."""
 
 from __future__ import annotations
 
@@ -107,7 +107,11 @@ class ImageTask:
         return {"model": self._confusion.counts}
 
     def add(self, sample: Sample) -> None:
-        """Predict and count one image; ValueError if it is too small or the target has another size."""
+        """Predict and count one image.
+
+        Raises:
+            ValueError: If the image is too small, or the target has another size.
+        """
         self._confusion.add(self._predictor.predict(sample.image, self._labels), torch.from_numpy(sample.target))
 
     def running_miou(self) -> float:
@@ -140,7 +144,11 @@ class EpisodeTask:
         return {"model": self._confusion.counts}
 
     def add(self, sample: Episode) -> None:
-        """Predict and count one episode; ValueError if the target has another size than the image."""
+        """Predict and count one episode.
+
+        Raises:
+            ValueError: If the target has another size than the image.
+        """
         prediction = self._predictor.predict(sample.image, self._labels(sample.class_index))
         self._confusion.add(prediction, torch.from_numpy(sample.target), sample.class_index)
 
@@ -153,7 +161,10 @@ class EpisodeTask:
         return Evaluation(self._confusion.scores(), len(self.samples))
 
     def draw_confusion(self) -> NDArray[np.uint8]:
-        """Draw one row for the pixels of each class and one for all other pixels, with the columns others and class."""
+        """Draw the confusion matrix with the columns ``others`` and ``class``.
+
+        There is one row for the pixels of each class, and one for all other pixels.
+        """
         counts = self._confusion.per_class_counts(sum_over_processes(self._confusion.counts)).numpy()  # (K, 2, 2)
         rows = np.concatenate([counts[:, 1], counts[:, 0].sum(axis=0, keepdims=True)])
         return confusion_picture(rows, [*self.samples.classes, OTHERS], [OTHERS, "class"])

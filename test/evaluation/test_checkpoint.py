@@ -55,7 +55,7 @@ def test_one_process_continues_from_the_counts_of_several(tmp_path: Path, monkey
 
 
 def test_counts_a_sample_once_if_it_is_in_two_files(tmp_path: Path) -> None:
-    """This happens if a process stops after it saved the merged counts and before it removed the other files."""
+    """A process may stop after it saved the merged counts and before it removed other files."""
     path = tmp_path / "partial"
     _interrupt_after(path, [0, 1])
     (tmp_path / "partial.1").write_bytes((tmp_path / "partial.0").read_bytes())

@@ -25,7 +25,7 @@ def segmenter(checkpoint: str) -> Segmenter:
 
 @pytest.fixture
 def folder(tmp_path: Path, segmenter: Segmenter) -> Path:
-    """Three images whose masks are right in the upper half and shifted by one class in the lower half."""
+    """Three images whose masks are right in the upper half and wrong in the lower half."""
     root = tmp_path / "set"
     (root / "images").mkdir(parents=True)
     (root / "masks").mkdir()
@@ -59,7 +59,7 @@ def test_scores_a_folder_of_images_masks_and_labels(
 
 
 def test_never_predicts_the_second_of_two_equal_class_names(checkpoint: str, tmp_path: Path) -> None:
-    """In the authors' list for ADE20K classes 58 and 130 are both "screen", and both count in the mean."""
+    """In the authors' list for ADE20K, classes 58 and 130 are both "screen"; both are scored."""
     for kind, content in (("images", _image(0)), ("annotations", np.full((64, 96), 131, np.uint8))):
         (tmp_path / kind / "validation").mkdir(parents=True)
         suffix = "jpg" if kind == "images" else "png"

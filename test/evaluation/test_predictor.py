@@ -65,7 +65,7 @@ def test_averages_prompt_templates(segmenter: Segmenter) -> None:
 
 
 def test_official_protocol_uses_the_image_in_its_own_size(segmenter: Segmenter, image: NDArray[np.uint8]) -> None:
-    """The image is neither resized to the network's default size nor padded; the network is the forward of LSeg."""
+    """The image is neither resized to the network's default size nor padded."""
     protocol = OfficialProtocol(base_px=104, crop_px=96, scales=(0.75, 1.25))
     predictor = Predictor(segmenter, protocol)
     labels = predictor.encode_labels(WORDS)
@@ -78,7 +78,7 @@ def test_official_protocol_uses_the_image_in_its_own_size(segmenter: Segmenter, 
 
 
 def test_builds_the_network_of_the_settings(tmp_path: Path) -> None:
-    """The file does not contain the depth and the activation of its regularization, so the settings decide."""
+    """A file lacks the depth and activation of its regularization; the settings give them."""
     config = dataclasses.replace(load_lseg(write_tiny(tmp_path)).config, arch_option=2, block_depth=1)
     save_lseg(LSeg(config), tmp_path / "regularized.safetensors")
     settings = EvaluationConfig(

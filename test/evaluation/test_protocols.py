@@ -1,4 +1,4 @@
-"""The official protocol against recorded scores of the authors' evaluator, with a formula as the network."""
+"""The official protocol against recorded scores of the authors' evaluator."""
 
 import json
 import math
@@ -16,7 +16,10 @@ TOLERANCE = 1e-4
 
 
 class Formula:
-    """A network whose logits are a mixture of the colors plus a wave; it records the shapes of its inputs."""
+    """A network whose logits are a mixture of the colors plus a wave.
+
+    It records the shapes of its inputs.
+    """
 
     def __init__(self, classes: int = 5) -> None:
         self.mixture = torch.tensor([[math.cos(1.3 * k + 2.1 * c) for c in range(3)] for k in range(classes)])

@@ -110,25 +110,25 @@ _TARGETS = arrays.arrays(np.int64, (2, 3), elements=st.integers(-1, 1))
 
 @given(st.lists(st.tuples(_MASKS, _TARGETS, st.integers(0, 2)), min_size=1, max_size=8))
 def test_zero_shot_scores_match_the_papers_definition(episodes: list[tuple[np.ndarray, np.ndarray, int]]) -> None:
-    """Intersections and unions of background and foreground are summed over episodes, then divided."""
+    """Intersections and unions are summed over episodes, then divided."""
     confusion = EpisodeConfusion(CLASSES)
-    inter, union = np.zeros((2, 3)), np.zeros((2, 3))
-    for prediction, target, asked in episodes:
-        confusion.add(torch.from_numpy(prediction), torch.from_numpy(target), asked)
+    intersection, union = np.zeros((2, 3)), np.zeros((2, 3))
+    for prediction, target, class_index in episodes:
+        confusion.add(torch.from_numpy(prediction), torch.from_numpy(target), class_index)
         known = target != IGNORE
-        for answer in (0, 1):
-            p, t = prediction[known] == answer, target[known] == answer
-            inter[answer, asked] += (p & t).sum()
-            union[answer, asked] += (p | t).sum()
+        for value in (0, 1):
+            p, t = prediction[known] == value, target[known] == value
+            intersection[value, class_index] += (p & t).sum()
+            union[value, class_index] += (p | t).sum()
     if not union.sum():
         with pytest.raises(ValueError, match="expected at least one labeled pixel"):
             confusion.scores()
         return
     scores = confusion.scores()
     with np.errstate(invalid="ignore"):
-        foreground = inter[1] / union[1]
+        foreground = intersection[1] / union[1]
     assert [iou is None for iou in scores.per_class.values()] == np.isnan(foreground).tolist()
     if not np.isnan(foreground).all():
         assert scores.miou == pytest.approx(np.nanmean(foreground))
-    both = inter.sum(1) / np.maximum(union.sum(1), 1)
+    both = intersection.sum(1) / np.maximum(union.sum(1), 1)
     assert scores.fb_iou == pytest.approx(both.mean())
