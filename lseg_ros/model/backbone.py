@@ -91,7 +91,7 @@ class ViTBackbone(nn.Module):
 
 
 class Reassemble(nn.Module):
-    """Turn tokens into a feature map: read out the class token, project, and resample by ``scale``."""
+    """Turn tokens into a feature map: read out the class token, project, and resample."""
 
     def __init__(self, width: int, channels: int, scale: float) -> None:
         super().__init__()
@@ -111,10 +111,10 @@ class Reassemble(nn.Module):
 
 
 class Readout(nn.Linear):
-    """Linear layer on the concatenation of each patch token with the class token (DPT, section 3, readout "project").
+    """Linear layer on each patch token concatenated with the class token.
 
-    The official code concatenates the two. The class token's half of the product is the same for all patches, so it is
-    computed once.
+    This is the readout "project" of DPT (section 3). The official code concatenates the two. The class token's half of
+    the product is the same for all patches, so it is computed once.
     """
 
     def forward(self, patches: Tensor, cls: Tensor) -> Tensor:  # type: ignore[override]
