@@ -24,10 +24,10 @@ def run_script(
 
     Args:
         module: Name of the script, as in ``python -m MODULE``.
-        settings: Settings dataclass, or a function of the arguments that returns the default settings. Each field is a
-            flag.
+        settings: Settings dataclass, each field of which is a flag, or a function that returns the defaults of the
+            flags for given arguments.
         run: The script. An OSError or a ValueError that it raises is printed as an error message.
-        arguments: Command-line arguments; those of this process by default.
+        arguments: Command-line arguments; by default those of this process.
 
     Returns:
         The exit status: 0, 2 if the arguments or files are invalid, or 130 after Ctrl-C.

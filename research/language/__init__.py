@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from lseg_ros.evaluation.distributed import process_group
+from lseg_ros.evaluation.distributed import Process, process_group
 from lseg_ros.evaluation.evaluate import check_output_path
 from research.language.attributes import attributes
 from research.language.config import SUITES, SuiteConfig
@@ -20,7 +20,7 @@ from research.language.zero_shot import zero_shot
 
 __all__ = ["SUITES", "SuiteConfig", "SuiteScores", "run_suite"]
 
-_SUITES: dict[str, Callable[[SuiteConfig], SuiteScores]] = {
+_SUITES: dict[str, Callable[[SuiteConfig, Process], SuiteScores]] = {
     "fixed": fixed,
     "synonyms": synonyms,
     "attributes": attributes,
@@ -31,14 +31,18 @@ _SUITES: dict[str, Callable[[SuiteConfig], SuiteScores]] = {
 
 
 def run_suite(config: SuiteConfig) -> SuiteScores:
-    """Ask the suite that ``config`` names of its scenes, and write ``config.json`` where it is named.
+    """Run the suite of the settings, and write its scores to ``config.json`` if it is set.
 
-    Started by torchrun, each process takes its share of the scenes and all return the same scores. Raises what
-    ``load_lseg`` and ``Segmenter`` raise, and ValueError for a place that cannot be written to.
+    If torchrun started several processes, each of them handles a share of the scenes and all of them return the same
+    scores.
+
+    Raises:
+        FileNotFoundError: If a network does not exist.
+        ValueError: If the output path is not writable, or a network cannot be loaded.
     """
     check_output_path("json", config.json)
     with process_group() as process:
-        scores = _SUITES[config.suite](config)
+        scores = _SUITES[config.suite](config, process)
         if config.json and process.is_first:
             content = {**dataclasses.asdict(scores), "settings": dataclasses.asdict(config)}
             Path(config.json).expanduser().write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

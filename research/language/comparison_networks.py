@@ -1,45 +1,48 @@
 """Train the small networks that the suites ``zero-shot`` and ``head-baseline`` compare.
 
-``python -m research.language.comparison_networks`` trains all seven in turn and writes them to weights.
+``python -m research.language.comparison_networks`` trains all seven of them. The suites load the networks in
+research/language/weights; copy new ones there to replace them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import logging
+import sys
 from pathlib import Path
 
 from lseg_ros.settings import check, setting
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.initialization import build_initial_network
 from lseg_ros.training.train import train
-from research.language.networks import COMPARISONS, NETWORKS, WORDS, save_comparison
+from research.command_line import run_script
+from research.language.networks import NETWORKS, WORDS, save_comparison_network
 from research.recipes.synthetic import SYNTHETIC
 
-__all__ = ["ComparisonConfig", "main", "recipe"]
+__all__ = ["ComparisonConfig", "main", "training_config"]
 
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonConfig:
-    """Those in the package are of as many steps (docs/demo-model.md)."""
+    """Train the networks of the suites zero-shot and head-baseline; the defaults made those in the repository."""
 
-    output: str = setting("out/comparisons", "folder of the runs")
-    networks: str = setting("", "folder of the networks that come of them; empty: the package's")
-    only: str = setting("", "the one to train; empty: all", choices=("", *NETWORKS))
-    steps: int = setting(1200, "optimizer steps of the pair that differs in its head", unit="steps", minimum=1)
-    zero_shot_steps: int = setting(900, "optimizer steps of the other five", unit="steps", minimum=1)
-    seed: int = setting(0, "seed of all of them", minimum=0)
+    output: str = setting("out/comparisons", "folder for the training runs")
+    networks: str = setting("out/comparisons/networks", "folder for the trained networks")
+    only: str = setting("", "train only this network; empty: all", choices=("", *NETWORKS))
+    steps: int = setting(1200, "optimizer steps of the networks words and classes", unit="steps", minimum=1)
+    zero_shot_steps: int = setting(900, "optimizer steps of the other networks", unit="steps", minimum=1)
+    seed: int = setting(0, "seed of all networks", minimum=0)
 
     def __post_init__(self) -> None:
         check(self)
 
 
-def recipe(name: str, config: ComparisonConfig) -> TrainingConfig:
-    """Those that are compared have the same data, steps and seed.
+def training_config(name: str, config: ComparisonConfig) -> TrainingConfig:
+    """Return the training settings of one network. Networks that are compared share data, steps and seed.
 
-    words, classes: all words in every image, the second with a head of classes. all, fold_0 ...: also asked for one
-    word beside 'others', embeddings pulled to their words, and the classes of the fold left out.
+    ``words`` and ``classes`` see all words in each image; ``classes`` has a conventional classifier head. ``all`` and
+    ``fold_0`` to ``fold_3`` also see one word with ``others``, and pull each pixel to its word; each ``fold`` network
+    leaves out the classes of its fold.
     """
     zero_shot = name not in ("words", "classes")
     return dataclasses.replace(
@@ -69,15 +72,13 @@ def recipe(name: str, config: ComparisonConfig) -> TrainingConfig:
 
 
 def main(config: ComparisonConfig) -> None:
+    """Train the networks one after the other and write them to ``config.networks``."""
     for name in [config.only] if config.only else NETWORKS:
-        training = recipe(name, config)
-        path = (Path(config.networks) if config.networks else COMPARISONS) / f"{name}.safetensors"
+        training = training_config(name, config)
+        path = Path(config.networks).expanduser() / f"{name}.safetensors"
         words = build_initial_network(training.initialization).encode_text(WORDS)
-        save_comparison(train(training), words, path, {"training": json.dumps(dataclasses.asdict(training))})
+        save_comparison_network(train(training), words, path, {"training": json.dumps(dataclasses.asdict(training))})
 
 
 if __name__ == "__main__":
-    import tyro
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main(tyro.cli(ComparisonConfig))
+    sys.exit(run_script("research.language.comparison_networks", ComparisonConfig, main))

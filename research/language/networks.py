@@ -1,4 +1,4 @@
-"""The small networks of ``demo_small`` that ways of training are compared with, and the scenes they are compared on."""
+"""The small networks that the suites ``zero-shot`` and ``head-baseline`` compare (preset ``demo_small``)."""
 
 from __future__ import annotations
 
@@ -9,80 +9,84 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lseg_ros.datasets import SyntheticScenes
 from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.inference.device import select_device
 from lseg_ros.model import PRESETS, LSeg
 from lseg_ros.model.key_mapping import to_official_key
 from lseg_ros.synthetic import CLASSES
-from research.language.config import SuiteConfig
 
-__all__ = ["COMPARISONS", "NETWORKS", "WORDS", "comparison_network", "comparison_scenes", "save_comparison"]
+__all__ = ["NETWORKS", "WEIGHTS", "WORDS", "load_comparison_network", "save_comparison_network"]
 
 NETWORKS = ("words", "classes", "all", "fold_0", "fold_1", "fold_2", "fold_3")
-COMPARISONS = Path(__file__).parent / "weights"
-_SIZE = (160, 120)  # pixels: these networks were trained at this size
-WORDS = (OTHERS, *CLASSES)  # all that they are ever asked
+WEIGHTS = Path(__file__).parent / "weights"
+WORDS = (OTHERS, *CLASSES)  # all words that the suites use with these networks
 
 
-class KnownWords(nn.Module):
-    """In the place of a text tower: ``WORDS`` as that tower embedded them with which a network was trained.
+class StoredTextEncoder(nn.Module):
+    """Replaces the text encoder of a network by the embeddings that ``WORDS`` had when it was trained.
 
-    So another tower in the package changes nothing about these networks. embeddings: (K, C) float32 of unit norm.
+    A new text encoder in the package therefore does not change these networks.
     """
 
     def __init__(self, embeddings: Tensor) -> None:
+        """Store (len(WORDS), C) float32 embeddings of unit norm."""
         super().__init__()
         self.register_buffer("embeddings", embeddings)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """K texts -> (K,) int64 rows. Raises ValueError that names the first text that is not among the words."""
+        """Return the (K,) int64 rows of K texts; ValueError names a text that is not in ``WORDS``."""
         for text in texts:
             if text not in WORDS:
                 raise ValueError(f"text {text!r}: expected one of {', '.join(WORDS)}")
         return torch.tensor([WORDS.index(text) for text in texts], dtype=torch.int64)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """K texts -> (K, C) float32 of unit norm. Raises ValueError like ``tokenize``."""
+        """Return (K, C) float32 embeddings of unit norm; ValueError names a text that is not in ``WORDS``."""
         return self.get_buffer("embeddings")[self.tokenize(texts)]
 
 
-def comparison_scenes(config: SuiteConfig) -> SyntheticScenes:
-    """The scenes that ``config`` names, at the size that the networks were trained at."""
-    return SyntheticScenes(config.frames, config.seed, width=_SIZE[0], height=_SIZE[1])
+def load_comparison_network(name: str, device: str = "cpu", folder: Path = WEIGHTS) -> LSeg:
+    """Load one of ``NETWORKS`` in float32. It knows only ``WORDS``.
 
+    Args:
+        name: Name of the network. The head of ``classes`` returns class scores (classes, H/2, W/2) instead of
+            embeddings.
+        device: Device as in ``SegmenterConfig``.
+        folder: Folder of the file.
 
-def comparison_network(name: str, device: str = "cpu", folder: Path = COMPARISONS) -> LSeg:
-    """One of ``NETWORKS`` in float32, with the words that it was trained with and no others.
-
-    device: as of ``SegmenterConfig``. The head of ``classes`` gives scores (classes, H/2, W/2) in the place of
-    embeddings. Raises FileNotFoundError where the file is not there, and ValueError for a device that is not.
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the device does not exist.
     """
     path, config = folder / f"{name}.safetensors", PRESETS["demo_small"]
     if not path.is_file():
         raise FileNotFoundError(f"suite: expected {path} (python -m research.language.comparison_networks makes it)")
     weights, model = load_file(path), LSeg(config)
-    scores = weights[to_official_key("head.weight", config)].shape[0]
-    model.head = nn.Conv2d(config.features, scores, 1)
+    outputs = weights[to_official_key("head.weight", config)].shape[0]
+    model.head = nn.Conv2d(config.features, outputs, 1)
     state = model.state_dict()
-    for ours in state:
-        if _is_image(theirs := to_official_key(ours, config)):
-            state[ours] = weights[theirs].float()
+    for key in state:
+        if _belongs_to_image_encoder(official_key := to_official_key(key, config)):
+            state[key] = weights[official_key].float()
     model.load_state_dict(state)
-    model.text_encoder = KnownWords(weights["words"])  # type: ignore[assignment]
+    model.text_encoder = StoredTextEncoder(weights["words"])  # type: ignore[assignment]
     return model.to(select_device(device)).eval()
 
 
-def save_comparison(trained: Path, words: Tensor, path: Path, facts: Mapping[str, str]) -> None:
-    """Write the image encoder of a file that training left, and in the place of its text tower what that says.
+def save_comparison_network(trained: Path, words: Tensor, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write the image encoder of a trained checkpoint together with the embeddings of ``WORDS``.
 
-    words: (len(WORDS), C) float32 of unit norm.
+    Args:
+        trained: Checkpoint that ``lseg train`` wrote.
+        words: (len(WORDS), C) float32 embeddings of unit norm.
+        path: File to write.
+        metadata: Metadata of the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = {entry: value for entry, value in load_file(trained).items() if _is_image(entry)}
-    save_file({**image, "words": words}, path, dict(facts))
-    path.chmod(0o644)  # safetensors writes for its owner alone
+    image_encoder = {key: value for key, value in load_file(trained).items() if _belongs_to_image_encoder(key)}
+    save_file({**image_encoder, "words": words}, path, dict(metadata))
+    path.chmod(0o644)  # safetensors makes files readable only by their owner
 
 
-def _is_image(entry: str) -> bool:
-    return not entry.startswith("clip_pretrained.") and not entry.endswith("num_batches_tracked")
+def _belongs_to_image_encoder(official_key: str) -> bool:
+    return not official_key.startswith("clip_pretrained.") and not official_key.endswith("num_batches_tracked")

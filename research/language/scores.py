@@ -1,20 +1,24 @@
-"""What a suite found."""
+"""Scores of a language suite."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["SuiteScores"]
+__all__ = ["SuiteScores", "mean", "ratio"]
 
 
 @dataclass(frozen=True)
 class SuiteScores:
-    """figures: what the suite is about, by name, in the order to be read. per_word: the IoU of each word asked.
+    """Scores of one suite, all from 0 to 1.
 
-    goals: the figure that is to be reached, by the name of the one that is to reach it. All are fractions of one; None
-    in per_word where no scene had a pixel of the word.
+    Attributes:
+        suite: Name of the suite.
+        scenes: Number of scenes.
+        figures: Main results by name, in the order of the table.
+        per_word: IoU of each word; None if no scene has a pixel of the word.
+        goals: Goals by the name of the figure that should reach them.
     """
 
     suite: str
@@ -24,13 +28,24 @@ class SuiteScores:
     goals: Mapping[str, float]
 
     def table(self) -> str:
-        """For people: words from best to worst, then the figures with their goals."""
-        seen = {word: iou for word, iou in self.per_word.items() if iou is not None and not math.isnan(iou)}
-        words = [f"{word:<36} {iou:6.3f}" for word, iou in sorted(seen.items(), key=lambda item: -item[1])]
-        return "\n".join([*words, *([""] if words else []), *(self._line(name) for name in self.figures)])
+        """Return a table with the words from best to worst, then the figures and their goals."""
+        scored = {word: iou for word, iou in self.per_word.items() if iou is not None and not math.isnan(iou)}
+        words = [f"{word:<36} {iou:6.3f}" for word, iou in sorted(scored.items(), key=lambda item: -item[1])]
+        return "\n".join([*words, *([""] if words else []), *(self._figure_row(name) for name in self.figures)])
 
-    def _line(self, name: str) -> str:
-        line, goal = f"{name:<36} {self.figures[name]:6.3f}", self.goals.get(name)
+    def _figure_row(self, name: str) -> str:
+        row, goal = f"{name:<36} {self.figures[name]:6.3f}", self.goals.get(name)
         if goal is None:
-            return line
-        return f"{line}  (goal {goal:.2f}: {'reached' if self.figures[name] >= goal else 'not reached'})"
+            return row
+        return f"{row}  (goal {goal:.2f}: {'reached' if self.figures[name] >= goal else 'not reached'})"
+
+
+def ratio(part: float, whole: float) -> float:
+    """Divide two scores; 0 if the second is 0."""
+    return part / whole if whole else 0.0
+
+
+def mean(values: Sequence[float | None]) -> float:
+    """Return the mean of the values that are not None, NaN if all are None."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else float("nan")

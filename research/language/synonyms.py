@@ -1,50 +1,58 @@
-"""The same scenes, asked with other words for the same things, which training never used."""
+"""Synonyms: the scenes of the fixed label set with other words for the classes, which training never used."""
 
 from __future__ import annotations
 
 import torch
 
 from lseg_ros.datasets.language_probes import SYNONYMS
+from lseg_ros.evaluation.distributed import Process
+from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.scores import Confusion
 from lseg_ros.synthetic import CLASSES
-from research.language.asking import mean, network, ratio, samples, scenes
 from research.language.config import SuiteConfig
-from research.language.scores import SuiteScores
+from research.language.scenes import evaluation_scenes, iterate_scenes
+from research.language.scores import SuiteScores, mean, ratio
 
 __all__ = ["synonyms"]
 
 
-def synonyms(config: SuiteConfig) -> SuiteScores:
-    """Every class by its own word, then, in as many rounds as a class has other words, by each of those in turn."""
-    others = {name: [other for word, other in SYNONYMS if word == name] for name in CLASSES}
-    count = max(map(len, others.values()))
+def synonyms(config: SuiteConfig, process: Process) -> SuiteScores:
+    """Score the classes by their own names, then in several rounds by synonyms.
+
+    There are as many rounds as the class with the most synonyms has; in each round every class with synonyms is called
+    by one of them.
+    """
+    synonyms_by_class = {name: [synonym for word, synonym in SYNONYMS if word == name] for name in CLASSES}
+    round_count = max(map(len, synonyms_by_class.values()))
     rounds = [
-        [others[name][turn % len(others[name])] if others[name] else name for name in CLASSES] for turn in range(count)
+        [found[number % len(found)] if found else name for name, found in synonyms_by_class.items()]
+        for number in range(round_count)
     ]
-    predictor, given = network(config), scenes(config)
-    questions = [predictor.encode_labels(words) for words in (CLASSES, *rounds)]
-    confusions = [Confusion(CLASSES) for _ in questions]
-    for image, target in samples(given, "synonyms"):
+    predictor, scenes = Predictor.from_config(config.evaluation, process), evaluation_scenes(config)
+    label_sets = [predictor.encode_labels(words) for words in (CLASSES, *rounds)]
+    confusions = [Confusion(CLASSES) for _ in label_sets]
+    for image, target in iterate_scenes(scenes, "synonyms", process):
         embedded = predictor.segmenter.embed(image)
-        for question, confusion in zip(questions, confusions):
-            confusion.add(predictor.predict_encoded(embedded, question), torch.from_numpy(target))
-    own, *asked = (confusion.scores().per_class for confusion in confusions)
+        for labels, confusion in zip(label_sets, confusions):
+            confusion.add(predictor.predict_encoded(embedded, labels), torch.from_numpy(target))
+    own, *by_round = (confusion.scores().per_class for confusion in confusions)
     per_word = {
-        f"{other} ({name})": round_[name]
-        for words, round_ in zip(rounds, asked)
-        for name, other in zip(CLASSES, words)
-        if other != name
+        f"{word} ({name})": per_class[name]
+        for words, per_class in zip(rounds, by_round)
+        for name, word in zip(CLASSES, words)
+        if word != name
     }
-    whole, part = mean(list(own.values())), mean([mean(list(round_.values())) for round_ in asked])
-    renamed = [name for name in CLASSES if others[name]]
-    whole_renamed, part_renamed = mean([own[name] for name in renamed]), mean(list(per_word.values()))
+    own_miou = mean(list(own.values()))
+    synonym_miou = mean([mean(list(per_class.values())) for per_class in by_round])
+    own_miou_renamed = mean([own[name] for name in CLASSES if synonyms_by_class[name]])
+    synonym_miou_renamed = mean(list(per_word.values()))
     figures = {
-        "own words, mean IoU": whole,
-        "other words, mean IoU": part,
-        "other words / own words": ratio(part, whole),
-        "own words, classes with others": whole_renamed,
-        "other words alone": part_renamed,
-        "other words alone / own words": ratio(part_renamed, whole_renamed),
+        "own words, mean IoU": own_miou,
+        "other words, mean IoU": synonym_miou,
+        "other words / own words": ratio(synonym_miou, own_miou),
+        "own words, classes with others": own_miou_renamed,
+        "other words alone": synonym_miou_renamed,
+        "other words alone / own words": ratio(synonym_miou_renamed, own_miou_renamed),
     }
     goals = {"other words / own words": 0.85, "other words alone / own words": 0.85}
-    return SuiteScores("synonyms", len(given), figures, per_word, goals)
+    return SuiteScores("synonyms", len(scenes), figures, per_word, goals)

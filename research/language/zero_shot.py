@@ -1,4 +1,4 @@
-"""Zero-shot folds in the manner of PASCAL-5i: classes that training left out, asked as [others, class]."""
+"""Zero-shot folds like those of PASCAL-5i: classes that training left out, tested as [others, class]."""
 
 from __future__ import annotations
 
@@ -8,65 +8,70 @@ from torch import Tensor
 
 from lseg_ros.datasets import SyntheticScenes
 from lseg_ros.datasets.language_probes import FOLDS
-from lseg_ros.evaluation.distributed import sum_over_processes
+from lseg_ros.evaluation.distributed import Process, sum_over_processes
 from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.scores import EpisodeConfusion, EpisodeScores
 from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.synthetic import CLASSES
-from research.language.asking import mean, own_device, samples
 from research.language.config import SuiteConfig
-from research.language.networks import comparison_network, comparison_scenes
-from research.language.scores import SuiteScores
+from research.language.networks import load_comparison_network
+from research.language.scenes import comparison_scenes, iterate_scenes
+from research.language.scores import SuiteScores, mean
 
 __all__ = ["zero_shot"]
 
-_LEAST_PX = 16  # of a class, for it to be asked for in a scene of 160x120
+_MIN_PIXELS = 16  # a class counts in a scene of 160x120 if it has at least this many
 
 
-def zero_shot(config: SuiteConfig) -> SuiteScores:
-    """Each class in view is asked for, of the network that its fold was left out of and of one that saw all classes.
+def zero_shot(config: SuiteConfig, process: Process) -> SuiteScores:
+    """Score each visible class with the network that left out its fold and with one that was trained on all classes.
 
-    Chance is a coin for each pixel.
+    Chance is a coin flip for each pixel.
     """
-    given, device = comparison_scenes(config), own_device(config)
-    saw = Predictor.from_model(comparison_network("all", device))
+    scenes, device = comparison_scenes(config), process.device(config.device)
+    trained_on_all = Predictor.from_model(load_comparison_network("all", device))
     per_word: dict[str, float | None] = {}
-    columns: dict[str, list[EpisodeScores]] = {"left out": [], "seen": [], "chance": []}
+    fold_scores: dict[str, list[EpisodeScores]] = {"left out": [], "seen": [], "chance": []}
     for number, fold in enumerate(FOLDS):
-        blind = Predictor.from_model(comparison_network(f"fold_{number}", device))
-        counts = _asked({"left out": blind, "seen": saw}, given, fold, f"fold {number}")
-        for name, confusion in counts.items():
-            columns[name].append(confusion.scores())
-        per_word.update(columns["left out"][-1].per_class)
-        columns["chance"].append(EpisodeScores.from_counts(_coin(counts["seen"]), fold))
+        left_out = Predictor.from_model(load_comparison_network(f"fold_{number}", device))
+        predictors = {"left out": left_out, "seen": trained_on_all}
+        confusions = _score_fold(predictors, scenes, fold, f"fold {number}", process)
+        for name, confusion in confusions.items():
+            fold_scores[name].append(confusion.scores())
+        per_word.update(fold_scores["left out"][-1].per_class)
+        fold_scores["chance"].append(EpisodeScores.from_counts(_chance_counts(confusions["seen"]), fold))
     figures = {}
-    for name, folds in columns.items():
+    for name, folds in fold_scores.items():
         figures[f"{name}, mean IoU"] = mean([scores.miou for scores in folds])
         figures[f"{name}, FB-IoU"] = mean([scores.fb_iou for scores in folds])
-    for number, scores in enumerate(columns["left out"]):
+    for number, scores in enumerate(fold_scores["left out"]):
         figures[f"left out, fold {number}, mean IoU"] = scores.miou
-    return SuiteScores("zero-shot", len(given), figures, per_word, {})
+    return SuiteScores("zero-shot", len(scenes), figures, per_word, {})
 
 
-def _asked(
-    classifiers: dict[str, Predictor], given: SyntheticScenes, fold: tuple[str, ...], title: str
+def _score_fold(
+    predictors: dict[str, Predictor], scenes: SyntheticScenes, fold: tuple[str, ...], title: str, process: Process
 ) -> dict[str, EpisodeConfusion]:
-    counts = {name: EpisodeConfusion(fold) for name in classifiers}
-    questions = {
-        (name, word): each.encode_labels((OTHERS, word)) for name, each in classifiers.items() for word in fold
+    confusions = {network: EpisodeConfusion(fold) for network in predictors}
+    labels = {
+        (network, name): predictor.encode_labels((OTHERS, name))
+        for network, predictor in predictors.items()
+        for name in fold
     }
-    numbers = {word: CLASSES.index(word) for word in fold}
-    for image, target in samples(given, title):
-        words = [word for word, number in numbers.items() if (target == number).sum() >= _LEAST_PX]
-        for name, predictor in classifiers.items():
+    for image, target in iterate_scenes(scenes, title, process):
+        masks = {name: target == CLASSES.index(name) for name in fold}
+        visible = {
+            name: torch.from_numpy(mask.astype(np.int16)) for name, mask in masks.items() if mask.sum() >= _MIN_PIXELS
+        }
+        for network, predictor in predictors.items():
             embedded = predictor.segmenter.embed(image)
-            for word in words:
-                truth = torch.from_numpy((target == numbers[word]).astype(np.int16))
-                counts[name].add(predictor.predict_encoded(embedded, questions[name, word]), truth, fold.index(word))
-    return counts
+            for name, episode_target in visible.items():
+                prediction = predictor.predict_encoded(embedded, labels[network, name])
+                confusions[network].add(prediction, episode_target, fold.index(name))
+    return confusions
 
 
-def _coin(confusion: EpisodeConfusion) -> Tensor:
-    """(K, 2, 2) what a coin for each pixel would count on average."""
-    truth = confusion.per_class_counts(sum_over_processes(confusion.counts)).sum(2, keepdim=True)
-    return (truth / 2).expand(-1, -1, 2)
+def _chance_counts(confusion: EpisodeConfusion) -> Tensor:
+    """Return (K, 2, 2), the expected counts of a coin flip for each pixel."""
+    target = confusion.per_class_counts(sum_over_processes(confusion.counts)).sum(2, keepdim=True)
+    return (target / 2).expand(-1, -1, 2)

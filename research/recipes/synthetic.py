@@ -59,7 +59,7 @@ SYNTHETIC = SyntheticTrainingConfig(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``lseg train`` with the defaults of this recipe and return the exit status."""
+    """Run ``lseg train`` with the defaults of this recipe; returns the exit status."""
     return run_script("research.recipes.synthetic", lambda _: SYNTHETIC, run, arguments)
 
 

@@ -1,0 +1,1 @@
+"""Distill sentence embeddings into the small text encoder of the embedded network."""

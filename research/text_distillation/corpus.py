@@ -1,4 +1,4 @@
-"""Which texts the small text encoder is trained on, how often each, and which are kept to test it."""
+"""Texts for the text encoder: which ones it trains on, how often, and which ones are held out for tests."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lseg_ros.model.text_encoder import TextEncoder
 from lseg_ros.training.initialization import single_token_words
 from research.text_distillation.wordnet import ADJECTIVES, Word, phrases
 
-__all__ = ["Corpus", "retrofitted"]
+__all__ = ["Corpus", "can_tokenize", "retrofit"]
 
-_ADJECTIVE = 0.5  # of a phrase, beside the phrase's own weight of 1
+_ADJECTIVE_WEIGHT = 0.5  # of each adjective in the target of a phrase, relative to the phrase itself
 _SHARES = (0.55, 0.15, 0.30)  # of WordNet's words, of the whole words of CLIP's vocabulary, of phrases
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """Texts to train on with their shares; words and phrases that stand in none of them; visible nouns, weighted."""
+    """Texts of a distillation.
+
+    Attributes:
+        trained: Training texts with their shares.
+        held_words: Test words. They occur in no training text.
+        held_phrases: Test phrases. They occur in no training text.
+        nouns: Nouns for visible things with their weights.
+    """
 
     trained: Mapping[str, float]
     held_words: tuple[str, ...]
@@ -27,7 +35,7 @@ class Corpus:
     nouns: Mapping[str, float]
 
     @classmethod
-    def of(
+    def build(
         cls,
         vocabulary: Sequence[Word],
         fits: Callable[[str], bool],
@@ -36,80 +44,99 @@ class Corpus:
         held_out: int,
         random: np.random.Generator,
     ) -> Corpus:
-        """Words, CLIP's own words and drawn phrases; ``fits`` says whether the encoder has room for a text."""
+        """Collect WordNet's words, CLIP's whole words and random phrases.
+
+        Args:
+            vocabulary: Words of WordNet.
+            fits: Whether the text encoder can tokenize a text; others are left out.
+            phrase_count: Number of phrases.
+            held_out: Number of words, and of phrases, to hold out.
+            random: Draws the phrases and the held-out texts.
+        """
         nouns = {word.text: word.weight for word in vocabulary if word.visible}
-        made = phrases(nouns, phrase_count, random)
+        random_phrases = phrases(nouns, phrase_count, random)
         groups = [
             {text: weight for text, weight in group.items() if fits(text)}
             for group in (
                 {word.text: word.weight for word in vocabulary},
                 dict.fromkeys(single_token_words(), 1.0),
-                dict.fromkeys(made, 1.0),
+                dict.fromkeys(random_phrases, 1.0),
             )
         ]
-        held_words = _drawn(groups[0], held_out, random)
-        held_phrases = _drawn(_without(groups[2], held_words), held_out, random)
-        trained = _mixture([_without(group, (*held_words, *held_phrases)) for group in groups], _SHARES)
+        held_words = _sample(groups[0], held_out, random)
+        held_phrases = _sample(_exclude(groups[2], held_words), held_out, random)
+        trained = _mix([_exclude(group, (*held_words, *held_phrases)) for group in groups], _SHARES)
         return cls(trained, held_words, held_phrases, nouns)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Every text once."""
+        """All texts without duplicates."""
         return tuple(dict.fromkeys((*self.trained, *self.held_words, *self.held_phrases, *self.nouns)))
 
 
-def retrofitted(
+def can_tokenize(encoder: TextEncoder, text: str) -> bool:
+    """Return whether the text fits into the context of the encoder."""
+    try:
+        encoder.tokenize([text])
+    except ValueError:
+        return False
+    return True
+
+
+def retrofit(
     targets: Mapping[str, NDArray[np.float32]], relations: Mapping[str, Mapping[str, float]]
 ) -> dict[str, NDArray[np.float32]]:
-    """Targets (C,) of unit norm, each word's pulled to those of its relations, by as much as they say.
+    """Move the targets of words toward those of related words.
 
-    One round of retrofitting (Faruqui et al., NAACL 2015): more would draw whole families to one point. A text that
-    has no relations of its own, such as "red ball", moves as the longest word in it does, and is pulled to its
-    adjectives: a sentence encoder says much the same of a ball in all colors.
+    This is one round of retrofitting (Faruqui et al., NAACL 2015); more rounds would move whole word families to one
+    point. A text without relations, such as "red ball", moves like the longest word in it and toward its adjectives,
+    because a sentence encoder hardly distinguishes the colors of a ball.
+
+    Args:
+        targets: (C,) embedding of unit norm of each text.
+        relations: For each word the related words and their weights, relative to the word itself.
     """
     moved = {}
     for text, others in relations.items():
-        known = [pull * targets[other] for other, pull in others.items() if other in targets]
-        if text in targets and known:
-            moved[text] = _unit(targets[text] + sum(known))
+        related = [weight * targets[other] for other, weight in others.items() if other in targets]
+        if text in targets and related:
+            moved[text] = _normalize(targets[text] + sum(related))
     shift = {text: target - targets[text] for text, target in moved.items()}
     rest = {text: target for text, target in targets.items() if text not in moved}
     for text, target in rest.items():
         longest = next((span for span in _spans(text) if span in shift), None)
         adjectives = [part for part in text.split() if part in ADJECTIVES and part in targets and part != text]
-        pulled = target + sum(_ADJECTIVE * targets[adjective] for adjective in adjectives)
-        moved[text] = _unit(pulled if longest is None else pulled + shift[longest])
+        pulled = target + sum(_ADJECTIVE_WEIGHT * targets[adjective] for adjective in adjectives)
+        moved[text] = _normalize(pulled if longest is None else pulled + shift[longest])
     return moved
 
 
-def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+def _normalize(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return vector / np.linalg.norm(vector)
 
 
 def _spans(text: str) -> list[str]:
-    """The words of a text and what stands side by side in it, the longest first."""
-    parts = text.split()
+    """Return all sequences of consecutive words of a text, the longest first."""
+    words = text.split()
     return [
-        " ".join(parts[at : at + long]) for long in range(len(parts), 0, -1) for at in range(len(parts) - long, -1, -1)
+        " ".join(words[start : start + length])
+        for length in range(len(words), 0, -1)
+        for start in range(len(words) - length, -1, -1)
     ]
 
 
-def _drawn(texts: Mapping[str, float], count: int, random: np.random.Generator) -> tuple[str, ...]:
+def _sample(texts: Mapping[str, float], count: int, random: np.random.Generator) -> tuple[str, ...]:
     return tuple(str(text) for text in random.choice(list(texts), size=count, replace=False))
 
 
-def _without(texts: Mapping[str, float], excluded: Sequence[str]) -> dict[str, float]:
-    """The texts in which no excluded text stands, alone or among other words."""
-    out = {text.lower() for text in excluded}
-
-    def clear(text: str) -> bool:
-        return out.isdisjoint(_spans(text.lower()))
-
-    return {text: weight for text, weight in texts.items() if clear(text)}
+def _exclude(texts: Mapping[str, float], excluded: Sequence[str]) -> dict[str, float]:
+    """Remove the texts that contain an excluded text."""
+    lower = {text.lower() for text in excluded}
+    return {text: weight for text, weight in texts.items() if lower.isdisjoint(_spans(text.lower()))}
 
 
-def _mixture(groups: Sequence[Mapping[str, float]], shares: Sequence[float]) -> dict[str, float]:
-    """One share per text, each group taking part as ``shares`` says; a text of several groups counts in each."""
+def _mix(groups: Sequence[Mapping[str, float]], shares: Sequence[float]) -> dict[str, float]:
+    """Scale each group to its share and add the groups; a text may be in several groups."""
     mixed: dict[str, float] = {}
     for group, share in zip(groups, shares, strict=True):
         total = sum(group.values())

@@ -1,4 +1,4 @@
-"""Texts to teach a small text encoder with: WordNet's words, weighted by use, and phrases made of them."""
+"""Words of WordNet, weighted by how often they are used, their relations, and phrases made of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 __all__ = ["ADJECTIVES", "TEMPLATES", "Word", "phrases", "relations", "words"]
 
-# Lexicographer files (lexnames(5WN)) of what a camera can see, and how much more than other words they are trained.
+# Lexicographer files (lexnames(5WN)) of visible things, and the factor by which they are trained more than other words.
 _VISIBLE = {5: 2.0, 6: 4.0, 8: 2.0, 13: 2.0, 17: 2.0, 18: 2.0, 20: 1.0, 27: 1.0}  # animal, artifact, body, food, ...
 _COLORS = (
     "red orange yellow green blue purple pink brown black white gray grey beige golden silver cyan turquoise "
@@ -25,12 +25,18 @@ _KINDS = (
 )
 ADJECTIVES = frozenset(f"{_COLORS} {_KINDS}".split())
 TEMPLATES = ("{}", "a {}", "the {}", "a photo of a {}", "a picture of the {}", "an image of a {}", "{} in the room")
-_SYNONYM, _KIND_OF = 1.5, 0.5  # pull of a word's synonyms, and of the words for what it is a kind of
+_SYNONYM_WEIGHT, _HYPERNYM_WEIGHT = 1.5, 0.5  # sums over the synonyms and over the hypernyms of a word
 
 
 @dataclasses.dataclass(frozen=True)
 class Word:
-    """A word or compound of WordNet: how often it counts in training, and whether it names something visible."""
+    """A word or compound of WordNet.
+
+    Attributes:
+        text: The word.
+        weight: Weight in training.
+        visible: Whether it names something visible.
+    """
 
     text: str
     weight: float
@@ -38,10 +44,13 @@ class Word:
 
 
 def words(folder: Path) -> tuple[Word, ...]:
-    """Nouns, adjectives and verbs of a WordNet 3.0 folder (Debian: wordnet-base), sorted, without proper names.
+    """Read the nouns, adjectives and verbs of WordNet 3.0, sorted, without proper names.
 
     The weight grows with the square root of the uses that WordNet's authors counted (cntlist.rev) and is higher for
-    what can be seen. Raises FileNotFoundError that names the package to install.
+    visible things.
+
+    Raises:
+        FileNotFoundError: If the folder is not WordNet; the message names the package to install.
     """
     if not (folder / "data.noun").is_file():
         raise FileNotFoundError(f"wordnet: expected {folder}/data.noun (Debian package wordnet-base), found none")
@@ -51,43 +60,44 @@ def words(folder: Path) -> tuple[Word, ...]:
     found: dict[str, tuple[float, bool]] = {}
     synsets = (synset for part in ("noun", "adj", "verb") for synset in _synsets(folder / f"data.{part}"))
     for synset in synsets:
-        kind = _VISIBLE.get(synset.lexicographer, 0.0)
+        factor = _VISIBLE.get(synset.lexicographer, 0.0)
         for text in synset.texts:
-            if any(c.isupper() for c in text) and not text.isupper():  # a name; but TV and CD are things
+            if any(c.isupper() for c in text) and not text.isupper():  # a name; TV and CD are not
                 continue
-            weight = ((1.0 if kind else 0.3) + min(uses[text.lower()], 100) ** 0.5) * max(kind, 0.5)
+            weight = ((1.0 if factor else 0.3) + min(uses[text.lower()], 100) ** 0.5) * max(factor, 0.5)
             best, visible = found.get(text, (0.0, False))
-            found[text] = max(best, weight), visible or kind > 0
+            found[text] = max(best, weight), visible or factor > 0
     return tuple(Word(text, *facts) for text, facts in sorted(found.items()))
 
 
 def relations(folder: Path) -> dict[str, dict[str, float]]:
-    """For each noun the words that it is pulled to, and how much beside its own weight of 1.
+    """Return the related words of each noun and their weights, relative to the noun's own weight of 1.
 
-    These are its synonyms and the words for what it is a kind of (first hypernym). Senses count by the uses that
-    WordNet's authors tagged, those that can be seen more; so do a synset's words.
+    Related words are synonyms and the first hypernym. Each sense of the noun is weighted by the uses that WordNet's
+    authors tagged, with a higher weight for visible things; each related word by its uses in all senses.
     """
-    counted = _uses(folder / "cntlist.rev")
+    uses_by_sense = _uses(folder / "cntlist.rev")
     synsets = {synset.offset: synset for synset in _synsets(folder / "data.noun")}
     senses: dict[str, list[tuple[float, _Synset]]] = collections.defaultdict(list)
     for synset in synsets.values():
         for text, number in zip(synset.texts, synset.numbers):
-            uses = counted[f"{text.lower().replace(' ', '_')}%1:{synset.lexicographer:02}:{number:02}::"]
+            uses = uses_by_sense[f"{text.lower().replace(' ', '_')}%1:{synset.lexicographer:02}:{number:02}::"]
             senses[text].append(((0.3 + uses**0.5) * max(_VISIBLE.get(synset.lexicographer, 0.0), 0.2), synset))
-    familiar = {text: sum(weight for weight, _ in found) for text, found in senses.items()}
+    total = {text: sum(weight for weight, _ in found) for text, found in senses.items()}
 
-    def shared(texts: Iterable[str], pull: float) -> dict[str, float]:
-        weights = {text: familiar[text] for text in texts}
+    def distribute(texts: Iterable[str], pull: float) -> dict[str, float]:
+        weights = {text: total[text] for text in texts}
         return {text: pull * weight / sum(weights.values()) for text, weight in weights.items()}
 
     found = {}
     for text, meanings in senses.items():
         others: dict[str, float] = collections.defaultdict(float)
         for weight, synset in meanings:
-            share = weight / familiar[text]
-            synonyms = shared([each for each in synset.texts if each != text], _SYNONYM * share)
-            above = shared(synsets[synset.hypernym].texts if synset.hypernym in synsets else (), _KIND_OF * share)
-            for other, pull in (*synonyms.items(), *above.items()):
+            share = weight / total[text]
+            synonyms = distribute([word for word in synset.texts if word != text], _SYNONYM_WEIGHT * share)
+            hypernym = synsets[synset.hypernym].texts if synset.hypernym in synsets else ()
+            hypernyms = distribute(hypernym, _HYPERNYM_WEIGHT * share)
+            for other, pull in (*synonyms.items(), *hypernyms.items()):
                 others[other] += pull
         others.pop(text, None)
         found[text] = dict(others)
@@ -95,7 +105,7 @@ def relations(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def phrases(nouns: Mapping[str, float], count: int, generator: np.random.Generator) -> tuple[str, ...]:
-    """``count`` different phrases such as "red ball", "a photo of a small wooden chair"; nouns: text -> weight."""
+    """Draw different phrases such as "red ball" or "a photo of a small wooden chair" from weighted nouns."""
     texts: dict[str, None] = {}
     names = list(nouns)
     share = np.array([nouns[name] for name in names])
@@ -115,14 +125,14 @@ def _pick(choices: Sequence[str], random: float) -> str:
 
 class _Synset(NamedTuple):
     offset: str
-    lexicographer: int  # number of its lexicographer file
-    texts: tuple[str, ...]  # words as written
-    numbers: tuple[int, ...]  # which of a word's senses in the lexicographer file
-    hypernym: str  # offset of the first one, or nothing
+    lexicographer: int  # number of the lexicographer file
+    texts: tuple[str, ...]  # words
+    numbers: tuple[int, ...]  # lex_id of each word in the lexicographer file
+    hypernym: str  # offset of the first hypernym; empty if the synset has none
 
 
 def _synsets(file: Path) -> Iterator[_Synset]:
-    """Every synset in a data file (wndb(5WN))."""
+    """Read the synsets of a data file (wndb(5WN))."""
     for line in file.read_text("latin-1").splitlines():
         if line.startswith("  "):  # the license
             continue
@@ -136,6 +146,6 @@ def _synsets(file: Path) -> Iterator[_Synset]:
 
 
 def _uses(file: Path) -> collections.Counter[str]:
-    """How often each sense was met in the texts that WordNet's authors tagged: {"dog%1:05:00::": 42}."""
+    """Read how often WordNet's authors tagged each sense: {"dog%1:05:00::": 42}."""
     lines = (line.split(" ") for line in file.read_text("latin-1").splitlines())
     return collections.Counter({key: int(count) for key, _, count in lines})

@@ -1,4 +1,4 @@
-"""The networks that ways of training are compared with: trained alike, and read back as they were."""
+"""The comparison networks are trained alike and load as they were saved."""
 
 from pathlib import Path
 
@@ -6,35 +6,38 @@ import pytest
 import torch
 
 from lseg_ros.model.checkpoint import load_lseg
-from research.language import comparison_networks as comparisons
-from research.language.comparison_networks import ComparisonConfig, recipe
-from research.language.networks import NETWORKS, comparison_network
+from research.language import comparison_networks
+from research.language.comparison_networks import ComparisonConfig, training_config
+from research.language.networks import NETWORKS, load_comparison_network
 
 
-def test_they_differ_only_in_what_is_compared() -> None:
-    words, classes = (recipe(name, ComparisonConfig()) for name in ("words", "classes"))
+def test_networks_differ_only_in_the_compared_setting() -> None:
+    words, classes = (training_config(name, ComparisonConfig()) for name in ("words", "classes"))
     assert (words.data, words.initialization, words.schedule, words.label_sampler) == (
         classes.data, classes.initialization, classes.schedule, classes.label_sampler,
     )  # fmt: skip
     assert (words.head, classes.head) == ("words", "classes")
     assert words.cosine_weight == classes.cosine_weight == 0
-    everything, *folds = (recipe(name, ComparisonConfig()) for name in NETWORKS if name not in ("words", "classes"))
-    assert everything.data.left_out == -1
+    trained_on_all, *folds = (
+        training_config(name, ComparisonConfig()) for name in NETWORKS if name not in ("words", "classes")
+    )
+    assert trained_on_all.data.left_out == -1
     assert [fold.data.left_out for fold in folds] == [0, 1, 2, 3]
     assert all(
-        (fold.schedule, fold.label_sampler, fold.cosine_weight) == (everything.schedule, everything.label_sampler, 0.7)
+        (fold.schedule, fold.label_sampler, fold.cosine_weight)
+        == (trained_on_all.schedule, trained_on_all.label_sampler, 0.7)
         for fold in folds
     )
 
 
-def test_a_trained_network_is_read_back_with_the_words_it_was_trained_with(tmp_path: Path) -> None:
+def test_loads_a_trained_network_with_the_embeddings_of_its_words(tmp_path: Path) -> None:
     for name in ("classes", "fold_2"):
-        comparisons.main(
+        comparison_networks.main(
             ComparisonConfig(
                 output=str(tmp_path / "runs"), networks=str(tmp_path), only=name, steps=1, zero_shot_steps=1
             )
         )
-    left_out, classes = (comparison_network(name, folder=tmp_path) for name in ("fold_2", "classes"))
+    left_out, classes = (load_comparison_network(name, folder=tmp_path) for name in ("fold_2", "classes"))
     trained = load_lseg(tmp_path / "runs" / "fold_2" / "final.safetensors")
     assert classes.head.weight.shape[0] == 40
     for name, value in left_out.state_dict().items():

@@ -1,4 +1,4 @@
-"""``python -m research.language``: what is asked, what is counted, what is written."""
+"""The language suites: words, scores, output file and command."""
 
 import json
 import math
@@ -12,16 +12,17 @@ import torch
 from lseg_ros.datasets.language_probes import GENERAL, SYNONYMS, UNSEEN
 from lseg_ros.synthetic import CLASSES
 from research.language import SUITES, SuiteConfig, SuiteScores, run_suite
-from research.language.networks import COMPARISONS, NETWORKS, comparison_network
+from research.language.config import Suite
+from research.language.networks import NETWORKS, WEIGHTS, load_comparison_network
 from test.support.torchrun import run_in_two_processes
 
 
-def asked(suite: str, frames: int = 6, seed: int = 11) -> SuiteScores:
+def _run(suite: Suite, frames: int = 6, seed: int = 11) -> SuiteScores:
     return run_suite(SuiteConfig(suite, frames=frames, seed=seed))
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_writes_the_figures_that_the_table_shows(suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writes_the_figures_that_the_table_shows(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "deep" / "scores.json"
     table = run_suite(SuiteConfig(suite, seed=5, frames=2, json=str(file))).table()
@@ -48,64 +49,66 @@ def test_command_explains_a_missing_checkpoint() -> None:
     assert "missing.safetensors" in finished.stderr
 
 
-@pytest.mark.parametrize("suite", ["attributes", "zero-shot"])  # of the package's network, and of those compared
-def test_two_processes_score_a_suite_as_one_does(suite: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "suite", ["attributes", "zero-shot"]
+)  # with the embedded network, and with comparison networks
+def test_two_processes_score_a_suite_as_one_does(suite: Suite, tmp_path: Path) -> None:
     config = SuiteConfig(suite, device="cpu", seed=3, frames=5, json=str(tmp_path / "one.json"))
     run_suite(config)
     one, two = tmp_path / "one.json", tmp_path / "two.json"
-    words = [suite, "--device", "cpu", "--seed", "3", "--frames", "5", "--json", str(two)]
-    started = run_in_two_processes("research.language", words)
+    arguments = [suite, "--device", "cpu", "--seed", "3", "--frames", "5", "--json", str(two)]
+    started = run_in_two_processes("research.language", arguments)
     alone, together = (json.loads(file.read_text()) for file in (one, two))
     for scores in ("figures", "per_word", "scenes"):
         assert together[scores] == pytest.approx(alone[scores], abs=1e-6, nan_ok=True)
     assert started.stdout.count("mean IoU") == sum("mean IoU" in name for name in alone["figures"])
 
 
-def test_every_other_word_is_asked_and_scored_as_its_class() -> None:
-    scores = asked("synonyms")
+def test_scores_each_synonym_as_its_class() -> None:
+    scores = _run("synonyms")
     assert set(scores.per_word) == {f"{other} ({name})" for name, other in SYNONYMS}
     assert scores.figures["other words / own words"] == pytest.approx(
         scores.figures["other words, mean IoU"] / scores.figures["own words, mean IoU"]
     )
-    assert (scores.per_word["flooring (floor)"] or 0) > 0.5  # a word that every tower knows: it finds floors
+    assert (scores.per_word["flooring (floor)"] or 0) > 0.5  # a word that every text encoder knows
     assert scores.figures["other words / own words"] < 1
 
 
-def test_colors_are_asked_of_the_classes_that_have_unseen_ones() -> None:
-    scores = asked("attributes", frames=12)
-    kinds = {name for name, _ in UNSEEN}
-    assert {word.split(" ", 1)[1] for word in scores.per_word} <= kinds
+def test_scores_the_colors_of_classes_with_unseen_combinations() -> None:
+    scores = _run("attributes", frames=12)
+    split_classes = {name for name, _ in UNSEEN}
+    assert {word.split(" ", 1)[1] for word in scores.per_word} <= split_classes
     unseen = [iou for word, iou in scores.per_word.items() if tuple(word.split(" ", 1)[::-1]) in UNSEEN]
     known = [iou for iou in unseen if iou is not None]
     assert scores.figures["unseen combinations, mean IoU"] == pytest.approx(sum(known) / len(known))
     assert scores.figures["without colors, all classes"] > 0.5
 
 
-def test_general_words_are_scored_on_the_pixels_of_their_members() -> None:
-    scores = asked("general")
+def test_scores_general_words_on_the_pixels_of_their_members() -> None:
+    scores = _run("general")
     assert set(scores.per_word) == set(GENERAL)
     assert scores.figures["animal: its members by name"] > 0.3
 
 
-def test_what_was_left_out_is_compared_with_what_was_seen_and_with_chance() -> None:
-    scores = asked("zero-shot", frames=20)
+def test_compares_left_out_classes_with_seen_ones_and_chance() -> None:
+    scores = _run("zero-shot", frames=20)
     assert set(scores.per_word) <= set(CLASSES)
     assert scores.figures["seen, mean IoU"] > scores.figures["chance, mean IoU"]
     assert scores.figures["seen, FB-IoU"] > scores.figures["chance, FB-IoU"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_compared_networks_differ_in_their_weights_alone(name: str) -> None:
-    model = comparison_network(name)
+def test_comparison_networks_share_one_architecture(name: str) -> None:
+    model = load_comparison_network(name)
     outputs = len(CLASSES) if name == "classes" else model.config.text.embed_dim
     assert model.head.weight.shape == (outputs, model.config.features, 1, 1)
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
-    assert (COMPARISONS / f"{name}.safetensors").stat().st_size < 4e6
+    assert (WEIGHTS / f"{name}.safetensors").stat().st_size < 4e6
 
 
-def test_a_network_that_is_not_there_says_how_it_is_made(tmp_path: Path) -> None:
+def test_names_the_command_that_makes_a_missing_network(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"python -m research\.language\.comparison_networks makes it"):
-        comparison_network("all", folder=tmp_path)
+        load_comparison_network("all", folder=tmp_path)
 
 
 def test_rejects_an_unknown_suite() -> None:
@@ -114,12 +117,12 @@ def test_rejects_an_unknown_suite() -> None:
 
 
 @pytest.mark.parametrize("suite", ["zero-shot", "head-baseline"])
-def test_a_suite_with_networks_of_its_own_takes_no_other(suite: str) -> None:
+def test_rejects_a_checkpoint_for_suites_with_their_own_networks(suite: Suite) -> None:
     with pytest.raises(ValueError, match=f"checkpoint: expected demo with suite {suite}"):
         SuiteConfig(suite, "vitl16")
 
 
-def test_goals_are_said_to_be_reached_or_not() -> None:
+def test_table_shows_whether_goals_are_reached() -> None:
     figures, goals = {"high": 0.9, "low": 0.1, "free": 0.5}, {"high": 0.85, "low": 0.2}
     lines = SuiteScores("fixed", 1, figures, {"cup": 0.25, "ball": None}, goals).table().splitlines()
     assert lines[0].split() == ["cup", "0.250"]

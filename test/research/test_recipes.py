@@ -29,7 +29,7 @@ def test_flags_override_the_defaults_of_the_recipe(monkeypatch: pytest.MonkeyPat
 
 
 def test_prints_the_error_of_unusable_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert synthetic.main(["--init", "nowhere", "--output", str(tmp_path)]) == 2
+    assert synthetic.main(["--init", "missing", "--output", str(tmp_path)]) == 2
     assert "research.recipes.synthetic: checkpoint: expected a file" in capsys.readouterr().err
 
 
