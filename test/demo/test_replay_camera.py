@@ -23,13 +23,13 @@ def test_every_frame_gives_mask_confidence_and_clouds_of_the_same_stamp_and_size
     harness: NodeHarness, shared_data: Path, tmp_path: Path, own_stamps: bool
 ) -> None:
     harness.activate()
-    ros_client, folder = harness.client, shared_data / "tum_fr1_rpy"
-    assert ros_client.set_labels(["floor", "desk", "monitor"], node=NODE).success
-    assert ros_client.set_parameter("max_rate_hz", 3.0, NODE).successful
+    client, folder = harness.client, shared_data / "tum_fr1_rpy"
+    assert client.set_labels(["floor", "desk", "monitor"], node=NODE).success
+    assert client.set_parameter("max_rate_hz", 3.0, NODE).successful
     topics = {"mask": Image, "confidence": Image, "camera_info": CameraInfo, "points": PointCloud2}
     topics |= dict.fromkeys(("points/floor", "points/desk", "points/monitor"), PointCloud2)
-    assert ros_client.transition("deactivate", NODE)  # drops images of the previous test
-    listeners = {topic: ros_client.listen(kind, f"{NODE}/{topic}") for topic, kind in topics.items()}
+    assert client.transition("deactivate", NODE)  # drops images of the previous test
+    listeners = {topic: client.listen(message_type, f"{NODE}/{topic}") for topic, message_type in topics.items()}
     harness.activate()
     parameters: dict[str, Any] = {"folder": folder, "loop": True, "own_stamps": own_stamps, "rate": 0.5}
     with Process("replay_camera", tmp_path / "camera.log", "-r", "__ns:=/harness", **parameters) as camera:
@@ -44,28 +44,29 @@ def test_every_frame_gives_mask_confidence_and_clouds_of_the_same_stamp_and_size
 
 
 def common_stamps(listeners: Mapping[str, Any]) -> list[int]:
-    """The stamps for which every topic has a message."""
+    """Return the stamps for which every topic has a message."""
     stamps = [{read_stamp_ns(message) for message in list(listener.messages)} for listener in listeners.values()]
     return sorted(set.intersection(*stamps))
 
 
 def check_frame(frame: Mapping[str, Any]) -> None:
+    """Check that the messages of one frame agree with each other."""
     mask, confidence, points = (
         read_pixels(frame["mask"]),
         read_pixels(frame["confidence"]),
         read_points(frame["points"]),
     )
     assert mask.shape == confidence.shape == points.shape == (480, 640)
-    known = np.isfinite(points["z"])
-    assert 0.2 < known.mean() < 1  # a real sensor has holes
+    valid = np.isfinite(points["z"])
+    assert 0.2 < valid.mean() < 1  # a real sensor has holes
     assert np.array_equal(points["label"], mask)
     k = frame["camera_info"].k
-    row, column = np.indices(mask.shape)
-    x, y, z = (points[axis][known].astype(float) for axis in "xyz")
-    error_px = np.hypot(k[0] * x / z + k[2] - column[known], k[4] * y / z + k[5] - row[known])
+    row, column = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    x, y, z = (points[axis][valid].astype(float) for axis in "xyz")
+    error_px = np.hypot(k[0] * x / z + k[2] - column[valid], k[4] * y / z + k[5] - row[valid])
     assert error_px.max() < 0.75
     clouds = [message for topic, message in frame.items() if topic.startswith("points/")]
-    assert sum(cloud.width for cloud in clouds) == np.count_nonzero(known & (mask > 0))
+    assert sum(cloud.width for cloud in clouds) == np.count_nonzero(valid & (mask > 0))
 
 
 def test_names_the_missing_file_if_the_folder_is_not_a_recording(tmp_path: Path) -> None:

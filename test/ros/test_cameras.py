@@ -14,7 +14,6 @@ from lseg_ros.msg import Vocabulary
 from lseg_ros.srv import QueryLabel
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from lseg_ros.ros.topics import check_cameras
 from test.support.executables import Process, run_lseg_node
 from test.support.node_harness import NodeHarness, make_camera_info, make_depth, make_image
 from test.support.ros_client import LATCHED, RosClient, read_pixels, read_points, wait_until
@@ -184,30 +183,6 @@ def test_query_searches_the_frame_of_the_requested_camera_or_the_newest(rig: Rig
     response = query("top")
     assert not response.success
     assert "camera: expected front, rear, or ''" in response.message
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (["front", ""], "cameras: expected names of letters, .* got ''"),
-        (["2nd"], "got '2nd'"),
-        (["front left"], "got 'front left'"),
-        (["front/left"], "got 'front/left'"),
-        (["a__b"], "got 'a__b'"),
-        (["_hidden"], "got '_hidden'"),
-        (["front", "rear", "front"], "expected unique names, got 'front' twice"),
-        (["points"], r"that the node does not use, got 'points' \(~/points\)"),
-        (["set_labels"], "got 'set_labels'"),
-        (["query"], "got 'query'"),
-    ],
-)
-def test_rejects_invalid_camera_names(names: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        check_cameras(names)
-
-
-def test_accepts_valid_camera_names() -> None:
-    check_cameras(["front", "rear_left", "cam2", "Tool0"])
 
 
 def test_node_with_invalid_camera_names_reports_them_and_does_not_start(tmp_path: Path) -> None:
