@@ -26,7 +26,10 @@ def load_targets() -> list[dict[str, Any]]:
 
 
 def collect_figures(report: Mapping[str, Any]) -> dict[str, float]:
-    """Extract the figures that targets refer to from a report; figures that were not measured are missing."""
+    """Extract the figures that targets refer to from a report.
+
+    Figures that were not measured are missing.
+    """
     figures: dict[str, float] = {row["name"]: row["timing"]["median_ms"] for row in report.get("rows", ())}
     if "GPU memory peak" in report.get("memory_mib", {}):
         figures["GPU memory"] = report["memory_mib"]["GPU memory peak"] * (1 << 20) / 1e9
@@ -64,7 +67,10 @@ def is_met(target: Mapping[str, Any], value: float) -> bool:
 
 
 def format_targets(report: Mapping[str, Any]) -> str:
-    """One line per target that applies, such as "peak GPU memory: 1.5 GB, at most 1.7 GB: met"."""
+    """Format one line per target that applies.
+
+    For example, "peak GPU memory: 1.5 GB, at most 1.7 GB: met".
+    """
     return "\n".join(_format(target, value) for target, value in applicable_targets(report))
 
 

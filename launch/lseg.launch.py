@@ -115,7 +115,7 @@ def _parse_list(name: str, text: str) -> list[str]:
 
 
 def _build_remappings(context: LaunchContext, cameras: Sequence[str]) -> list[tuple[str, str]]:
-    """Map the topics of the node, or of each camera if there are several, to the topics given as arguments."""
+    """Map the topics of the node or of its cameras to the topics given as arguments."""
     values = {topic: LaunchConfiguration(name).perform(context) for name, topic in TOPICS.items()}
     changed = {topic: value for topic, value in values.items() if value != topic}
     if not cameras:

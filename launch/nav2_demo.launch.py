@@ -1,4 +1,6 @@
-"""Fill a Nav2 costmap from labels: a camera, the node and Nav2's costmap without the rest of Nav2.
+"""Fill a Nav2 costmap from labels.
+
+Starts a camera, the node and Nav2's costmap without the rest of Nav2:
 
 ros2 launch lseg_ros nav2_demo.launch.py rviz:=true
 ros2 launch lseg_ros nav2_demo.launch.py layer:=semantic
@@ -116,7 +118,11 @@ def _create_static_transform(
 
 
 def _create_costmap(context: LaunchContext) -> list[Node]:
-    """The costmap and the lifecycle manager that activates it; raises RuntimeError if a package is missing."""
+    """The costmap and the lifecycle manager that activates it.
+
+    Raises:
+        RuntimeError: A package is missing. The message says how to install it.
+    """
     layer = LaunchConfiguration("layer").perform(context)
     missing = [package for package in PACKAGES[layer] if not _is_installed(package)]
     if missing:

@@ -1,4 +1,4 @@
-"""The house's rules about who may import whom (the contracts themselves are in pyproject.toml)."""
+"""Tests of the import rules. The contracts are in pyproject.toml."""
 
 from __future__ import annotations
 

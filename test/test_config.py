@@ -1,4 +1,4 @@
-"""Tests of the example configurations: they use existing topics and parameters that their readers declare."""
+"""Tests that the example configurations use existing topics and declared parameters."""
 
 from __future__ import annotations
 
@@ -90,7 +90,10 @@ def plain_values(layer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_declared(parameters: Mapping[str, Any], declared: Mapping[str, type]) -> None:
-    """Check names and types: C++ nodes reject values of another type, for example 2 for a double."""
+    """Check names and types of parameters.
+
+    C++ nodes reject values of another type, for example 2 for a double.
+    """
     for name, value in parameters.items():
         assert name in declared
         assert type(value) is declared[name], name

@@ -28,7 +28,10 @@ DEPTH = arrays.arrays(
 
 
 def random_scene(seed: int = 0) -> tuple[Frame, Segmentation, np.ndarray]:
-    """Make a frame with holes in its depth, its segmentation with ids 0, 1 and 2, and the depth."""
+    """Make a frame with holes in its depth, its segmentation, and the depth.
+
+    The segmentation has the ids 0, 1 and 2.
+    """
     random = np.random.default_rng(seed)
     depth_m = random.uniform(0.5, 5, (10, 16)).astype(np.float32)
     depth_m[random.random((10, 16)) < 0.3] = np.nan

@@ -26,7 +26,10 @@ IMAGES = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9),
 def image_message(
     pixels: np.ndarray, encoding: str, *, padding: int = 0, bigendian: bool = False, height: int = 0
 ) -> Any:
-    """Make a message of (rows, W[, C]) samples, with ``padding`` meaningless bytes after each row."""
+    """Make a message of (rows, W[, C]) samples.
+
+    Each row is followed by ``padding`` meaningless bytes.
+    """
     rows = pixels.astype(pixels.dtype.newbyteorder(">" if bigendian else "<")).view(np.uint8).reshape(len(pixels), -1)
     data = np.pad(rows, ((0, 0), (0, padding)), constant_values=0xAB)
     height = height or len(pixels)

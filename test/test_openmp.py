@@ -1,4 +1,7 @@
-"""Tests of the wait policy of OpenMP threads: passive unless the environment says otherwise."""
+"""Tests of the wait policy of OpenMP threads.
+
+It is passive unless the environment says otherwise.
+"""
 
 import pytest
 

@@ -152,7 +152,10 @@ def test_the_wheel_contains_the_command_and_one_network_and_no_node(tmp_path: Pa
 
 @pytest.fixture(scope="module", params=["plain", "symlink"])
 def prefix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The install prefix of this package: built here with plain files, or by `make` with symlinks."""
+    """The install prefix of this package.
+
+    It is built here with plain files, or by `make` with symlinks.
+    """
     if request.param == "symlink":
         return Path(os.environ["AMENT_PREFIX_PATH"].split(os.pathsep)[0])
     workspace = tmp_path_factory.mktemp("workspace")

@@ -131,7 +131,11 @@ def file_names(folders: Iterable[str]) -> str:
 
 
 def reason(log: str) -> str:
-    """Return why pip or colcon failed and what to do about it, or "" if the log shows no known cause."""
+    """Find in a log why pip or colcon failed.
+
+    Returns:
+        The cause and what to do about it, or "" if the log shows no known cause.
+    """
     if re.search(r"No space left on device|Errno 28", log):
         return "the disk (or TMPDIR, where pip unpacks) is full: free some space and try again"
     if re.search(r"NewConnectionError|NameResolutionError|ProxyError|timed out|\(from versions: none\)", log):
@@ -175,7 +179,10 @@ class Step:
 
 
 def make_venv(ros: Ros) -> None:
-    """Create the virtual environment, or replace one that was moved or whose Python is missing or the wrong one."""
+    """Create the virtual environment, or replace an unusable one.
+
+    An environment is unusable if it was moved, or if its Python is missing or the wrong one.
+    """
     asked = [ros.python, "-c", "import sys; print('{}.{}'.format(*sys.version_info))"]
     version = subprocess.check_output(asked, text=True).strip()
     config, activate = ros.venv / "pyvenv.cfg", ros.venv / "bin/activate"  # venv writes activate last
@@ -239,7 +246,10 @@ def colcon_build(ros: Ros, workspace: Path, *options: str) -> list[str]:
 
 
 def environment(ros: Ros, outside: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables of a process that uses this ROS 2, this package and the virtual environment."""
+    """Return the environment variables of a process that uses this setup.
+
+    The setup is this ROS 2, this package and the virtual environment.
+    """
     inside = dict(outside)
 
     def prepend(variable: str, *paths: Path) -> None:

@@ -53,7 +53,10 @@ def config_yaml() -> str:
 
 
 def fill_tables(text: str) -> str:
-    """Replace the text between ``<!-- name -->`` and ``<!-- end of name -->`` by the table of that name."""
+    """Insert the generated tables into a page.
+
+    The table of a name replaces the text between ``<!-- name -->`` and ``<!-- end of name -->``.
+    """
     for name, table in _tables().items():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, found, rest = text.partition(begin)
@@ -89,7 +92,11 @@ def parse_interface(text: str) -> tuple[str, list[list[Field]]]:
 
 
 def outdated_files(root: Path) -> dict[Path, str]:
-    """Return the generated files of a source tree that differ from the code, with their wanted content."""
+    """Find the generated files of a source tree that are out of date.
+
+    Returns:
+        The path of each such file with the content that it should have.
+    """
     reference = root / "docs" / "reference.md"
     wanted = {
         root / "config" / "lseg.yaml": config_yaml(),

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.lang_seg``: compare speed and results with the authors' order of operations."""
+"""``python -m benchmarks.lang_seg``: compare with the authors' order of operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Compare the network with the authors' order of operations: same image, words and weights, measured in turn."""
+"""Compare the network with the authors' order of operations.
+
+Both use the same image, words and weights, and are measured in turn.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,10 @@ def compare(segmenter: Segmenter, model: LSeg, encoded: EncodedVocabulary, x: Te
 
 
 def _max_difference(half_size: Tensor, full_size: Tensor) -> float:
-    """Largest difference of logits (1, K, h, w) from (1, K, 2 h, 2 w); one label at a time to save memory."""
+    """Largest difference of logits (1, K, h, w) from (1, K, 2 h, 2 w).
+
+    Compares one label at a time to save memory.
+    """
     max_delta = 0.0
     for logits, expected in zip(half_size[0], full_size[0]):
         upsampled = F.interpolate(logits[None, None], scale_factor=2, mode="bilinear", align_corners=True)

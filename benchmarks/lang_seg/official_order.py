@@ -1,4 +1,7 @@
-"""The authors' order of operations (lang-seg, lseg_net.py) with the modules of this package, in float32."""
+"""The authors' order of operations (lang-seg, lseg_net.py) in float32.
+
+It uses the modules of this package.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _LOGIT_SCALE = 1 / 0.07
 
 
 class OfficialOrder:
-    """The forward pass of the authors, step by step, without the optimizations of this package.
+    """The authors' forward pass, without the optimizations of this package.
 
     Every frame encodes every word again, through the whole context of the text encoder. The 1x1 convolution of each
     fusion follows its x2 upsampling. The logits of all labels are upsampled in float32 before the arg max.
@@ -65,7 +68,10 @@ class OfficialOrder:
         return path
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """K texts -> (K, C) of unit norm, through the whole context instead of the length of the longest text."""
+        """K texts -> (K, C) of unit norm.
+
+        Encodes the whole context instead of the length of the longest text.
+        """
         encoder = self.model.text_encoder
         tokens = encoder.tokenize(texts).to(encoder.positional_embedding.device)  # (K, L)
         x = encoder.token_embedding(tokens) + encoder.positional_embedding  # (K, L, width)

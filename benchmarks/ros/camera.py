@@ -1,4 +1,7 @@
-"""A camera with little CPU use: it publishes one serialized frame again and again with new stamps."""
+"""A camera with little CPU use.
+
+It publishes one serialized frame again and again with new stamps.
+"""
 
 from __future__ import annotations
 

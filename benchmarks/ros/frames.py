@@ -1,4 +1,7 @@
-"""Measure a whole RGB-D frame without the network, on one core, and compare it with a naive baseline."""
+"""Measure a whole RGB-D frame without the network, on one core.
+
+The node is compared with a naive baseline.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,9 @@ class Frames:
 
 
 def measure_frames(budget_s: float, folder: Path, height: int = 480, width: int = 640) -> Frames:
-    """Measure both in turn in this process on one core; a subscriber process runs on the other cores.
+    """Measure the node and the naive baseline in turn.
+
+    Both run in this process on one core. A subscriber process runs on the other cores.
 
     Args:
         budget_s: Time to spend on each of the two.
@@ -120,7 +125,7 @@ class _ReceivedCounter:
 
 @contextmanager
 def _one_core() -> Iterator[None]:
-    """Restrict this thread and the threads that it starts to one core, and OpenCV to one thread."""
+    """Restrict this thread and threads that it starts to one core, and OpenCV to one thread."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()

@@ -53,7 +53,9 @@ class Latency:
 
 
 def measure_latency(budget_s: float, folder: Path, checkpoint: str = "demo") -> Latency:
-    """Measure the node with 20 labels, a 640x480 camera with depth, and subscribers to mask and organized cloud.
+    """Measure the node with 20 labels and a 640x480 camera with depth.
+
+    The mask and the organized cloud have subscribers.
 
     Args:
         budget_s: Time to spend on each camera rate.

@@ -33,7 +33,10 @@ class ListenerConfig:
 
 
 class Listener(Node):  # type: ignore[misc]  # rclpy is Any to mypy
-    """Counts the messages of raw subscriptions and publishes the count twice a second on ``listener/received``."""
+    """Counts the messages of raw subscriptions.
+
+    Publishes the count twice a second on ``listener/received``.
+    """
 
     def __init__(self) -> None:
         """Subscribe to all topics."""

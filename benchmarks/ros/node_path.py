@@ -55,7 +55,9 @@ class NodePath:
         return self._publishers.requested_outputs()
 
     def run(self) -> dict[str, float]:
-        """Process one frame, from the data of three raw subscriptions to the last message handed to DDS.
+        """Process one frame.
+
+        Starts with the data of three raw subscriptions and ends with the last message handed to DDS.
 
         Returns:
             Milliseconds by stage.

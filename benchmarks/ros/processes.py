@@ -16,7 +16,7 @@ __all__ = ["cpu_s", "make_environment", "measuring_node", "start_module"]
 
 
 def make_environment() -> dict[str, str]:
-    """Environment variables of processes that communicate with each other and with no other node."""
+    """Environment variables of processes that communicate only with each other."""
     return {**os.environ, "ROS_DOMAIN_ID": str(choose_free_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 

@@ -1,4 +1,7 @@
-"""An RGB-D frame of the synthetic world as serialized messages, so that publishing it costs almost nothing."""
+"""An RGB-D frame of the synthetic world as serialized messages.
+
+Publishing serialized messages costs almost nothing.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ def serialize_frame(height: int, width: int) -> SerializedFrame:
 
 
 def with_stamp(data: bytes, stamp_ns: int) -> bytes:
-    """Replace the stamp of a serialized message that starts with a header; see ``read_stamp_ns`` for the layout."""
+    """Replace the stamp of a serialized message that starts with a header.
+
+    See ``read_stamp_ns`` for the layout.
+    """
     changed = bytearray(data)
     struct.pack_into("<iI" if data[1] & 1 else ">iI", changed, 4, *divmod(stamp_ns, 1_000_000_000))
     return bytes(changed)

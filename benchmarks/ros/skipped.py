@@ -56,7 +56,9 @@ class Skipped:
 def measure_skipped(
     budget_s: float, folder: Path, height: int = 1080, width: int = 1920, rate_hz: float = 30.0
 ) -> Skipped:
-    """Measure a node with max_rate_hz 2 and a tiny network input, with a fast camera and with one at 2 Hz.
+    """Measure the CPU use of a node with a fast camera and with one at 2 Hz.
+
+    The node has max_rate_hz 2 and a tiny network input.
 
     Args:
         budget_s: Time to spend on each camera rate.
@@ -98,7 +100,10 @@ def _measure_load(budget_s: float, folder: Path, height: int, width: int, rate_h
 
 
 class _ReceivedImages:
-    """Counts of received images, as published by the node every second and by the raw subscriber every 0.5 s."""
+    """Counts of the images that the node and the raw subscriber received.
+
+    The node publishes its count every second, the raw subscriber every 0.5 s.
+    """
 
     def __init__(self) -> None:
         self.by_node = self.by_bare = 0

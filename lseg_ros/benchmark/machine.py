@@ -40,7 +40,10 @@ def describe_machine(device: torch.device | None = None) -> dict[str, str]:
 
 
 def busy_warning() -> str:
-    """A warning if other processes keep the machine busy, else ""; measurements on a busy machine are unreliable."""
+    """Return a warning if other processes keep the machine busy, otherwise "".
+
+    Measurements on a busy machine are unreliable.
+    """
     load, cores = os.getloadavg()[0], _count_cores()
     if load <= _BUSY_LOAD_PER_CORE * cores:
         return ""

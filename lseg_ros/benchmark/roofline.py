@@ -1,4 +1,4 @@
-"""Roofline model: count the work of layers and bound its time by the peak rates of the device."""
+"""Roofline model: bound the time of layers by the peak rates of the device."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class OpCounter:
 
 @contextmanager
 def count_ops(*modules: nn.Module) -> Iterator[OpCounter]:
-    """Count the work of all layers in these modules while the context is active; works on the meta device too.
+    """Count the work of all layers in these modules while the context is active.
 
-    Only linear layers, convolutions and attention count: each reads its weights and inputs and writes its outputs once.
-    Norms, activations, sums and interpolations count as free, because they need little arithmetic and can be fused with
-    a neighboring layer.
+    Works on the meta device too. Only linear layers, convolutions and attention count: each reads its weights and
+    inputs and writes its outputs once. Norms, activations, sums and interpolations count as free, because they need
+    little arithmetic and can be fused with a neighboring layer.
     """
     counter = OpCounter()
     hooks = []
@@ -80,7 +80,10 @@ def count_ops(*modules: nn.Module) -> Iterator[OpCounter]:
 
 
 def matmul_work(rows: int, inner: int, columns: int, itemsize: int) -> Work:
-    """Work of a matrix product (rows, inner) x (inner, columns) with elements of ``itemsize`` bytes."""
+    """Work of a matrix product (rows, inner) x (inner, columns).
+
+    Elements have ``itemsize`` bytes.
+    """
     return Work(2 * rows * inner * columns, (rows * inner + inner * columns + rows * columns) * itemsize)
 
 
@@ -90,7 +93,9 @@ def count_bytes(*tensors: Tensor | None) -> int:
 
 
 class Roofline:
-    """Peak rates of a device, measured with large matrix products and copies; the fastest run counts.
+    """Peak rates of a device, measured with large matrix products and copies.
+
+    The fastest run counts.
 
     Attributes:
         bytes_per_s: Peak memory traffic.
@@ -104,7 +109,10 @@ class Roofline:
         self.flop_per_s: dict[str, float] = {}
 
     def lower_bound_ms(self, work: Work, dtype: torch.dtype) -> float:
-        """Lower bound of the time for this work: the longer of arithmetic and traffic at peak rate."""
+        """Lower bound of the time for this work.
+
+        It is the time for arithmetic or for memory traffic at peak rate, whichever is longer.
+        """
         name = str(dtype).removeprefix("torch.")
         if work.flop and name not in self.flop_per_s:
             self.flop_per_s[name] = self._measure_matmul(dtype)
@@ -124,7 +132,10 @@ class Roofline:
         return 2 * count / self._fastest_s(lambda: target.copy_(source))
 
     def _fastest_s(self, call: Callable[[], object]) -> float:
-        """Time of the fastest of several calls, because a peak rate is what the device can do undisturbed."""
+        """Time of the fastest of several calls.
+
+        A peak rate is what the device can do undisturbed.
+        """
         fastest_s, end_s = float("inf"), time.perf_counter() + _SECONDS_PER_PEAK
         call()
         while fastest_s == float("inf") or time.perf_counter() < end_s:
@@ -165,7 +176,10 @@ def _attention_core_work(layer: nn.Module, inputs: tuple[Any, ...], output: Any)
 
 
 def _multihead_attention_work(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Work:
-    """Work of PyTorch's module, which uses the weights of its linear layers directly; (B, N, D) or (N, B, D)."""
+    """Work of PyTorch's attention module; input (B, N, D) or (N, B, D).
+
+    It uses the weights of its linear layers directly, so they do not count separately.
+    """
     assert isinstance(layer, nn.MultiheadAttention)
     x = inputs[0] if layer.batch_first else inputs[0].transpose(0, 1)
     tokens, width, itemsize = x.shape[0] * x.shape[1], x.shape[2], x.element_size()
@@ -174,6 +188,9 @@ def _multihead_attention_work(layer: nn.Module, inputs: tuple[Any, ...], output:
 
 
 def _attention_work(x: Tensor) -> Work:
-    """Two products of all tokens with all tokens, (B, N, D); the (N, N) matrix can stay on the chip."""
+    """Work of two products of all tokens with all tokens, (B, N, D).
+
+    The (N, N) matrix can stay on the chip.
+    """
     batch, tokens, width = x.shape
     return Work(4 * batch * tokens**2 * width, 4 * count_bytes(x))

@@ -42,7 +42,10 @@ MeasuredStage = tuple[Stage, Timing, Work]
 
 
 def run_benchmark(config: BenchmarkConfig) -> Report:
-    """Load the network and measure all stages; takes ``config.seconds`` or more for each of about fifteen lines."""
+    """Load the network and measure all stages.
+
+    Takes ``config.seconds`` or more for each of about fifteen lines.
+    """
     warnings = tuple(filter(None, [busy_warning()]))
     start_ms: dict[str, float] = {}
     with _record_ms(start_ms, "load the network"):
@@ -126,7 +129,10 @@ def _measure_scaling(
 
 
 def _build_rows(measured: Sequence[MeasuredStage], roofline: Roofline) -> tuple[Row, ...]:
-    """One row per stage; the bound of the whole network is the sum of the bounds of its stages, which run in order."""
+    """Build one row per stage.
+
+    The bound of the whole network is the sum of the bounds of its stages, because they run one after the other.
+    """
     rows, network_bound_ms = [], 0.0
     for stage, timing, work in measured:
         bound_ms: float | None = roofline.lower_bound_ms(work, stage.dtype)

@@ -1,4 +1,4 @@
-"""Measure how the time of a frame scales with the number of labels and with the image size."""
+"""Measure how the time of a frame scales with the number of labels and the image size."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ class ScalingPoint:
 
 
 def measure_label_scaling(segmenter: Segmenter, x: Tensor, budget_s: float) -> list[ScalingPoint]:
-    """Measure the network with 5 to 254 labels on an input (1, 3, h', w') on the device, in the encoder's dtype."""
+    """Measure the network with 5 to 254 labels.
+
+    The input x is (1, 3, h', w') on the device, in the encoder's dtype.
+    """
     cases = {}
     for count in LABEL_COUNTS:
         cases[str(count)] = (x, segmenter.encode(make_vocabulary(count)), count)
@@ -57,7 +60,10 @@ def measure_size_scaling(
 
 
 def fit_exponent(points: Sequence[ScalingPoint]) -> float:
-    """Exponent of the power law that fits the medians best; 1 means that time is proportional to the count."""
+    """Exponent of the power law that fits the medians best.
+
+    1 means that time is proportional to the count.
+    """
     counts, medians = zip(*((point.count, point.timing.median_ms) for point in points))
     return float(np.polyfit(np.log(counts), np.log(medians), 1)[0])
 

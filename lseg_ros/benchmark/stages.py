@@ -87,7 +87,7 @@ class ModelParts:
         return self._backbone(image)
 
     def reassemble(self, taps: list[Tensor], image_size: tuple[int, int]) -> list[Tensor]:
-        """Outputs of ``backbone`` for an (H, W) image -> four levels, (B, F, H/4, W/4) to (B, F, H/32, W/32)."""
+        """Outputs of ``backbone`` -> four levels, (B, F, H/4, W/4) to (B, F, H/32, W/32)."""
         model = self.model
         stem = len(taps) - len(self._readouts)
         grid = torch.Size(side // model.config.patch_size for side in image_size)
@@ -112,7 +112,10 @@ class Network:
         self._segmenter = segmenter
 
     def preprocess(self, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
-        """(H, W, 3) RGB -> network input and its valid size; see ``lseg_ros.inference.preprocess``."""
+        """(H, W, 3) RGB -> network input and its valid size.
+
+        See ``lseg_ros.inference.preprocess``.
+        """
         segmenter, config = self._segmenter, self._segmenter.model.config
         stride = segmenter.model.stride
         mean, std = config.image_mean, config.image_std
@@ -120,21 +123,30 @@ class Network:
 
     @torch.inference_mode()
     def logits(self, x: Tensor, encoded: EncodedVocabulary) -> Tensor:
-        """(1, 3, h', w') in the encoder's dtype -> (1, K, h'/2, w'/2) float32 logits, for comparisons only."""
+        """(1, 3, h', w') in the encoder's dtype -> (1, K, h'/2, w'/2) float32 logits.
+
+        Used only for comparisons.
+        """
         size = (x.shape[2], x.shape[3])
         pixels = self._segmenter.embed_input(x, [size], [size])[0].pixels
         return self._segmenter.model.correlate(pixels, encoded.embeddings)
 
     @torch.inference_mode()
     def label(self, x: Tensor, encoded: EncodedVocabulary, valid: tuple[int, int], size: tuple[int, int]) -> Tensor:
-        """(1, 3, h', w') with (h, w) valid pixels -> (2, H, W) uint8 label map and confidence, on the device."""
+        """(1, 3, h', w') -> (2, H, W) uint8 label map and confidence, on the device.
+
+        The input has (h, w) valid pixels.
+        """
         (embedded,) = self._segmenter.embed_input(x, [valid], [size])
         return self._segmenter.label_on_device(embedded, encoded.embeddings, encoded.ids)
 
 
 @torch.inference_mode()
 def build_network_stages(segmenter: Segmenter, encoded: EncodedVocabulary, image: NDArray[np.uint8]) -> list[Stage]:
-    """The stages from an image (H, W, 3) to label map and confidence on the host; the last is the whole network."""
+    """Build the stages from an image (H, W, 3) to label map and confidence on the host.
+
+    The last stage is the whole network.
+    """
     network, parts, dtype = Network(segmenter), ModelParts(segmenter.model), segmenter.dtype
     pixels_in, valid = network.preprocess(image)  # (1, 3, h', w') float32
     size = image.shape[:2]
@@ -176,7 +188,10 @@ def build_network_stages(segmenter: Segmenter, encoded: EncodedVocabulary, image
 
 
 def build_pipeline_stage(pipeline: Pipeline, encoded: EncodedVocabulary, frame: Frame) -> Stage:
-    """The stage from a numpy RGB-D frame to mask, confidence and clouds in numpy; only the network's work counts."""
+    """Build the stage from a numpy RGB-D frame to mask, confidence and clouds in numpy.
+
+    Only the work of the network is counted.
+    """
     outputs = Outputs.POINTS | Outputs.LABEL_CLOUDS
     embedded = pipeline.segmenter.embed(frame.image)
     work = _correlate_work(embedded.low_res, encoded)
@@ -184,7 +199,10 @@ def build_pipeline_stage(pipeline: Pipeline, encoded: EncodedVocabulary, frame: 
 
 
 def build_text_stages(segmenter: Segmenter) -> list[Stage]:
-    """The stages of labels that are not in the segmenter's cache: text encoder, and vocabulary ready for a frame."""
+    """Build the stages of labels that are not in the segmenter's cache.
+
+    They are the text encoder alone, and a vocabulary until it is ready for a frame.
+    """
     numbers = itertools.count()
 
     def new_texts() -> list[str]:

@@ -47,7 +47,7 @@ def measure(call: Callable[[], Any], budget_s: float, device: torch.device | Non
 def measure_interleaved(
     calls: Mapping[str, Callable[[], Any]], budget_s: float, device: torch.device | None = None
 ) -> dict[str, Timing]:
-    """Measure several calls in turn, so that other load on the machine affects all of them alike.
+    """Measure several calls in turn, so that other load affects all of them alike.
 
     Args:
         calls: The calls by name.

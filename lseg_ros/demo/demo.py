@@ -1,4 +1,4 @@
-"""Run the node with a synthetic camera, change the labels, print the scores and save a picture."""
+"""Run the node with a synthetic camera, change the labels, and print the scores."""
 
 from __future__ import annotations
 

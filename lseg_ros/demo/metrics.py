@@ -1,4 +1,4 @@
-"""Accuracy, rate and latency of the masks of one label set, measured against the ground truth."""
+"""Accuracy, rate and latency of the masks of one label set."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class SegmentationMetrics:
     arrivals_s: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Build the tables that map label ids to rows and columns of the counts; the last one is for other ids."""
+        """Build the tables that map label ids to rows and columns of the counts.
+
+        The last row and column are for other ids.
+        """
         size = len(self.vocabulary) + 1
         self._counts = np.zeros((size, size), np.int64)  # [target, prediction]
         self._predicted_index = np.full(256, size - 1, np.intp)

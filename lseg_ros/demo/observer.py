@@ -81,7 +81,11 @@ class DemoObserver(Node):  # type: ignore[misc]  # rclpy is Any to mypy
             self._metrics = None
 
     def change_labels(self, labels: Sequence[str], timeout_s: float = 30.0) -> None:
-        """Set the node's parameter ``labels`` and wait for the answer; raises ValueError if it is rejected."""
+        """Set the node's parameter ``labels`` and wait for the answer.
+
+        Raises:
+            ValueError: The node rejects the labels or does not answer within the timeout.
+        """
         before = self.vocabulary
         answered = threading.Event()
         parameter = Parameter("labels", Parameter.Type.STRING_ARRAY, list(labels))
@@ -133,7 +137,10 @@ class DemoObserver(Node):  # type: ignore[misc]  # rclpy is Any to mypy
 
 
 class Snapshot:
-    """Collects all messages of one frame: image, depth, camera_info, mask, confidence and every label cloud."""
+    """Collects all messages of one frame.
+
+    They are image, depth, camera_info, mask, confidence and every label cloud.
+    """
 
     def __init__(self, node: Node, target: str, vocabulary: Vocabulary) -> None:
         """Subscribe to the camera topics and to the outputs of the segmentation node ``target``."""

@@ -29,7 +29,10 @@ N = TypeVar("N", bound=Node)
 
 
 class ChildProcess:
-    """A Python program that runs as a child process; a context manager that ends it with SIGINT."""
+    """A Python program that runs as a child process.
+
+    As a context manager, it ends the program with SIGINT.
+    """
 
     def __init__(
         self,
@@ -128,9 +131,9 @@ def choose_free_domain() -> int:
 
 @contextmanager
 def run_node(create: Callable[[], N], domain: int) -> Iterator[N]:
-    """Create a node in a ROS domain and run its callbacks in a thread; only one at a time per process.
+    """Create a node in a ROS domain and run its callbacks in a thread.
 
-    Python keeps its own handler for SIGINT.
+    A process can run only one such node at a time. Python keeps its own handler for SIGINT.
     """
     configure_shared_memory()
     rclpy.init(domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)

@@ -1,4 +1,4 @@
-"""The executable ``synthetic_camera``: an RGB-D camera in the synthetic world that also publishes the ground truth."""
+"""The executable ``synthetic_camera``: an RGB-D camera in the synthetic world."""
 
 from __future__ import annotations
 
@@ -44,10 +44,11 @@ class SyntheticCameraConfig:
 
 
 class SyntheticCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
-    """Publishes the camera topics and the ground-truth label of each pixel on ``ground_truth/labels`` (mono8).
+    """Publishes the camera topics and the ground truth.
 
-    The class of each id is on ``ground_truth/vocabulary`` (transient local). The camera moves in real time, whatever
-    its rate. Stamps come from the clock of the node.
+    The label id of each pixel is on ``ground_truth/labels`` (mono8). The class of each id is on
+    ``ground_truth/vocabulary`` (transient local). The camera moves in real time, whatever its rate. Stamps come from
+    the clock of the node.
     """
 
     def __init__(self) -> None:
@@ -66,7 +67,10 @@ class SyntheticCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         self.create_timer(1 / self._config.rate_hz, self._on_timer)
 
     def _on_timer(self) -> None:
-        """Publish the frame rendered in advance, so that rendering does not delay it, and render the next one."""
+        """Publish the frame rendered in advance and render the next one.
+
+        Rendering in advance keeps it from delaying the frame.
+        """
         now_ns = self.get_clock().now().nanoseconds
         self._publish(self._next, make_header(now_ns, self._config.frame_id))
         self._next = self._world.frame((now_ns - self._start_ns) / 1e9 + 1 / self._config.rate_hz)

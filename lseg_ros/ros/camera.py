@@ -1,4 +1,4 @@
-"""One camera of the node: its subscriptions, its publishers, its last frame and its statistics."""
+"""One camera of the node: subscriptions, publishers, last frame and statistics."""
 
 from __future__ import annotations
 
@@ -63,9 +63,10 @@ class LastFrame:
 
 
 class Camera:
-    """One camera of the node. It is open while the node is configured and subscribed while the node is active.
+    """One camera of the node.
 
-    The caller holds a lock around ``open``, ``close``, ``set_labels``, ``destroy_retired``, ``publish`` and ``report``.
+    It is open while the node is configured, and subscribed while the node is active. The caller holds a lock around
+    ``open``, ``close``, ``set_labels``, ``destroy_retired``, ``publish`` and ``report``.
 
     Attributes:
         name: Name of the camera, "" for the only one. Its topics then have no prefix.
@@ -99,7 +100,10 @@ class Camera:
         self._publishers = Publishers(self._node, self.name, on_mismatch)
 
     def set_labels(self, labels: Iterable[Label]) -> None:
-        """Provide one cloud topic for each of these labels. Does nothing while the camera is closed."""
+        """Provide one cloud topic for each of these labels.
+
+        Does nothing while the camera is closed.
+        """
         if self._publishers is not None:
             self._publishers.set_labels(labels)
 

@@ -1,4 +1,4 @@
-"""Conversion between ROS messages and frames, vocabularies, summaries and camera intrinsics."""
+"""Conversion between ROS messages and frames, vocabularies, summaries and intrinsics."""
 
 from __future__ import annotations
 

@@ -107,7 +107,11 @@ class Statistics:
         return sorted(((level, f"{source}: {text}") for source, (_, level, text) in current.items()), reverse=True)
 
     def shortfall(self, requested_hz: float) -> str:
-        """Explain why the rate is below ``max_rate_hz`` although enough images arrive. "" if it is not."""
+        """Explain why the rate is below ``max_rate_hz`` although enough images arrive.
+
+        Returns:
+            The explanation, or "" if the rate is not too low or too few images arrive.
+        """
         with self._lock:
             rate_hz, image_rate_hz = _rate(self._done_s), _rate(self._arrivals_s)
             oldest_s = self._superseded_s[0] if len(self._superseded_s) == _BUSY_COUNT else -np.inf
@@ -171,7 +175,10 @@ class Diagnostics:
         self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS.name, 10)
 
     def publish(self, reports: Iterable[Report]) -> None:
-        """Publish one status per report. It has the level of the worst problem and lists all problems."""
+        """Publish one status per report.
+
+        A status has the level of the worst problem and lists all problems.
+        """
         message = DiagnosticArray(status=[self._status(report) for report in reports])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)

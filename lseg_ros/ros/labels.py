@@ -1,4 +1,4 @@
-"""The active state of the node: its settings and labels, how they change, and how they are announced."""
+"""The active state of the node, how it changes, and how its labels are announced."""
 
 from __future__ import annotations
 
@@ -138,7 +138,10 @@ class LabelManager:
         self.state = state
 
     def _encode(self, state: ActiveState, vocabulary: Vocabulary) -> ActiveState:
-        """Add a vocabulary to a state and encode it. Equal labels keep the old vocabulary and its epoch."""
+        """Add a vocabulary to a state and encode it.
+
+        If the labels are equal, the state keeps its vocabulary and epoch.
+        """
         if vocabulary.labels == state.vocabulary.labels:
             return state
         encoded = None if self._segmenter is None else self._segmenter.encode(vocabulary)

@@ -1,4 +1,7 @@
-"""A mailbox that keeps the newest image of each camera for the worker, so that callbacks never wait."""
+"""A mailbox between the callbacks of several cameras and the worker.
+
+It keeps the newest image of each camera, so callbacks never wait.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """Holds the newest item of each sender until one thread takes all of them. Any thread may put items.
+    """Holds the newest item of each sender until one thread takes all of them.
 
-    A frequent sender replaces only its own items, so every sender gets its turn.
+    Any thread may put items. A frequent sender replaces only its own items, so every sender gets its turn.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,7 @@
-"""The lifecycle node ``lseg``: lifecycle transitions, parameters and services. The worker processes the frames."""
+"""The lifecycle node ``lseg``: lifecycle transitions, parameters and services.
+
+The worker processes the frames.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,11 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         self.create_timer(1.0, self._every_second, callback_group=group, clock=clock)
 
     def autostart(self) -> bool:
-        """Configure and activate if the parameter ``autostart`` is set. Return False if that fails."""
+        """Configure and activate if the parameter ``autostart`` is set.
+
+        Returns:
+            False if a transition fails.
+        """
         if not self._labels.state.node.autostart:
             return True
         success = TransitionCallbackReturn.SUCCESS
@@ -173,7 +180,10 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
                 self._publish_vocabulary()
 
     def _set_labels(self, request: SetLabels.Request, response: SetLabels.Response) -> SetLabels.Response:
-        """Change the labels through the parameter ``labels``, so that the parameter always lists the active labels."""
+        """Change the labels through the parameter ``labels``.
+
+        In this way, the parameter always lists the active labels.
+        """
         try:
             if request.mode not in (request.REPLACE, request.APPEND):
                 raise ValueError(f"mode: expected 0 (REPLACE) or 1 (APPEND), got {request.mode}")
@@ -228,7 +238,10 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         return values
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """Pause or resume. A paused node unsubscribes, so a camera driver without other subscribers can idle."""
+        """Pause or resume.
+
+        A paused node unsubscribes, so a camera driver without other subscribers can idle.
+        """
         self._enabled = request.data
         if not self._active:
             later = "start processing" if self._enabled else "stay paused"

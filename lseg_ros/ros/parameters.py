@@ -1,4 +1,7 @@
-"""Settings dataclasses as ROS parameters, with type, description and range. The dataclass validates the values."""
+"""Settings dataclasses as ROS parameters, with type, description and range.
+
+The dataclass validates the values.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Publishers of one camera. Every message carries the header of the image that it was computed from."""
+"""Publishers of one camera.
+
+Every message carries the header of the image that it was computed from.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Process-level code that all executables share: starting, spinning, stopping, logging and shared memory."""
+"""Process-level code that all executables share.
+
+It starts, spins and stops a node, forwards log messages, and configures shared memory.
+"""
 
 from __future__ import annotations
 
@@ -147,7 +150,7 @@ def configure_shared_memory() -> None:
 
 
 def run_in_temporary_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function in a new thread, wait for it, and return its result or raise its exception.
+    """Call a function in a new thread and return its result or raise its exception.
 
     Every thread that has run the network keeps its OpenMP threads for as long as it lives. If there are more OpenMP
     threads than cores, GNU OpenMP never spins, and the worker's threads sleep and wake up for every layer. So only the

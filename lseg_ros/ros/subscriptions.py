@@ -132,7 +132,10 @@ class StampedCache(Generic[T]):
         return Match(item, nearest_ns - stamp_ns)
 
     def _is_final(self, match: Match[T]) -> bool:
-        """Return whether no nearer item can arrive, given that stamps increase by about one period."""
+        """Return whether no nearer item can arrive.
+
+        Assumes that stamps increase by about one period.
+        """
         if match.offset_ns is None:
             return False
         return match.offset_ns >= 0 or (match.item is not None and -match.offset_ns <= self._period_ns // 2)
@@ -181,17 +184,29 @@ class CameraSubscriptions:
         self._wait_set = SubscriptionWaitSet(node, self._subscriptions)
 
     def match_depth(self, image: RawImage) -> Any:
-        """Find the depth Image of an image, and wait for it if it may still arrive. None if there is none."""
+        """Find the depth Image of an image, and wait for it if it may still arrive.
+
+        Returns:
+            The message, or None if no depth matches.
+        """
         data = self._match(self._depth, self._depth_topic, image)
         return None if data is None else image_from_cdr(data)
 
     def find_depth(self, stamp_ns: int) -> Any:
-        """Find the depth Image of a past stamp without waiting and without counting a miss. None if there is none."""
+        """Find the depth Image of a past stamp without waiting or counting a miss.
+
+        Returns:
+            The message, or None if no depth matches.
+        """
         item = self._depth.match(stamp_ns, round(self._labels.state.node.sync_slop_s * 1e9)).item
         return None if item is None else image_from_cdr(item)
 
     def match_camera_info(self, image: RawImage) -> CameraInfo | None:
-        """Find the CameraInfo of an image, and wait for it if it may still arrive. None if there is none."""
+        """Find the CameraInfo of an image, and wait for it if it may still arrive.
+
+        Returns:
+            The message, or None if no CameraInfo matches.
+        """
         data = self._match(self._info, self._info_topic, image)
         return None if data is None else deserialize_message(data, CameraInfo)
 

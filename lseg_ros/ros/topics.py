@@ -71,7 +71,10 @@ class Topic:
     latched: bool = False
 
     def for_camera(self, camera: str) -> Topic:
-        """Add the name of a camera: ``front/rgb/image`` or ``~/front/mask``. "" stands for the only camera."""
+        """Add the name of a camera: ``front/rgb/image`` or ``~/front/mask``.
+
+        "" stands for the only camera, whose topics have no prefix.
+        """
         if not camera:
             return self
         private, name = ("~/", self.name[2:]) if self.name.startswith("~/") else ("", self.name)

@@ -23,7 +23,10 @@ class Process(ChildProcess):
 
 @contextmanager
 def run_lseg_node(log: Path, *ros_arguments: str, **parameters: Any) -> Iterator[Process]:
-    """Run lseg_node. Wait until it is active, and check at the end that it is still running and logged no traceback."""
+    """Run lseg_node and wait until it is active.
+
+    At the end, check that it is still running and logged no traceback.
+    """
     with Process("lseg_node", log, *ros_arguments, **parameters) as node:
         wait_until(lambda: not node.alive or READY in node.output, 90, "the node did not start")
         assert node.alive, node.output

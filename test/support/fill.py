@@ -51,7 +51,10 @@ def _fill_tensor(name: str, tensor: Tensor) -> Tensor:
 
 
 def _normalize_rows(noise: Tensor) -> Tensor:
-    """Scale rows to keep activations in range, and remove the mean of rows that are long enough."""
+    """Scale rows to keep activations in range.
+
+    Also remove the mean of rows that are long enough.
+    """
     size = math.prod(noise.shape[1:])
     if size >= 16:
         noise = noise - noise.mean(dim=tuple(range(1, noise.ndim)), keepdim=True)

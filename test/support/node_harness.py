@@ -67,13 +67,18 @@ class NodeHarness:
         return header
 
     def send(self, image: Image | None = None, depth: Image | None = None, info: CameraInfo | None = None) -> None:
-        """Publish messages. The image comes last, so that its camera_info and depth are there when it arrives."""
+        """Publish messages.
+
+        The image comes last, so that its camera_info and depth are there when it arrives.
+        """
         for publisher, message in ((self._info, info), (self._depth, depth), (self._image, image)):
             if message is not None:
                 publisher.publish(message)
 
     def wait_for_mask(self, *, timeout_s: float = 20.0, **messages: Any) -> Image:
-        """Publish the messages of one frame and return its mask. Publish again every 2 s, because messages can be lost.
+        """Publish the messages of one frame and return its mask.
+
+        Publishes them again every 2 s, because messages can be lost.
 
         Args:
             timeout_s: Time after which the test fails.
@@ -93,7 +98,10 @@ class NodeHarness:
         raise AssertionError(f"no mask within {timeout_s} s: {self.process.output}")
 
     def wait_for_status(self, text: str, timeout_s: float = 10.0) -> Any:
-        """Wait for a diagnostic status since ``clear`` whose message contains a text, and return it."""
+        """Wait for a diagnostic status whose message contains a text, and return it.
+
+        Statuses from before ``clear`` are ignored.
+        """
         return wait_until(
             lambda: next((status for status in self.statuses() if text in status.message), None), timeout_s, text
         )

@@ -30,10 +30,11 @@ class OfficialHalf(LSeg):
         self.eval()
 
     def correlate(self, pixels: Tensor, text: Tensor) -> Tensor:
-        """Pixel embeddings (B, C, h, w) and text embeddings (K, C), both of unit norm -> logits (B, K, h, w) float32.
+        """Embeddings of pixels (B, C, h, w) and texts (K, C) -> (B, K, h, w) float32 logits.
 
-        Pixels are rounded to half, scaled in half and multiplied in half. The scale is a float32 tensor on the device
-        of the pixels, as in the authors' code: a GPU rounds it to half first, a CPU does not.
+        Both embeddings have unit norm. Pixels are rounded to half, scaled in half and multiplied in half. The scale is
+        a float32 tensor on the device of the pixels, as in the authors' code: a GPU rounds it to half first, a CPU does
+        not.
         """
         scale = torch.tensor(math.log(LOGIT_SCALE), device=pixels.device).exp()  # ()
         rows = pixels.movedim(1, -1)  # (B, h, w, C)
@@ -56,7 +57,10 @@ class _HalfTextEncoder(TextEncoder):
         self.text_projection.data = self.text_projection.data.half()
 
     def forward(self, text: Tensor) -> Tensor:
-        """(K, L) int64 token ids -> (K, embed_dim) float16. A context shorter than L would round differently."""
+        """(K, L) int64 token ids -> (K, embed_dim) float16.
+
+        A context shorter than L would round differently.
+        """
         length = text.shape[1]
         x = self.token_embedding(text).half() + self.positional_embedding[:length].half()  # (K, L, width)
         causal = torch.full((length, length), -torch.inf, dtype=x.dtype, device=x.device).triu(1)  # (L, L)

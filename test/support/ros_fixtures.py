@@ -1,4 +1,7 @@
-"""Fixtures for tests that start real nodes. Import this module in a conftest.py, before anything that starts ROS."""
+"""Fixtures for tests that start real nodes.
+
+Import this module in a conftest.py, before anything that starts ROS.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ def ros_client() -> Iterator[RosClient]:
 
 @pytest.fixture(scope="package")
 def robot(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RosClient]:
-    """The client, with a synthetic camera and the active node `/lseg`. Tests may leave other labels."""
+    """The client, with a synthetic camera and the active node `/lseg`.
+
+    A test may find the labels that an earlier test set.
+    """
     logs = tmp_path_factory.mktemp("robot")
     with (
         Process("synthetic_camera", logs / "camera.log", rate_hz=6.0, seed=8) as camera,
@@ -42,7 +48,7 @@ def robot(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="package")
 def harness(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeHarness]:
-    """The node `/harness/lseg`, which does not start on its own, and a camera that the test controls."""
+    """The node `/harness/lseg` without autostart, and a camera that the test controls."""
 
     def is_served() -> bool:
         return f"{NODE}/get_state" in dict(ros_client.node.get_service_names_and_types())
@@ -65,7 +71,10 @@ def active(harness: NodeHarness) -> NodeHarness:
 
 @pytest.fixture(autouse=True)
 def unsubscribe_after_each_test(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Destroy the subscriptions of a test, so that the node does not compute these outputs for the next test."""
+    """Destroy the subscriptions of a test.
+
+    Otherwise the node would compute these outputs for the next test too.
+    """
     if "ros_client" not in request.fixturenames:
         yield
         return

@@ -12,7 +12,10 @@ __all__ = ["run_in_two_processes"]
 
 
 def run_in_two_processes(module: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m MODULE`` with these arguments in two processes; fails if the exit status is not 0."""
+    """Run ``python -m MODULE`` with these arguments in two processes.
+
+    Fails if the exit status is not 0.
+    """
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(_free_port())]
     finished = subprocess.run(
         [sys.executable, *launcher, "-m", module, *arguments],

@@ -1,4 +1,4 @@
-"""Tests of the synthetic world: exact, repeatable, varied, and not solvable by color alone."""
+"""Tests that the synthetic world is exact, repeatable, varied, and not solvable by color."""
 
 from __future__ import annotations
 

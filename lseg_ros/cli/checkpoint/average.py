@@ -26,7 +26,7 @@ __all__ = ["SETTINGS", "AverageSettings", "run"]
 
 @dataclass(frozen=True)
 class AverageSettings:
-    """Average checkpoints of one architecture, entry by entry, and write the result as safetensors.
+    """Average checkpoints of one architecture and write the result as safetensors.
 
     Useful for runs that share a starting point: their average often scores better than any of them. A file that is
     listed several times has a larger weight. Floating-point entries are averaged in float32 and written in the type
