@@ -141,7 +141,7 @@ def _check(
     cosine = float(torch.nn.functional.cosine_similarity(got, expected, dim=1).min())
     if not delta <= _MAX_DELTA[dtype]:  # also true for NaN
         raise ValueError(
-            f"out: expected the network's own embeddings to {_MAX_DELTA[dtype]:g}, got a difference of {delta:.2g} "
+            f"out: expected embeddings within {_MAX_DELTA[dtype]:g} of the network's, got a difference of {delta:.2g} "
             f"with {runtime}"
         )
     return Agreement(runtime, delta, cosine)

@@ -23,8 +23,8 @@ _CLOUD_POINT_VIEW = np.dtype({"names": ["cloud_point"], "formats": [CLOUD_DTYPE]
 def sample_depth(depth_m: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Resample depth to an image size of the same aspect ratio.
 
-    Every pixel gets the nearest depth sample. Samples are never interpolated, because a mean of two surfaces is on
-    neither.
+    Every pixel gets the nearest depth sample. Samples are never interpolated, because the mean of two surfaces lies
+    on neither.
 
     Args:
         depth_m: (rows, columns) float32 depth.

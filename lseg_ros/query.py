@@ -37,8 +37,8 @@ def locate(
 ) -> QueryResult:
     """Find the maximum of a similarity image, and its point.
 
-    If the pixel has no valid depth, the point is that of the most similar pixel with valid depth at most 8 columns and
-    rows away, which is more likely on the same object than the nearest one.
+    If the pixel has no valid depth, the point is that of the most similar pixel that has valid depth and is at most 8
+    columns and rows away. This pixel is more likely to be on the same object than the nearest one.
 
     Args:
         similarity: (H, W) float32 cosine similarity.

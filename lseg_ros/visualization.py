@@ -19,6 +19,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BACKGROUND = (24, 26, 30)
 _TEXT_COLOR = (236, 236, 236)
 _MAX_LEGEND_ENTRIES = 12
+_DOT_SIZE = 1.8  # of a point, relative to the distance between points: wide enough to close gaps on slopes
 
 
 def palette(vocabulary: Vocabulary) -> NDArray[np.uint8]:
@@ -84,9 +85,8 @@ def draw_clouds(clouds: Sequence[LabelCloud], size: tuple[int, int]) -> Picture:
     xyz = np.concatenate([cloud.xyz for cloud in filled]).astype(np.float64)
     colors = np.concatenate([_shade(cloud) for cloud in filled])
     pixels, scale, distance = _project_from_outside(xyz, size)
-    dots = np.clip(np.ceil(1.8 * _point_spacing(xyz) * scale), 1, 9).astype(
-        np.intp
-    )  # 1.8: wide enough to close gaps on slopes
+    size_px = np.ceil(_DOT_SIZE * _point_spacing(xyz) * scale)
+    dots = np.clip(size_px, 1, 9).astype(np.intp)
     order = np.argsort(-distance)
     dots, pixels = dots[order], pixels[order]
     point = np.repeat(np.arange(len(xyz)), dots**2)  # one entry per pixel of each dot, far points first
@@ -112,9 +112,8 @@ def demo_picture(frame: Frame, segmentation: Segmentation, clouds: Sequence[Labe
         np.asarray(cv2.resize(label_image, size, interpolation=cv2.INTER_NEAREST), np.uint8)
         for label_image in (segmentation.label_map, segmentation.confidence)
     )
-    larger = Segmentation(
-        label_map, confidence, segmentation.vocabulary
-    )  # enlarge before the legend is drawn, to keep its text sharp
+    # Enlarge before the legend is drawn, to keep its text sharp.
+    larger = Segmentation(label_map, confidence, segmentation.vocabulary)
     depth_m = np.full(frame.size, np.nan, np.float32) if frame.depth_m is None else frame.depth_m
     depth = colorize_depth(np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)))
     labeled = overlay(image, larger)

@@ -29,7 +29,8 @@ __all__ = [
 UNLABELED = 0  # the id of pixels without a label
 MAX_ID = 254  # 255 is not used: Nav2 and others interpret it as "unknown"
 
-# Suffixes that image and point cloud transports append to a topic. A topic with such a name would be taken for one.
+# Suffixes that image and point cloud transports append to a topic. A label topic with such a name would be mistaken for
+# one.
 _TRANSPORTS = {"compressed", "compresseddepth", "theora", "draco", "zlib", "pcl", "zstd", "ffmpeg"}
 
 Color = tuple[int, int, int]  # RGB, 0 to 255
@@ -315,8 +316,8 @@ def _assign_ids(names: Sequence[str], known: Mapping[str, Label]) -> list[int]:
 def _assign_slugs(names: Sequence[str], known: Mapping[str, Label]) -> list[str]:
     """Return a slug per name: its own if it has one, otherwise an unused one."""
     taken = {label.slug for label in known.values()}
-    olds = (known.get(name.casefold()) for name in names)
-    return [old.slug if old else slug(name, taken) for name, old in zip(names, olds)]
+    known_labels = (known.get(name.casefold()) for name in names)
+    return [label.slug if label else slug(name, taken) for name, label in zip(names, known_labels)]
 
 
 def _checked_id(number: int, name: str, owner: dict[int, str]) -> int:
@@ -347,7 +348,7 @@ def _assign_colors(names: Sequence[str], requested: Sequence[str] | None, known:
 
 
 def _checked_templates(templates: Sequence[str]) -> tuple[str, ...]:
-    """Return the templates as a tuple; raise ValueError if one has not exactly one ``{}``."""
+    """Return the templates as a tuple; raise ValueError if one is invalid."""
     if not templates:
         raise ValueError("prompt_templates: expected at least one, such as '{}', got an empty list")
     for template in templates:

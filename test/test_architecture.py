@@ -22,7 +22,7 @@ def imported_by(file: Path) -> set[str]:
     return {name.split(".")[0] for name in whole | parts}
 
 
-def test_every_import_keeps_to_the_contracts() -> None:
+def test_imports_follow_the_contracts() -> None:
     command = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))"
     done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -33,12 +33,12 @@ def test_no_file_imports_both_torch_and_rclpy() -> None:
 
 
 def test_only_the_node_and_the_demo_import_rclpy() -> None:
-    rooms = {file.relative_to(PACKAGE).parts[0] for file in FILES if "rclpy" in imported_by(file)}
-    assert rooms == {"ros", "demo"}
+    folders = {file.relative_to(PACKAGE).parts[0] for file in FILES if "rclpy" in imported_by(file)}
+    assert folders == {"ros", "demo"}
 
 
 @pytest.mark.parametrize("heavy", ["torch", "numpy", "cv2"])
 def test_importing_the_package_is_light(heavy: str) -> None:
-    """It happens whenever anyone imports our message types."""
+    """Importing the generated message types imports this package too."""
     command = f"import lseg_ros, sys; raise SystemExit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], cwd=ROOT).returncode == 0

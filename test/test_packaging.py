@@ -21,7 +21,7 @@ from tools import bootstrap
 
 try:
     import tomllib
-except ModuleNotFoundError:  # Python 3.10, where pytest brings it under this name
+except ModuleNotFoundError:  # on Python 3.10, pytest installs it under this name
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,7 +91,7 @@ class TestDeclarations:
         extra = {"numpy<2"}  # narrower on a robot, see the file
         assert ROBOT - extra <= {requirement.partition(" ")[0] for requirement in REQUIREMENTS}
 
-    def test_rosdep_and_the_robot_requirements_provide_all_that_the_node_imports(self) -> None:
+    def test_rosdep_and_the_robot_requirements_provide_every_import_of_the_node(self) -> None:
         rosdep = {"python3-numpy": "numpy", "python3-opencv": "cv2", "python3-pil": "PIL", "python3-yaml": "yaml"}
         provided = {module for key, module in rosdep.items() if key in ROS_PACKAGES} | {
             module_name(line) for line in ROBOT
@@ -109,9 +109,8 @@ class TestDeclarations:
             sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
             import lseg_ros.pipeline, lseg_ros.recordings, lseg_ros.messages
         """
-        missing = (
-            {module_name(requirement) for requirement in REQUIREMENTS} - provided - {"tqdm"}
-        )  # open_clip needs tqdm
+        needed_by_open_clip = {"tqdm"}
+        missing = {module_name(requirement) for requirement in REQUIREMENTS} - provided - needed_by_open_clip
         command = [sys.executable, "-c", textwrap.dedent(code), ",".join(sorted(missing))]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr

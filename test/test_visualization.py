@@ -1,4 +1,4 @@
-"""Tests of pictures: colors, sizes and coverage."""
+"""Tests of the colors, sizes and contents of pictures."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ class TestSlug:
 
 
 class TestColors:
-    def test_color_depends_on_the_name_alone_when_no_other_is_near(self) -> None:
+    def test_color_depends_only_on_the_name_without_similar_colors(self) -> None:
         assert pick_color("floor") == pick_color("Floor") == Vocabulary.of(["floor"])["floor"].color
         assert len({pick_color(name) for name in HOUSEHOLD}) == len(HOUSEHOLD)
 

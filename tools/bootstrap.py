@@ -4,7 +4,7 @@
 
 Three steps: create a virtual environment, install the packages (including ROS 2 as wheels, unless a ROS 2 is
 sourced), and build this package with colcon into <environment>/workspace. A step runs again only when its inputs
-change. Errors are one sentence that says what to do. Only the standard library is used here.
+change. An error message is one sentence that says what to do. Only the standard library is used here.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def find_ros(distro: str, environ: Mapping[str, str], python: str = "") -> Ros:
     """
     required, python = bool(python), shutil.which(python) or PYTHON
     prefixes = [Path(prefix) for prefix in environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
-    # If our environment of wheels is active, it is a prefix with rclpy too.
+    # An active environment of wheels is also a prefix with rclpy.
     if not any((prefix / "share/rclpy").exists() and not (prefix / "pyvenv.cfg").exists() for prefix in prefixes):
         if not (WHEELS / f"{distro}.txt").exists():
             known = " or ".join(sorted(path.stem for path in WHEELS.glob("*.txt")))
@@ -130,7 +130,7 @@ def file_names(folders: Iterable[str]) -> str:
     return "\n".join(name for name in found if "__pycache__" not in name)
 
 
-def reason(log: str) -> str:
+def find_failure(log: str) -> str:
     """Find in a log why pip or colcon failed.
 
     Returns:
@@ -172,8 +172,8 @@ class Step:
             failed = subprocess.call(command, cwd=ROOT, env=environ, stdout=output, stderr=subprocess.STDOUT)
         if failed:
             print("failed", flush=True)
-            why = reason(log.read_text(errors="replace"))
-            raise SystemExit(f"{self.title} failed: {why or f'see the end of {log}'}")
+            cause = find_failure(log.read_text(errors="replace"))
+            raise SystemExit(f"{self.title} failed: {cause or f'see the end of {log}'}")
         self.stamp.write_text(self.key)
         print(f"{time.monotonic() - began:.0f} s", flush=True)
 
@@ -183,8 +183,8 @@ def make_venv(ros: Ros) -> None:
 
     An environment is unusable if it was moved, or if its Python is missing or the wrong one.
     """
-    asked = [ros.python, "-c", "import sys; print('{}.{}'.format(*sys.version_info))"]
-    version = subprocess.check_output(asked, text=True).strip()
+    print_version = [ros.python, "-c", "import sys; print('{}.{}'.format(*sys.version_info))"]
+    version = subprocess.check_output(print_version, text=True).strip()
     config, activate = ros.venv / "pyvenv.cfg", ros.venv / "bin/activate"  # venv writes activate last
     if activate.exists() and (ros.venv / "bin/python").exists():
         matches = not ros.python_required or f"\nversion = {version}." in config.read_text()

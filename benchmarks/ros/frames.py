@@ -115,7 +115,7 @@ class _ReceivedCounter:
         self._count = message.data
 
     def wait_until_quiet(self) -> int:
-        """Return the count after it has stopped to grow."""
+        """Wait until the count stops growing and return it."""
         while True:
             self._changed.clear()
             time.sleep(_QUIET_S)

@@ -10,11 +10,11 @@ from lseg_ros.training.config import RECIPES, TrainingConfig
 __all__ = ["SETTINGS", "run"]
 
 
-def SETTINGS(words: Sequence[str]) -> TrainingConfig:
+def SETTINGS(arguments: Sequence[str]) -> TrainingConfig:
     """Return the recipe that the flags name; its values are the defaults of the other flags."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--recipe", default="modern")
-    flags, _ = parser.parse_known_args(words)
+    flags, _ = parser.parse_known_args(arguments)
     return RECIPES.get(flags.recipe, RECIPES["modern"])  # parsing the flags rejects unknown names
 
 

@@ -36,7 +36,8 @@ class WordsSettings:
     vocabularies: tuple[str, ...] = setting(
         (
             "everything: " + ", ".join(CLASSES),
-            "other words for the same: " + "couch, carpet, desk, tv, flooring, cupboard, wall, ceiling, door, window, "
+            "the same things in other words: "
+            + "couch, carpet, desk, tv, flooring, cupboard, wall, ceiling, door, window, "
             "kitty, puppy, armchair, bookshelf, houseplant, human, floor lamp, mug, flask, carton",
             "general words: furniture, animal, wall, floor, ceiling, window, door, person, potted plant, lamp, ball",
             "synonyms in one label: sofa|couch|chair|bench, table|desk, shelf|cabinet|cupboard, floor|rug|carpet, "

@@ -1,4 +1,4 @@
-"""Read pickles of plain data without the power to import or call anything."""
+"""Read pickles of plain data without importing or calling anything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def restricted_loads(data: bytes) -> Any:
     """Read a pickle of containers, texts and numbers, from Python 2 or 3.
 
     Returns:
-        What was pickled.
+        The unpickled data.
 
     Raises:
         ValueError: If the pickle is broken or refers to anything that would have to be imported.
@@ -29,7 +29,7 @@ class _RestrictedUnpickler(pickle._Unpickler):
     """An unpickler that finds no class or function.
 
     Based on the implementation in Python, which keeps its memo in a dictionary: the one in C allocates an array as
-    large as the largest index that a pickle names, so a file of ten bytes could take all memory.
+    large as the largest index in a pickle, so a file of ten bytes could use up all memory.
     """
 
     def find_class(self, module: str, name: str) -> Any:

@@ -46,7 +46,7 @@ class LabeledImages(Protocol):
 
 
 class Episode(NamedTuple):
-    """One image of a zero-shot test, in which one class is to be found.
+    """One image of a zero-shot test and the class to find in it.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.

@@ -59,8 +59,8 @@ def read_split(path: Path, classes: int) -> list[tuple[str, int]]:
 def read_images_by_class(path: Path, classes: int) -> dict[int, list[str]]:
     """Read the image names of each class.
 
-    The file is a text file as for ``read_split``, or a pickle of the dictionary. A pickle must
-    not refer to classes or functions; nothing in it is executed.
+    The file is a text file as for ``read_split``, or a pickle of the dictionary. A pickle must not refer to classes or
+    functions. Nothing in it is executed.
 
     Returns:
         Image names by class index.

@@ -22,8 +22,8 @@ _GOLDEN = 0.618033988749895  # spreads the times at which scenes are rendered
 class SyntheticScenes:
     """Scenes of the synthetic world, each rendered at one time.
 
-    The training split and the evaluation split never share a world seed, whatever their ``seed``. The training split
-    ignores the pixels of objects with a combination of class and color that ``UNSEEN`` lists, with or without
+    The training split and the evaluation split never share a world seed, even if their ``seed`` is equal. The training
+    split ignores the pixels of objects with a combination of class and color that ``UNSEEN`` lists, with or without
     ``colors``.
 
     Attributes:
@@ -55,7 +55,7 @@ class SyntheticScenes:
 
     @functools.cached_property
     def general(self) -> tuple[int, ...]:
-        """Index of the class without color of each entry, for "red ball" that of "ball"."""
+        """For each entry, the index of its class without a color: that of "ball" for "red ball"."""
         index_by_name = {name: index for index, name in enumerate(self.classes)}
         return tuple(index_by_name[name if name in CLASSES else name.split(" ", 1)[1]] for name in self.classes)
 

@@ -47,8 +47,8 @@ class SyntheticCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
     """Publishes the camera topics and the ground truth.
 
     The label id of each pixel is on ``ground_truth/labels`` (mono8). The class of each id is on
-    ``ground_truth/vocabulary`` (transient local). The camera moves in real time, whatever its rate. Stamps come from
-    the clock of the node.
+    ``ground_truth/vocabulary`` (transient local). The camera moves in real time, regardless of its rate. Stamps come
+    from the clock of the node.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class SyntheticCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
     def _on_timer(self) -> None:
         """Publish the frame rendered in advance and render the next one.
 
-        Rendering in advance keeps it from delaying the frame.
+        The stamp of a frame is its publication time, so rendering must not delay it.
         """
         now_ns = self.get_clock().now().nanoseconds
         self._publish(self._next, make_header(now_ns, self._config.frame_id))

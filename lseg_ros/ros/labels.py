@@ -122,7 +122,7 @@ class LabelManager:
             entries: One text per label, with ``|`` between synonyms.
             ids: One id per entry, or none.
             colors: One color per entry, or none.
-            append: Add the labels to the current ones instead of replacing those.
+            append: Add the labels to the current ones instead of replacing them.
 
         Raises:
             ValueError: If a label, id or color is invalid. The message names it.
@@ -134,7 +134,10 @@ class LabelManager:
         return self._encode(dataclasses.replace(state, node=node), vocabulary)
 
     def commit(self, state: ActiveState) -> None:
-        """Activate a proposed state. The caller holds the lock that no frame is published under."""
+        """Activate a proposed state.
+
+        The caller holds the lock under which frames are published, so no frame is published at the same time.
+        """
         self.state = state
 
     def _encode(self, state: ActiveState, vocabulary: Vocabulary) -> ActiveState:

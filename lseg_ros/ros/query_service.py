@@ -27,7 +27,7 @@ class QueryService:
     """
 
     def __init__(self, cameras: Iterable[Camera], labels: LabelManager) -> None:
-        """Create a service that refuses all queries until it has a pipeline.
+        """Create a service that rejects all queries until it has a pipeline.
 
         Args:
             cameras: The cameras of the node.

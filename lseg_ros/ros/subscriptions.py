@@ -277,7 +277,7 @@ class CameraSubscriptions:
         slop_s = self._labels.state.node.sync_slop_s
         name = self._node.resolve_topic_name(topic.name)
         published = self._node.count_publishers(name) > 0
-        # Patience starts when the image arrived and not now, so that several cameras wait at the same time.
+        # Wait from the arrival of the image and not from now, so that several cameras wait at the same time.
         patience_s = image.arrived_s + slop_s - time.monotonic() if published else 0.0
         match = cache.match(image.stamp_ns, round(slop_s * 1e9), patience_s)
         if match.item is not None:

@@ -1,8 +1,8 @@
 """A thread that receives the messages of a few subscriptions and waits for nothing else.
 
 An rclpy executor looks at all entities of a node, in Python, whenever one of them is ready. This node has a publisher
-with events for every label, and receives three messages per image. On a busy machine it is even worse: until a thread
-of its pool starts to process a message, ``MultiThreadedExecutor`` loops without waiting.
+with events for every label, and receives three messages per image. On a busy machine the cost is even higher:
+``MultiThreadedExecutor`` loops without waiting until a thread of its pool starts to process a message.
 """
 
 from __future__ import annotations

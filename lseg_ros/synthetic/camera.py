@@ -25,7 +25,7 @@ class CameraPath:
         pan: Amplitude of the yaw in radians.
         pitch: Mean pitch in radians, positive upwards.
         nod: Amplitude of the pitch in radians.
-        period_s: Duration of one round in seconds.
+        period_s: Time to complete the path once, in seconds.
         phase: Phase at time 0 in radians.
     """
 

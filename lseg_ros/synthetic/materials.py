@@ -123,7 +123,7 @@ def smooth_noise() -> Array:
 
 
 def _noise(u: Array, v: Array) -> Array:
-    """Sample the noise at texture coordinates, of which one unit is 32 cells."""
+    """Sample the noise at texture coordinates; one unit is 32 cells."""
     row, column = (v * 32).astype(np.int32) & 255, (u * 32).astype(np.int32) & 255
     return smooth_noise().take((row << 8) | column)
 

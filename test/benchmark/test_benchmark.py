@@ -1,4 +1,4 @@
-"""``lseg benchmark`` from outside."""
+"""Tests of the command ``lseg benchmark``."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_convert_writes_the_official_format(lightning: Path, tmp_path: Path) -> 
         (["inspect", "nowhere.ckpt"], "expected a file or one of the presets"),
         (["inspect", "vitl16"], "expected a file, got the preset 'vitl16', which comes without weights"),
         (["convert", "demo", "demo.pt"], "a destination with the suffix .safetensors, got 'demo.pt'"),
-        (["convert", "demo", "demo.safetensors", "--official"], "a destination with another suffix than .safetensors"),
+        (["convert", "demo", "demo.safetensors", "--official"], "a destination with a suffix other than .safetensors"),
         (["convert", "demo", "demo.ckpt", "--official"], "an official network: expected no stem"),
         (["convert", "demo"], "expected a source, and a destination with the suffix .safetensors, got ''"),
         (["inspect"], "expected a checkpoint, got none"),

@@ -1,4 +1,4 @@
-"""``lseg checkpoint average`` from outside."""
+"""Tests of the command ``lseg checkpoint average``."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_can_overwrite_one_of_its_sources(tmp_path: Path) -> None:
     [
         ({}, {"features": 8}, "other.safetensors: scratch.head1.weight: expected shape"),
         ({"depth": 5}, {}, "got no pretrained.model.blocks.4.attn.proj.bias"),
-        ({}, {"depth": 5}, "got another one, pretrained.model.blocks.4.attn.proj.bias"),
+        ({}, {"depth": 5}, "got the additional pretrained.model.blocks.4.attn.proj.bias"),
         ({}, {"input_size_px": 128}, "other.safetensors: input_size_px: expected 96, as in "),
     ],
 )
@@ -120,6 +120,6 @@ def test_requires_integer_entries_to_agree() -> None:
     def states(name: str) -> list[tuple[str, dict[str, Tensor]]]:
         return [("a", {name: torch.tensor(1)}), ("b.ckpt", {name: torch.tensor(2)})]
 
-    with pytest.raises(ValueError, match=r"^b\.ckpt: positions: expected the integers of a, got others$"):
+    with pytest.raises(ValueError, match=r"^b\.ckpt: positions: expected the integers of a, got different ones$"):
         average_states(states("positions"))
     assert average_states(states("norm.num_batches_tracked"))["norm.num_batches_tracked"] == 1

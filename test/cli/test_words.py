@@ -15,8 +15,8 @@ from test.support.dataset_trees import write_photo
 
 def test_writes_a_page_with_a_picture_for_each_label_list(tmp_path: Path) -> None:
     page = tmp_path / "deep" / "page.md"
-    asked = ["animals: dog, cat, else", "things: sofa|couch, else"]
-    assert main(["words", "--vocabularies", *asked, "--out", str(page)]) == 0
+    label_lists = ["animals: dog, cat, else", "things: sofa|couch, else"]
+    assert main(["words", "--vocabularies", *label_lists, "--out", str(page)]) == 0
     text = page.read_text()
     pictures = re.findall(r"!\[(.*)\]\((.*)\)", text)
     assert [title for title, _ in pictures] == ["animals", "things"]
@@ -36,8 +36,8 @@ def test_segments_an_image_file(tmp_path: Path) -> None:
 def test_applies_the_exif_orientation(tmp_path: Path, checkpoint: str) -> None:
     upright = write_photo(tmp_path / "photo.jpg")
     page = tmp_path / "page.md"
-    asked = ["--vocabularies", "a: wall, floor", "--checkpoint", checkpoint]
-    assert main(["words", "--image", str(tmp_path / "photo.jpg"), *asked, "--out", str(page)]) == 0
+    flags = ["--vocabularies", "a: wall, floor", "--checkpoint", checkpoint]
+    assert main(["words", "--image", str(tmp_path / "photo.jpg"), *flags, "--out", str(page)]) == 0
     shown = read_rgb(tmp_path / "page" / "1.jpg").astype(int)
     height, width = 480, 480 * upright.shape[1] // upright.shape[0]  # of the image, to the left of its labels
     assert np.abs(shown[height // 6, width // 2] - np.array((200, 30, 30))).max() < 12

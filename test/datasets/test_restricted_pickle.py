@@ -49,7 +49,7 @@ def test_reads_python_2_strings() -> None:
 
 
 @given(st.binary(max_size=60))
-def test_raises_nothing_but_value_error_for_any_bytes(data: bytes) -> None:
+def test_raises_only_value_error_for_any_bytes(data: bytes) -> None:
     with contextlib.suppress(ValueError):
         restricted_loads(data)
 
@@ -65,7 +65,7 @@ def test_rejects_references_to_classes_and_functions(content: object, name: str,
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_never_calls_what_a_pickle_refers_to(tmp_path: Path, protocol: int) -> None:
+def test_never_calls_a_function_that_a_pickle_refers_to(tmp_path: Path, protocol: int) -> None:
     with pytest.raises(ValueError, match=r"it refers to .*mkdir"):
         restricted_loads(pickle.dumps(Command(tmp_path / "made"), protocol))
     assert not (tmp_path / "made").exists()
@@ -88,7 +88,7 @@ def test_rejects_persistent_ids() -> None:
         restricted_loads(b"\x80\x02K\x01Q.")
 
 
-def test_forged_sizes_take_no_memory() -> None:
+def test_forged_sizes_allocate_no_memory() -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         restricted_loads(b"\x80\x03X\xff\xff\xff\x7fabc.")  # a text of 2 GiB
     assert restricted_loads(b"\x80\x03]r\xff\xff\xff\x7f.") == []  # a memo of two billion entries

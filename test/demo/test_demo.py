@@ -1,4 +1,4 @@
-"""The demo from outside: what `make demo` runs."""
+"""Tests of the demo, started as `make demo` starts it."""
 
 from __future__ import annotations
 

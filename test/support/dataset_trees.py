@@ -12,7 +12,7 @@ from PIL import Image
 
 _ORIENTATION = 0x0112  # EXIF tag
 
-# Images and masks are PNG files whatever their suffix: PNG is lossless, and readers look at the content.
+# Images and masks are PNG files regardless of their suffix: PNG is lossless, and readers detect the format.
 
 
 def write_image(path: Path, width: int = 4, height: int = 3) -> NDArray[np.uint8]:

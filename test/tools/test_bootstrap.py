@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tools import bootstrap
-from tools.bootstrap import Ros, Step, check_disk, check_machine, digest, find_ros, reason
+from tools.bootstrap import Ros, Step, check_disk, check_machine, digest, find_failure, find_ros
 
 ROOT = Path(__file__).resolve().parents[2]
 WHEELS = Ros("jazzy", bootstrap.PYTHON, sourced=False)
@@ -116,7 +116,7 @@ class TestFailures:
         ],
     )
     def test_finds_the_reason_in_the_log(self, log: str, sentence: str) -> None:
-        assert sentence in reason(log)
+        assert sentence in find_failure(log)
 
     def test_failed_step_gives_its_reason_and_is_not_done(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

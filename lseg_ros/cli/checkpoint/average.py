@@ -98,7 +98,7 @@ def average_states(states: Sequence[tuple[str, Mapping[str, Tensor]]]) -> dict[s
         for file, state in others:
             # Runs of different lengths count different numbers of batches; no output depends on the counter.
             if not name.endswith("num_batches_tracked") and not torch.equal(state[name], value):
-                raise ValueError(f"{file}: {name}: expected the integers of {first_name}, got others")
+                raise ValueError(f"{file}: {name}: expected the integers of {first_name}, got different ones")
     return averaged
 
 
@@ -114,7 +114,7 @@ def _check_same_architecture(files: Sequence[WeightFile]) -> None:
             if name not in found:
                 raise ValueError(f"{file.path}: expected the entries of {first.path}, got no {name}")
             if name not in expected:
-                raise ValueError(f"{file.path}: expected the entries of {first.path}, got another one, {name}")
+                raise ValueError(f"{file.path}: expected the entries of {first.path}, got the additional {name}")
             if found[name] != expected[name]:
                 raise ValueError(f"{file.path}: {name}: expected shape {expected[name]}, got {found[name]}")
         if (other := read_config(file)) != config:

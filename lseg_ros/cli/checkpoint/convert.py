@@ -58,7 +58,7 @@ SETTINGS = ConvertSettings
 def run(settings: ConvertSettings) -> int:
     """Convert the checkpoint and print sizes and sha256."""
     if not settings.source or settings.official == settings.destination.endswith(".safetensors"):
-        suffix = "another suffix than .safetensors" if settings.official else "the suffix .safetensors"
+        suffix = "a suffix other than .safetensors" if settings.official else "the suffix .safetensors"
         raise ValueError(f"expected a source, and a destination with {suffix}, got {settings.destination!r}")
     source, destination = find_checkpoint(settings.source), Path(settings.destination).expanduser()
     weights = open_weights(source)

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.lang_seg`` from outside."""
+"""Tests of the command ``python -m benchmarks.lang_seg``."""
 
 from __future__ import annotations
 

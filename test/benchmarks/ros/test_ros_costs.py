@@ -1,4 +1,4 @@
-"""The benchmark of ROS measures what it claims to measure."""
+"""Tests of the ROS benchmark."""
 
 from __future__ import annotations
 
