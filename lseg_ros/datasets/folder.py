@@ -18,9 +18,10 @@ _LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
 
 
 def open_folder(config: DatasetConfig) -> LabeledImages:
-    """Open a folder of images and masks, or of images and annotations (``lseg_ros.datasets.annotations``).
+    """Open a folder of images and masks, or of images and annotations.
 
-    A folder with images, masks and a label list is opened as such, whatever else it contains.
+    See ``lseg_ros.datasets.annotations`` for the formats of annotations. A folder with images, masks and a label list
+    is opened as such, whatever else it contains.
 
     Raises:
         FileNotFoundError: If a file or folder is missing.

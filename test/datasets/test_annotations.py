@@ -1,4 +1,7 @@
-"""Exports of annotation tools open as they are. Layouts and fields are those of the tools' documentation and source."""
+"""Tests that exports of annotation tools open without conversion.
+
+Layouts and fields are those of the tools' documentation and source.
+"""
 
 from __future__ import annotations
 

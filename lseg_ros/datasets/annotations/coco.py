@@ -1,6 +1,6 @@
-"""COCO instances in JSON, as CVAT, Label Studio, Roboflow and many other tools export them.
+"""COCO instances in JSON, a format that most annotation tools export.
 
-Fields: https://cocodataset.org/#format-data.
+CVAT, Label Studio and Roboflow are among them. Fields: https://cocodataset.org/#format-data.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ def _read_document(root: Path, source: Path, document: Mapping[str, Any], found:
 
 
 def _label_names(document: Mapping[str, Any]) -> list[str]:
-    """Return the names of the categories in the order of their ids, without those that only group others."""
+    """Return the names of the categories in the order of their ids.
+
+    Categories that only group others are left out.
+    """
     used = {annotation["category_id"] for annotation in document["annotations"]}
     groups = {category.get("supercategory") for category in document["categories"]}
     return [
@@ -72,7 +75,10 @@ def _label_names(document: Mapping[str, Any]) -> list[str]:
 
 
 def _read_areas(source: Path, document: Mapping[str, Any], found: Annotations) -> dict[Any, list[tuple[str, Region]]]:
-    """Return the label and region of the annotations of each image id, in the order in which they are drawn."""
+    """Return the label and region of each annotation by image id.
+
+    Annotations are in the order in which they are drawn.
+    """
     names = {category["id"]: str(category["name"]) for category in document["categories"]}
     ranked: dict[Any, list[tuple[tuple[bool, float], str, Region]]] = {image["id"]: [] for image in document["images"]}
     for annotation in document["annotations"]:
@@ -100,7 +106,10 @@ def _read_areas(source: Path, document: Mapping[str, Any], found: Annotations) -
 
 
 def _image_folders(root: Path, source: Path) -> list[Path]:
-    """Return the folders where images may be: next to the file, or where COCO, CVAT and labelme2coco put them."""
+    """Return the folders where images may be.
+
+    They are the folder of the file and those in which COCO, CVAT and labelme2coco put images.
+    """
     subset = source.stem.removeprefix("instances_")
     above = root if source.parent == root else source.parent.parent
     in_above = (f"images/{subset}", subset, "images", "JPEGImages", ".", f"images/{source.parent.name}")

@@ -1,6 +1,7 @@
-"""Exports of CVAT: ``CVAT for images 1.1`` (XML) and ``Segmentation mask 1.1`` (colored masks).
+"""CVAT's exports ``CVAT for images 1.1`` and ``Segmentation mask 1.1``.
 
-Fields: https://docs.cvat.ai/docs/other/xml_format and .../dataset_management/formats/format-smask.
+The first is XML, and the second has colored masks. Fields: https://docs.cvat.ai/docs/other/xml_format and
+.../dataset_management/formats/format-smask.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ _WITHOUT_AREA = ("polyline", "points", "tag", "cuboid", "skeleton")
 
 
 def read_cvat(root: Path, documents: Mapping[Path, ElementTree.Element]) -> Annotations:
-    """Read the contents of ``CVAT for images 1.1`` files. Areas with a larger ``z_order`` cover others.
+    """Read the contents of ``CVAT for images 1.1`` files.
+
+    Areas with a larger ``z_order`` cover others.
 
     Args:
         root: Folder of the data set.
@@ -99,7 +102,9 @@ def _region(shape: ElementTree.Element) -> Region:
 
 
 def open_cvat_masks(config: DatasetConfig, root: Path) -> PairedImages:
-    """Open a ``Segmentation mask 1.1`` export: labelmap.txt, SegmentationClass/, JPEGImages/ and ImageSets/.
+    """Open a ``Segmentation mask 1.1`` export.
+
+    It consists of labelmap.txt, SegmentationClass/, JPEGImages/ and ImageSets/.
 
     Raises:
         FileNotFoundError: If an image is missing.

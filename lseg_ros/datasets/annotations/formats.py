@@ -63,7 +63,10 @@ def open_annotations(config: DatasetConfig, root: Path, masks: Path | None) -> L
 
 
 def _read_json_files(root: Path) -> tuple[dict[Path, Any], dict[Path, Any]]:
-    """Return the contents of the files of labelme, and of those of COCO, below a folder. Other files are skipped."""
+    """Return the contents of the labelme files and of the COCO files below a folder.
+
+    Other files are skipped.
+    """
     labelme: dict[Path, Any] = {}
     coco: dict[Path, Any] = {}
     for path in sorted(root.rglob("*.json")):

@@ -1,4 +1,7 @@
-"""Annotated photos and what their formats share: labels, splits, and finding and reading files."""
+"""Annotated photos, and the code that their formats share.
+
+It handles labels and splits, and finds and reads files.
+"""
 
 from __future__ import annotations
 

@@ -135,7 +135,10 @@ def polygon(points: Any) -> Polygons:
 
 
 def rectangle(left: float, top: float, right: float, bottom: float, rotation_deg: float = 0.0) -> Polygons:
-    """Build a rectangle, turned clockwise around its center. Its corners may come in any order."""
+    """Build a rectangle, turned clockwise around its center.
+
+    Its corners may come in any order.
+    """
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float64)
     return polygon(_rotate(corners, corners.mean(axis=0), rotation_deg))
 
@@ -224,7 +227,10 @@ def _rotate(points: NDArray[np.float64], center: NDArray[np.float64], degrees: f
 
 
 def _paste(target: NDArray[np.int16], inside: NDArray[np.bool_], corner: tuple[int, int], value: int) -> None:
-    """Set the pixels of ``target`` where ``inside`` is True, with its top left pixel at ``corner``."""
+    """Set the pixels of ``target`` where ``inside`` is True.
+
+    The top left pixel of ``inside`` is at ``corner``.
+    """
     top, left = corner
     window = target[max(top, 0) : max(top + inside.shape[0], 0), max(left, 0) : max(left + inside.shape[1], 0)]
     visible = inside[max(-top, 0) :, max(-left, 0) :][: window.shape[0], : window.shape[1]]

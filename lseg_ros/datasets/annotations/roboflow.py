@@ -1,4 +1,7 @@
-"""Roboflow's export ``Semantic Segmentation Masks``: train/, valid/ and test/ with images, masks and _classes.csv."""
+"""Roboflow's export ``Semantic Segmentation Masks``.
+
+It consists of train/, valid/ and test/ with images, masks and _classes.csv.
+"""
 
 from __future__ import annotations
 
