@@ -72,7 +72,7 @@ class OfficialOrder:
 
         Encodes the whole context instead of the length of the longest text.
         """
-        encoder = self.model.text_encoder
+        encoder: Any = self.model.text_encoder
         tokens = encoder.tokenize(texts).to(encoder.positional_embedding.device)  # (K, L)
         x = encoder.token_embedding(tokens) + encoder.positional_embedding  # (K, L, width)
         length = tokens.shape[1]

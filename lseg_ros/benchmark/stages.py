@@ -90,7 +90,7 @@ class ModelParts:
         """Outputs of ``backbone`` -> four levels, (B, F, H/4, W/4) to (B, F, H/32, W/32)."""
         model = self.model
         stem = len(taps) - len(self._readouts)
-        grid = torch.Size(side // model.config.patch_size for side in image_size)
+        grid = torch.Size(side // model.config.token_stride for side in image_size)
         maps = taps[:stem] + [readout(tokens, grid) for readout, tokens in zip(self._readouts, taps[stem:])]
         return [lateral(level) for lateral, level in zip(model.decoder.lateral, maps)]
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections import Counter, defaultdict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from timm.layers import BatchNormAct2d, Conv2dSame, Mlp  # type: ignore[attr-defined]
 from timm.models.vision_transformer import Attention  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lseg_ros.model.backbone import Readout
 from lseg_ros.model.decoder import ResidualConvUnit
+from lseg_ros.model.reassemble import Readout
+from lseg_ros.model.timm_backbone import TimmBackbone, TimmViTBackbone
 
 __all__ = [
     "PackedAttention",
@@ -24,20 +29,69 @@ __all__ = [
 ]
 
 _HEADS_PER_STEP = 2  # their attention weights stay in the cache between the two products
+_CONVS, _NORMS = (nn.Conv2d, Conv2dSame), (nn.BatchNorm2d, BatchNormAct2d)  # not of subclasses that change the weights
 _OPERATIONS = ("_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight")  # not in every PyTorch
 
 
 def fold_batch_norms(module: nn.Module) -> None:
     """Fold every batch norm that follows a convolution into it, in place and in float32.
 
-    The module must be in eval mode.
+    The module must be in eval mode. An activation that is part of a batch norm, as in timm, takes its place.
     """
-    for parent in list(module.modules()):
-        children = list(parent.named_children())
-        for (name, conv), (norm_name, norm) in itertools.pairwise(children):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(parent, name, fuse_conv_bn_eval(conv.float(), norm.float()))
-                setattr(parent, norm_name, nn.Identity())
+    of_timm = isinstance(module, (TimmBackbone, TimmViTBackbone))
+    for conv_name, norm_name in _traced_pairs(module) if of_timm else _adjacent_pairs(module):
+        conv: Any = module.get_submodule(conv_name)
+        norm: Any = module.get_submodule(norm_name)
+        _set_submodule(module, conv_name, fuse_conv_bn_eval(conv.float(), norm.float()))
+        _set_submodule(module, norm_name, getattr(norm, "act", nn.Identity()))
+
+
+def _adjacent_pairs(module: nn.Module) -> list[tuple[str, str]]:
+    """Return the names of convolutions and batch norms that are neighbors, as they are in our own modules."""
+    return [
+        (f"{parent_name}.{name}".lstrip("."), f"{parent_name}.{norm_name}".lstrip("."))
+        for parent_name, parent in module.named_modules()
+        for (name, conv), (norm_name, norm) in itertools.pairwise(parent.named_children())
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    ]
+
+
+def _traced_pairs(module: nn.Module) -> list[tuple[str, str]]:
+    """Return the names of convolutions and batch norms that read their output, from a forward on the meta device.
+
+    In networks of timm the order of modules need not be that of the computation.
+    """
+    outputs: dict[int, str] = {}  # id of a tensor -> name of the convolution that returned it
+    kept: list[Tensor] = []  # so that no id is used twice
+    readers: defaultdict[str, list[str]] = defaultdict(list)
+    calls: Counter[str] = Counter()
+
+    def observe(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        calls[name] += 1
+        kept.extend((inputs[0], output))
+        if type(layer) in _NORMS and id(inputs[0]) in outputs:
+            readers[outputs[id(inputs[0])]].append(name)
+        elif type(layer) in _CONVS:
+            outputs[id(output)] = name
+
+    observed = [(name, layer) for name, layer in module.named_modules() if type(layer) in (*_NORMS, *_CONVS)]
+    hooks = [layer.register_forward_hook(functools.partial(observe, name)) for name, layer in observed]
+    state = {
+        name: torch.empty_like(value, device="meta", dtype=torch.float32 if value.is_floating_point() else None)
+        for name, value in (*module.named_parameters(), *module.named_buffers())
+    }
+    try:
+        with torch.no_grad():
+            torch.func.functional_call(module, state, torch.empty(1, 3, 64, 64, device="meta"))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [(conv, norms[0]) for conv, norms in readers.items() if len(norms) == calls[conv] == calls[norms[0]] == 1]
+
+
+def _set_submodule(module: nn.Module, name: str, layer: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(module.get_submodule(parent), child, layer)
 
 
 def prepack_mkldnn(module: nn.Module) -> None:
@@ -46,7 +100,8 @@ def prepack_mkldnn(module: nn.Module) -> None:
     Otherwise oneDNN converts the weights in each call. Operations that follow a layer become part of it: a GELU after
     a layer named ``fc1``, as in timm's blocks, and the activations and the sum of a residual unit, if its batch norms
     are folded. In bfloat16, attention becomes two matrix products and a softmax. Nothing happens if this PyTorch or
-    this processor does not support it. Afterwards the module cannot be moved, trained or saved.
+    this processor does not support it. Modules of timm that may read the weights of their layers keep them. Afterwards
+    the module cannot be moved, trained or saved.
     """
     if all(_is_supported(dtype) for dtype in {parameter.dtype for parameter in module.parameters()}):
         _replace_layers(module)
@@ -54,9 +109,10 @@ def prepack_mkldnn(module: nn.Module) -> None:
 
 def _replace_layers(module: nn.Module) -> None:
     activation = getattr(module, "act", None)
-    fuses = isinstance(activation, nn.GELU) and activation.approximate == "none"
+    fuses = type(module) is Mlp and isinstance(activation, nn.GELU) and activation.approximate == "none"
+    calls_layers = type(module) in (Attention, Mlp) or not type(module).__module__.startswith("timm.")
     for name, layer in list(module.named_children()):
-        if type(layer) is nn.Linear:
+        if type(layer) is nn.Linear and calls_layers:
             setattr(module, name, PackedLinear(layer.weight, layer.bias, gelu=fuses and name == "fc1"))
             if fuses and name == "fc1":
                 module.act = nn.Identity()
@@ -73,7 +129,8 @@ def _replace_layers(module: nn.Module) -> None:
 def _is_plain(layer: Attention) -> bool:
     """Check for plain ViT attention in bfloat16: no norms of queries and keys, no gates."""
     extras = [getattr(layer, name, None) for name in ("q_norm", "k_norm", "norm", "gate")]  # depends on timm's version
-    is_bfloat16 = layer.qkv.weight.dtype == torch.bfloat16
+    weight = layer.qkv.weight
+    is_bfloat16 = weight.dtype == torch.bfloat16 and weight.shape[0] == 3 * weight.shape[1]
     return is_bfloat16 and all(isinstance(extra, (nn.Identity, type(None))) for extra in extras)
 
 

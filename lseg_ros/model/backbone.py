@@ -12,12 +12,16 @@ from torchvision.models.resnet import Bottleneck, ResNet
 
 from lseg_ros.model.config import LSegConfig
 from lseg_ros.model.decoder import ResidualConvUnit
+from lseg_ros.model.reassemble import Reassemble
+from lseg_ros.model.timm_backbone import TimmBackbone, TimmViTBackbone, build_timm_backbone
 
-__all__ = ["ConvStem", "Readout", "Reassemble", "ResNetBackbone", "ViTBackbone", "build_backbone"]
+__all__ = ["ConvStem", "ResNetBackbone", "ViTBackbone", "build_backbone"]
 
 
-def build_backbone(config: LSegConfig) -> ResNetBackbone | ViTBackbone:
+def build_backbone(config: LSegConfig) -> ResNetBackbone | TimmBackbone | TimmViTBackbone | ViTBackbone:
     """Build the backbone of the architecture, with random weights."""
+    if config.timm:
+        return build_timm_backbone(config)
     return ResNetBackbone(config.resnet) if config.resnet else ViTBackbone(config)
 
 
@@ -88,39 +92,6 @@ class ViTBackbone(nn.Module):
         square = patches.reshape(1, side, side, -1).permute(0, 3, 1, 2)  # (1, D, side, side)
         resized = F.interpolate(square, size=grid, mode="bilinear", align_corners=False)  # (1, D, gh, gw)
         return torch.cat([cls, resized.flatten(2).mT], dim=1)  # (1, 1 + gh gw, D)
-
-
-class Reassemble(nn.Module):
-    """Turn tokens into a feature map: read out the class token, project, and resample."""
-
-    def __init__(self, width: int, channels: int, scale: float) -> None:
-        super().__init__()
-        self.readout = Readout(2 * width, width)
-        self.project = nn.Conv2d(width, channels, 1)
-        self.resample: nn.Module = nn.Identity()
-        if scale > 1:
-            self.resample = nn.ConvTranspose2d(channels, channels, int(scale), stride=int(scale))
-        elif scale < 1:
-            self.resample = nn.Conv2d(channels, channels, 3, stride=round(1 / scale), padding=1)
-
-    def forward(self, tokens: Tensor, grid: torch.Size) -> Tensor:
-        """(B, 1 + gh gw, D) -> (B, channels, scale gh, scale gw)."""
-        patches, cls = tokens[:, 1:], tokens[:, :1]
-        read = F.gelu(self.readout(patches, cls))  # (B, gh gw, D)
-        return self.resample(self.project(read.mT.reshape(*read.mT.shape[:2], *grid)))
-
-
-class Readout(nn.Linear):
-    """Linear layer on each patch token concatenated with the class token.
-
-    This is the readout "project" of DPT (section 3). The official code concatenates the two. The class token's half of
-    the product is the same for all patches, so it is computed once.
-    """
-
-    def forward(self, patches: Tensor, cls: Tensor) -> Tensor:  # type: ignore[override]
-        """(B, N, D), (B, 1, D) -> (B, N, out)."""
-        patch_weight, cls_weight = self.weight.chunk(2, dim=1)  # (out, D)
-        return F.linear(patches, patch_weight) + F.linear(cls, cls_weight, self.bias)
 
 
 class ConvStem(nn.Module):

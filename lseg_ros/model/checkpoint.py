@@ -15,11 +15,13 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from lseg_ros.model import key_mapping, pretrained
+from lseg_ros.model.backbone import build_backbone
 from lseg_ros.model.config import PRESETS, LSegConfig
 from lseg_ros.model.lseg import LSeg
+from lseg_ros.model.open_clip_tower import build_text_encoder
 from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.model.weight_files import WeightFile, open_weights
 
@@ -94,9 +96,12 @@ def read_config(weights: WeightFile) -> LSegConfig:
     Raises:
         ValueError: If it is not an LSeg network; the message lists the differences from the nearest preset.
     """
-    try:
-        if "config" in weights.metadata:
+    if "config" in weights.metadata:
+        try:
             return _config_from_json(weights.metadata["config"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"checkpoint {weights.path}: expected the metadata of an LSeg, got {error}") from error
+    try:
         return key_mapping.config_from_keys(weights.entries)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         check_entries(PRESETS[key_mapping.nearest_preset(weights.entries)[0]], weights)
@@ -109,7 +114,10 @@ def check_entries(config: LSegConfig, weights: WeightFile) -> None:
     Raises:
         ValueError: If entries are missing, unexpected or of another shape; the message lists them.
     """
-    expected, found = key_mapping.expected_entries(config), weights.entries
+    try:
+        expected, found = key_mapping.expected_entries(config), weights.entries
+    except ValueError as error:  # the metadata name a network that does not exist
+        raise ValueError(f"checkpoint {weights.path}: {error}") from error
     needed = {name for name in expected if not name.endswith("num_batches_tracked")}
     misshapen = [
         f"{name}: expected shape {tuple(expected[name].shape)}, got {tuple(found[name].shape)}"
@@ -214,7 +222,21 @@ def _build_network(config: LSegConfig, weights: WeightFile, dtype: torch.dtype |
         known = key in weights.entries  # num_batches_tracked may be missing
         state[name] = weights.read(key, dtype) if known else torch.tensor(0)
     model.load_state_dict(state, strict=True, assign=True)
+    _restore_buffers(model.backbone, lambda: build_backbone(config))
+    _restore_buffers(model.text_encoder, lambda: build_text_encoder(config.text))
     return model.eval()
+
+
+def _restore_buffers(part: nn.Module, build: Callable[[], nn.Module]) -> None:
+    """Compute the buffers that no checkpoint contains, such as position tables and masks of named networks."""
+    missing = [name for name, value in part.named_buffers() if value.is_meta]
+    if not missing:
+        return
+    with torch.random.fork_rng(devices=[]):
+        computed = dict(build().named_buffers())
+    for name in missing:
+        module, _, buffer = name.rpartition(".")
+        part.get_submodule(module).register_buffer(buffer, computed[name], persistent=False)
 
 
 def _config_from_json(text: str) -> LSegConfig:

@@ -11,6 +11,21 @@ __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "PRESETS", "RESNET_CHANNELS", "LSegC
 RESNET_CHANNELS = (256, 512, 1024, 2048)  # of every ResNet with bottleneck blocks
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of torchvision's ResNets
 
+_LIMITS = {
+    "width": 1 << 16,
+    "depth": 256,
+    "heads": 1 << 10,
+    "taps": 255,
+    "resnet": 256,
+    "reassemble": 1 << 16,
+    "patch_size": 256,
+    "pretrained_size": 1 << 13,
+    "features": 1 << 16,
+    "stem": 1 << 16,
+    "stem_depth": 256,
+    "input_size_px": 1 << 16,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class LSegConfig:
@@ -18,7 +33,8 @@ class LSegConfig:
 
     The image encoder is a ViT with a DPT decoder. With a convolutional ``stem`` the ViT reads the output of the stem,
     and the feature maps at stride 4 and 8 come from the stem, as in DPT-Hybrid (Ranftl et al., ICCV 2021, section 3).
-    With ``resnet`` a ResNet replaces the ViT, and the fields of the ViT stay unset.
+    With ``resnet`` a ResNet replaces the ViT, and the fields of the ViT stay unset. With ``timm`` a network of timm
+    replaces it; ``timm_backbone.timm_config`` fills in the other fields.
 
     Attributes:
         width: Channels of the ViT's tokens.
@@ -26,6 +42,8 @@ class LSegConfig:
         heads: Attention heads of each block.
         taps: Indices of the blocks whose output is reassembled, ascending; four, or two with a stem.
         resnet: Number of bottleneck blocks in each of a ResNet's four stages.
+        timm: Name of a network of timm, without the tag of its weights. With a ``depth`` it is a plain ViT; otherwise
+            ``taps`` are the indices of its feature maps.
         reassemble: Channels of the feature maps at stride 4, 8, 16 and 32.
         text: The text encoder.
         patch_size: Pixels of the image per token.
@@ -46,6 +64,7 @@ class LSegConfig:
     heads: int = 0
     taps: tuple[int, ...] = ()
     resnet: tuple[int, ...] = ()
+    timm: str = ""
     reassemble: tuple[int, ...]
     text: TextConfig
     patch_size: int = 16
@@ -60,10 +79,21 @@ class LSegConfig:
     image_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     input_size_px: int = 0
 
+    @property
+    def token_stride(self) -> int:
+        """Pixels of the network's input per token, along each axis.
+
+        It divides 32. A backbone of timm with other patches gets a resized image, as if its patches had 16 pixels.
+        """
+        return self.patch_size if 32 % self.patch_size == 0 else 16
+
     def __post_init__(self) -> None:
+        self._check_limits()
         if len(self.reassemble) != 4:
             raise ValueError(f"reassemble: expected channels at stride 4, 8, 16 and 32, got {self.reassemble}")
-        if self.resnet:
+        if self.timm:
+            self._check_timm()
+        elif self.resnet:
             self._check_resnet()
         else:
             self._check_vit()
@@ -73,6 +103,26 @@ class LSegConfig:
             raise ValueError(f"block_depth: expected 0 or more, got {self.block_depth}")
         if self.activation not in ("lrelu", "tanh", "relu"):
             raise ValueError(f"activation: expected lrelu, tanh or relu, got {self.activation!r}")
+
+    def _check_limits(self) -> None:
+        """Reject sizes that would take minutes to build; they come from the metadata of files."""
+        for name, limit in _LIMITS.items():
+            value = getattr(self, name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if not all(type(number) is int and 0 <= number <= limit for number in numbers):
+                raise ValueError(f"{name}: expected integers from 0 to {limit}, got {value!r}")
+
+    def _check_timm(self) -> None:
+        if not isinstance(self.timm, str):
+            raise ValueError(f"timm: expected a name, got {self.timm!r}")
+        if self.patch_size < 1:
+            raise ValueError(f"patch_size: expected at least 1, got {self.patch_size}")
+        if self.resnet or self.stem or self.heads:
+            raise ValueError("timm: expected no resnet, stem or heads, which belong to other backbones, got some")
+        if len(self.taps) != 4 or list(self.taps) != sorted(set(self.taps)):
+            raise ValueError(f"taps: expected four ascending indices, got {self.taps}")
+        if self.depth and self.taps[-1] >= self.depth:
+            raise ValueError(f"taps: expected indices of {self.depth} blocks, got {self.taps}")
 
     def _check_resnet(self) -> None:
         if len(self.resnet) != 4 or min(self.resnet) < 1:

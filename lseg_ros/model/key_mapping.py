@@ -24,6 +24,7 @@ __all__ = ["config_from_keys", "expected_entries", "is_unused", "nearest_preset"
 # our name -> the authors' key; levels count from 0 here and from 1 there
 _PATTERNS = [
     (r"backbone\.vit\.(.*)", r"pretrained.model.\1"),
+    (r"backbone\.net\.(.*)", r"pretrained.net.\1"),  # of timm, not in any official network
     (r"backbone\.stages\.(\d+)\.(.*)", r"pretrained.layer<\1>.\2"),
     (r"backbone\.stem\.(.*)", r"pretrained.stem.\1"),  # in no official network
     (r"backbone\.reassemble\.(\d+)\.readout\.(\w+)", r"pretrained.act_postprocess<\1>.0.project.0.\2"),
@@ -89,8 +90,11 @@ def unused_entries(config: LSegConfig) -> dict[str, Tensor]:
         ValueError: If the authors have no such architecture.
     """
     towers = {512: _clip_vit_b32, 768: _clip_rn50x16}  # by the width of the text encoder
-    if config.stem or config.text.width not in towers:
-        raise ValueError("an official network: expected no stem, and a text encoder of CLIP ViT-B/32 or RN50x16")
+    if config.timm or config.stem or config.text.width not in towers:
+        raise ValueError(
+            "an official network: expected no stem, no backbone of timm, and the text encoder of CLIP ViT-B/32 or "
+            "RN50x16"
+        )
     with torch.device("meta"):
         parts: dict[str, nn.Module] = {
             "clip_pretrained.visual": towers[config.text.width](),

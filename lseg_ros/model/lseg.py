@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lseg_ros.model.backbone import build_backbone
 from lseg_ros.model.config import LSegConfig
 from lseg_ros.model.decoder import Decoder, upsample2x
-from lseg_ros.model.text_encoder import TextEncoder
+from lseg_ros.model.open_clip_tower import build_text_encoder
 
 __all__ = ["LOGIT_SCALE", "LSeg", "SpatialRegularization"]
 
@@ -34,7 +34,7 @@ class LSeg(nn.Module):
             if config.arch_option
             else None
         )
-        self.text_encoder = TextEncoder(config.text)
+        self.text_encoder = build_text_encoder(config.text)
 
     @property
     def device(self) -> torch.device:

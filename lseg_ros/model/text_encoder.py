@@ -31,6 +31,8 @@ class TextConfig:
         quick_gelu: Use OpenAI's approximation of GELU.
         token_rank: If set, the token table is the product of (vocab_size, token_rank) and (token_rank, width) matrices;
             the full table would be most of a small encoder.
+        open_clip: Name of a network of open_clip whose text tower is not CLIP's own (``open_clip_tower.text_config``
+            fills in the other fields).
     """
 
     width: int
@@ -41,12 +43,15 @@ class TextConfig:
     vocab_size: int = 49408
     quick_gelu: bool = True
     token_rank: int | None = None
+    open_clip: str = ""
 
     def __post_init__(self) -> None:
         for name in ("width", "heads", "layers", "embed_dim", "vocab_size", "token_rank"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
+        if self.layers > 256:  # a size in the metadata of a file, which would take minutes to build
+            raise ValueError(f"layers: expected at most 256, got {self.layers}")
         if self.context_length < 3:
             raise ValueError(f"context_length: expected at least 3 (start, token, end), got {self.context_length}")
         if self.width % self.heads:

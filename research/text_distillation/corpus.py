@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lseg_ros.model.open_clip_tower import OpenClipTextEncoder
 from lseg_ros.model.text_encoder import TextEncoder
 from lseg_ros.training.initialization import single_token_words
 from research.text_distillation.wordnet import ADJECTIVES, Word, phrases
@@ -74,7 +75,7 @@ class Corpus:
         return tuple(dict.fromkeys((*self.trained, *self.held_words, *self.held_phrases, *self.nouns)))
 
 
-def can_tokenize(encoder: TextEncoder, text: str) -> bool:
+def can_tokenize(encoder: OpenClipTextEncoder | TextEncoder, text: str) -> bool:
     """Return whether the text fits into the context of the encoder."""
     try:
         encoder.tokenize([text])

@@ -19,8 +19,9 @@ from lseg_ros.inference.optimize import (
     prepack_mkldnn,
 )
 from lseg_ros.model import PRESETS, LSeg, LSegConfig
-from lseg_ros.model.backbone import Readout
 from lseg_ros.model.decoder import ResidualConvUnit
+from lseg_ros.model.reassemble import Readout
+from lseg_ros.model.timm_backbone import timm_config
 from test.support.tiny_network import CONFIG
 
 
@@ -89,6 +90,44 @@ def test_folds_batch_norms_of_a_resnet() -> None:
     fold_batch_norms(model)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
     torch.testing.assert_close(model(image)[-1], expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "name, depth",
+    [
+        ("tf_efficientnet_lite0", 0),  # activations inside the batch norms, padding as in TensorFlow
+        ("resnet18", 0),
+        ("resnetv2_50x1_bit", 0),  # standardized weights, no batch norms
+        ("densenet121", 0),  # batch norms before and after convolutions
+        ("repvgg_a0", 0),  # batch norms of a block's input next to those of its convolutions
+        ("mobilenetv3_small_050", 0),
+        ("convnext_atto", 0),
+        ("swinv2_tiny_window8_256", 0),  # attention that reads the weights of its layers
+        ("eva02_tiny_patch14_224", 4),
+        ("vit_small_patch14_reg4_dinov2", 4),
+    ],
+)
+def test_optimized_backbone_of_timm_gives_the_same_embeddings(name: str, depth: int) -> None:
+    model, image = build_network(timm_config(name, CONFIG.text, depth=depth, features=16)), torch.randn(2, 3, 64, 96)
+    expected = model.encode_low_res(image)
+    found = optimized(model).encode_low_res(image)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "resnet18", "mobilenetv3_small_050", "regnety_002"])
+def test_folds_all_batch_norms_of_a_convolutional_network_of_timm(name: str) -> None:
+    backbone = build_network(timm_config(name, CONFIG.text, features=16)).backbone
+    fold_batch_norms(backbone)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in backbone.modules())
+
+
+def test_packs_the_blocks_of_a_vit_of_timm() -> None:
+    model = optimized(build_network(timm_config("vit_tiny_patch16_224", CONFIG.text, depth=4, features=16)))
+    block = model.backbone.get_submodule("vit.blocks.0")
+    assert isinstance(block.get_submodule("mlp.fc1"), PackedLinear)
+    assert isinstance(block.get_submodule("attn.qkv"), PackedLinear)
+    assert isinstance(model.backbone.get_submodule("reassemble.0.readout"), PackedReadout)
 
 
 def test_segmenter_keeps_the_layers_of_a_given_network() -> None:
