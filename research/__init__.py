@@ -1,1 +1,1 @@
-"""Research code: language suites, text distillation, training recipes. Not part of the installed package."""
+"""Research code, not installed: language suites, text distillation, training recipes."""

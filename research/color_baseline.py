@@ -95,7 +95,10 @@ def score_color_baseline(scenes: SyntheticScenes, process: Process | None = None
 
 
 def main(config: ColorBaselineConfig) -> Scores:
-    """Score the baseline, print the table and write ``config.json``, once if torchrun started several processes."""
+    """Score the baseline, print the table and write ``config.json``.
+
+    If torchrun started several processes, only the first one prints and writes.
+    """
     check_output_path("json", config.json)
     with process_group() as process:
         scenes = SyntheticScenes(config.frames, config.seed, width=config.width, height=config.height)

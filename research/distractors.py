@@ -1,4 +1,4 @@
-"""List words that occur in no scene of the synthetic world, for ``--distractors`` in training.
+"""List words that occur in no synthetic scene, for ``lseg train --distractors``.
 
 ``python -m research.distractors --output out/distractors.txt`` writes the most used WordNet nouns for visible things,
 without those that the text encoder finds close to a class and without all words of the language suites.

@@ -1,4 +1,4 @@
-"""``python -m research.language SUITE``: run one language suite, print its table and write its JSON file."""
+"""Run one language suite: ``python -m research.language SUITE``."""
 
 from __future__ import annotations
 

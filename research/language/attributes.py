@@ -1,4 +1,4 @@
-"""Attributes: "red ball" compared with "blue ball", with combinations of color and class that training never named."""
+"""Attributes: "red ball" versus "blue ball", in combinations unseen in training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["attributes"]
 
 
 def attributes(config: SuiteConfig, process: Process) -> SuiteScores:
-    """Split each class with unseen combinations by color, one class at a time, and score the colors.
+    """Split each class with unseen colors by color, one class at a time, and score them.
 
     The IoU of a combination counts the scenes in which its class is visible. For comparison the suite also scores the
     combinations of the same classes that training did use, and all classes without colors.
@@ -65,13 +65,17 @@ def attributes(config: SuiteConfig, process: Process) -> SuiteScores:
 
 
 def _word_indices(class_of_word: NDArray[np.int64], split: int) -> list[int]:
-    """Return the words of a label set in which one class is split by color and all others are plain."""
+    """Return the words of a label set in which only one class is split by color."""
     plain = [index for index in range(len(CLASSES)) if index != split]
     return plain + [index for index in np.flatnonzero(class_of_word == split).tolist() if index != split]
 
 
 def _target_lut(word_indices: list[int], class_of_word: NDArray[np.int64]) -> NDArray[np.int16]:
-    """Return (words + 1,), the label index of each word or of its class; the last entry is for IGNORE."""
+    """Return the label index of each word or of its class.
+
+    Returns:
+        (words + 1,); the last entry is for IGNORE.
+    """
     label_index = {word: label for label, word in enumerate(word_indices)}
     labels = [label_index.get(word, label_index.get(int(plain), IGNORE)) for word, plain in enumerate(class_of_word)]
     return np.array([*labels, IGNORE], np.int16)

@@ -24,7 +24,10 @@ __all__ = ["ComparisonConfig", "main", "training_config"]
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonConfig:
-    """Train the networks of the suites zero-shot and head-baseline; the defaults made those in the repository."""
+    """Train the networks of the suites zero-shot and head-baseline.
+
+    The defaults produced those in the repository.
+    """
 
     output: str = setting("out/comparisons", "folder for the training runs")
     networks: str = setting("out/comparisons/networks", "folder for the trained networks")
@@ -38,11 +41,11 @@ class ComparisonConfig:
 
 
 def training_config(name: str, config: ComparisonConfig) -> TrainingConfig:
-    """Return the training settings of one network. Networks that are compared share data, steps and seed.
+    """Return the training settings of one network.
 
-    ``words`` and ``classes`` see all words in each image; ``classes`` has a conventional classifier head. ``all`` and
-    ``fold_0`` to ``fold_3`` also see one word with ``others``, and pull each pixel to its word; each ``fold`` network
-    leaves out the classes of its fold.
+    Networks that are compared share data, steps and seed. ``words`` and ``classes`` see all words in each image;
+    ``classes`` has a conventional classifier head. ``all`` and ``fold_0`` to ``fold_3`` also see one word with
+    ``others``, and pull each pixel to its word; each ``fold`` network leaves out the classes of its fold.
     """
     zero_shot = name not in ("words", "classes")
     return dataclasses.replace(

@@ -22,7 +22,7 @@ _WITH_OWN_NETWORKS = ("zero-shot", "head-baseline")
 class SuiteConfig:
     """Test on the synthetic world how well a network understands words.
 
-    Several GPUs: torchrun --nproc-per-node 4 -m research.language SUITE ...
+    To use several GPUs, run torchrun --nproc-per-node 4 -m research.language SUITE ...
     """
 
     suite: tyro.conf.Positional[Suite] = setting(  # noqa: RUF009 - a required field

@@ -1,4 +1,4 @@
-"""The fixed label set: all classes at once, compared with a predictor that sees only color."""
+"""The fixed label set: all classes at once, versus a predictor that sees only color."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["fixed"]
 
 
 def fixed(config: SuiteConfig, process: Process) -> SuiteScores:
-    """Score all classes at once as ``lseg evaluate`` does, and the color baseline on the same scenes."""
+    """Score all classes as ``lseg evaluate`` does, and the color baseline on the same scenes."""
     result = evaluate(config.evaluation)
     assert isinstance(result.scores, Scores)
     color = score_color_baseline(evaluation_scenes(config), process)

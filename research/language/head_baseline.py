@@ -1,4 +1,4 @@
-"""The paper's claim that a fixed label set costs nothing: LSeg and the same network with a head of classes."""
+"""LSeg versus the same network with a head of classes, on a fixed label set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ __all__ = ["head_baseline"]
 
 
 def head_baseline(config: SuiteConfig, process: Process) -> SuiteScores:
-    """Score two networks that were trained with the same data, steps and seed and differ only in their heads."""
+    """Score two networks that differ only in their heads.
+
+    They were trained with the same data, steps and seed.
+    """
     scenes, device = comparison_scenes(config), process.device(config.device)
     lseg = Predictor.from_model(load_comparison_network("words", device))
     classifier = load_comparison_network("classes", device)

@@ -1,4 +1,4 @@
-"""The small networks that the suites ``zero-shot`` and ``head-baseline`` compare (preset ``demo_small``)."""
+"""The small networks that the suites ``zero-shot`` and ``head-baseline`` compare."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORDS = (OTHERS, *CLASSES)  # all words that the suites use with these networks
 
 
 class StoredTextEncoder(nn.Module):
-    """Replaces the text encoder of a network by the embeddings that ``WORDS`` had when it was trained.
+    """Stored embeddings of ``WORDS``, which replace the text encoder of a network.
 
     A new text encoder in the package therefore does not change these networks.
     """
@@ -41,7 +41,11 @@ class StoredTextEncoder(nn.Module):
         return torch.tensor([WORDS.index(text) for text in texts], dtype=torch.int64)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Return (K, C) float32 embeddings of unit norm; ValueError names a text that is not in ``WORDS``."""
+        """Return (K, C) float32 embeddings of unit norm.
+
+        Raises:
+            ValueError: If a text is not in ``WORDS``; the message names it.
+        """
         return self.get_buffer("embeddings")[self.tokenize(texts)]
 
 
@@ -74,7 +78,7 @@ def load_comparison_network(name: str, device: str = "cpu", folder: Path = WEIGH
 
 
 def save_comparison_network(trained: Path, words: Tensor, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write the image encoder of a trained checkpoint together with the embeddings of ``WORDS``.
+    """Write the image encoder of a checkpoint together with the embeddings of ``WORDS``.
 
     Args:
         trained: Checkpoint that ``lseg train`` wrote.

@@ -1,4 +1,4 @@
-"""Synonyms: the scenes of the fixed label set with other words for the classes, which training never used."""
+"""Synonyms: other words for the classes, which training never used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zero-shot folds like those of PASCAL-5i: classes that training left out, tested as [others, class]."""
+"""Zero-shot folds like those of PASCAL-5i: unseen classes, tested as [others, class]."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _MIN_PIXELS = 16  # a class counts in a scene of 160x120 if it has at least this
 
 
 def zero_shot(config: SuiteConfig, process: Process) -> SuiteScores:
-    """Score each visible class with the network that left out its fold and with one that was trained on all classes.
+    """Score each visible class with networks that did not and did see it in training.
 
-    Chance is a coin flip for each pixel.
+    "left out" is the network without the classes of the fold, and "seen" is the one trained on all classes. "chance" is
+    a coin flip for each pixel.
     """
     scenes, device = comparison_scenes(config), process.device(config.device)
     trained_on_all = Predictor.from_model(load_comparison_network("all", device))

@@ -1,4 +1,4 @@
-"""``python -m research.text_distillation``: distill the text encoder of the embedded network."""
+"""Distill the embedded text encoder: ``python -m research.text_distillation``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts for the text encoder: which ones it trains on, how often, and which ones are held out for tests."""
+"""Texts for the text encoder: training texts, their shares, and held-out tests."""
 
 from __future__ import annotations
 

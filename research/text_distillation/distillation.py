@@ -1,4 +1,4 @@
-"""Distill sentence embeddings into a text encoder that is small enough to ship with the package.
+"""Distill sentence embeddings into a small text encoder that ships with the package.
 
 The student learns WordNet's words, the whole words of CLIP's vocabulary, and phrases with colors, materials, sizes and
 prompts. The loss compares the embedding of each text with its target, and the similarities within a batch with those of
@@ -233,13 +233,16 @@ def _build_optimizer(encoder: TextEncoder, config: DistillationConfig) -> torch.
 
 
 def _loss(embeddings: Tensor, targets: Tensor) -> Tensor:
-    """Return the cosine distance to the targets plus the error of the similarities within the batch."""
+    """Return the cosine distance to the targets plus the error of the batch's similarities."""
     distance = 1 - (embeddings * targets).sum(-1).mean()
     return distance + _SIMILARITY_WEIGHT * F.mse_loss(embeddings @ embeddings.T, targets @ targets.T)
 
 
 def _draw_batches(training_set: DistillationSet, size: int, random: np.random.Generator) -> Iterator[Tensor]:
-    """Yield indices (size,) of texts drawn by their share, endlessly; texts of a batch have similar lengths."""
+    """Yield batches of text indices (size,), drawn by share, without end.
+
+    The texts of a batch have similar lengths.
+    """
     length = training_set.tokens.argmax(-1).numpy()
     while True:
         drawn = random.choice(len(length), size=size * _BATCHES_PER_DRAW, p=training_set.share)
@@ -248,7 +251,10 @@ def _draw_batches(training_set: DistillationSet, size: int, random: np.random.Ge
 
 
 def _teacher_targets(corpus: Corpus, config: DistillationConfig) -> dict[str, NDArray[np.float32]]:
-    """Return the teacher's embedding of each text, projected to the directions in which visible things differ most."""
+    """Return the projected teacher embedding of each text.
+
+    The projection keeps the directions in which visible things differ most.
+    """
     texts = corpus.texts
     embeddings = teacher_embeddings(texts, Path(config.cache) if config.cache else None)
     row = {text: number for number, text in enumerate(texts)}

@@ -1,4 +1,4 @@
-"""The teacher of the small text encoder: projected sentence embeddings of all-MiniLM-L6-v2.
+"""The teacher of the text encoder: projected sentence embeddings of all-MiniLM-L6-v2.
 
 Only the distillation needs it, not the trained network.
 """

@@ -1,4 +1,4 @@
-"""Words of WordNet, weighted by how often they are used, their relations, and phrases made of them."""
+"""Words of WordNet with weights and relations, and phrases made of them."""
 
 from __future__ import annotations
 
@@ -71,10 +71,11 @@ def words(folder: Path) -> tuple[Word, ...]:
 
 
 def relations(folder: Path) -> dict[str, dict[str, float]]:
-    """Return the related words of each noun and their weights, relative to the noun's own weight of 1.
+    """Return the related words of each noun and their weights.
 
-    Related words are synonyms and the first hypernym. Each sense of the noun is weighted by the uses that WordNet's
-    authors tagged, with a higher weight for visible things; each related word by its uses in all senses.
+    Weights are relative to the noun's own weight of 1. Related words are synonyms and the first hypernym. Each sense of
+    the noun is weighted by the uses that WordNet's authors tagged, with a higher weight for visible things; each
+    related word is weighted by its uses in all senses.
     """
     uses_by_sense = _uses(folder / "cntlist.rev")
     synsets = {synset.offset: synset for synset in _synsets(folder / "data.noun")}
@@ -105,7 +106,7 @@ def relations(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def phrases(nouns: Mapping[str, float], count: int, generator: np.random.Generator) -> tuple[str, ...]:
-    """Draw different phrases such as "red ball" or "a photo of a small wooden chair" from weighted nouns."""
+    """Draw different phrases with weighted nouns, such as "a photo of a small wooden chair"."""
     texts: dict[str, None] = {}
     names = list(nouns)
     share = np.array([nouns[name] for name in names])

@@ -49,9 +49,8 @@ def test_command_explains_a_missing_checkpoint() -> None:
     assert "missing.safetensors" in finished.stderr
 
 
-@pytest.mark.parametrize(
-    "suite", ["attributes", "zero-shot"]
-)  # with the embedded network, and with comparison networks
+# One suite with the embedded network, and one with the comparison networks.
+@pytest.mark.parametrize("suite", ["attributes", "zero-shot"])
 def test_two_processes_score_a_suite_as_one_does(suite: Suite, tmp_path: Path) -> None:
     config = SuiteConfig(suite, device="cpu", seed=3, frames=5, json=str(tmp_path / "one.json"))
     run_suite(config)

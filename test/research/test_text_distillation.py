@@ -176,9 +176,7 @@ def test_reads_wordnet_without_proper_names(tmp_path: Path) -> None:
     assert words["cat"].visible and not words["idea"].visible
 
 
-def test_relations_are_synonyms_and_hypernyms_weighted_by_use(
-    tmp_path: Path,
-) -> None:
+def test_relations_are_synonyms_and_hypernyms_weighted_by_use(tmp_path: Path) -> None:
     (tmp_path / "data.noun").write_text(
         "  1 license\n"
         "04161981 06 n 01 seat 0 000 | furniture that is made for sitting on\n"
