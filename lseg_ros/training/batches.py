@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.training.augmentation import Placement, apply_placement, jitter_colors
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.label_sampler import LabelPrompt, LabelSampler
+from lseg_ros.training.mixed_images import MixedImages
 from lseg_ros.training.schedule import SampleSchedule
 
 __all__ = ["Batch", "BatchError", "Batches", "build_label_sampler"]
@@ -32,7 +34,7 @@ class Batch(NamedTuple):
         image: (B, 3, H, W) uint8 RGB; H and W are multiples of 32.
         target: (B, h, w) int64, class or IGNORE, at the positions of the pixel embeddings (h = H/2) or, with
             ``loss_at_full_resolution``, of the pixels (h = H).
-        prompts: The label prompts of each image.
+        prompts: The label prompts of each image; none for an image of a set without labels.
         draws: (B, N) float32 in [0, 1), random numbers that select the N pixels per image of the loss; N = 0 for all.
         names: Names of the samples, for error messages.
     """
@@ -61,6 +63,8 @@ def build_label_sampler(images: LabeledImages | Episodes, config: TrainingConfig
         FileNotFoundError: As ``LabelSampler.from_classes``.
         ValueError: As ``LabelSampler.from_classes``.
     """
+    if isinstance(images, MixedImages):
+        return LabelSampler.from_classes(images.classes, config.label_sampler, images.parents, images.synonyms)
     classes = (OTHERS, *images.classes) if config.zero_shot else images.classes
     parents = images.general if isinstance(images, SyntheticScenes) else ()
     return LabelSampler.from_classes(classes, config.label_sampler, parents)
@@ -105,7 +109,7 @@ class Batches(Dataset[Batch | BatchError]):
                 return BatchError(str(error))
             rng = np.random.default_rng((self.config.seed, index))
             try:
-                sample, image_prompts = self._augment(loaded, rng)
+                sample, image_prompts = self._augment(loaded, self._select_sampler(image_index), rng)
             except ValueError as error:
                 return BatchError(f"{names[-1]}: {error}")
             samples.append(sample)
@@ -123,7 +127,19 @@ class Batches(Dataset[Batch | BatchError]):
         width = widths[step % len(widths)]
         return dataclasses.replace(self.images, width=width, height=width * 3 // 4)
 
-    def _augment(self, loaded: Sample | Episode, rng: np.random.Generator) -> tuple[Sample, tuple[LabelPrompt, ...]]:
+    @functools.cached_property
+    def _set_samplers(self) -> tuple[LabelSampler, ...]:
+        return self.images.restrict(self.sampler) if isinstance(self.images, MixedImages) else ()
+
+    def _select_sampler(self, image_index: int) -> LabelSampler:
+        """Return the sampler of the label list of the image's data set."""
+        if isinstance(self.images, MixedImages):
+            return self._set_samplers[self.images.set_number(image_index)]
+        return self.sampler
+
+    def _augment(
+        self, loaded: Sample | Episode, sampler: LabelSampler, rng: np.random.Generator
+    ) -> tuple[Sample, tuple[LabelPrompt, ...]]:
         """Augment one image and sample its label prompts."""
         image, target, only = loaded.image, loaded.target, None
         if isinstance(loaded, Episode):
@@ -136,9 +152,9 @@ class Batches(Dataset[Batch | BatchError]):
         image = jitter_colors(image, config.color_jitter, rng)
         present = np.unique(target[target != IGNORE])
         if only:
-            prompts: tuple[LabelPrompt, ...] = (self.sampler.complete(only),)
+            prompts: tuple[LabelPrompt, ...] = (sampler.complete(only),)
         else:
-            prompts = self.sampler.sample(present, self.config.label_sampler, rng)
+            prompts = sampler.sample(present, self.config.label_sampler, rng)
         return Sample(image, target), prompts
 
     def _check_target(self, target: NDArray[np.int16]) -> None:

@@ -31,6 +31,11 @@ class TrainingConfig:
         choices=("modern", "lseg"),
     )
     output: str = setting("out/train", "folder for checkpoints, logs, pictures and trained weights")
+    mix: str = setting(
+        "",
+        "YAML file of data sets to train on together (docs/training.md); it replaces dataset, and roots in it are "
+        "relative to root or, without root, to its folder",
+    )
     data: DatasetConfig = dataclasses.field(
         default_factory=lambda: DatasetConfig(dataset="folder", split="train", seed=0)
     )
@@ -84,7 +89,7 @@ class TrainingConfig:
         1000, "steps between validations, which also write a checkpoint; 0: one epoch", unit="steps", minimum=0
     )
     validation_images: int = setting(
-        0, "images of the val split to score, evenly spaced; 0: all, -1: no validation", minimum=-1
+        0, "images of each val split to score, evenly spaced; 0: all, -1: no validation", minimum=-1
     )
     pictures: int = setting(4, "validation images to draw after each validation", minimum=0)
     log_every: int = setting(25, "steps between log entries", unit="steps", minimum=1)
@@ -105,17 +110,30 @@ class TrainingConfig:
                 "head: expected complete_share 1, cosine_weight 0 and validation_images -1 with classes, got "
                 f"{self.label_sampler.complete_share}, {self.cosine_weight} and {self.validation_images}"
             )
+        if self.mix:
+            self._check_mix()
         for name in ("widths", "early_widths"):
             widths = getattr(self, name)
             if any(width < 32 or width % 4 for width in widths):
                 raise ValueError(f"{name}: expected multiples of 4 of at least 32, got {widths}")
-            if widths and self.data.dataset != "synthetic":
-                raise ValueError(f"{name}: expected none, the images of {self.data.dataset} have a size, got {widths}")
+            if widths and (self.mix or self.data.dataset != "synthetic"):
+                images = self.mix or self.data.dataset
+                raise ValueError(f"{name}: expected none, the images of {images} have a size, got {widths}")
+
+    def _check_mix(self) -> None:
+        """Reject settings that count passes over the training set, which a mix does not have."""
+        schedule = self.schedule
+        if schedule.epochs or not self.validate_every or self.optimization.lr_schedule == "poly":
+            raise ValueError(
+                "mix: expected epochs 0, validate_every above 0 and lr_schedule cosine or trapezoid, because the sets "
+                f"of a mix have no common epoch, got {schedule.epochs}, {self.validate_every} and "
+                f"{self.optimization.lr_schedule}"
+            )
 
     @property
     def zero_shot(self) -> bool:
         """Whether each image is compared with one class and ``others``."""
-        return self.data.dataset in ZERO_SHOT
+        return not self.mix and self.data.dataset in ZERO_SHOT
 
     @property
     def seed(self) -> int:

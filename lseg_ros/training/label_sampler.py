@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -103,6 +104,8 @@ class LabelSampler:
         distractors: Indices of the distractors in ``texts``.
         others: Index of 'others' in ``texts``.
         parents: For each class, the class that it is a special case of ("ball" for "red ball"), or itself.
+        mean_texts: For each class, the texts whose mean stands for it where it is not represented by a single synonym.
+        members: The classes that prompts are sampled from, None for all.
     """
 
     classes: tuple[str, ...]
@@ -111,10 +114,16 @@ class LabelSampler:
     distractors: tuple[int, ...]
     others: int
     parents: tuple[int, ...]
+    mean_texts: tuple[tuple[int, ...], ...]
+    members: tuple[int, ...] | None = None
 
     @classmethod
     def from_classes(
-        cls, classes: Sequence[str], config: LabelSamplerConfig, parents: Sequence[int] = ()
+        cls,
+        classes: Sequence[str],
+        config: LabelSamplerConfig,
+        parents: Sequence[int] = (),
+        synonyms: Sequence[Sequence[str]] = (),
     ) -> LabelSampler:
         """Build a sampler from a label list.
 
@@ -122,27 +131,39 @@ class LabelSampler:
             classes: Label list entries, with synonyms separated by ``|``.
             config: Names the files of further synonyms and of distractors.
             parents: As the attribute; empty if no class is a special case of another.
+            synonyms: For each class, more synonyms for random subsets only; empty if there are none.
 
         Raises:
             FileNotFoundError: A file of the configuration does not exist.
             ValueError: A line cannot be parsed; the message names the file and the line.
         """
-        synonyms = [parse_synonyms(entry, f"class {index}") for index, entry in enumerate(classes)]
+        means = [parse_synonyms(entry, f"class {index}") for index, entry in enumerate(classes)]
         for line in read_lines(Path(config.synonyms).expanduser()) if config.synonyms else ():
             group = parse_synonyms(line, config.synonyms)
-            synonyms = [_merge_synonyms(texts, group) for texts in synonyms]
-        known = {text.casefold() for texts in synonyms for text in texts}
+            means = [_merge_synonyms(texts, group) for texts in means]
+        all_texts = [_merge_synonyms(texts, (texts[0], *more)) for texts, more in zip(means, synonyms)] or means
+        known = {text.casefold() for texts in all_texts for text in texts}
         listed = read_lines(Path(config.distractors).expanduser()) if config.distractors else []
         distractors = [word for word in dict.fromkeys(listed) if word.casefold() not in known]
-        text_index = {text: index for index, text in enumerate(dict.fromkeys(_chain(synonyms, [*distractors, OTHERS])))}
+        text_index = {
+            text: index for index, text in enumerate(dict.fromkeys(_chain(all_texts, [*distractors, OTHERS])))
+        }
         return cls(
             tuple(classes),
             tuple(text_index),
-            tuple(tuple(text_index[text] for text in texts) for texts in synonyms),
+            tuple(tuple(text_index[text] for text in texts) for texts in all_texts),
             tuple(text_index[word] for word in distractors),
             text_index[OTHERS],
             tuple(parents) or tuple(range(len(classes))),
+            tuple(tuple(text_index[text] for text in texts) for texts in means),
         )
+
+    def restricted_to(self, members: Iterable[int]) -> LabelSampler:
+        """Return a sampler whose prompts have only some of the classes.
+
+        Texts and indices of classes stay the same. Without any classes, it returns no prompts.
+        """
+        return dataclasses.replace(self, members=tuple(members))
 
     def embeddings(self, encode: Callable[[Sequence[str]], Tensor]) -> Tensor:
         """Encode all texts.
@@ -151,11 +172,11 @@ class LabelSampler:
             encode: Maps T texts to (T, C) embeddings of unit norm.
 
         Returns:
-            (classes + texts, C) of unit norm: the mean of the synonyms of every class, then every text alone.
+            (classes + texts, C) of unit norm: the mean of ``mean_texts`` of every class, then every text alone.
         """
         texts = torch.cat([encode(self.texts[first : first + 128]) for first in range(0, len(self.texts), 128)])
         means = [
-            texts[list(indices)].mean(dim=0) if len(indices) > 1 else texts[indices[0]] for indices in self.class_texts
+            texts[list(indices)].mean(dim=0) if len(indices) > 1 else texts[indices[0]] for indices in self.mean_texts
         ]
         return torch.cat([F.normalize(torch.stack(means), dim=-1), texts])
 
@@ -169,6 +190,8 @@ class LabelSampler:
             config: Shares of the kinds, and the number of prompts.
             rng: Source of all random choices.
         """
+        if not self._top_level:
+            return ()
         kinds = (
             self.complete,
             lambda: self.with_colors(present, rng),
@@ -194,7 +217,7 @@ class LabelSampler:
         """
         special = [index for index in present.tolist() if self.parents[index] != index]
         split = {self.parents[index] for index in special if rng.random() < _COLORED_SHARE}
-        indices = [index for index, parent in enumerate(self.parents) if (index != parent) == (parent in split)]
+        indices = [index for index in self._members if (index != self.parents[index]) == (self.parents[index] in split)]
         classes = [self.parents[index] for index in indices]
         return self._make_prompt(indices, classes, {index: position for position, index in enumerate(indices)})
 
@@ -214,7 +237,7 @@ class LabelSampler:
         shares the position of the class that uses its first one.
         """
         count = len(self.classes)
-        probability = np.where(np.equal(self.parents, range(count)), rng.random(), 0.0)
+        probability = np.where(np.isin(range(count), self._top_level), rng.random(), 0.0)
         probability[[self.parents[index] for index in present.tolist()]] = _PRESENT_SHARE
         chosen = rng.random(count) < probability
         chosen[rng.choice(self._top_level)] = True  # never an empty prompt
@@ -235,7 +258,11 @@ class LabelSampler:
     @functools.cached_property
     def _top_level(self) -> list[int]:
         """Indices of the classes that are not a special case of another class."""
-        return [index for index, parent in enumerate(self.parents) if index == parent]
+        return [index for index in self._members if index == self.parents[index]]
+
+    @property
+    def _members(self) -> Sequence[int]:
+        return range(len(self.classes)) if self.members is None else self.members
 
     def _make_prompt(
         self, text_indices: Sequence[int], classes: Sequence[int], positions: dict[int, int]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
@@ -17,11 +19,15 @@ from lseg_ros.training.batches import Batches, build_label_sampler
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.initialization import build_initial_network
 from lseg_ros.training.loss import WordPixelLoss
+from lseg_ros.training.mix import Mix, read_mix
+from lseg_ros.training.mixed_images import MixSchedule, open_mix
 from lseg_ros.training.schedule import SampleSchedule
 from lseg_ros.training.trainer import Trainer
 from lseg_ros.training.validation import Validation, open_samples
 
 __all__ = ["build_fabric", "train"]
+
+_LOG = logging.getLogger(__name__)
 
 
 def train(config: TrainingConfig) -> Path:
@@ -42,11 +48,12 @@ def train(config: TrainingConfig) -> Path:
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    images = open_samples(config.data)
+    mix = _read_mix(config) if config.mix else None
+    images = open_mix(mix) if mix else open_samples(config.data)
     sampler = build_label_sampler(images, config)
     if not sampler.classes:
         raise ValueError(f"{images.name(0)}: expected a label set with at least one label, got an empty one")
-    validation = None if config.validation_images < 0 else Validation(config)
+    validation = None if config.validation_images < 0 else Validation(config, mix)
     model = build_initial_network(config.initialization)
     fabric = build_fabric(config)
     fabric.launch()
@@ -55,16 +62,14 @@ def train(config: TrainingConfig) -> Path:
     loss: WordPixelLoss = WordPixelLoss(model, sampler, config)
     if config.batch_norm == "sync" and fabric.world_size > 1 and fabric.device.type == "cuda":
         loss = nn.SyncBatchNorm.convert_sync_batchnorm(loss)
-    schedule = SampleSchedule(
-        len(images), config.schedule, config.seed, fabric.world_size, shuffled=config.data.dataset != "synthetic"
-    )
+    schedule = _build_schedule(config, images, mix, fabric.world_size)
     use_mean = config.augmentation.padding == "mean"
     fill = [round(255 * mean) if use_mean else 0 for mean in model.config.image_mean]
     batches = Batches(config, images, sampler, schedule, fill, fabric.global_rank)
     if validation and fabric.is_global_zero:
         validation.warn_of_overlap(images)
     try:
-        trainer = Trainer(config, fabric, loss, batches, validation)
+        trainer = Trainer(config, fabric, loss, batches, validation, mix)
         trainer.fit()
         return trainer.finish()
     finally:
@@ -91,6 +96,25 @@ def build_fabric(config: TrainingConfig) -> Fabric:
             TensorBoardLogger(config.output, name="tensorboard"),
         ],
     )
+
+
+def _read_mix(config: TrainingConfig) -> Mix:
+    """Read the mix file; its unlabeled sets are left out if nothing uses them."""
+    mix = read_mix(config.mix, config.data.root)
+    unlabeled = [entry.name for entry in mix.entries if entry.unlabeled]
+    if not unlabeled:
+        return mix
+    _LOG.info("%s: the sets without masks are not used: %s", config.mix, ", ".join(unlabeled))
+    return mix.without_unlabeled()
+
+
+def _build_schedule(config: TrainingConfig, images: Any, mix: Mix | None, processes: int) -> SampleSchedule:
+    if mix is None:
+        shuffled = config.data.dataset != "synthetic"
+        return SampleSchedule(len(images), config.schedule, config.seed, processes, shuffled)
+    sizes = tuple(len(part.images) for part in images.sets)
+    shuffled_sets = tuple(entry.data.dataset != "synthetic" for entry in mix.entries)
+    return MixSchedule(len(images), config.schedule, config.seed, processes, True, sizes, mix.shares, shuffled_sets)
 
 
 def _disable_fused_attention(model: nn.Module) -> None:

@@ -27,6 +27,7 @@ from lseg_ros.model.checkpoint import save_lseg
 from lseg_ros.training.batches import Batch, BatchError, Batches
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.loss import WordPixelLoss
+from lseg_ros.training.mix import Mix
 from lseg_ros.training.optimization import build_optimizer, lr_factor, set_learning_rates
 from lseg_ros.training.validation import Validation
 
@@ -50,6 +51,7 @@ class Trainer:
         loss: The loss with the network to train.
         batches: The batches of this process.
         validation: The val split, or None to train without validation.
+        mix: The data sets of a run with several of them, else None.
     """
 
     def __init__(
@@ -59,8 +61,9 @@ class Trainer:
         loss: WordPixelLoss,
         batches: Batches,
         validation: Validation | None,
+        mix: Mix | None = None,
     ) -> None:
-        self.config, self.fabric, self.batches, self.validation = config, fabric, batches, validation
+        self.config, self.fabric, self.batches, self.validation, self.mix = config, fabric, batches, validation, mix
         self.schedule = batches.schedule
         self.output = Path(config.output).expanduser()
         self.output.mkdir(parents=True, exist_ok=True)
@@ -68,7 +71,7 @@ class Trainer:
         self.loss, self.optimizer = fabric.setup(loss, optimizer)
         self.model: LSeg = loss.model
         self.predictor = Predictor.from_model(self.model)
-        self.state = CheckpointManager(fabric, config, self.loss, self.optimizer)
+        self.state = CheckpointManager(fabric, config, self.loss, self.optimizer, mix)
         self.scores: dict[str, float] = {}  # of the last validation
         self.validation_interval = config.validate_every or max(
             1, self.schedule.images // self.schedule.samples_seen(1)
@@ -167,14 +170,15 @@ class Trainer:
         self.loss.eval()
         fault = ""
         try:
-            task = self.validation.count_share(self.predictor, self.fabric.global_rank, self.fabric.world_size)
+            tasks = self.validation.count_share(self.predictor, self.fabric.global_rank, self.fabric.world_size)
         except (OSError, ValueError) as error:
             fault = str(error)
         self._raise_in_all_processes(fault)
-        scores = dataclasses.asdict(task.result().scores)  # over the images of all processes
-        self.scores = {name: value for name, value in scores.items() if isinstance(value, float)}
+        self.scores = self.validation.scores(tasks)
         self.fabric.log_dict(self.scores, self.state.step)
         if self.fabric.is_global_zero:
+            if self.mix:
+                _LOG.info("mIoU after step %d: %s", self.state.step, _describe_miou(self.scores))
             self._draw()
         if self.scores["miou"] > self.state.best:
             self.state.best = self.scores["miou"]
@@ -207,6 +211,8 @@ class Trainer:
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
             "tool": f"lseg_ros {lseg_ros.__version__}",
         }
+        if self.mix:
+            metadata["mix"] = json.dumps(self.mix.settings)
         save_lseg(self.model, path, half=self.config.half_weights, metadata=metadata)
 
     def _max_rate(self) -> float:
@@ -239,12 +245,14 @@ class CheckpointManager:
         best: Best mIoU so far, -1 before the first validation.
     """
 
-    def __init__(self, fabric: Fabric, config: TrainingConfig, module: Any, optimizer: Any) -> None:
+    def __init__(
+        self, fabric: Fabric, config: TrainingConfig, module: Any, optimizer: Any, mix: Mix | None = None
+    ) -> None:
         self.step = 0
         self.best = -1.0
         self._fabric = fabric
         self._parts = {"module": module, "optimizer": optimizer}
-        self._settings = _relevant_settings(config) | {"processes": fabric.world_size}
+        self._settings = _relevant_settings(config, mix) | {"processes": fabric.world_size}
         self._path = Path(config.output).expanduser() / "last.ckpt"
 
     def restore(self) -> bool:
@@ -322,11 +330,15 @@ def ignore_sigint(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _relevant_settings(config: TrainingConfig) -> dict[str, Any]:
-    """Return the settings that the weights depend on, by the names of their flags."""
+def _relevant_settings(config: TrainingConfig, mix: Mix | None) -> dict[str, Any]:
+    """Return the settings that the weights depend on, by the names of their flags.
+
+    The contents of a mix file count, not its path.
+    """
     flat: dict[str, Any] = {}
     for name, value in dataclasses.asdict(config).items():
         flat.update(value if isinstance(value, dict) else {name: value})
+    flat.update(mix.settings if mix else {})
     return json.loads(json.dumps({name: value for name, value in flat.items() if name not in _FREE_SETTINGS}))
 
 
@@ -339,3 +351,9 @@ def _describe_bad_loss(loss: torch.Tensor, step: int, batch: Batch) -> str:
 
 def _progress_scores(scores: dict[str, float]) -> dict[str, str]:
     return {"mIoU": f"{scores['miou']:.3f}"} if "miou" in scores else {}
+
+
+def _describe_miou(scores: dict[str, float]) -> str:
+    """Format the mean mIoU over the sets of a mix and that of each set."""
+    parts = [f"{name.partition('/')[2]} {value:.3f}" for name, value in scores.items() if name.startswith("miou/")]
+    return f"{scores['miou']:.3f} ({', '.join(parts)})"

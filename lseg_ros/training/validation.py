@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.tasks import OTHERS, EpisodeTask, ImageTask, Task
 from lseg_ros.structures import Segmentation
 from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.mix import Mix
+from lseg_ros.training.mixed_images import open_mix_validation
 from lseg_ros.visualization import overlay, side_by_side
 from lseg_ros.vocabulary import MAX_ID, Vocabulary
 
@@ -35,20 +38,20 @@ def open_samples(data: DatasetConfig) -> Any:
 
 
 class Validation:
-    """The val split of a data set, or a part of it, which the processes share.
+    """The val splits of one or several data sets, or parts of them, which the processes share.
+
+    Args:
+        config: Settings of the run.
+        mix: The data sets of ``config.mix``, None for the single set of ``config.data``.
 
     Attributes:
-        images: The val split.
-        indices: Indices of the images to score.
+        sets: The val splits by the names of their sets; a single set has the name "".
+        indices: Indices of the images to score, by the names of the sets.
     """
 
-    def __init__(self, config: TrainingConfig) -> None:
-        data = dataclasses.replace(config.data, split="val")
-        if data.dataset == "synthetic":
-            data = dataclasses.replace(data, seed=_SCENES_SEED, frames=config.validation_images or 200, colors=False)
-        self.images = open_samples(data)
-        count = min(config.validation_images or len(self.images), len(self.images))
-        self.indices = np.linspace(0, len(self.images) - 1, count).round().astype(int).tolist()
+    def __init__(self, config: TrainingConfig, mix: Mix | None = None) -> None:
+        self.sets = _open_val_splits(config, mix)
+        self.indices = {name: _spread(len(images), config.validation_images) for name, images in self.sets.items()}
         self._zero_shot = config.zero_shot
 
     def warn_of_overlap(self, images: Any) -> None:
@@ -56,10 +59,10 @@ class Validation:
 
         This is the case for a folder without train and val folders.
         """
-        if images.name(0) == self.images.name(0):
+        if "" in self.sets and images.name(0) == self.sets[""].name(0):
             _LOG.warning("%s: no val split found, the validation uses training images", images.name(0))
 
-    def count_share(self, predictor: Predictor, process: int, processes: int) -> Task[Any]:
+    def count_share(self, predictor: Predictor, process: int, processes: int) -> dict[str, Task[Any]]:
         """Count the predictions for the images of one process.
 
         Args:
@@ -67,26 +70,70 @@ class Validation:
             process: Rank of the process.
             processes: Number of processes.
 
+        Returns:
+            The counts by the names of the sets.
+
         Raises:
             OSError: A sample cannot be read; the message names the file.
             ValueError: A sample cannot be scored; the message names the sample.
         """
-        task: Task[Any] = (EpisodeTask if self._zero_shot else ImageTask)(predictor, self.images)
-        for index in self.indices[process::processes]:
-            sample = self.images[index]
+        return {name: self._count(name, predictor, process, processes) for name in self.sets}
+
+    @staticmethod
+    def scores(tasks: Mapping[str, Task[Any]]) -> dict[str, float]:
+        """Compute the scores over the images of all processes. Every process must call this.
+
+        Returns:
+            Scores by name. For several sets these are the means over the sets, followed by those of each set, such as
+            ``miou`` and ``miou/streets``.
+        """
+        by_set = {name: dataclasses.asdict(task.result().scores) for name, task in tasks.items()}
+        totals = {score: value for score, value in next(iter(by_set.values())).items() if isinstance(value, float)}
+        if "" in by_set:
+            return totals
+        means = {score: float(np.nanmean([scores[score] for scores in by_set.values()])) for score in totals}
+        parts = {f"{score}/{name}": scores[score] for name, scores in by_set.items() for score in totals}
+        return {**means, **parts}
+
+    def pictures(self, predictor: Predictor, count: int) -> Iterator[NDArray[np.uint8]]:
+        """Draw image, ground truth and prediction of ``count`` images.
+
+        The images are the first ones of the sets in turn.
+        """
+        pairs = [[(images, index) for index in self.indices[name]] for name, images in self.sets.items()]
+        in_turn = (pair for row in itertools.zip_longest(*pairs) for pair in row if pair is not None)
+        for images, index in itertools.islice(in_turn, count):
+            sample = images[index]
+            classes = (OTHERS, images.classes[sample.class_index]) if self._zero_shot else images.classes
+            prediction = predictor.predict(sample.image, predictor.encode_labels(classes)).numpy()
+            yield draw_sample(sample.image, sample.target, prediction, classes)
+
+    def _count(self, name: str, predictor: Predictor, process: int, processes: int) -> Task[Any]:
+        """Count the predictions for the images of one set."""
+        images = self.sets[name]
+        task: Task[Any] = (EpisodeTask if self._zero_shot else ImageTask)(predictor, images)
+        for index in self.indices[name][process::processes]:
+            sample = images[index]
             try:
                 task.add(sample)
             except ValueError as error:
-                raise ValueError(f"{self.images.name(index)}: {error}") from error
+                raise ValueError(f"{images.name(index)}: {error}") from error
         return task
 
-    def pictures(self, predictor: Predictor, count: int) -> Iterator[NDArray[np.uint8]]:
-        """Draw image, ground truth and prediction of the first ``count`` images."""
-        for index in self.indices[:count]:
-            sample = self.images[index]
-            classes = (OTHERS, self.images.classes[sample.class_index]) if self._zero_shot else self.images.classes
-            prediction = predictor.predict(sample.image, predictor.encode_labels(classes)).numpy()
-            yield draw_sample(sample.image, sample.target, prediction, classes)
+
+def _open_val_splits(config: TrainingConfig, mix: Mix | None) -> dict[str, Any]:
+    frames = config.validation_images or 200
+    if mix is not None:
+        return dict(open_mix_validation(mix, _SCENES_SEED, frames))
+    data = dataclasses.replace(config.data, split="val")
+    if data.dataset == "synthetic":
+        data = dataclasses.replace(data, seed=_SCENES_SEED, frames=frames, colors=False)
+    return {"": open_samples(data)}
+
+
+def _spread(count: int, limit: int) -> list[int]:
+    """Return evenly spaced indices of ``limit`` of ``count`` images, or of all for 0."""
+    return np.linspace(0, count - 1, min(limit or count, count)).round().astype(int).tolist()
 
 
 def draw_sample(
