@@ -47,7 +47,7 @@ def fold_batch_norms(module: nn.Module) -> None:
 
 
 def _adjacent_pairs(module: nn.Module) -> list[tuple[str, str]]:
-    """Return the names of convolutions and batch norms that are neighbors, as they are in our own modules."""
+    """Return the names of adjacent convolutions and batch norms, as in our own modules."""
     return [
         (f"{parent_name}.{name}".lstrip("."), f"{parent_name}.{norm_name}".lstrip("."))
         for parent_name, parent in module.named_modules()
@@ -57,9 +57,10 @@ def _adjacent_pairs(module: nn.Module) -> list[tuple[str, str]]:
 
 
 def _traced_pairs(module: nn.Module) -> list[tuple[str, str]]:
-    """Return the names of convolutions and batch norms that read their output, from a forward on the meta device.
+    """Return the names of convolutions and of the batch norms that read their output.
 
-    In networks of timm the order of modules need not be that of the computation.
+    They are found with a forward on the meta device: in networks of timm, the order of modules may differ from that of
+    the computation.
     """
     outputs: dict[int, str] = {}  # id of a tensor -> name of the convolution that returned it
     kept: list[Tensor] = []  # so that no id is used twice

@@ -228,7 +228,7 @@ def _build_network(config: LSegConfig, weights: WeightFile, dtype: torch.dtype |
 
 
 def _restore_buffers(part: nn.Module, build: Callable[[], nn.Module]) -> None:
-    """Compute the buffers that no checkpoint contains, such as position tables and masks of named networks."""
+    """Compute the buffers that checkpoints lack, such as position tables and masks."""
     missing = [name for name, value in part.named_buffers() if value.is_meta]
     if not missing:
         return

@@ -15,17 +15,12 @@ from lseg_ros.model.text_encoder import TextConfig, TextEncoder
 
 __all__ = ["OpenClipTextEncoder", "build_text_encoder", "text_config"]
 
-_OF_CLIP = {
-    "context_length",
-    "vocab_size",
-    "width",
-    "heads",
-    "layers",
-}  # all that CLIP's own text tower is described by
+# The fields that describe CLIP's own text tower completely.
+_OF_CLIP = {"context_length", "vocab_size", "width", "heads", "layers"}
 
 
 class OpenClipTextEncoder(nn.Module):
-    """A text tower of open_clip that is not CLIP's own, such as that of MobileCLIP, CoCa or SigLIP.
+    """A text tower of open_clip other than CLIP's own, such as that of MobileCLIP or SigLIP.
 
     The interface is that of ``TextEncoder``. The tokenizer is open_clip's, or one of Hugging Face from its local cache.
     """
@@ -85,7 +80,7 @@ def text_config(name: str, *, quick_gelu: bool | None = None) -> TextConfig:
         quick_gelu: Activation that the weights were trained with; None is what open_clip has for the name.
 
     Raises:
-        ValueError: If open_clip has no such network, or its text tower is one of Hugging Face.
+        ValueError: If open_clip has no such network, or its text tower comes from Hugging Face.
     """
     config = _model_config(name)
     text = config["text_cfg"]
@@ -108,7 +103,10 @@ def text_config(name: str, *, quick_gelu: bool | None = None) -> TextConfig:
 
 
 def _model_config(name: str) -> dict[str, Any]:
-    """Names come from checkpoints too; open_clip would download the configuration of a name such as hf-hub:X."""
+    """Return open_clip's configuration of a network.
+
+    Names come from checkpoints too. open_clip would download the configuration of a name such as hf-hub:X.
+    """
     if name not in open_clip.list_models():
         raise ValueError(
             f"open_clip: expected the name of a network of open_clip {open_clip.__version__}, got {name!r}"

@@ -1,4 +1,4 @@
-"""Reassemble stage of DPT: the tokens of a ViT block become a feature map (DPT, section 3)."""
+"""Reassemble stage of DPT (section 3): the tokens of a ViT block become a feature map."""
 
 from __future__ import annotations
 
@@ -26,7 +26,15 @@ class Reassemble(nn.Module):
             self.resample = nn.Conv2d(channels, channels, 3, stride=round(1 / scale), padding=1)
 
     def forward(self, tokens: Tensor, grid: torch.Size) -> Tensor:
-        """(B, 1 + gh gw, D), without a class token (B, gh gw, D) -> (B, channels, scale gh, scale gw)."""
+        """Reassemble tokens into a feature map.
+
+        Args:
+            tokens: (B, 1 + gh gw, D), or (B, gh gw, D) without a class token.
+            grid: gh, gw.
+
+        Returns:
+            (B, channels, scale gh, scale gw).
+        """
         read = tokens
         if self.readout is not None:
             patches, cls = tokens[:, 1:], tokens[:, :1]

@@ -1,4 +1,4 @@
-"""Image backbones of timm by name: plain ViTs, and networks with feature maps at stride 4, 8, 16 and 32."""
+"""Image backbones of timm by name: plain ViTs, and networks with several feature maps."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lseg_ros.model.text_encoder import TextConfig
 __all__ = ["TimmBackbone", "TimmViTBackbone", "build_timm_backbone", "timm_config"]
 
 _STRIDES = (4, 8, 16, 32)
-_CHECKED_SIZE = (64, 96)  # neither square nor the size of any pretraining
-# what networks raise that have no such options, or that are made for a single image size
+_CHECKED_SIZE = (64, 96)  # not square, and not the size of any pretraining
+# Networks without the required options, or for a single image size, raise these errors.
 _UNSUITABLE = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError)
 
 
 class TimmBackbone(nn.Module):
-    """Network of timm that has feature maps at stride 4, 8, 16 and 32, such as ConvNeXt or EfficientNet."""
+    """Network of timm with feature maps at stride 4, 8, 16 and 32, such as ConvNeXt."""
 
     def __init__(self, config: LSegConfig) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class TimmBackbone(nn.Module):
 
 
 class TimmViTBackbone(nn.Module):
-    """Plain ViT of timm with four reassembled feature maps at stride 4, 8, 16 and 32 (DPT, section 3).
+    """Plain ViT of timm with reassembled maps at stride 4, 8, 16 and 32 (DPT, section 3).
 
     Registers take part in attention and are dropped afterwards. A patch size that does not divide 32 gets a resized
     image, so that tokens are 16 pixels apart.
@@ -78,7 +78,9 @@ class TimmViTBackbone(nn.Module):
 
 
 def build_timm_backbone(config: LSegConfig) -> TimmBackbone | TimmViTBackbone:
-    """Build the backbone that ``config.timm`` names, with random weights. Nothing is downloaded.
+    """Build the backbone that ``config.timm`` names, with random weights.
+
+    Nothing is downloaded.
 
     Raises:
         ValueError: If this version of timm has no such network, or one that LSeg cannot use.
@@ -90,10 +92,10 @@ def build_timm_backbone(config: LSegConfig) -> TimmBackbone | TimmViTBackbone:
 
 
 def timm_config(name: str, text: TextConfig, *, depth: int = 0, **sizes: Any) -> LSegConfig:
-    """Build the architecture of an LSeg network around a backbone of timm. Nothing is allocated or downloaded.
+    """Build the architecture of an LSeg network with a backbone of timm.
 
-    A plain ViT is tapped after each quarter of its blocks, and its maps have 1/8, 1/4, 1/2 and all of its channels (as
-    DPT does with ViT-B). Other networks contribute their own feature maps.
+    Nothing is allocated or downloaded. A plain ViT is tapped after each quarter of its blocks, and its maps have 1/8,
+    1/4, 1/2 and all of its channels (as DPT does with ViT-B). Other networks contribute their own feature maps.
 
     Args:
         name: Network of timm, such as ``convnext_tiny``; a tag of pretrained weights (``convnext_tiny.in12k``) selects
@@ -139,7 +141,10 @@ def _create(name: str, **options: Any) -> Any:
 
 
 def _create_pyramid(name: str, **options: Any) -> Any:
-    """Create a network with a list of feature maps; some, such as Swin, accept all image sizes only if told to."""
+    """Create a network that returns a list of feature maps.
+
+    Some networks, such as Swin, accept all image sizes only with ``strict_img_size=False``.
+    """
     try:
         return _create(name, features_only=True, strict_img_size=False, **options)
     except TypeError:

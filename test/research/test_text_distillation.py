@@ -44,7 +44,9 @@ SMALL = DistillationConfig(
 @pytest.fixture(scope="module")
 def shipped() -> TextEncoder:
     """The text encoder of the embedded network."""
-    return load_lseg("demo").text_encoder
+    encoder = load_lseg("demo").text_encoder
+    assert isinstance(encoder, TextEncoder)
+    return encoder
 
 
 @pytest.fixture
