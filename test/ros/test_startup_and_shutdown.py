@@ -90,7 +90,8 @@ def make_jpeg(height: int, width: int) -> array.array[int]:
 
 def test_interrupt_during_startup_ends_the_node_without_a_traceback(tmp_path: Path) -> None:
     with Process("lseg_node", tmp_path / "node.log", "-r", "__ns:=/early") as node:
-        time.sleep(1.5)  # the node is importing PyTorch
+        maps = Path(f"/proc/{node._process.pid}/maps")
+        wait_until(lambda: "libtorch" in maps.read_text(), 60, "the node does not import PyTorch")
         node.interrupt()
         assert node.wait(30) == 0
         assert "Traceback" not in node.output
