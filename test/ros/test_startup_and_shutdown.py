@@ -90,7 +90,7 @@ def make_jpeg(height: int, width: int) -> array.array[int]:
 
 def test_interrupt_during_startup_ends_the_node_without_a_traceback(tmp_path: Path) -> None:
     with Process("lseg_node", tmp_path / "node.log", "-r", "__ns:=/early") as node:
-        maps = Path(f"/proc/{node._process.pid}/maps")
+        maps = Path(f"/proc/{node.pid}/maps")
         wait_until(lambda: "libtorch" in maps.read_text(), 60, "the node does not import PyTorch")
         node.interrupt()
         assert node.wait(30) == 0
