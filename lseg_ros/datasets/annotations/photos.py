@@ -135,15 +135,13 @@ def build_dataset(found: Annotations, config: DatasetConfig, root: Path) -> Anno
         if first.image == second.image:
             raise ValueError(f"{first.image}: expected annotations in one file, got {first.source} and {second.source}")
     used = dict.fromkeys(name for photo in photos for name, _ in photo.areas)
-    classes, name_to_index, unlabeled = index_labels(found.names or sorted(used, key=str.casefold), config, root, used)
-    kept = [photo for photo in photos if photo.areas or unlabeled != IGNORE]
     skipped = ", ".join(f"{count} {kind}" for kind, count in found.skipped.items())
-    if not kept:
-        raise ValueError(
-            f"{root}: expected annotated areas, got {len(photos)} images without any ({skipped or 'none'})"
-        )
     if skipped:
         _LOG.warning("%s: annotations without an area are not used: %s", root, skipped)
+    if not used:
+        raise ValueError(f"{root}: expected annotated areas, got {len(photos)} images without any")
+    classes, name_to_index, unlabeled = index_labels(found.names or sorted(used, key=str.casefold), config, root, used)
+    kept = [photo for photo in photos if photo.areas or unlabeled != IGNORE]
     if len(kept) < len(photos):
         _LOG.warning("%s: %d images without annotations are not used", root, len(photos) - len(kept))
     chosen = select_split([(photo.split, photo) for photo in kept], config.split, root)
@@ -229,7 +227,7 @@ def split_name(path: Path) -> str:
 
 
 def find_image(root: Path, source: Path, candidates: Iterable[Path]) -> Path:
-    """Return the first of ``candidates`` that is a file below ``root``.
+    """Return the first of ``candidates`` that is an image file below ``root``.
 
     Raises:
         FileNotFoundError: If none of them is; the message names ``source`` and the candidates.
@@ -240,7 +238,7 @@ def find_image(root: Path, source: Path, candidates: Iterable[Path]) -> Path:
         path = _normalize(candidate)
         if not (Path.cwd() / path).is_relative_to(top):
             continue
-        if path.is_file():
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():  # some files of labelme name themselves
             return path
         tried[path] = None
     raise FileNotFoundError(f"{source}: expected its image at {' or '.join(map(str, [*tried][:4]))}, got none")
