@@ -18,6 +18,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from lseg_ros.datasets import DatasetConfig, LabeledImages, open_dataset
@@ -30,6 +32,28 @@ SOFA = [[1, 1], [3, 1], [3, 3], [1, 3]]
 UNKNOWN_FLOOR_SOFA = [[2, 2, 2, 2, 2, 2], [2, 1, 1, 2, 2, 2], [0, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0]]
 TARGET = np.array([0, 1, -1])[UNKNOWN_FLOOR_SOFA].tolist()
 SPLIT_FOLDERS = ("train", "valid", "test")
+WRONG_VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    7,
+    10**30,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "\0",
+    "../b.jpg",
+    [],
+    {},
+    [[1, 2]],
+)
+RLE_AREAS = [
+    dict(category_id=7, segmentation=[[1, 1, 3, 1, 3, 3]]),
+    dict(category_id=3, segmentation=dict(size=[4, 6], counts=[0, 24])),
+    dict(category_id=3, iscrowd=1, segmentation=dict(size=[4, 6], counts="d013")),
+]
 COLORS = ((250, 50, 83), (51, 221, 255), (0, 0, 0))
 
 
@@ -134,6 +158,14 @@ def write_roboflow(folder: Path, stems: Iterable[str]) -> None:
     for stem in stems:
         write_image(folder / f"{stem}.jpg", WIDTH, HEIGHT)
         write_mask(folder / f"{stem}_mask.png", np.array([1, 2, 0], np.uint8)[UNKNOWN_FLOOR_SOFA])
+
+
+def list_paths(document: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """List the keys that lead to each value in a JSON document."""
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(document, (dict, list)):
+        items = document.items() if isinstance(document, dict) else enumerate(document)
+    return [path for key, value in items for path in [(*above, key), *list_paths(value, (*above, key))]]
 
 
 def write_labelme_set(root: Path) -> None:
@@ -285,6 +317,27 @@ class TestFormats:
             ValueError, match=r"a\.json: expected a JSON file, got 536870913 bytes, more than 536870912"
         ):
             open_root(tmp_path)
+
+    @pytest.mark.parametrize("kind", ["labelme", "coco"])
+    @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(data=st.data())
+    def test_any_wrong_field_is_an_error_that_names_the_file(
+        self, tmp_path: Path, kind: str, data: st.DataObject
+    ) -> None:
+        file = write_labelme(tmp_path / "a.jpg")
+        document = json.loads(file.read_text() if kind == "labelme" else json.dumps(make_coco(["a.jpg"], RLE_AREAS)))
+        *parents, last = data.draw(st.sampled_from(list_paths(document)))
+        owner: Any = document
+        for key in parents:
+            owner = owner[key]
+        owner[last] = data.draw(st.sampled_from(WRONG_VALUES))
+        write_json(file, document)
+        try:
+            images = open_root(tmp_path)
+            assert images[0].target.shape == (HEIGHT, WIDTH)
+        except (ValueError, FileNotFoundError) as error:
+            assert str(error).startswith(str(tmp_path))
+            assert "\n" not in str(error)
 
 
 class TestLabelsAndSplits:

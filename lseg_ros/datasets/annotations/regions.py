@@ -129,8 +129,7 @@ def polygon(points: Any) -> Polygons:
         raise ValueError(f"points: expected pairs of numbers, got {error}") from error
     if ring.ndim != 2 or ring.shape[1:] != (2,) or len(ring) < 3:
         raise ValueError(f"points: expected 3 or more pairs of numbers, got an array of shape {ring.shape}")
-    if not (np.abs(ring) <= _MAX_COORDINATE).all():  # also rejects NaN
-        raise ValueError(f"points: expected numbers up to {_MAX_COORDINATE:g}, got {ring.tolist()[:3]} ...")
+    _check_range(ring)
     return Polygons((ring,))
 
 
@@ -139,12 +138,14 @@ def rectangle(left: float, top: float, right: float, bottom: float, rotation_deg
 
     Its corners may come in any order.
     """
+    _check_range(left, top, right, bottom, rotation_deg)
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float64)
     return polygon(_rotate(corners, corners.mean(axis=0), rotation_deg))
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, rotation_deg: float = 0.0) -> Polygons:
     """Build an ellipse around (x, y), turned clockwise, as a polygon."""
+    _check_range(x, y, radius_x, radius_y, rotation_deg)
     angles = np.linspace(0, 2 * np.pi, _ELLIPSE_POINTS, endpoint=False)
     points = np.stack([x + radius_x * np.cos(angles), y + radius_y * np.sin(angles)], axis=1)
     return polygon(_rotate(points, np.array([x, y], np.float64), rotation_deg))
@@ -191,6 +192,12 @@ def decode_counts(text: str) -> list[int]:
     if shift:
         raise ValueError("counts: expected compressed RLE, got a text that ends within a number")
     return counts
+
+
+def _check_range(*numbers: float | NDArray[np.float64]) -> None:
+    for number in numbers:
+        if not (np.abs(number) <= _MAX_COORDINATE).all():  # also rejects NaN
+            raise ValueError(f"points: expected numbers up to {_MAX_COORDINATE:g}, got others")
 
 
 def _fill(ring: NDArray[np.float64], height: int, width: int) -> NDArray[np.bool_]:
