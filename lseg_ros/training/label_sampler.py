@@ -104,7 +104,7 @@ class LabelSampler:
         distractors: Indices of the distractors in ``texts``.
         others: Index of 'others' in ``texts``.
         parents: For each class, the class that it is a special case of ("ball" for "red ball"), or itself.
-        mean_texts: For each class, the texts whose mean stands for it where it is not represented by a single synonym.
+        mean_texts: For each class, the texts whose mean represents it, unless a synonym does.
         members: The classes that prompts are sampled from, None for all.
     """
 

@@ -48,8 +48,8 @@ class MixSet:
 class MixedImages:
     """Several data sets as one; their images and their classes are concatenated.
 
-    Classes of two sets stay apart, even if they have the same name, because an image is only ever compared with the
-    labels of its own set.
+    Classes of two sets stay apart, even if they have the same name, because an image is only compared with the
+    labels of that image's set.
 
     Attributes:
         sets: The data sets.

@@ -127,7 +127,7 @@ def test_bad_frames_do_not_affect_other_cameras(rig: Rig, fault: dict[str, Any],
 
 
 def test_fast_camera_does_not_starve_a_slow_one(rig: Rig) -> None:
-    """Between an image of the slow camera and its mask, the fast one gets at most two masks (median)."""
+    """The fast camera gets at most two masks while the slow one waits (median)."""
     front, rear = rig["front"], rig["rear"]
     with keep_sending(front, make_image(front.make_header()), 0.005):
         wait_until(lambda: len(front.mask.messages) > 3, 20)

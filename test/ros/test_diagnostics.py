@@ -30,7 +30,7 @@ from test.support.ros_client import BEST_EFFORT, RosClient, wait_until
 
 
 def make_statistics(image_hz: float, hz: float, stage_ms: dict[str, float], superseded: int = 10) -> Statistics:
-    """Make the statistics of a camera and a node that kept these rates for the last four seconds."""
+    """Make statistics in which camera and node kept these rates for four seconds."""
     statistics, now_s = Statistics(), time.monotonic()
     for index in range(int(4 * image_hz)):
         statistics.received(now_s - 4 + index / image_hz)

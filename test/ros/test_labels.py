@@ -150,7 +150,7 @@ StartError = Callable[..., str]
 
 @pytest.fixture
 def start_error() -> Iterator[StartError]:
-    """A function that creates and configures a node with these parameters and returns the error."""
+    """A function that configures a node with these parameters and returns the error."""
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
 

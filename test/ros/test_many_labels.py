@@ -19,7 +19,10 @@ LABELS = [f"l{number}" for number in range(1, 255)]
 
 @pytest.fixture(scope="module")
 def many(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeHarness]:
-    """An active node with 254 labels, two of which have a cloud. It is not shared, because it uses up all ids."""
+    """An active node with 254 labels, two of which have a cloud.
+
+    It is not shared, because it uses up all ids.
+    """
     log = tmp_path_factory.mktemp("many") / "node.log"
     ids, colors = list(range(254, 0, -1)), ["#ff0000", *[""] * 252, "#00ff00"]
     settings = {"labels": LABELS, "class_ids": ids, "colors": colors, "cloud_labels": ["l1", "l254"]}
@@ -69,7 +72,7 @@ def test_rejects_a_new_label_when_all_ids_are_used(many: NodeHarness) -> None:
 
 
 def test_label_changes_lose_no_frame_and_apply_to_the_next_mask(many: NodeHarness, ros_client: RosClient) -> None:
-    """Each image is sent after the mask of the previous one, so that no newer image supersedes it."""
+    """Each image is sent after the previous mask, so that none is superseded."""
     stop = threading.Event()
     errors: list[str] = []
 

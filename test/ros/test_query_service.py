@@ -34,8 +34,9 @@ def has_no_point(response: Any) -> bool:
 
 @pytest.fixture(scope="module")
 def floor(robot: RosClient) -> tuple[Any, Any]:
-    """The response to the query for the floor, and the pixels (height, width) of the floor in the same frame.
+    """The response to the query for the floor, and the mask of the floor.
 
+    The mask has shape (height, width) and belongs to the same frame.
     The frame has depth. On a busy machine DDS loses some depth images, and such a frame has no points.
     """
     kept = robot.unsubscribe(keep=10**6)

@@ -29,7 +29,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.fixture(scope="module")
 def exits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
-    """Exit status and output of a node with each fault. The nodes run in parallel, because all import PyTorch."""
+    """Exit status and output of a node with each fault.
+
+    The nodes run in parallel, because all import PyTorch.
+    """
     folder = tmp_path_factory.mktemp("starts")
     processes = {name: start(folder, number, **FAULTS[name][0]) for number, name in enumerate(FAULTS)}
     return {name: (process.wait(90), process.output) for name, process in processes.items()}

@@ -1,4 +1,4 @@
-"""Tests of the worker thread without ROS: batches, failures, and label changes during a frame."""
+"""The worker thread without ROS: batches, failures, and label changes."""
 
 from __future__ import annotations
 

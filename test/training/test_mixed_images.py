@@ -1,4 +1,4 @@
-"""Training on several data sets: shares, label lists and targets, validation by set, and exact resuming."""
+"""Training on several data sets: shares, labels, validation and resuming."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SCHEDULE = MixSchedule(
 
 
 def write_rooms(root: Path) -> None:
-    """Write two training images and one validation image, each with one labeled half; the other half is unknown."""
+    """Write two training images and one validation image, each with one labeled half."""
     write_text(root / "labels.txt", "floor", "wall", "sea")
     for split, count in (("train", 2), ("val", 1)):
         for number in range(count):

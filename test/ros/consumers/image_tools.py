@@ -1,5 +1,6 @@
-"""Requirements of image tools that use cv_bridge, such as rqt_image_view and image_view (rolling, read in 2026-11).
+"""Requirements of image tools that use cv_bridge, such as rqt_image_view.
 
+Read from the rolling branches in 2026-11.
 cv_bridge rejects an image with an unknown encoding, with a step below width * channels * depth, or whose data are not
 step * height bytes. image_proc and depth_image_proc pair an image with the camera_info of the same stamp.
 """

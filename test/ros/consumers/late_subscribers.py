@@ -1,4 +1,4 @@
-"""Requirements of programs that subscribe late: Foxglove (foxglove_bridge), recorders, planners that restart.
+"""Requirements of late subscribers: Foxglove, recorders and restarted planners.
 
 foxglove_bridge subscribes when a panel needs a topic, as reliable and transient local if all publishers are. Messages
 that are published only on changes must be latched, and must explain the masks that follow.

@@ -29,7 +29,10 @@ def check_image(name: str, message: Any, encoding: str) -> Iterator[str]:
 
 
 def check_cloud(name: str, message: Any) -> Iterator[str]:
-    """Check the layout of a cloud, even if it is empty. Points start with x, y and z as float32."""
+    """Check the layout of a cloud, even if it is empty.
+
+    Points start with x, y and z as float32.
+    """
     fields = {field.name: field for field in message.fields}
     xyz = [(fields[axis].offset, fields[axis].datatype) for axis in "xyz" if axis in fields]
     if xyz != [(0, PointField.FLOAT32), (4, PointField.FLOAT32), (8, PointField.FLOAT32)]:

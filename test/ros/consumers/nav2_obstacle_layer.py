@@ -1,5 +1,6 @@
-"""Requirements of Nav2's obstacle and voxel layers (nav2_costmap_2d, jazzy and main, read in 2026-11).
+"""Requirements of Nav2's obstacle and voxel layers.
 
+Read from nav2_costmap_2d, branches jazzy and main, in 2026-11.
 The subscriber requests best effort. A cloud is transformed by tf at its stamp and then read byte by byte: z is read at
 the offset of its field, and points follow each other at point_step from the first byte to the last, regardless of width
 and row_step. A missing field throws an exception, even in an empty cloud. A z that is NaN is neither above nor below a

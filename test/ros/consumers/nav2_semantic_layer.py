@@ -1,5 +1,6 @@
-"""Requirements of Nav2's semantic_segmentation_layer (kiwicampus, branches humble, jazzy and rolling, read in 2026-11).
+"""Requirements of Nav2's semantic_segmentation_layer.
 
+Read from kiwicampus, branches humble, jazzy and rolling, in 2026-11.
 It pairs mask, confidence and organized cloud by stamp. It requests best effort (mask, confidence, cloud) or reliable
 and transient local (LabelInfo) and compares the products of width and height. Then one counter runs over mask,
 confidence and cloud: data[v * width + u] and the next point. A point is invalid if z is not finite. Ids are cast to

@@ -1,5 +1,6 @@
-"""Requirements of RViz (rviz_default_plugins, rolling, read in 2026-11) and of similar readers: Foxglove, PCL.
+"""Requirements of RViz and of similar readers, such as Foxglove and PCL.
 
+Read from rviz_default_plugins, rolling, in 2026-11.
 RViz drops a cloud without x, y and z, or whose data are not width * height * point_step bytes. It omits points with
 NaN. RGB8 uses a four-byte field rgb; coloring by label uses any field named label. PCL and other readers drop points
 whose color is a NaN, which happens if the alpha byte is set. A field "intensity" would mark the cloud of a laser. The

@@ -1,4 +1,4 @@
-"""Tests that consumers can use the node's messages, and that each requirement detects a message that breaks it."""
+"""Consumers can use the node's messages, and each requirement detects bad ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ Change = Callable[[Any], None]  # modifies a message
 
 @pytest.fixture(scope="module")
 def received(robot: RosClient) -> Iterator[Received]:
-    """The messages of the node in the synthetic kitchen. The threshold is too high for the label street."""
+    """The messages of the node in the synthetic kitchen.
+
+    The threshold is too high for the label street.
+    """
     kept = robot.unsubscribe(keep=10**6)
     assert robot.set_parameter("unlabeled_threshold", THRESHOLD).successful
     vocabulary = robot.set_labels(["floor", "wall", "sofa|couch", "street"]).vocabulary

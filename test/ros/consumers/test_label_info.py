@@ -1,4 +1,4 @@
-"""Tests of label_info over time: published before the masks it explains, and only on changes."""
+"""label_info is published before the masks it explains, and only on changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ GRACE_S = 1.5
 
 @pytest.fixture
 def label_info(robot: RosClient) -> Iterator[Listener]:
-    """The messages on label_info. The labels are floor and wall, and earlier ones are no longer listed."""
+    """The messages on label_info, after earlier labels are no longer listed.
+
+    The labels are floor and wall.
+    """
     assert robot.set_parameter("retire_grace_s", GRACE_S).successful
     assert robot.set_labels(["floor", "wall"]).success
     listener = robot.listen(LabelInfo, "/lseg/label_info", LATCHED)
