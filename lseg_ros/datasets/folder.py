@@ -11,7 +11,7 @@ from lseg_ros.datasets.labels import read_label_list
 from lseg_ros.datasets.pairs import PairedImages, RelabeledDataset
 from lseg_ros.datasets.sample import IGNORE, LabeledImages
 
-__all__ = ["open_folder"]
+__all__ = ["has_val_split", "open_folder"]
 
 _MASK_FOLDERS = ("masks", "labels", "annotations")
 _LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
@@ -28,11 +28,29 @@ def open_folder(config: DatasetConfig) -> LabeledImages:
         ValueError: If there are annotations in several formats, or a file is not valid.
     """
     root = find_folder(config.root, ".")
-    masks = _find_masks(root)
-    has_labels = bool(config.labels) or (root / "labels.txt").is_file()
-    if config.annotations == "masks" or (config.annotations == "auto" and masks and has_labels):
+    if _has_masks(config, root):
         return _open_masks(config)
-    return open_annotations(config, root, masks) or _open_masks(config)
+    return open_annotations(config, root, _find_masks(root)) or _open_masks(config)
+
+
+def has_val_split(config: DatasetConfig) -> bool:
+    """Return whether the split ``val`` of a folder differs from ``train``.
+
+    Only masks without folders train and val have no splits.
+
+    Raises:
+        FileNotFoundError: If ``config.root`` does not exist.
+    """
+    root = find_folder(config.root, ".")
+    return not _has_masks(config, root) or (root / "images/val").is_dir()
+
+
+def _has_masks(config: DatasetConfig, root: Path) -> bool:
+    """Return whether the folder is to be opened as images, masks and a label list."""
+    has_labels = bool(config.labels) or (root / "labels.txt").is_file()
+    return config.annotations == "masks" or (
+        config.annotations == "auto" and has_labels and _find_masks(root) is not None
+    )
 
 
 def _find_masks(root: Path) -> Path | None:

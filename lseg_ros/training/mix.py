@@ -24,8 +24,8 @@ _MAX_BYTES = 1 << 20
 _MAX_SETS = 64
 _MAX_WORDS = 4096  # ignored labels, labels with synonyms, and synonyms of one label
 _DATA_KEYS = (
-    "dataset", "root", "split", "names", "background", "labels", "frames", "seed", "colors", "left_out", "width",
-    "height",
+    "dataset", "root", "split", "names", "background", "annotations", "labels", "frames", "seed", "colors", "left_out",
+    "width", "height",
 )  # fmt: skip
 
 

@@ -13,7 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.datasets import IGNORE, DatasetConfig, LabeledImages, Sample, SyntheticScenes, open_dataset
+from lseg_ros.datasets import (
+    IGNORE,
+    LabeledImages,
+    Sample,
+    SyntheticScenes,
+    has_val_split,
+    open_dataset,
+)
 from lseg_ros.datasets.pairs import RelabeledDataset
 from lseg_ros.recordings import IMAGE_SUFFIXES, read_rgb
 from lseg_ros.training.label_sampler import LabelSampler
@@ -238,15 +245,16 @@ def open_mix_validation(mix: Mix, synthetic_seed: int, synthetic_frames: int) ->
         data = dataclasses.replace(entry.data, split="val")
         if data.dataset == "synthetic":
             data = dataclasses.replace(data, seed=synthetic_seed, frames=synthetic_frames, colors=False)
-        if entry.validate and not entry.unlabeled and entry.data.split == "train" and _has_val_split(data):
+        if (
+            entry.validate
+            and not entry.unlabeled
+            and entry.data.split == "train"
+            and (data.dataset != "folder" or has_val_split(data))
+        ):
             opened[entry.name] = _open_set(mix, dataclasses.replace(entry, data=data)).images
     if not opened:
         raise ValueError(f"{mix.path}: sets: expected a set with a val split, or validation_images -1, got none")
     return opened
-
-
-def _has_val_split(data: DatasetConfig) -> bool:
-    return data.dataset != "folder" or (Path(data.root) / "images" / "val").is_dir()
 
 
 def _open_set(mix: Mix, entry: MixEntry) -> MixSet:

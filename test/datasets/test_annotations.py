@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lseg_ros.datasets import DatasetConfig, LabeledImages, open_dataset
+from lseg_ros.datasets import DatasetConfig, LabeledImages, has_val_split, open_dataset
 from test.support.dataset_trees import write_image, write_mask, write_photo, write_text
 
 WIDTH, HEIGHT = 6, 4
@@ -352,6 +352,16 @@ class TestLabelsAndSplits:
         write_roboflow(tmp_path / "test", ["t"])
         assert names(open_root(tmp_path, split="val")) == ["0", "5"]
         assert names(open_root(tmp_path, split="train")) == ["1", "2", "3", "4"]
+
+    def test_only_masks_without_split_folders_have_no_val_split(self, tmp_path: Path) -> None:
+        write_labelme(tmp_path / "images/a.jpg")
+        assert has_val_split(DatasetConfig(dataset="folder", root=str(tmp_path)))
+        write_mask(tmp_path / "masks/a.png", np.zeros((HEIGHT, WIDTH), np.uint8))
+        write_text(tmp_path / "labels.txt", "floor", "sofa")
+        assert not has_val_split(DatasetConfig(dataset="folder", root=str(tmp_path)))
+        assert has_val_split(DatasetConfig(dataset="folder", root=str(tmp_path), annotations="labelme"))
+        (tmp_path / "images/val").mkdir()
+        assert has_val_split(DatasetConfig(dataset="folder", root=str(tmp_path)))
 
     def test_rejects_an_empty_split(self, tmp_path: Path) -> None:
         write_labelme(tmp_path / "val/a.jpg")
