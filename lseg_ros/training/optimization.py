@@ -111,7 +111,9 @@ def _split_for_muon(group: dict[str, Any], model: LSeg) -> list[dict[str, Any]]:
     """
     excluded = {id(parameter) for parameter in model.head.parameters()}
     excluded |= {
-        id(parameter) for name, parameter in model.named_parameters() if name.endswith(("pos_embed", "cls_token"))
+        id(parameter)
+        for name, parameter in model.named_parameters()
+        if name.endswith(("pos_embed", "cls_token", "reg_token"))
     }
     parts: dict[bool, list[nn.Parameter]] = {False: [], True: []}
     for parameter in group["params"]:

@@ -12,6 +12,7 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.loggers.csv_logs import CSVLogger
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
+from timm.layers import convert_sync_batchnorm  # type: ignore[attr-defined]
 from torch import nn
 
 from lseg_ros.inference.device import has_native_bfloat16
@@ -61,7 +62,7 @@ def train(config: TrainingConfig) -> Path:
         _disable_fused_attention(model)
     loss: WordPixelLoss = WordPixelLoss(model, sampler, config)
     if config.batch_norm == "sync" and fabric.world_size > 1 and fabric.device.type == "cuda":
-        loss = nn.SyncBatchNorm.convert_sync_batchnorm(loss)
+        loss = convert_sync_batchnorm(loss)  # of timm, whose batch norms contain activations
     schedule = _build_schedule(config, images, mix, fabric.world_size)
     use_mean = config.augmentation.padding == "mean"
     fill = [round(255 * mean) if use_mean else 0 for mean in model.config.image_mean]

@@ -90,7 +90,10 @@ def _architecture(config: LSegConfig) -> Iterator[str]:
     plain = dataclasses.replace(config, arch_option=0, block_depth=0, activation="lrelu")
     names = [name for name, preset in PRESETS.items() if preset == plain]
     yield f"{'architecture:':<24}{' = '.join(names) or 'no preset'}"
-    if config.resnet:
+    if config.timm:
+        blocks = f"ViT, {config.depth} blocks of {config.width}" if config.depth else f"maps of {config.reassemble}"
+        yield f"{'image backbone:':<24}{config.timm} of timm, {blocks}"
+    elif config.resnet:
         yield f"{'image backbone:':<24}ResNet with {config.resnet} blocks"
     else:
         stem = f", stem of {config.stem} channels" if config.stem else ""
@@ -99,7 +102,8 @@ def _architecture(config: LSegConfig) -> Iterator[str]:
             f"pretrained at {config.pretrained_size} px{stem}"
         )
     text = config.text
-    yield f"{'text encoder:':<24}{text.layers} blocks of {text.width}, at most {text.context_length} tokens"
+    origin = f"{text.open_clip} of open_clip, " if text.open_clip else ""
+    yield f"{'text encoder:':<24}{origin}{text.layers} blocks of {text.width}, at most {text.context_length} tokens"
     yield f"{'embeddings:':<24}{text.embed_dim} dimensions; decoder of {config.features} channels"
     yield f"{'image mean, std:':<24}{config.image_mean}, {config.image_std}"
     yield f"{'regularization:':<24}{_regularization(config)}"
