@@ -84,6 +84,12 @@ class Placement(NamedTuple):
         top, left = (int(rng.integers(margin + 1)) for margin in margins)
         return cls(mirrored, height, width, top, left, config.crop)
 
+    @property
+    def content_size(self) -> tuple[int, int]:
+        """Height and width of the result without the padding."""
+        height, width = self.height - self.top, self.width - self.left
+        return (min(height, self.crop), min(width, self.crop)) if self.crop else (height, width)
+
 
 def apply_placement(sample: Sample, placement: Placement, fill: Sequence[int]) -> Sample:
     """Mirror, resize, crop and pad a sample.

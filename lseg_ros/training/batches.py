@@ -37,6 +37,8 @@ class Batch(NamedTuple):
         prompts: The label prompts of each image; none for an image of a set without labels.
         draws: (B, N) float32 in [0, 1), random numbers that select the N pixels per image of the loss; N = 0 for all.
         names: Names of the samples, for error messages.
+        unlabeled: (B, H/4, W/4) bool, True for pixels of the images without a label, at the positions of the embeddings
+            at low resolution. None without distillation.
     """
 
     image: Tensor
@@ -44,6 +46,23 @@ class Batch(NamedTuple):
     prompts: tuple[tuple[LabelPrompt, ...], ...]
     draws: Tensor
     names: tuple[str, ...]
+    unlabeled: Tensor | None = None
+
+
+class _AugmentedSample(NamedTuple):
+    """A sample after augmentation.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        target: (H, W) int16, class or IGNORE.
+        content_size: Height and width without the padding at the bottom and right.
+        prompts: The label prompts.
+    """
+
+    image: NDArray[np.uint8]
+    target: NDArray[np.int16]
+    content_size: tuple[int, int]
+    prompts: tuple[LabelPrompt, ...]
 
 
 class BatchError(NamedTuple):
@@ -99,7 +118,7 @@ class Batches(Dataset[Batch | BatchError]):
     def __getitem__(self, number: int) -> Batch | BatchError:
         step, part = divmod(number, self.config.schedule.accumulate)
         images = self._images_at(step)
-        names, samples, prompts, draws = [], [], [], []
+        names, samples, draws = [], [], []
         for index in self.schedule.indices(step, part, self.process):
             image_index = self.schedule.image_index(index)
             names.append(images.name(image_index))
@@ -109,14 +128,13 @@ class Batches(Dataset[Batch | BatchError]):
                 return BatchError(str(error))
             rng = np.random.default_rng((self.config.seed, index))
             try:
-                sample, image_prompts = self._augment(loaded, self._select_sampler(image_index), rng)
+                samples.append(self._augment(loaded, self._select_sampler(image_index), rng))
             except ValueError as error:
                 return BatchError(f"{names[-1]}: {error}")
-            samples.append(sample)
-            prompts.append(image_prompts)
             draws.append(rng.random(self.config.pixels_per_image, np.float32))
-        image, target = self._collate(samples)
-        return Batch(image, target, tuple(prompts), torch.from_numpy(np.stack(draws)), tuple(names))
+        image, target, unlabeled = self._collate(samples)
+        prompts = tuple(sample.prompts for sample in samples)
+        return Batch(image, target, prompts, torch.from_numpy(np.stack(draws)), tuple(names), unlabeled)
 
     def _images_at(self, step: int) -> LabeledImages | Episodes:
         """Return the training set of a step: synthetic scenes are rendered at the widths in turn."""
@@ -137,9 +155,7 @@ class Batches(Dataset[Batch | BatchError]):
             return self._set_samplers[self.images.set_number(image_index)]
         return self.sampler
 
-    def _augment(
-        self, loaded: Sample | Episode, sampler: LabelSampler, rng: np.random.Generator
-    ) -> tuple[Sample, tuple[LabelPrompt, ...]]:
+    def _augment(self, loaded: Sample | Episode, sampler: LabelSampler, rng: np.random.Generator) -> _AugmentedSample:
         """Augment one image and sample its label prompts."""
         image, target, only = loaded.image, loaded.target, None
         if isinstance(loaded, Episode):
@@ -155,7 +171,7 @@ class Batches(Dataset[Batch | BatchError]):
             prompts: tuple[LabelPrompt, ...] = (sampler.complete(only),)
         else:
             prompts = sampler.sample(present, self.config.label_sampler, rng)
-        return Sample(image, target), prompts
+        return _AugmentedSample(image, target, placement.content_size, prompts)
 
     def _check_target(self, target: NDArray[np.int16]) -> None:
         count = len(self.sampler.classes)
@@ -163,11 +179,11 @@ class Batches(Dataset[Batch | BatchError]):
             wrong = int(target.max()) if target.max() >= count else int(target.min())
             raise ValueError(f"target: expected indices of {count} classes, got {wrong}")
 
-    def _collate(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+    def _collate(self, samples: Sequence[_AugmentedSample]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Stack samples, padded to the largest one and to multiples of 32.
 
         Returns:
-            The image and target of ``Batch``.
+            ``image``, ``target`` and ``unlabeled`` of ``Batch``.
         """
         height, width = (
             -(-max(sample.target.shape[axis] for sample in samples) // _STRIDE) * _STRIDE for axis in (0, 1)
@@ -178,9 +194,15 @@ class Batches(Dataset[Batch | BatchError]):
             area = (..., slice(sample.target.shape[0]), slice(sample.target.shape[1]))
             image[number][area] = torch.from_numpy(sample.image).permute(2, 0, 1)
             target[number][area] = torch.from_numpy(sample.target)
+        unlabeled = None
+        if self.config.distillation.distill_weight:
+            is_content = torch.zeros_like(target, dtype=torch.bool)
+            for number, sample in enumerate(samples):
+                is_content[number, : sample.content_size[0], : sample.content_size[1]] = True
+            unlabeled = ((target == IGNORE) & is_content)[:, 2::4, 2::4]  # (B, H/4, W/4)
         if not self.config.loss_at_full_resolution:
             target = target[:, _embedding_positions(height)][:, :, _embedding_positions(width)]  # (B, H/2, W/2)
-        return image, target
+        return image, target, unlabeled
 
 
 def _embedding_positions(size: int) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lseg_ros.datasets import ZERO_SHOT, DatasetConfig
 from lseg_ros.settings import check, setting
 from lseg_ros.training.augmentation import AugmentationConfig
+from lseg_ros.training.distillation import DistillationConfig
 from lseg_ros.training.initialization import InitializationConfig
 from lseg_ros.training.label_sampler import LabelSamplerConfig
 from lseg_ros.training.optimization import OptimizationConfig
@@ -66,6 +67,7 @@ class TrainingConfig:
         "not occur in training",
         minimum=0.0,
     )
+    distillation: DistillationConfig = dataclasses.field(default_factory=DistillationConfig)
     class_balance: float = setting(
         0.0, "exponent p of the class weights, (share of the pixels)^-p", minimum=0.0, maximum=1.0
     )
@@ -110,6 +112,8 @@ class TrainingConfig:
                 "head: expected complete_share 1, cosine_weight 0 and validation_images -1 with classes, got "
                 f"{self.label_sampler.complete_share}, {self.cosine_weight} and {self.validation_images}"
             )
+        if conventional and self.distillation.distill_weight:
+            raise ValueError(f"distill_weight: expected 0 with head classes, got {self.distillation.distill_weight}")
         if self.mix:
             self._check_mix()
         for name in ("widths", "early_widths"):

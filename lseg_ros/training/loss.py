@@ -12,6 +12,7 @@ from lseg_ros.model.decoder import upsample2x
 from lseg_ros.model.lseg import LOGIT_SCALE
 from lseg_ros.training.batches import Batch
 from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.distillation import build_distiller
 from lseg_ros.training.label_sampler import LabelPrompt, LabelSampler
 
 __all__ = ["WordPixelLoss"]
@@ -35,11 +36,12 @@ class WordPixelLoss(nn.Module):
 
     def __init__(self, model: LSeg, sampler: LabelSampler, config: TrainingConfig) -> None:
         super().__init__()
-        for name in ("cosine_weight", "pixels_per_image"):
-            if getattr(config, name) and model.regularization is not None:
+        settings = {name: getattr(config, name) for name in ("cosine_weight", "pixels_per_image")}
+        for name, value in (*settings.items(), ("distill_weight", config.distillation.distill_weight)):
+            if value and model.regularization is not None:
                 raise ValueError(
                     f"{name}: expected 0 with a spatial regularization, which mixes the scores of pixels and labels, "
-                    f"got {getattr(config, name)}"
+                    f"got {value}"
                 )
         if config.head == "classes":
             model.head = nn.Conv2d(model.config.features, len(sampler.classes), 1)
@@ -49,6 +51,8 @@ class WordPixelLoss(nn.Module):
         self.register_buffer("text_embeddings", sampler.embeddings(model.encode_text), persistent=False)
         self.register_buffer("parents", torch.tensor(sampler.parents), persistent=False)
         self.register_buffer("pixel_count", torch.ones(len(sampler.classes)))
+        distills = bool(config.distillation.distill_weight)
+        self.distiller = build_distiller(config.distillation, model.encode_text) if distills else None
 
     def train(self, mode: bool = True) -> WordPixelLoss:
         """Set the mode of all modules; frozen batch normalization stays in eval mode."""
@@ -62,18 +66,36 @@ class WordPixelLoss(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Compute the mean loss over all labeled pixels and prompts.
 
+        With ``distill_weight``, the distillation into unlabeled pixels is added.
+
         Returns:
             () float32, 0 if no pixel has a label. The value is not checked and may be NaN or infinite.
         """
+        low_res = self._encode(batch.image)  # (B, C, H/4, W/4)
+        loss = self._label_loss(low_res, batch)
+        if self.distiller is not None and batch.unlabeled is not None:
+            distillation = self.distiller.loss(batch.image, low_res, batch.unlabeled)
+            loss = loss + self.config.distillation.distill_weight * distillation
+        return loss
+
+    def _label_loss(self, low_res: Tensor, batch: Batch) -> Tensor:
+        """Compute the mean loss over all labeled pixels and prompts.
+
+        Args:
+            low_res: (B, C, H/4, W/4) embeddings of any norm, or scores of the classes.
+            batch: Images with targets and prompts.
+        """
+        if not any(batch.prompts):
+            return 0.0 * low_res.sum()
         target, weight = batch.target, self._weights(batch.target)  # (B, h, w)
         if self.config.pixels_per_image:
             positions = _sample_positions(weight, batch.draws)  # (B, N)
             grid = _to_grid(positions, target.shape[1:])  # (B, 1, N, 2)
             target = target.flatten(1).gather(1, positions)[:, None]  # (B, 1, N)
             weight = torch.ones_like(target, dtype=torch.float32)
-            pixels = F.grid_sample(self._encode(batch.image, low_res=True), grid, align_corners=True)  # (B, C, 1, N)
+            pixels = F.grid_sample(low_res, grid, align_corners=True)  # (B, C, 1, N)
         else:
-            pixels = self._encode(batch.image)  # (B, C, H/2, W/2)
+            pixels = upsample2x(low_res)  # (B, C, H/2, W/2)
         # With a head of classes, C are the scores. From here on, h and w count the pixels that are left.
         total, total_weight = pixels.new_zeros(()), pixels.new_zeros(())
         with torch.autocast(pixels.device.type, enabled=False):
@@ -110,21 +132,20 @@ class WordPixelLoss(nn.Module):
             losses = losses + self.config.cosine_weight * torch.where(has_class, 1 - cosine, 0.0)
         return losses
 
-    def _encode(self, image: Tensor, *, low_res: bool = False) -> Tensor:
-        """Encode images without normalizing the embeddings.
+    def _encode(self, image: Tensor) -> Tensor:
+        """Encode images without normalizing the embeddings, before the last upsampling.
 
         ``LSeg.encode_image`` is not used because its division mixes two dtypes under autocast and is slow.
 
         Args:
             image: (B, 3, H, W) uint8 RGB.
-            low_res: Return the embeddings before the last upsampling.
 
         Returns:
-            (B, C, H/2, W/2) float32, or (B, C, H/4, W/4) with ``low_res``.
+            (B, C, H/4, W/4) float32.
         """
         maps = self.model.backbone(self._normalize(image))
         encoded: Tensor = self.model.head(self.model.decoder(maps)).float()  # (B, C, H/4, W/4)
-        return encoded if low_res else upsample2x(encoded)
+        return encoded
 
     def _normalize(self, image: Tensor) -> Tensor:
         """Convert (B, 3, H, W) uint8 to float32, normalized as the network expects."""

@@ -103,9 +103,9 @@ def _read_mix(config: TrainingConfig) -> Mix:
     """Read the mix file; its unlabeled sets are left out if nothing uses them."""
     mix = read_mix(config.mix, config.data.root)
     unlabeled = [entry.name for entry in mix.entries if entry.unlabeled]
-    if not unlabeled:
+    if not unlabeled or config.distillation.distill_weight:
         return mix
-    _LOG.info("%s: the sets without masks are not used: %s", config.mix, ", ".join(unlabeled))
+    _LOG.info("%s: the sets without masks are used only with distill_weight: %s", config.mix, ", ".join(unlabeled))
     return mix.without_unlabeled()
 
 

