@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lseg_ros.datasets import IGNORE, Episode, Episodes, LabeledImages, Sample, SyntheticScenes
+from lseg_ros.datasets.mixed_images import MixedImages
 from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.training.augmentation import Placement, apply_placement, jitter_colors
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.label_sampler import LabelPrompt, LabelSampler
-from lseg_ros.training.mixed_images import MixedImages
 from lseg_ros.training.schedule import SampleSchedule
 
 __all__ = ["Batch", "BatchError", "Batches", "build_label_sampler"]
@@ -147,7 +147,8 @@ class Batches(Dataset[Batch | BatchError]):
 
     @functools.cached_property
     def _set_samplers(self) -> tuple[LabelSampler, ...]:
-        return self.images.restrict(self.sampler) if isinstance(self.images, MixedImages) else ()
+        ranges = self.images.class_ranges if isinstance(self.images, MixedImages) else ()
+        return tuple(self.sampler.restricted_to(classes) for classes in ranges)
 
     def _select_sampler(self, image_index: int) -> LabelSampler:
         """Return the sampler of the label list of the image's data set."""

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from timm.data.imagenet_info import ImageNetInfo
 from torch import Tensor, nn
 
+from lseg_ros.model.imagenet_weights import copy_entries, read_timm_weights
 from lseg_ros.model.lseg import LOGIT_SCALE
 from lseg_ros.settings import check, setting
-from lseg_ros.training.pretrained import copy_entries, read_timm_weights
 
 __all__ = ["DistillationConfig", "Distiller", "build_distiller", "encode_imagenet_classes"]
 

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from lseg_ros.model import PRESETS, LSeg, LSegConfig, load_lseg
 from lseg_ros.model.checkpoint import WEIGHTS, find_checkpoint, read_config
+from lseg_ros.model.imagenet_weights import copy_entries, download, has_timm_weights, load_backbone, read_state_dict
 from lseg_ros.model.named import parse_backbone, parse_text_tower
 from lseg_ros.model.open_clip_tower import build_text_encoder
 from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.model.timm_backbone import timm_config
 from lseg_ros.model.weight_files import open_weights
 from lseg_ros.settings import check, setting
-from lseg_ros.training.pretrained import copy_entries, download, has_timm_weights, load_backbone, read_state_dict
 
 __all__ = ["InitializationConfig", "build_initial_network", "single_token_words"]
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from lseg_ros.settings import check, setting
 
-__all__ = ["SampleSchedule", "ScheduleConfig"]
+__all__ = ["MixSchedule", "SampleSchedule", "ScheduleConfig"]
+
+_BLOCK = 1000  # samples in which every set of a mix has exactly its share, rounded
 
 
 @dataclass(frozen=True)
@@ -106,3 +108,55 @@ class SampleSchedule:
 @functools.lru_cache(maxsize=2)  # a batch may reach into the next epoch
 def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+@dataclass(frozen=True)
+class MixSchedule(SampleSchedule):
+    """Which images of a mix each step sees, as a pure function of step and process.
+
+    Every 1000 samples contain each set in proportion to its share, in random order. Within a set, every image is
+    seen once before one is seen again.
+
+    Attributes:
+        sizes: Number of images of each set.
+        shares: Share of each set; the sum is 1.
+        shuffled_sets: For each set, whether its images are shuffled.
+    """
+
+    sizes: tuple[int, ...] = ()
+    shares: tuple[float, ...] = ()
+    shuffled_sets: tuple[bool, ...] = ()
+
+    def image_index(self, index: int) -> int:
+        """Return the index in the mixed images of the image at a sample index."""
+        block, position = divmod(index, _BLOCK)
+        order = _block_order(self.quotas, self.seed, block)
+        number = int(order[position])
+        earlier = block * self.quotas[number] + int(np.count_nonzero(order[:position] == number))
+        round_, local = divmod(earlier, self.sizes[number])
+        if self.shuffled_sets[number]:
+            local = int(_set_order(self.sizes[number], self.seed, number, round_)[local])
+        return sum(self.sizes[:number]) + local
+
+    @functools.cached_property
+    def quotas(self) -> tuple[int, ...]:
+        """Samples of each set in a block: shares rounded by largest remainder, at least one each."""
+        exact = np.array(self.shares) * _BLOCK
+        quotas = np.maximum(exact.astype(int), 1)
+        while quotas.sum() != _BLOCK:
+            change = 1 if quotas.sum() < _BLOCK else -1
+            gap = change * (exact - quotas)
+            gap[quotas + change < 1] = -np.inf
+            quotas[gap.argmax()] += change
+        return tuple(quotas.tolist())
+
+
+@functools.lru_cache(maxsize=4)
+def _block_order(quotas: tuple[int, ...], seed: int, block: int) -> NDArray[np.int64]:
+    """Return the set of each sample of a block."""
+    return np.random.default_rng((seed, block)).permutation(np.repeat(np.arange(len(quotas)), quotas))
+
+
+@functools.lru_cache(maxsize=128)
+def _set_order(size: int, seed: int, number: int, round_: int) -> NDArray[np.int64]:
+    return np.random.default_rng((seed, round_, number + 1)).permutation(size)

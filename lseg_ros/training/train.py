@@ -15,14 +15,14 @@ from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from timm.layers import convert_sync_batchnorm  # type: ignore[attr-defined]
 from torch import nn
 
+from lseg_ros.datasets.mix import Mix, read_mix
+from lseg_ros.datasets.mixed_images import open_mix
 from lseg_ros.inference.device import has_native_bfloat16
 from lseg_ros.training.batches import Batches, build_label_sampler
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.initialization import build_initial_network
 from lseg_ros.training.loss import WordPixelLoss
-from lseg_ros.training.mix import Mix, read_mix
-from lseg_ros.training.mixed_images import MixSchedule, open_mix
-from lseg_ros.training.schedule import SampleSchedule
+from lseg_ros.training.schedule import MixSchedule, SampleSchedule
 from lseg_ros.training.trainer import Trainer
 from lseg_ros.training.validation import Validation, open_samples
 

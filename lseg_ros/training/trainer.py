@@ -21,13 +21,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import lseg_ros
+from lseg_ros.datasets.mix import Mix
 from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.model import LSeg
 from lseg_ros.model.checkpoint import save_lseg
 from lseg_ros.training.batches import Batch, BatchError, Batches
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.loss import WordPixelLoss
-from lseg_ros.training.mix import Mix
 from lseg_ros.training.optimization import build_optimizer, lr_factor, set_learning_rates
 from lseg_ros.training.validation import Validation
 

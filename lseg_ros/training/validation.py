@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.datasets import IGNORE, ZERO_SHOT, DatasetConfig, open_dataset, open_episodes
+from lseg_ros.datasets.mix import Mix
+from lseg_ros.datasets.mixed_images import open_mix_validation
 from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.evaluation.tasks import OTHERS, EpisodeTask, ImageTask, Task
 from lseg_ros.structures import Segmentation
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.mix import Mix
-from lseg_ros.training.mixed_images import open_mix_validation
 from lseg_ros.visualization import overlay, side_by_side
 from lseg_ros.vocabulary import MAX_ID, Vocabulary
 

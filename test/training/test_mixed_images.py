@@ -18,13 +18,13 @@ import torch
 from safetensors import safe_open
 
 from lseg_ros.datasets import IGNORE
+from lseg_ros.datasets.mix import read_mix
+from lseg_ros.datasets.mixed_images import MixedImages, open_mix
 from lseg_ros.training import trainer as trainer_module
 from lseg_ros.training.batches import Batch, Batches, build_label_sampler
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.mix import read_mix
-from lseg_ros.training.mixed_images import MixedImages, MixSchedule, open_mix
 from lseg_ros.training.optimization import set_learning_rates
-from lseg_ros.training.schedule import ScheduleConfig
+from lseg_ros.training.schedule import MixSchedule, ScheduleConfig
 from lseg_ros.training.train import train
 from test.support.dataset_trees import write_image, write_mask, write_text
 from test.support.small_run import changed, read_weights, small_run

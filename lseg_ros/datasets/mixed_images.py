@@ -1,4 +1,4 @@
-"""The data sets of a mix as one training set, and the order of its images."""
+"""The data sets of a mix as one training set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lseg_ros.datasets import (
     IGNORE,
@@ -21,16 +20,13 @@ from lseg_ros.datasets import (
     has_val_split,
     open_dataset,
 )
+from lseg_ros.datasets.mix import Mix, MixEntry
 from lseg_ros.datasets.pairs import RelabeledDataset
 from lseg_ros.recordings import IMAGE_SUFFIXES, read_rgb
-from lseg_ros.training.label_sampler import LabelSampler
-from lseg_ros.training.mix import Mix, MixEntry
-from lseg_ros.training.schedule import SampleSchedule
 from lseg_ros.vocabulary import parse_synonyms
 
-__all__ = ["MixSchedule", "MixedImages", "UnlabeledImages", "open_mix", "open_mix_validation"]
+__all__ = ["MixedImages", "UnlabeledImages", "open_mix", "open_mix_validation"]
 
-_BLOCK = 1000  # samples in which every set has exactly its share, rounded
 _MAX_CLASSES = 10_000  # of all sets together; targets are int16
 
 
@@ -97,10 +93,11 @@ class MixedImages:
         """Return the number of the set that an image belongs to."""
         return self._locate(index)[0]
 
-    def restrict(self, sampler: LabelSampler) -> tuple[LabelSampler, ...]:
-        """Restrict the label sampler of all classes to the label list of each set."""
+    @property
+    def class_ranges(self) -> tuple[range, ...]:
+        """For each set, the indices of its classes in ``classes``."""
         ranges = zip(self._first_classes, self.sets)
-        return tuple(sampler.restricted_to(range(first, first + len(part.images.classes))) for first, part in ranges)
+        return tuple(range(first, first + len(part.images.classes)) for first, part in ranges)
 
     @functools.cached_property
     def _first_classes(self) -> list[int]:
@@ -156,58 +153,6 @@ class UnlabeledImages:
     def name(self, index: int) -> str:
         """Return the path of the image."""
         return str(self.files[index])
-
-
-@dataclass(frozen=True)
-class MixSchedule(SampleSchedule):
-    """Which images of a mix each step sees, as a pure function of step and process.
-
-    Every 1000 samples contain each set in proportion to its share, in random order. Within a set, every image is
-    seen once before one is seen again.
-
-    Attributes:
-        sizes: Number of images of each set.
-        shares: Share of each set; the sum is 1.
-        shuffled_sets: For each set, whether its images are shuffled.
-    """
-
-    sizes: tuple[int, ...] = ()
-    shares: tuple[float, ...] = ()
-    shuffled_sets: tuple[bool, ...] = ()
-
-    def image_index(self, index: int) -> int:
-        """Return the index in the mixed images of the image at a sample index."""
-        block, position = divmod(index, _BLOCK)
-        order = _block_order(self.quotas, self.seed, block)
-        number = int(order[position])
-        earlier = block * self.quotas[number] + int(np.count_nonzero(order[:position] == number))
-        round_, local = divmod(earlier, self.sizes[number])
-        if self.shuffled_sets[number]:
-            local = int(_set_order(self.sizes[number], self.seed, number, round_)[local])
-        return sum(self.sizes[:number]) + local
-
-    @functools.cached_property
-    def quotas(self) -> tuple[int, ...]:
-        """Samples of each set in a block: shares rounded by largest remainder, at least one each."""
-        exact = np.array(self.shares) * _BLOCK
-        quotas = np.maximum(exact.astype(int), 1)
-        while quotas.sum() != _BLOCK:
-            change = 1 if quotas.sum() < _BLOCK else -1
-            gap = change * (exact - quotas)
-            gap[quotas + change < 1] = -np.inf
-            quotas[gap.argmax()] += change
-        return tuple(quotas.tolist())
-
-
-@functools.lru_cache(maxsize=4)
-def _block_order(quotas: tuple[int, ...], seed: int, block: int) -> NDArray[np.int64]:
-    """Return the set of each sample of a block."""
-    return np.random.default_rng((seed, block)).permutation(np.repeat(np.arange(len(quotas)), quotas))
-
-
-@functools.lru_cache(maxsize=128)
-def _set_order(size: int, seed: int, number: int, round_: int) -> NDArray[np.int64]:
-    return np.random.default_rng((seed, round_, number + 1)).permutation(size)
 
 
 def open_mix(mix: Mix) -> MixedImages:

