@@ -98,7 +98,7 @@ def download(description: str, load: Callable[[], Mapping[str, Tensor]]) -> Mapp
     """
     try:
         return load()
-    except (OSError, RuntimeError) as error:  # what timm and open_clip raise without a network
+    except (ImportError, OSError, RuntimeError) as error:  # what timm and open_clip raise without a network
         reason = " ".join(str(error).split())
         raise ConnectionError(f"{description} could not be downloaded, pass a file instead ({reason[:160]})") from error
 

@@ -245,11 +245,14 @@ def _find_open_clip_tower(source: str) -> _TextTower:
 
 
 def _read_open_clip(name: str, pretrained: str) -> Mapping[str, Tensor]:
-    """Download a network of open_clip, or read it from open_clip's cache."""
-    return download(
-        f"text_tower: {name} with the weights {pretrained} of open_clip",
-        lambda: open_clip.create_model(name, pretrained=pretrained).state_dict(),
-    )
+    """Download a network of open_clip and its tokenizer, or read them from the cache."""
+
+    def load() -> Mapping[str, Tensor]:
+        open_clip.get_tokenizer(name)  # loading the trained network does not download anything
+        weights: Mapping[str, Tensor] = open_clip.create_model(name, pretrained=pretrained).state_dict()
+        return weights
+
+    return download(f"text_tower: {name} with the weights {pretrained} of open_clip", load)
 
 
 def _load_text_tower(model: LSeg, tower: _TextTower) -> None:

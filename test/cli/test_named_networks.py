@@ -13,8 +13,7 @@ from PIL import Image
 from lseg_ros.cli import main
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.inference.optimize import PackedResidualUnit
-from lseg_ros.model import LSeg, load_lseg
-from lseg_ros.model.named import config_from_names
+from lseg_ros.model import LSeg, config_from_names, load_lseg
 from lseg_ros.vocabulary import Vocabulary
 from test.support.small_run import write_dataset
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import open_clip
@@ -103,6 +105,38 @@ def test_a_tokenizer_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPa
         encoder = OpenClipTextEncoder(text_config(SIGLIP))
     with pytest.raises(ValueError, match="expected the tokenizer timm/ViT-B-16-SigLIP of ViT-B-16-SigLIP in the cache"):
         encoder.tokenize(["dog"])
+
+
+def test_uses_a_tokenizer_of_hugging_face_from_its_cache_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[tuple[str, dict[str, Any]]] = []
+
+    class Tokenizer:
+        """One token per word, and an end token."""
+
+        @staticmethod
+        def from_pretrained(name: str, **options: Any) -> Tokenizer:
+            requests.append((name, options))
+            return Tokenizer()
+
+        def __call__(self, texts: str | list[str], max_length: int = 0, **_: Any) -> SimpleNamespace:
+            rows = [[7] * len(text.split()) + [1] for text in ([texts] if isinstance(texts, str) else texts)]
+            if isinstance(texts, str):
+                return SimpleNamespace(input_ids=rows[0])
+            return SimpleNamespace(input_ids=torch.tensor([row + [0] * (max_length - len(row)) for row in rows]))
+
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
+        "text_cfg": {"context_length": 4, "width": 64, "heads": 2, "layers": 1, "hf_tokenizer_name": "some/tokenizer"},
+    }
+    (tmp_path / "test-hugging-face.json").write_text(json.dumps(config), encoding="utf-8")
+    open_clip.add_model_config(tmp_path / "test-hugging-face.json")
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoTokenizer=Tokenizer))
+    encoder = build_text_encoder(text_config("test-hugging-face"))
+    assert encoder.tokenize(["a red chair", "dog"]).tolist() == [[7, 7, 7, 1], [7, 1, 0, 0]]
+    assert [(name, options["local_files_only"]) for name, options in requests] == [("some/tokenizer", True)]
+    with pytest.raises(ValueError, match="text 'a very red chair': expected at most 4 tokens .* got 5"):
+        encoder.tokenize(["a very red chair"])
 
 
 def test_rejects_a_tower_of_hugging_face() -> None:
