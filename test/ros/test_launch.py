@@ -39,9 +39,9 @@ def test_launch_files_declare_labels_and_rviz(path: Path) -> None:
 @pytest.mark.parametrize("text", ["[]", "floor", "[floor, 5]"])
 def test_rejects_launch_arguments_that_are_not_lists_of_texts(text: str) -> None:
     launch_file = load(ROOT / "launch" / "lseg.launch.py")
-    assert launch_file._texts("labels", "[floor, 'sofa|couch']") == ["floor", "sofa|couch"]
+    assert launch_file._parse_list("labels", "[floor, 'sofa|couch']") == ["floor", "sofa|couch"]
     with pytest.raises(RuntimeError, match="labels: expected a list of texts"):
-        launch_file._texts("labels", text)
+        launch_file._parse_list("labels", text)
 
 
 def test_nav2_demo_says_how_to_install_a_missing_package() -> None:
@@ -52,7 +52,7 @@ def test_nav2_demo_says_how_to_install_a_missing_package() -> None:
     context.launch_configurations["layer"] = "semantic"
     launch_file.PACKAGES["semantic"] = ("lseg_ros", "nav2_of_nowhere")
     with pytest.raises(RuntimeError, match=r"layer:=semantic needs nav2_of_nowhere, not installed here: sudo apt"):
-        launch_file._costmap(context)
+        launch_file._create_costmap(context)
 
 
 def test_remaps_the_topics_of_one_or_several_cameras() -> None:
@@ -61,9 +61,9 @@ def test_remaps_the_topics_of_one_or_several_cameras() -> None:
 
     context = LaunchContext()
     context.launch_configurations.update(launch_file.TOPICS | {"image": "/{camera}/color/image_raw"})
-    assert launch_file._remappings(context, ["front", "rear"]) == [
+    assert launch_file._build_remappings(context, ["front", "rear"]) == [
         ("front/rgb/image", "/front/color/image_raw"),
         ("rear/rgb/image", "/rear/color/image_raw"),
     ]
     context.launch_configurations["image"] = "/camera/image"
-    assert launch_file._remappings(context, []) == [("rgb/image", "/camera/image")]
+    assert launch_file._build_remappings(context, []) == [("rgb/image", "/camera/image")]
