@@ -26,6 +26,7 @@ __all__ = [
     "PackedResidualUnit",
     "fold_batch_norms",
     "prepack_mkldnn",
+    "replace_same_padding",
 ]
 
 _HEADS_PER_STEP = 2  # their attention weights stay in the cache between the two products
@@ -93,6 +94,35 @@ def _traced_pairs(module: nn.Module) -> list[tuple[str, str]]:
 def _set_submodule(module: nn.Module, name: str, layer: nn.Module) -> None:
     parent, _, child = name.rpartition(".")
     setattr(module.get_submodule(parent), child, layer)
+
+
+def replace_same_padding(module: nn.Module) -> None:
+    """Replace convolutions of stride 2 that pad as TensorFlow does by ordinary ones, in place.
+
+    TensorFlow pads an input with even sides by one pixel more on the right and below than on the left and above, which
+    takes a copy of the input. A kernel with a zero row and column in front does the same with symmetric padding. All
+    inputs have even sides, because those of the network are multiples of 32.
+    """
+    for name, layer in list(module.named_children()):
+        if type(layer) is Conv2dSame and _is_plain_stride2(layer):
+            setattr(module, name, _with_symmetric_padding(layer))
+        else:
+            replace_same_padding(layer)
+
+
+def _is_plain_stride2(layer: nn.Conv2d) -> bool:
+    height, width = layer.kernel_size
+    return height == width and height % 2 == 1 and layer.stride == (2, 2) and layer.dilation == (1, 1)
+
+
+def _with_symmetric_padding(layer: nn.Conv2d) -> nn.Conv2d:
+    size = layer.kernel_size[0]
+    conv = nn.Conv2d(
+        layer.in_channels, layer.out_channels, size + 1, 2, size // 2, groups=layer.groups, bias=False, device="meta"
+    )
+    conv.weight = nn.Parameter(F.pad(layer.weight.detach(), (1, 0, 1, 0)), requires_grad=False)
+    conv.bias = layer.bias
+    return conv.eval()
 
 
 def prepack_mkldnn(module: nn.Module) -> None:

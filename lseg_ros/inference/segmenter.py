@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lseg_ros.inference.device import memory_mib, select_device, select_dtype
 from lseg_ros.inference.embeddings import PixelEmbeddings, upsampled_norm
-from lseg_ros.inference.optimize import fold_batch_norms, prepack_mkldnn
+from lseg_ros.inference.optimize import fold_batch_norms, prepack_mkldnn, replace_same_padding
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.model import LSeg, load_lseg
@@ -127,6 +127,7 @@ class Segmenter:
         model = load_lseg(config.checkpoint, dtype=None)
         for part in (model.backbone, model.decoder):
             fold_batch_norms(part)
+            replace_same_padding(part)
         segmenter = cls(model, config)
         for rest in (model.head, model.regularization, model.text_encoder):
             if rest is not None:

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from timm.layers import Conv2dSame  # type: ignore[attr-defined]
 from torch import nn
 
 from lseg_ros.inference import Segmenter, SegmenterConfig, optimize
@@ -17,6 +18,7 @@ from lseg_ros.inference.optimize import (
     PackedResidualUnit,
     fold_batch_norms,
     prepack_mkldnn,
+    replace_same_padding,
 )
 from lseg_ros.model import PRESETS, LSeg, LSegConfig
 from lseg_ros.model.decoder import ResidualConvUnit
@@ -43,6 +45,7 @@ def optimized(model: LSeg) -> LSeg:
     result = copy.deepcopy(model)
     for part in (result.backbone, result.decoder):
         fold_batch_norms(part)
+        replace_same_padding(part)
         part.to(next(model.backbone.parameters()).dtype)
         prepack_mkldnn(part)
     return result
@@ -120,6 +123,17 @@ def test_folds_all_batch_norms_of_a_convolutional_network_of_timm(name: str) -> 
     backbone = build_network(timm_config(name, CONFIG.text, features=16)).backbone
     fold_batch_norms(backbone)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in backbone.modules())
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "tf_mobilenetv3_small_minimal_100"])
+def test_padding_of_tensorflow_becomes_part_of_the_kernels(name: str) -> None:
+    backbone, image = build_network(timm_config(name, CONFIG.text, features=16)).backbone, torch.randn(1, 3, 96, 64)
+    assert any(type(layer) is Conv2dSame for layer in backbone.modules())
+    expected = backbone(image)
+    replace_same_padding(backbone)
+    assert not any(type(layer) is Conv2dSame for layer in backbone.modules())
+    torch.testing.assert_close(backbone(image), expected)
 
 
 def test_packs_the_blocks_of_a_vit_of_timm() -> None:
