@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from lseg_ros.image_data import MAX_MESSAGE_PIXELS, open_header
 from lseg_ros.structures import Intrinsics
 
 __all__ = [
@@ -96,7 +97,7 @@ def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
 
 
 def compressed_to_rgb(msg: Any) -> NDArray[np.uint8]:
-    """Decode a sensor_msgs/CompressedImage (JPEG, PNG and other formats that OpenCV reads).
+    """Decode a sensor_msgs/CompressedImage (JPEG, PNG, BMP, WebP, TIFF or PNM).
 
     16-bit samples are reduced to their high byte. If the format says that the camera's RGB or Bayer samples were
     compressed without conversion, they are interpreted as such.
@@ -105,9 +106,10 @@ def compressed_to_rgb(msg: Any) -> NDArray[np.uint8]:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        ValueError: The data cannot be decoded. The message names the format.
+        ValueError: The data cannot be decoded, or have more than 64 megapixels. The message names the format.
     """
     data = np.frombuffer(msg.data, np.uint8)
+    open_header(data.data, "CompressedImage", MAX_MESSAGE_PIXELS, f"of format {msg.format!r}")
     match = _COMPRESSED_FORMAT.fullmatch(msg.format.strip())
     camera, compressed = match.groups() if match else ("", "")
     unconverted = compressed in ("", camera)

@@ -16,10 +16,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from lseg_ros.image_data import IMAGE_SUFFIXES, MAX_FILE_PIXELS, decode_rgb, find_images, open_header, read_file
 from lseg_ros.structures import Frame, Intrinsics
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "Association",
     "Calibration",
     "RgbdFolder",
@@ -28,8 +28,6 @@ __all__ = [
     "read_depth",
     "read_rgb",
 ]
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}  # lower case
 
 
 @dataclass(frozen=True)
@@ -111,6 +109,8 @@ class RgbdFolder(Sequence[Frame]):
 def list_images(path: str | Path) -> list[Path]:
     """List the images in a folder, sorted by name. The path of a file is returned as it is.
 
+    Names that begin with a dot are skipped.
+
     Raises:
         FileNotFoundError: If the path does not exist.
         ValueError: If a folder contains no images.
@@ -118,7 +118,7 @@ def list_images(path: str | Path) -> list[Path]:
     path = _check_exists(Path(path).expanduser())
     if not path.is_dir():
         return [path]
-    images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    images = find_images(path)
     if not images:
         raise ValueError(f"{path}: expected images ({', '.join(sorted(IMAGE_SUFFIXES))}), got none")
     return images
@@ -127,14 +127,15 @@ def list_images(path: str | Path) -> list[Path]:
 def read_rgb(path: str | Path) -> NDArray[np.uint8]:
     """Read an image file as (H, W, 3) uint8 RGB, upright: its EXIF orientation is applied.
 
-    Gray and palette images become RGB, 16-bit channels become 8-bit, and transparency is dropped.
+    Gray and palette images become RGB, 16-bit samples are scaled to 8 bits, and transparent pixels are composited on
+    white. All programs of this package read images with this function.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not a complete image.
+        ValueError: If it is not a complete image, is too large, or is not a regular file.
     """
-    bgr = _read(Path(path).expanduser(), cv2.IMREAD_COLOR)  # OpenCV applies the orientation by default
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    path = Path(path).expanduser()
+    return decode_rgb(read_file(path), str(path))
 
 
 def read_depth(path: str | Path) -> NDArray[np.float32]:
@@ -144,7 +145,14 @@ def read_depth(path: str | Path) -> NDArray[np.float32]:
         FileNotFoundError: If the file does not exist.
         ValueError: If it is not a complete image with one 16-bit channel.
     """
-    raw = _read(Path(path), cv2.IMREAD_UNCHANGED)
+    data = read_file(Path(path))
+    open_header(data, str(path), MAX_FILE_PIXELS)
+    try:
+        raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        raw = None
+    if raw is None:
+        raise ValueError(f"{path}: expected an image, got {len(data)} bytes that are not a complete one")
     if raw.ndim != 2 or raw.dtype != np.uint16:
         raise ValueError(f"{path}: expected one channel of 16-bit millimeters, got {raw.shape} {raw.dtype}")
     depth_m = raw.astype(np.float32) * np.float32(0.001)
@@ -180,7 +188,7 @@ def read_calibration(path: str | Path) -> Calibration:
 
 def _read_associations(path: Path) -> tuple[Association, ...]:
     associations = []
-    for number, line in enumerate(_check_exists(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_check_exists(path).read_text(encoding="utf-8").split("\n"), start=1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue
@@ -202,18 +210,6 @@ def _to_ns(seconds: str) -> int:
     """Convert seconds to nanoseconds."""
     # A float has too few digits for Unix time in nanoseconds.
     return int(Decimal(seconds) * 1_000_000_000)
-
-
-def _read(path: Path, flags: int) -> NDArray[Any]:
-    # cv2.imread would not distinguish a missing file from a broken one.
-    data = np.frombuffer(_check_exists(path).read_bytes(), np.uint8)
-    try:
-        pixels = cv2.imdecode(data, flags) if data.size else None
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise ValueError(f"{path}: expected an image, got {data.size} bytes that are not a complete one")
-    return np.asarray(pixels)
 
 
 def _check_exists(path: Path) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import array
+import struct
+import zlib
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -192,6 +194,12 @@ class TestCompressed:
         for data, kind in ((bytes(12) + png, "16UC1; compressedDepth png"), (b"\0\0\0\1\x67\x42", "h264")):
             with pytest.raises(ValueError, match=f"expected an image, got {len(data)} bytes of format '{kind}'"):
                 messages.compressed_to_rgb(self.message(data, kind))
+
+    def test_rejects_an_image_that_claims_too_many_pixels_before_decoding_it(self) -> None:
+        header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 10_000, 10_000, 1, 0, 0, 0, 0)
+        data = header + struct.pack(">II4s", zlib.crc32(header[12:]), 0, b"IDAT")
+        with pytest.raises(ValueError, match="CompressedImage: expected .* at most 64 megapixels, got 10000x10000"):
+            messages.compressed_to_rgb(self.message(data, "png"))
 
     @given(st.binary(max_size=40))
     def test_rejects_random_bytes(self, data: bytes) -> None:

@@ -148,7 +148,7 @@ class TestFiles:
     def test_converts_gray_palette_and_16_bit_images_to_rgb(self, tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "gray.png"), np.array([[0, 200]], np.uint8))
         assert read_rgb(tmp_path / "gray.png").tolist() == [[[0, 0, 0], [200, 200, 200]]]
-        cv2.imwrite(str(tmp_path / "deep.png"), np.array([[0, 200 << 8]], np.uint16))
+        cv2.imwrite(str(tmp_path / "deep.png"), np.array([[0, 200 * 257]], np.uint16))
         assert read_rgb(tmp_path / "deep.png").tolist() == [[[0, 0, 0], [200, 200, 200]]]
         palette = Image.fromarray(np.array([[0, 1]], np.uint8))
         palette.putpalette([0, 7, 14, 21, 28, 35])

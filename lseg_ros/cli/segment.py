@@ -68,7 +68,10 @@ def run(settings: SegmentSettings) -> int:
     (out / "labels.json").write_text(json.dumps(labels, indent=2) + "\n", encoding="utf-8")
     taken: set[str] = set()
     for path, frame in frames:
-        result = pipeline.process(frame, encoded, Outputs.OVERLAY | Outputs.LABEL_CLOUDS)
+        try:
+            result = pipeline.process(frame, encoded, Outputs.OVERLAY | Outputs.LABEL_CLOUDS)
+        except ValueError as error:  # such as an image that is too small for the network
+            raise ValueError(f"{path}: {error}") from error
         name = _unique_name(path.stem, taken)
         _write(out, name, result)
         print(f"{path}: {_summarize(result)} ({sum(result.stage_ms.values()):.0f} ms) -> {out / name}_*.png")

@@ -65,7 +65,10 @@ def run(settings: WordsSettings) -> int:
     """Encode the image once, segment it with each label list, and write the page."""
     segmenter = Segmenter.from_checkpoint(settings.network)
     image = _read_image(settings)
-    embedded = segmenter.embed(image)
+    try:
+        embedded = segmenter.embed(image)
+    except ValueError as error:  # such as an image that is too small for the network
+        raise ValueError(f"{settings.image or 'scene'}: {error}") from error
     page = Path(settings.out).expanduser()
     folder = page.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)

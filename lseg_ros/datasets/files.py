@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lseg_ros.recordings import IMAGE_SUFFIXES
+from lseg_ros.image_data import MAX_FILE_PIXELS, find_images, open_header, read_file
 
 __all__ = [
     "Pair",
@@ -83,13 +83,14 @@ def list_pairs(images: Path, masks: Path, mask_candidates: Callable[[Path], list
         FileNotFoundError: If an image has no mask.
         ValueError: If there are no images.
     """
-    files = sorted(file for file in images.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != ".")
+    files = find_images(images, recursive=True)
     if not files:
         raise ValueError(f"{images}: expected images in it, got none")
     pairs = []
+    names: dict[Path, dict[str, Path]] = {}
     for file in files:
         candidates = [masks / candidate for candidate in mask_candidates(file.relative_to(images))]
-        mask = next((candidate for candidate in candidates if candidate.is_file()), None)
+        mask = next((found for candidate in candidates if (found := _find_file(candidate, names))), None)
         if mask is None:
             raise FileNotFoundError(f"{file}: expected its mask at {' or '.join(map(str, candidates))}, got none")
         pairs.append(Pair(file, mask))
@@ -166,12 +167,29 @@ def target_reader(id_to_index: Mapping[int, int]) -> Callable[[Path], NDArray[np
 
 def _read_mask(path: Path, convert: Callable[[Image.Image], _T]) -> _T:
     try:
-        with Image.open(path) as image:
-            return convert(image)
+        data = read_file(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: expected a mask, but it does not exist") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # broken, or far too large
-        raise ValueError(f"{path}: expected a mask, got {error}") from error
+    with open_header(data, str(path), MAX_FILE_PIXELS) as image:
+        try:
+            return convert(image)
+        except Exception as error:  # Pillow's decoders raise errors of many types
+            raise ValueError(f"{path}: expected a mask, got {error}") from error
+
+
+def _find_file(path: Path, names: dict[Path, dict[str, Path]]) -> Path | None:
+    """Find a file; its suffix may be in upper or lower case.
+
+    Args:
+        path: Path of the file.
+        names: Files of each folder that was searched, by their name with a lower-case suffix; extended here.
+    """
+    if path.is_file():
+        return path
+    if path.parent not in names:
+        files = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+        names[path.parent] = {file.stem + file.suffix.lower(): file for file in files if file.is_file()}
+    return names[path.parent].get(path.name)
 
 
 def _read_target(path: Path, id_to_index: Mapping[int, int]) -> NDArray[np.int16]:

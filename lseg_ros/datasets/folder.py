@@ -10,6 +10,7 @@ from lseg_ros.datasets.files import find_folder, list_pairs, target_reader
 from lseg_ros.datasets.labels import read_label_list
 from lseg_ros.datasets.pairs import PairedImages, RelabeledDataset
 from lseg_ros.datasets.sample import IGNORE, LabeledImages
+from lseg_ros.image_data import find_images
 
 __all__ = ["has_val_split", "open_folder"]
 
@@ -56,7 +57,14 @@ def _has_masks(config: DatasetConfig, root: Path) -> bool:
 def _find_masks(root: Path) -> Path | None:
     """Return the folder of masks next to images/, None if there is none."""
     folders = [root / name for name in _MASK_FOLDERS if (root / "images").is_dir()]
-    return next((folder for folder in folders if any(file.suffix in _LOSSLESS for file in folder.rglob("*"))), None)
+    return next(
+        (
+            folder
+            for folder in folders
+            if any(file.suffix.lower() in _LOSSLESS for file in find_images(folder, recursive=True))
+        ),
+        None,
+    )
 
 
 def _open_masks(config: DatasetConfig) -> RelabeledDataset:

@@ -22,7 +22,8 @@ from lseg_ros.datasets import (
 )
 from lseg_ros.datasets.mix import Mix, MixEntry
 from lseg_ros.datasets.pairs import RelabeledDataset
-from lseg_ros.recordings import IMAGE_SUFFIXES, read_rgb
+from lseg_ros.image_data import find_images
+from lseg_ros.recordings import read_rgb
 from lseg_ros.vocabulary import parse_synonyms
 
 __all__ = ["MixedImages", "UnlabeledImages", "open_mix", "open_mix_validation"]
@@ -136,9 +137,7 @@ class UnlabeledImages:
         if not top.is_dir():
             raise FileNotFoundError(f"root: expected a folder, got {top}, which does not exist")
         folder = next(path for path in (top / "images" / "train", top / "images", top) if path.is_dir())
-        files = sorted(
-            file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."
-        )
+        files = find_images(folder, recursive=True)
         if not files:
             raise ValueError(f"root: expected images in {folder}, got none")
         return cls(files)

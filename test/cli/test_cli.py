@@ -120,3 +120,14 @@ def test_demo_scores_every_frame_and_draws_the_last_one(
     assert "frame 2/2: mean IoU 0." in printed
     assert "median time" in printed
     assert read_unchanged(picture).shape[1] > 2 * 640
+
+
+@pytest.mark.parametrize("arguments", [["segment", "{}", "--labels", "wall", "floor"], ["words", "--image", "{}"]])
+def test_an_error_about_an_image_names_its_file(
+    arguments: list[str], tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "thumbnail.png"
+    cv2.imwrite(str(image), np.zeros((17, 23, 3), np.uint8))
+    filled = [argument.format(image) for argument in arguments]
+    assert main([*filled, "--checkpoint", checkpoint, "--out", str(tmp_path / "out")]) == 2
+    assert "thumbnail.png: " in capsys.readouterr().err

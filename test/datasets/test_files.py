@@ -92,7 +92,7 @@ class TestFiles:
     @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
     def test_rejects_broken_files(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "mask.png").write_bytes(content)
-        with pytest.raises(ValueError, match=r"mask\.png: expected a mask, got "):
+        with pytest.raises(ValueError, match=r"mask\.png: expected (a mask|an image), got "):
             read_ids(tmp_path / "mask.png")
 
     def test_rejects_truncated_files(self, tmp_path: Path) -> None:

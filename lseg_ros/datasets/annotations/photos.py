@@ -23,7 +23,8 @@ from lseg_ros.datasets.config import DatasetConfig
 from lseg_ros.datasets.labels import read_label_list
 from lseg_ros.datasets.pairs import checked_index
 from lseg_ros.datasets.sample import IGNORE, Sample
-from lseg_ros.recordings import IMAGE_SUFFIXES, read_rgb
+from lseg_ros.image_data import IMAGE_SUFFIXES
+from lseg_ros.recordings import read_rgb
 
 __all__ = [
     "AnnotatedImages",

@@ -13,7 +13,7 @@ from lseg_ros.datasets.config import DatasetConfig
 from lseg_ros.datasets.files import Pair, read_lines, target_reader
 from lseg_ros.datasets.pairs import PairedImages
 from lseg_ros.datasets.sample import IGNORE
-from lseg_ros.recordings import IMAGE_SUFFIXES
+from lseg_ros.image_data import find_images
 
 __all__ = ["find_class_tables", "open_roboflow"]
 
@@ -43,8 +43,8 @@ def open_roboflow(config: DatasetConfig, root: Path) -> PairedImages:
     pairs = []
     for table in tables:
         folder = table.parent
-        for image in sorted(folder.iterdir()):
-            if image.suffix.lower() in IMAGE_SUFFIXES and not image.stem.endswith(_MASK) and image.name[0] != ".":
+        for image in find_images(folder):
+            if not image.stem.endswith(_MASK):
                 mask = image.with_name(f"{image.stem}{_MASK}.png")
                 if not mask.is_file():
                     raise FileNotFoundError(f"{image}: expected its mask at {mask}, got none")
