@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,7 +71,11 @@ class PipelineConfig:
 
         ``cloud_labels`` may name a label by any of its synonyms.
         """
-        selected = {text.strip().casefold() for entry in self.cloud_labels for text in entry.split("|")}
+        selected = {
+            unicodedata.normalize("NFC", text).strip().casefold()
+            for entry in self.cloud_labels
+            for text in entry.split("|")
+        }
         return tuple(
             label
             for label in vocabulary.labels

@@ -8,6 +8,7 @@ from __future__ import annotations
 import colorsys
 import dataclasses
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "MAX_ID",
+    "MAX_TEXT_LENGTH",
     "UNLABELED",
     "Color",
     "Label",
@@ -28,6 +30,8 @@ __all__ = [
 
 UNLABELED = 0  # the id of pixels without a label
 MAX_ID = 254  # 255 is not used: Nav2 and others interpret it as "unknown"
+
+MAX_TEXT_LENGTH = 1000  # characters of a label or query with all its synonyms; the network reads at most 77 tokens each
 
 # Suffixes that image and point cloud transports append to a topic. A label topic with such a name would be mistaken for
 # one.
@@ -179,13 +183,14 @@ class Vocabulary:
         return tuple(label.entry for label in self.labels)
 
     def __getitem__(self, id_or_name: int | str) -> Label:
-        """Return the label with an id or a name.
+        """Return the label with an id or a name, which is normalized to NFC.
 
         Raises:
             KeyError: No label has this id or name.
         """
+        key = unicodedata.normalize("NFC", id_or_name) if isinstance(id_or_name, str) else id_or_name
         for label in self.labels:
-            if id_or_name in (label.id, label.name):
+            if key in (label.id, label.name):
                 return label
         raise KeyError(id_or_name)
 
@@ -213,16 +218,25 @@ def slug(name: str, taken: set[str] | None = None) -> str:
 def parse_synonyms(entry: str, where: str) -> tuple[str, ...]:
     """Split an entry of a label list into its synonyms.
 
+    Texts are normalized to NFC, so that a composed and a decomposed "é" are the same character.
+
     Args:
         entry: Text with ``|`` between synonyms.
         where: Name of the entry, with which error messages begin.
 
     Raises:
-        ValueError: A synonym is blank, a duplicate or not printable.
+        ValueError: A synonym is blank, a duplicate or not printable, or the entry is too long.
     """
     if not isinstance(entry, str):
-        raise ValueError(f"{where}: expected a text, got {entry!r}")
-    synonyms = tuple(text.strip() for text in entry.split("|"))
+        raise ValueError(
+            f"{where}: expected a text, got {entry!r} ({type(entry).__name__}); YAML reads words "
+            "such as yes, off, nan and 12 as other types, put them in quotes"
+        )
+    if len(entry) > MAX_TEXT_LENGTH:
+        raise ValueError(
+            f"{where}: expected at most {MAX_TEXT_LENGTH} characters, got {len(entry)} ({entry[:30]!r} ...)"
+        )
+    synonyms = tuple(text.strip() for text in unicodedata.normalize("NFC", entry).split("|"))
     for position, text in enumerate(synonyms):
         if not text:
             raise ValueError(f"{where}: expected a word, got a blank in {entry!r}")
@@ -354,6 +368,8 @@ def _checked_templates(templates: Sequence[str]) -> tuple[str, ...]:
     for template in templates:
         if template.count("{}") != 1:
             raise ValueError(f"prompt_templates: expected exactly one {{}} in each, got {template!r}")
+        if len(template) > MAX_TEXT_LENGTH:
+            raise ValueError(f"prompt_templates: expected at most {MAX_TEXT_LENGTH} characters, got {len(template)}")
         if not template.isprintable():
             raise ValueError(f"prompt_templates: expected printable characters, got {template!r}")
     return tuple(templates)

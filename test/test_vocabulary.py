@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lseg_ros.vocabulary import MAX_ID, UNLABELED, Color, Vocabulary, parse_synonyms, pick_color, slug
+from lseg_ros.vocabulary import MAX_ID, MAX_TEXT_LENGTH, UNLABELED, Color, Vocabulary, parse_synonyms, pick_color, slug
 
 NAMES = st.lists(
     st.text("abcdefgh ", min_size=1).filter(str.strip), min_size=1, max_size=12, unique_by=lambda n: n.strip()
@@ -239,3 +241,43 @@ def smallest_distance(vocabulary: Vocabulary) -> float:
 def color_distance(one: Color, other: Color) -> float:
     """Euclidean distance in RGB."""
     return sum((a - b) ** 2 for a, b in zip(one, other)) ** 0.5
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+class TestTextRules:
+    def test_composed_and_decomposed_letters_are_the_same_label(self) -> None:
+        assert Vocabulary.of([DECOMPOSED]).names == (COMPOSED,)
+        assert Vocabulary.of([COMPOSED])[DECOMPOSED].id == 1
+        for entries in ([COMPOSED, DECOMPOSED], [f"{COMPOSED}|{DECOMPOSED}"], ["bar|" + COMPOSED, DECOMPOSED]):
+            with pytest.raises(ValueError, match="expected every text once"):
+                Vocabulary.of(entries)
+        first = Vocabulary.of(["floor", COMPOSED], colors=["", "#010203"])
+        again = first.replace(["floor"]).replace([DECOMPOSED])
+        assert again[COMPOSED] == first[COMPOSED]
+
+    @given(st.text(max_size=20))
+    def test_texts_are_normalized_or_rejected(self, text: str) -> None:
+        try:
+            synonyms = parse_synonyms(text, "text")
+        except ValueError as error:
+            assert str(error).startswith("text: expected ")
+        else:
+            assert all(unicodedata.is_normalized("NFC", synonym) and synonym.isprintable() for synonym in synonyms)
+
+    @pytest.mark.parametrize("separator", "\u2028\u2029\x85\x0b\x0c\x1c\n\r")
+    def test_rejects_line_separators(self, separator: str) -> None:
+        with pytest.raises(ValueError, match="expected printable characters"):
+            Vocabulary.of([f"cha{separator}ir"])
+
+    def test_limits_the_length_of_a_label_and_shortens_it_in_the_message(self) -> None:
+        assert Vocabulary.of(["x" * MAX_TEXT_LENGTH])
+        with pytest.raises(ValueError, match=r"labels\[0\]: expected at most 1000 characters, got 1000000") as caught:
+            Vocabulary.of(["x" * 1_000_000])
+        assert len(str(caught.value)) < 200
+
+    @pytest.mark.parametrize("word", [True, float("nan"), 12])
+    def test_asks_for_quotes_around_words_that_yaml_reads_as_other_types(self, word: Any) -> None:
+        with pytest.raises(ValueError, match=r"labels\[1\]: expected a text, got .*put them in quotes"):
+            Vocabulary.of(["floor", word])

@@ -57,14 +57,16 @@ def find_folder(root: str | Path, *candidates: str) -> Path:
 def read_lines(path: Path) -> list[str]:
     """Return the lines of a UTF-8 text file, stripped and without blank lines.
 
+    Only line feeds and carriage returns end a line, not U+2028 and other separators of Unicode.
+
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If it is not UTF-8.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a text file, but it does not exist")
+        raise FileNotFoundError(f"{path}: expected a text file, but it does not exist or is not a regular file")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected text in UTF-8, got {error}") from error
     return [line.strip() for line in lines if line.strip()]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from lseg_ros.datasets.annotations import open_annotations
 from lseg_ros.datasets.config import DatasetConfig
-from lseg_ros.datasets.files import find_folder, list_pairs, target_reader
+from lseg_ros.datasets.files import Pair, find_folder, list_pairs, read_ids, target_reader
 from lseg_ros.datasets.labels import read_label_list
 from lseg_ros.datasets.pairs import PairedImages, RelabeledDataset
 from lseg_ros.datasets.sample import IGNORE, LabeledImages
@@ -16,6 +19,7 @@ __all__ = ["has_val_split", "open_folder"]
 
 _MASK_FOLDERS = ("masks", "labels", "annotations")
 _LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
+_MASKS_TO_CHECK = 100
 
 
 def open_folder(config: DatasetConfig) -> LabeledImages:
@@ -72,7 +76,8 @@ def _open_masks(config: DatasetConfig) -> RelabeledDataset:
 
     An image and its mask have the same name. ``config.labels`` replaces labels.txt. If images/ contains train/ or
     val/, only the requested split is used, otherwise all images. Masks hold the ids of the label list; 255 is ignored
-    unless the list contains it. A mask must match the upright image, with its EXIF orientation applied.
+    unless the list contains it. Masks of only 0 and 255 are rejected if the list has
+    the ids 0 and 1. A mask must match the upright image, with its EXIF orientation applied.
 
     Raises:
         FileNotFoundError: If a folder, the label list or a mask is missing.
@@ -88,5 +93,31 @@ def _open_masks(config: DatasetConfig) -> RelabeledDataset:
         find_folder(config.root, *split_folders, *_MASK_FOLDERS),
         lambda image: [image.with_suffix(suffix) for suffix in _LOSSLESS],
     )
+    _check_black_and_white(entries_by_id, pairs)
     entries = tuple(entries_by_id.values())
     return RelabeledDataset(PairedImages(entries, pairs, target_reader(id_to_index)), entries)
+
+
+def _check_black_and_white(entries_by_id: Mapping[int, str], pairs: Sequence[Pair]) -> None:
+    """Reject masks that are drawn in black and white, whose 255 would be ignored.
+
+    Raises:
+        ValueError: If the list has the ids 0 and 1, and the first masks contain 0 and 255 but never 1.
+    """
+    if sorted(entries_by_id) != [0, 1]:
+        return
+    used: set[int] = set()
+    for pair in pairs[:_MASKS_TO_CHECK]:
+        try:
+            used.update(np.unique(read_ids(pair.mask)).tolist())
+        except ValueError:  # reported with the sample
+            return
+        if used - {0, 255}:
+            return
+    if used == {0, 255}:
+        zero, one = entries_by_id[0], entries_by_id[1]
+        raise ValueError(
+            f"{pairs[0].mask.parent}: expected the ids 0 and 1 ({one!r}) in masks, "
+            f"got only 0 and 255, which is ignored; if 255 is {one!r}, "
+            f"write the label list as '0: {zero}' and '255: {one}'"
+        )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from lseg_ros.datasets.files import read_lines
+from lseg_ros.vocabulary import MAX_TEXT_LENGTH
 
 __all__ = [
     "ADE20K",
@@ -27,7 +29,7 @@ def read_label_list(path: str | Path) -> dict[int, str]:
     """Read a label list file.
 
     Either every line is an entry, and ids count from 0, or every line has the form ``id: entry``. An entry is a label
-    with its synonyms, separated by ``|``. Blank lines and lines that start with # are skipped.
+    with its synonyms, separated by ``|``, in the normal form NFC. Blank lines and lines that start with # are skipped.
 
     Returns:
         The entry of each id. Pixels of an id with an empty entry are ignored.
@@ -37,7 +39,13 @@ def read_label_list(path: str | Path) -> dict[int, str]:
         ValueError: If it is not a valid label list.
     """
     file = Path(path).expanduser()
-    lines = [line for line in read_lines(file) if not line.startswith("#")]
+    lines = [unicodedata.normalize("NFC", line) for line in read_lines(file) if not line.startswith("#")]
+    for line in lines:
+        odd = next((character for character in line if not (character.isprintable() or character == "\t")), None)
+        if odd is not None:
+            raise ValueError(f"{file}: expected printable characters, got U+{ord(odd):04X} in {line[:80]!r}")
+        if len(line) > MAX_TEXT_LENGTH:
+            raise ValueError(f"{file}: expected at most {MAX_TEXT_LENGTH} characters per line, got {len(line)}")
     numbered = [match.groups() for line in lines if (match := _NUMBERED.fullmatch(line))]
     if not lines:
         raise ValueError(f"{file}: expected one label per line, got none")

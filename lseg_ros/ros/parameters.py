@@ -116,7 +116,8 @@ def declare(node: Node, config: type) -> None:
         except ParameterUninitializedException:  # an empty list in a parameter file; some distributions raise earlier
             raise ValueError(f"{expected}, got an empty list") from None
         except InvalidParameterTypeException as error:
-            raise ValueError(f"{expected}, got another type ({error})") from None
+            hint = "; put numbers, yes, off and nan in quotes" if item.type == tuple[str, ...] else ""
+            raise ValueError(f"{expected}, got another type ({error}){hint}") from None
         except InvalidParameterValueException as error:
             raise ValueError(str(error)) from None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -61,7 +62,7 @@ def run(
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # an argument or a parameter file that ROS cannot read
-        get_logger(Path(sys.argv[0]).stem).fatal(str(error))
+        get_logger(Path(sys.argv[0]).stem).fatal(_explain(str(error)))
         return 1
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -194,3 +195,19 @@ class LogForwarding(logging.Handler):
         self._source.removeHandler(self)
         self._source.propagate = True
         super().close()
+
+
+def _explain(error: str) -> str:
+    """Add the line of a parameter file to ROS's error about a list of values of several types."""
+    match = re.search(r"--params-file ([^']+)'.*Sequence should be of same type.*line_num (\d+)", error, re.DOTALL)
+    if match is None:
+        return error
+    try:
+        lines = Path(match[1]).read_text(encoding="utf-8").split("\n")
+        line = lines[int(match[2]) - 1].strip()
+    except (OSError, ValueError, IndexError):
+        return error
+    return (
+        f"{match[1]}, line {match[2]}: expected values of one type, got {line[:80]!r}; YAML reads words "
+        f"such as yes, off, nan and 12 as other types, put them in quotes ({error})"
+    )

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lseg_ros.datasets import DatasetConfig, LabeledImages, open_dataset
 from test.support.dataset_trees import write_image, write_mask, write_photo, write_text
@@ -92,3 +93,23 @@ def test_reports_missing_files(tmp_path: Path) -> None:
     write_image(tmp_path / "images/a.jpg")
     with pytest.raises(FileNotFoundError, match=r"a\.jpg: expected its mask at .*masks/a\.png or .*a\.tif"):
         open_root(tmp_path)
+
+
+def test_rejects_masks_drawn_in_black_and_white_with_a_list_of_two_labels(tmp_path: Path) -> None:
+    write_image(tmp_path / "images/a.png", 4, 4)
+    write_text(tmp_path / "labels.txt", "background\nfloor\n")
+    mask = np.zeros((4, 4), np.uint8)
+    mask[:2] = 255
+    Image.fromarray(mask).save(write_text(tmp_path / "masks/a.png", ""))
+    with pytest.raises(ValueError, match=r"masks: expected the ids 0 and 1 \('floor'\) .*'255: floor'"):
+        open_root(tmp_path)
+    write_text(tmp_path / "labels.txt", "0: background\n255: floor\n")
+    assert open_root(tmp_path)[0].target.max() == 1
+
+
+def test_reads_masks_of_two_labels_with_ignored_pixels(tmp_path: Path) -> None:
+    write_text(tmp_path / "labels.txt", "background\nfloor\n")
+    for name, values in (("a", (0, 255)), ("b", (0, 1))):
+        write_image(tmp_path / f"images/{name}.png", 2, 1)
+        Image.fromarray(np.array([values], np.uint8)).save(write_text(tmp_path / f"masks/{name}.png", ""))
+    assert len(open_root(tmp_path)) == 2

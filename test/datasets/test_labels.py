@@ -94,3 +94,22 @@ def test_abbreviated_names_of_ade20k_contain_screen_twice() -> None:
 def test_names_of_the_zero_shot_folds_have_no_spaces() -> None:
     assert {"diningtable", "pottedplant", "tvmonitor"} < set(labels.join_words(labels.VOC))
     assert {"trafficlight", "firehydrant", "hairdrier", "cellphone"} < set(labels.join_words(labels.COCO))
+
+
+@pytest.mark.parametrize("separator", "\u2028\u2029\x85\x0b\x0c\x1c")
+def test_only_line_feeds_and_carriage_returns_end_a_line(tmp_path: Path, separator: str) -> None:
+    path = write_text(tmp_path / "labels.txt", f"background\ntable{separator}top\nchair\n")
+    with pytest.raises(ValueError, match=rf"labels\.txt: expected printable characters, got U\+{ord(separator):04X}"):
+        read_label_list(path)
+    assert read_label_list(write_text(path, "wall\r\nfloor\rchair")) == {0: "wall", 1: "floor", 2: "chair"}
+
+
+def test_normalizes_composed_and_decomposed_letters(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "labels.txt", "cafe\u0301\n")
+    assert read_label_list(path) == {0: "caf\u00e9"}
+
+
+def test_rejects_a_label_of_a_megabyte(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "labels.txt", "x" * 1_000_000)
+    with pytest.raises(ValueError, match=r"labels\.txt: expected at most 1000 characters per line, got 1000000"):
+        read_label_list(path)
