@@ -28,7 +28,19 @@ def image_from_cdr(message: bytes) -> Any:
 
     Returns:
         An object with the fields of the message; ``data`` is a view of the bytes.
+
+    Raises:
+        ValueError: If the bytes are not a serialized Image, for example because they are truncated.
     """
+    try:
+        return _parse_image(message)
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"image: expected a serialized sensor_msgs/Image, got {len(message)} bytes ({error})"
+        ) from error
+
+
+def _parse_image(message: bytes) -> Any:
     order = "<" if message[1] & 1 else ">"
     sec, nanosec = struct.unpack_from(order + "iI", message, 4)
     frame_id, end = _read_string(message, 12, order)

@@ -123,3 +123,15 @@ def test_rclpy_reads_the_message_and_writes_the_same_number_of_bytes(frame_id: s
             read = image_from_cdr(theirs)
             assert (read.header.frame_id, read.encoding, read.step) == (frame_id, expected.encoding, expected.step)
             assert bytes(read.data) == bytes(expected.data)
+
+
+@given(st.data())
+def test_damaged_messages_raise_value_error(data: st.DataObject) -> None:
+    message = bytearray(image_to_cdr(header(), random_pixels(4, 5, 3), "rgb8"))
+    for _ in range(data.draw(st.integers(0, 3), "changes")):
+        message[data.draw(st.integers(0, 60), "position")] = data.draw(st.integers(0, 255), "byte")
+    damaged = bytes(message[: data.draw(st.integers(0, len(message)), "length")])
+    try:
+        image_from_cdr(damaged)
+    except ValueError as error:
+        assert "expected a serialized sensor_msgs/Image, got" in str(error)

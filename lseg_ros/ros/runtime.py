@@ -118,10 +118,14 @@ def _spin(node: N, until: Callable[[N], bool]) -> None:
                 executor.spin_once()
             except rclpy_implementation.InvalidHandle:
                 pass  # a topic was destroyed after the executor waited for it and before it looked at it
-            except RuntimeError as error:
-                # rclpy raises this for an invalid service request, such as a lifecycle transition that does not exist
-                # in the current state. The caller made the mistake, so the node keeps running.
-                node.get_logger().error(f"a request could not be served: {error}")
+            except ExternalShutdownException:
+                raise
+            except Exception as error:
+                # rclpy raises various exceptions for invalid requests, such as a lifecycle transition that does not
+                # exist in the current state or a parameter of an unknown type. The caller made the mistake, so the
+                # node keeps running.
+                reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                node.get_logger().error(f"a request could not be served: {reason}", throttle_duration_sec=1.0)
 
     with ThreadPoolExecutor(1, "spin") as thread:
         try:

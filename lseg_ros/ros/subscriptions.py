@@ -5,6 +5,7 @@ Messages are kept as CDR bytes and deserialized only when a frame is processed.
 
 from __future__ import annotations
 
+import math
 import struct
 import threading
 import time
@@ -36,6 +37,9 @@ __all__ = ["CameraSubscriptions", "Match", "RawImage", "StampedCache", "read_sta
 T = TypeVar("T")
 
 _MAX_SLOP_S = 1.0  # maximum of the parameter sync_slop_s
+_MAX_ITEMS = 200  # of a cache, for drivers whose stamps stay within one second
+_MAX_BYTES = 256 << 20  # of the messages in a cache
+_MAX_PERIOD_S = 3600.0  # longest pause that max_rate_hz can cause
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +59,12 @@ class RawImage:
     arrived_s: float
 
     def message(self) -> Any:
-        """Deserialize the message. The pixels of an ``Image`` are not copied."""
-        return image_from_cdr(self.data) if self.type is Image else deserialize_message(self.data, self.type)
+        """Deserialize the message. The pixels of an ``Image`` are not copied.
+
+        Raises:
+            ValueError: If the bytes are not a message of this type.
+        """
+        return _deserialize(self.data, self.type)
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,9 @@ class StampedCache(Generic[T]):
     One thread adds items and another matches them. Items whose stamps differ from the newest item by more than
     ``span_ns`` are dropped, in both directions. If the clock jumps back (a bag restarts or a simulation is reset), the
     cache starts over instead of never matching again.
+
+    Count and size are limited, because the stamps of a driver that leaves ``sec`` at 0 stay within one second. The
+    oldest arrivals are dropped first.
     """
 
     def __init__(self, span_ns: int = 1_000_000_000) -> None:
@@ -105,7 +116,9 @@ class StampedCache(Generic[T]):
                 self._period_ns = max(stamp_ns - self._last_ns, 0)
             self._last_ns = stamp_ns
             self._items = {old: kept for old, kept in self._items.items() if abs(old - stamp_ns) <= self._span_ns}
+            self._items.pop(stamp_ns, None)  # so that the order is that of arrival
             self._items[stamp_ns] = item
+            self._drop_excess()
             self._changed.notify_all()
 
     def match(self, stamp_ns: int, slop_ns: int, patience_s: float = 0.0) -> Match[T]:
@@ -123,6 +136,15 @@ class StampedCache(Generic[T]):
                 self._changed.wait(left_s)
                 match = self._nearest(stamp_ns, slop_ns)
         return match
+
+    def _drop_excess(self) -> None:
+        sizes = [len(item) if isinstance(item, bytes) else 0 for item in self._items.values()]
+        total, count = sum(sizes), len(sizes)
+        for stamp_ns, size in zip(list(self._items), sizes):
+            if count <= 1 or (count <= _MAX_ITEMS and total <= _MAX_BYTES):
+                break
+            del self._items[stamp_ns]
+            total, count = total - size, count - 1
 
     def _nearest(self, stamp_ns: int, slop_ns: int) -> Match[T]:
         if not self._items:
@@ -167,7 +189,7 @@ class CameraSubscriptions:
         self._mailbox = mailbox
         self._statistics = statistics
         self._labels = labels
-        self._next_s = 0.0  # when max_rate_hz accepts the next image
+        self._due_s = -math.inf  # when the last accepted image was due
         self._depth: StampedCache[bytes] = StampedCache()
         self._info: StampedCache[bytes] = StampedCache()
         compressed = labels.state.node.image_transport == "compressed"
@@ -189,8 +211,7 @@ class CameraSubscriptions:
         Returns:
             The message, or None if no depth matches.
         """
-        data = self._match(self._depth, self._depth_topic, image)
-        return None if data is None else image_from_cdr(data)
+        return self._read(self._match(self._depth, self._depth_topic, image), Image, self._depth_topic)
 
     def find_depth(self, stamp_ns: int) -> Any:
         """Find the depth Image of a past stamp without waiting or counting a miss.
@@ -199,7 +220,7 @@ class CameraSubscriptions:
             The message, or None if no depth matches.
         """
         item = self._depth.match(stamp_ns, round(self._labels.state.node.sync_slop_s * 1e9)).item
-        return None if item is None else image_from_cdr(item)
+        return self._read(item, Image, self._depth_topic)
 
     def match_camera_info(self, image: RawImage) -> CameraInfo | None:
         """Find the CameraInfo of an image, and wait for it if it may still arrive.
@@ -207,8 +228,7 @@ class CameraSubscriptions:
         Returns:
             The message, or None if no CameraInfo matches.
         """
-        data = self._match(self._info, self._info_topic, image)
-        return None if data is None else deserialize_message(data, CameraInfo)
+        return self._read(self._match(self._info, self._info_topic, image), CameraInfo, self._info_topic)
 
     def destroy(self) -> None:
         """Unsubscribe."""
@@ -259,19 +279,29 @@ class CameraSubscriptions:
         self._statistics.received(now_s)
         image = RawImage(data, self._image_type, read_stamp_ns(data), now_s)
         rate_hz = self._labels.state.node.max_rate_hz
-        if rate_hz > 0 and now_s < self._next_s:
+        period_s = min(1 / rate_hz, _MAX_PERIOD_S) if rate_hz > 0 else 0.0
+        if now_s < self._due_s + period_s:
             # Replace an image that still waits for the worker: if it became too old, its depth would leave the cache.
             if self._mailbox.replace(self._camera, image):
                 self._statistics.superseded()
             else:
                 self._statistics.dropped("over max_rate_hz")
             return
-        if rate_hz > 0:
-            # Count from the due time and not from now. Otherwise 10 Hz of 30 Hz often takes every fourth image
-            # instead of every third.
-            self._next_s = max(self._next_s + 1 / rate_hz, now_s)
+        # Count from the due time and not from now. Otherwise 10 Hz of 30 Hz often takes every fourth image instead of
+        # every third. A change of the rate applies to the next image.
+        self._due_s = max(self._due_s + period_s, now_s - period_s)
         if self._mailbox.put(self._camera, image):
             self._statistics.superseded()
+
+    def _read(self, data: bytes | None, message_type: type, topic: Topic) -> Any:
+        """Deserialize a message. One that cannot be read is reported and treated as missing."""
+        if data is None:
+            return None
+        try:
+            return _deserialize(data, message_type)
+        except ValueError as error:
+            self._statistics.problem(topic.name, str(error))
+            return None
 
     def _match(self, cache: StampedCache[bytes], topic: Topic, image: RawImage) -> bytes | None:
         slop_s = self._labels.state.node.sync_slop_s
@@ -297,6 +327,17 @@ class CameraSubscriptions:
             )
         self._statistics.problem(topic.name, problem)
         return None
+
+
+def _deserialize(data: bytes, message_type: type) -> Any:
+    """Deserialize a message. Raises ValueError if the bytes are not a message of this type."""
+    if message_type is Image:
+        return image_from_cdr(data)
+    try:
+        return deserialize_message(data, message_type)
+    except Exception as error:  # rclpy raises RuntimeError, UnicodeDecodeError and others, depending on the fault
+        name = message_type.__name__
+        raise ValueError(f"expected a serialized sensor_msgs/{name}, got {len(data)} bytes ({error})") from error
 
 
 def read_stamp_ns(data: bytes) -> int:

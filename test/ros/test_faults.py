@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from lseg_ros.msg import SegmentationSummary
+from lseg_ros.srv import QueryLabel
+from rcl_interfaces.msg import Parameter, ParameterValue
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
+from std_srvs.srv import SetBool
 
 from test.support.node_harness import (
     NAMESPACE,
@@ -190,3 +195,43 @@ def test_rejects_invalid_parameters_with_their_names(active: NodeHarness, name: 
     assert not result.successful
     assert text in result.reason
     assert active.client.get_parameter(name, NODE) == before
+
+
+def damage(message: Any, fault: str) -> Any:
+    """Serialize a message and damage it in a way that DDS does not detect."""
+    octets = bytearray(serialize_message(message))
+    if fault == "frame_id is not UTF-8":
+        octets[16] = 0xFF
+    elif fault == "truncated":
+        del octets[40:]
+    else:
+        octets[12:16] = (2**31).to_bytes(4, "little")  # frame_id longer than the message
+    return bytes(octets)
+
+
+@pytest.mark.parametrize("topic", ["depth", "info"])
+@pytest.mark.parametrize("fault", ["frame_id is not UTF-8", "truncated", "length"])
+def test_unreadable_depth_or_camera_info_costs_only_itself(active: NodeHarness, topic: str, fault: str) -> None:
+    header = active.make_header()
+    messages: dict[str, Any] = {"depth": make_depth(header), "info": make_camera_info(header)}
+    messages[topic] = damage(messages[topic], fault)
+    active.wait_for_mask(image=make_image(header), **messages)
+    request = QueryLabel.Request(text="floor", no_image=True)
+    assert active.client.call_with_retry(QueryLabel, f"{NODE}/query", request).success
+    for enabled in (False, True):
+        response = active.client.call_with_retry(SetBool, f"{NODE}/enable", SetBool.Request(data=enabled))
+        assert response.success
+    active.activate()
+    active.wait_for_mask(**make_frame(active.make_header()))
+    assert active.process.alive
+
+
+@pytest.mark.parametrize(
+    ("service", "name"), [(SetParameters, "set_parameters"), (SetParametersAtomically, "set_parameters_atomically")]
+)
+def test_parameter_of_an_unknown_type_does_not_end_the_node(active: NodeHarness, service: type, name: str) -> None:
+    request = service.Request(parameters=[Parameter(name="labels", value=ParameterValue(type=10))])  # type: ignore[attr-defined]
+    with suppress(AssertionError):  # rclpy does not answer such a request
+        active.client.call(service, f"{NODE}/{name}", request, timeout_s=2.0)
+    active.wait_for_mask(image=make_image(active.make_header()))
+    assert active.process.alive

@@ -52,6 +52,31 @@ def test_same_stamp_replaces_the_item() -> None:
     assert len(cache) == 1
 
 
+def test_keeps_a_limited_number_of_items_whose_stamps_stay_close() -> None:
+    cache = make_cache(*range(1000))
+    assert len(cache) == 200
+    assert cache.match(0, slop_ns=0).item is None
+    assert cache.match(999, slop_ns=0).item == "item 999"
+
+
+def test_keeps_a_limited_number_of_bytes() -> None:
+    cache: StampedCache[bytes] = StampedCache()
+    message = bytes(100 << 20)
+    for stamp_ns in range(4):
+        cache.add(stamp_ns, message)
+    assert len(cache) == 2
+    cache.add(4, bytes(300 << 20))
+    assert len(cache) == 1  # the newest message is kept, whatever its size
+
+
+def test_an_item_with_a_known_stamp_counts_as_the_newest() -> None:
+    cache = make_cache(*range(200))
+    cache.add(0, "newer")
+    cache.add(500, "item 500")
+    assert cache.match(0, slop_ns=0).item == "newer"
+    assert cache.match(1, slop_ns=0).item is None
+
+
 def test_drops_old_items() -> None:
     cache = make_cache(0, SECOND // 2, SECOND + 1)
     assert cache.match(0, slop_ns=10).item is None
