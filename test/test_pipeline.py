@@ -113,7 +113,12 @@ def test_query_returns_the_most_similar_pixel(segmenter: Segmenter, frame: Frame
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(" ", "text: expected a word, got a blank"), ("word " * 500, "expected at most .* tokens"), ("a|a", "twice")],
+    [
+        ("x" * 1_000_000, "text: expected at most 1000 characters"),
+        (" ", "text: expected a word, got a blank"),
+        ("word " * 100, "expected at most .* tokens"),
+        ("a|a", "twice"),
+    ],
 )
 def test_query_rejects_invalid_texts(segmenter: Segmenter, frame: Frame, text: str, message: str) -> None:
     pipeline = Pipeline(segmenter)
