@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import tyro
 
 from lseg_ros.settings import Setting, list_settings
 
-__all__ = ["parse"]
+__all__ = ["parse", "read_labels"]
 
 T = TypeVar("T")
 
@@ -37,6 +38,30 @@ def parse(settings: type[T] | Callable[[Sequence[str]], T], arguments: Sequence[
         description=inspect.cleandoc(kind.__doc__ or ""),
         config=(tyro.conf.OmitArgPrefixes,),
     )
+
+
+def read_labels(values: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels of a command line.
+
+    A value that is an existing text file (.txt) is replaced by the file's lines, without empty ones and those that
+    start with #. All other values are split at commas.
+
+    Raises:
+        FileNotFoundError: If a single value ends in .txt and is not a file.
+        ValueError: If a file is not a label list, or there are no labels.
+    """
+    labels: list[str] = []
+    for value in values:
+        path = Path(value).expanduser()
+        if path.suffix.lower() == ".txt":
+            from lseg_ros.datasets.labels import read_label_list  # imports PyTorch
+
+            labels += [entry for entry in read_label_list(path).values() if entry]
+        else:
+            labels += [label.strip() for label in value.split(",") if label.strip() or "," not in value]
+    if not labels:
+        raise ValueError(f"labels: expected at least one label, got {', '.join(map(repr, values)) or 'none'}")
+    return tuple(labels)
 
 
 def _with_help(settings: type[T], defaults: T | None = None) -> type[T]:

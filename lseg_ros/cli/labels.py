@@ -11,6 +11,7 @@ from typing import Any
 import tyro
 import yaml
 
+from lseg_ros.cli.flags import read_labels
 from lseg_ros.settings import check, setting
 from lseg_ros.vocabulary import UNLABELED, Label, Vocabulary
 
@@ -27,7 +28,9 @@ class LabelsSettings:
     """
 
     labels: tyro.conf.Positional[tuple[str, ...]] = setting(  # noqa: RUF009 - a tuple is immutable
-        (), "labels to look for, 'sofa|couch' is one label with two names; or one parameter file (.yaml)"
+        (),
+        "labels to look for, separated by spaces or commas, or a label list file (.txt) with one label per line; "
+        "'sofa|couch' is one label with two names; or one parameter file (.yaml)",
     )
     hydra: bool = setting(False, "print the label space of Hydra (YAML)")
     hydra_colors: bool = setting(False, "print the color table of Hydra and semantic_inference (CSV)")
@@ -175,9 +178,9 @@ def _topic_prefix(settings: LabelsSettings) -> str:
 def _read_vocabulary(labels: tuple[str, ...]) -> tuple[Vocabulary, tuple[str, ...]]:
     """Build the vocabulary of labels or of a parameter file, and find the camera names."""
     path = Path(labels[0]).expanduser()
-    if len(labels) == 1 and path.suffix in (".yaml", ".yml"):
+    if len(labels) == 1 and path.suffix.lower() in (".yaml", ".yml"):
         return _read_parameter_file(path)
-    return Vocabulary.of(labels), ()
+    return Vocabulary.of(read_labels(labels)), ()
 
 
 def _read_parameter_file(path: Path) -> tuple[Vocabulary, tuple[str, ...]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from lseg_ros.cli.flags import read_labels
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.pipeline import FrameResult, Outputs, Pipeline, PipelineConfig
 from lseg_ros.recordings import RgbdFolder, list_images, read_rgb
@@ -24,6 +26,8 @@ from lseg_ros.vocabulary import Vocabulary
 
 __all__ = ["SETTINGS", "SegmentSettings", "run"]
 
+_RESULT = re.compile(r"((.+?)(?:_\d+)?)_(?:mask|confidence|overlay|picture)\.png")  # groups: see _unique_name
+
 
 @dataclass(frozen=True)
 class SegmentSettings:
@@ -31,13 +35,18 @@ class SegmentSettings:
 
     Writes NAME_mask.png (8-bit label ids, 0 for unlabeled pixels), NAME_confidence.png and NAME_overlay.png for each
     image, and NAME_picture.png with depth and point clouds for frames of an RGB-D recording. labels.json lists the
-    ids. Images are processed upright: the EXIF orientation of photos is applied.
+    ids. Images are processed upright: the EXIF orientation of photos is applied. Results of an earlier run in a folder
+    of images are skipped.
     """
 
     images: tyro.conf.Positional[tuple[str, ...]] = setting(  # noqa: RUF009 - a tuple is immutable
         (), "image files, folders of images, or RGB-D recordings (folders with associations.txt and camera.yaml)"
     )
-    labels: tuple[str, ...] = setting((), "labels to look for; 'sofa|couch' is one label with two names")
+    labels: tuple[str, ...] = setting(
+        (),
+        "labels to look for, separated by spaces or commas, or a label list file (.txt) with one label per line; "
+        "'sofa|couch' is one label with two names",
+    )
     prompt_templates: tuple[str, ...] = setting(
         ("{}",), "prompts in which {} stands for a label; their embeddings are averaged"
     )
@@ -57,7 +66,7 @@ SETTINGS = SegmentSettings
 
 def run(settings: SegmentSettings) -> int:
     """Segment the images in turn; stops with an error at the first unreadable one."""
-    vocabulary = Vocabulary.of(settings.labels, prompt_templates=settings.prompt_templates)
+    vocabulary = Vocabulary.of(read_labels(settings.labels), prompt_templates=settings.prompt_templates)
     frames = _frames(settings.images)
     segmenter = Segmenter.from_checkpoint(settings.network)
     pipeline = Pipeline(segmenter, settings.pipeline)
@@ -89,7 +98,20 @@ def _open_source(path: Path) -> Iterator[tuple[Path, Frame]]:
         recording = RgbdFolder(path)
         return ((pair.rgb, frame) for pair, frame in zip(recording.associations, recording))
     files = list_images(path)
+    if path.is_dir():
+        files = [file for file in files if not _is_result(file, files)]
     return ((file, Frame(read_rgb(file))) for file in files)
+
+
+def _is_result(file: Path, files: Sequence[Path]) -> bool:
+    """Return whether a file is a result of this command that was written next to its image.
+
+    It is one if its name is that of a result, its image is in the same folder, and so is labels.json.
+    """
+    match = _RESULT.fullmatch(file.name)
+    if match is None or not file.with_name("labels.json").is_file():
+        return False
+    return any(other.stem in (match[1], match[2]) for other in files if other != file)
 
 
 def _write(out: Path, name: str, result: FrameResult) -> None:

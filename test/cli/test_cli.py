@@ -131,3 +131,18 @@ def test_an_error_about_an_image_names_its_file(
     filled = [argument.format(image) for argument in arguments]
     assert main([*filled, "--checkpoint", checkpoint, "--out", str(tmp_path / "out")]) == 2
     assert "thumbnail.png: " in capsys.readouterr().err
+
+
+def test_segment_skips_its_results_in_the_folder_of_images(
+    tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "a.jpg", "own_mask.png"):
+        cv2.imwrite(str(tmp_path / name), np.full((64, 64, 3), 90, np.uint8))
+    arguments = ["segment", str(tmp_path), "--labels", "wall,floor", "--checkpoint", checkpoint, "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    first = sorted(path.name for path in tmp_path.iterdir())
+    assert main(arguments) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == first
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and lines[0].split(":")[0] == lines[3].split(":")[0]
+    assert "own_mask_mask.png" in first and "a_2_mask.png" in first

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lseg_ros.cli import main
+from lseg_ros.cli.flags import read_labels
 from lseg_ros.cli.labels import LabelsSettings, color_table, elevation_mapping, label_space
 from lseg_ros.vocabulary import Vocabulary
 
@@ -130,3 +131,28 @@ def test_rejects_unusable_parameter_files(
 def test_rejects_two_output_formats() -> None:
     with pytest.raises(ValueError, match="elevation_mapping: expected one output format, got hydra as well"):
         LabelsSettings(WORDS, hydra=True, elevation_mapping=True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["wall", "sofa|couch", "floor"], ["wall,sofa|couch, floor"], ["wall,", "sofa|couch,floor"]]
+)
+def test_labels_may_be_separated_by_spaces_or_commas(arguments: list[str]) -> None:
+    assert read_labels(arguments) == ("wall", "sofa|couch", "floor")
+
+
+def test_reads_labels_from_a_label_list_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "labels.TXT"
+    file.write_text("# rooms\nwall\npotted plant, large\n", encoding="utf-8")
+    assert read_labels([str(file), "floor"]) == ("wall", "potted plant, large", "floor")
+    assert "/lseg/points/wall" in run_labels(capsys, str(file))
+
+
+def test_reports_a_missing_label_list_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["labels", str(tmp_path / "none.txt")]) == 2
+    assert "none.txt: expected a text file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("values", [[], [","]])
+def test_rejects_a_list_without_labels(values: list[str]) -> None:
+    with pytest.raises(ValueError, match="labels: expected at least one label"):
+        read_labels(values)
