@@ -5,6 +5,7 @@ It starts, spins and stops a node, forwards log messages, and configures shared 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -58,16 +59,16 @@ def run(
     Returns:
         The exit status. It is also 1 if ROS cannot read a command-line argument or a parameter file.
     """
-    configure_shared_memory()
-    try:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # an argument or a parameter file that ROS cannot read
-        get_logger(Path(sys.argv[0]).stem).fatal(_explain(str(error)))
-        return 1
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    configure_shared_memory()
     node: N | None = None
     try:
+        try:
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        except RuntimeError as error:  # an argument or a parameter file that ROS cannot read
+            get_logger(Path(sys.argv[0]).stem).fatal(_explain(str(error)))
+            return 1
         node = make()
         if not start(node):
             return 1
@@ -82,8 +83,12 @@ def run(
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
+        node = None
         if rclpy.ok():
             rclpy.shutdown()
+        # Free the DDS participant, which reference cycles keep alive. Otherwise its files stay in /dev/shm, because
+        # ``exit_process`` skips Python's cleanup.
+        gc.collect()
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,29 @@ def test_interrupt_during_startup_ends_the_node_without_a_traceback(tmp_path: Pa
         node.interrupt()
         assert node.wait(30) == 0
         assert "Traceback" not in node.output
+
+
+def shared_memory_files(pid: int) -> set[Path]:
+    """Segments in /dev/shm that only this process has mapped.
+
+    Does not count the ports, which the processes of a ROS domain share.
+    """
+    mapped: dict[str, set[Path]] = {}
+    for path in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            words = [line.split()[-1] for line in path.read_text().splitlines() if "/dev/shm/" in line]
+            mapped[path.parent.name] = {Path(word) for word in words}
+    own = mapped.pop(str(pid))
+    return {file for file in own - set().union(*mapped.values()) if "port" not in file.name}
+
+
+@pytest.mark.parametrize("executable", ["lseg_node", "synthetic_camera"])
+def test_an_orderly_exit_leaves_nothing_in_shared_memory(executable: str, tmp_path: Path) -> None:
+    with Process(executable, tmp_path / "node.log") as process:
+        if executable == "lseg_node":
+            wait_until(lambda: READY in process.output, 90, "the node did not start")
+        wait_until(lambda: shared_memory_files(process.pid), 20, "no shared memory of DDS")
+        files = shared_memory_files(process.pid)
+        process.interrupt()
+        assert process.wait(20) == 0
+    assert [file for file in files if file.exists()] == []
