@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,6 +23,8 @@ __all__ = ["postprocess", "similarity", "upsample"]
 # Logits at full size exist for a few rows at a time: all 254 labels at 1280x720 would take a gigabyte.
 _MAX_VALUES = {"cpu": 1 << 20, "cuda": 1 << 26}
 _FAR = 1e30  # its product with any difference of two logits exceeds the number of labels
+_MIN_NORM = 1e-12  # shorter embeddings have no direction; F.normalize has the same limit
+_NEVER = 1e6  # a logit that is this much lower than the highest never wins
 
 _ReadRows = Callable[[int, int], Tensor]  # rows first to last, as (last - first, K, W)
 
@@ -51,9 +53,12 @@ def postprocess(
 
     Returns:
         (2, H, W) of the dtype of ``ids``: the label map, and the confidence, which is the winner's softmax times 255,
-        rounded, at least 1 for a labeled pixel and 0 for an unlabeled one.
+        rounded, at least 1 for a labeled pixel and 0 for an unlabeled one. A pixel is also unlabeled if its softmax is
+        NaN, as after an overflow in half precision.
     """
     source = logits[0].float()  # (K, h'/2, w'/2)
+    if not _are_finite(source, norm):
+        return _postprocess_nonfinite(source, valid_size, size, ids, unlabeled_threshold, norm)
     levels = _build_levels(logits, valid_size, size, norm)
     if postprocess_numba.AVAILABLE and logits.device.type == "cpu":
         if norm is None:  # these logits may have any magnitude; those of pixel and text embeddings are bounded
@@ -69,6 +74,57 @@ def postprocess(
         label_map.masked_fill_(uncertain, UNLABELED)
         confidence.masked_fill_(uncertain, 0)
     return torch.stack([label_map, confidence])
+
+
+def _are_finite(source: Tensor, norm: Tensor | None) -> bool:
+    """Return whether all logits are finite and can be divided by the norm."""
+    finite = source.sum().isfinite()  # a sum that overflows only leads to the slower code
+    if norm is not None:
+        shortest, longest = norm.aminmax()
+        finite = finite & (shortest >= _MIN_NORM) & longest.isfinite()
+    return bool(finite)
+
+
+def _postprocess_nonfinite(
+    source: Tensor,
+    valid_size: tuple[int, int],
+    size: tuple[int, int],
+    ids: Tensor,
+    unlabeled_threshold: float,
+    norm: Tensor | None,
+) -> Tensor:
+    """Postprocess logits of which some are not finite.
+
+    Interpolation multiplies values with zero weights, which spreads NaN and infinity. So they are replaced, and the
+    pixels that depend on them are unlabeled afterwards.
+
+    Args:
+        source: (K, h, w) float32 logits.
+        valid_size: As in ``postprocess``, like the other arguments and the result.
+        size: (H, W) of the image.
+        ids: (K,) value of each label.
+        unlabeled_threshold: Lowest softmax of a labeled pixel.
+        norm: Lengths of the embeddings.
+    """
+    below = source.isneginf()
+    undefined = source.isnan().any(dim=0) | source.isposinf().any(dim=0) | below.all(dim=0)  # (h, w)
+    highest = source.masked_fill(below, torch.finfo(source.dtype).min).amax(dim=0)
+    source = torch.where(below, highest - _NEVER, source).masked_fill(undefined, 0.0)
+    if norm is not None:
+        no_direction = ~((norm >= _MIN_NORM) & norm.isfinite())  # (1, 1, 2h, 2w)
+        norm = norm.masked_fill(no_direction, 1.0)
+    labeled = postprocess(source[None], valid_size, size, ids, unlabeled_threshold, norm)
+    levels = _build_levels(source[None], valid_size, size, norm)
+    if norm is not None:
+        undefined = _spread(undefined, levels[:1]) | no_direction[0, 0]
+        levels = levels[1:]
+    return labeled.masked_fill_(_spread(undefined, levels)[: size[0], : size[1]], UNLABELED)
+
+
+def _spread(undefined: Tensor, levels: Sequence[_Level]) -> Tensor:
+    """Find the pixels of the last level that depend on undefined pixels (h, w) of the source."""
+    read_rows = _chain_levels(undefined.float()[:, None], levels)
+    return read_rows(0, len(levels[-1].rows[0]))[:, 0] > 0
 
 
 def upsample(logits: Tensor, valid_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
@@ -93,7 +149,7 @@ def similarity(embedded: PixelEmbeddings, word: Tensor) -> NDArray[np.float32]:
     """Compute the cosine similarity of every pixel and a text, upsampled like the labels.
 
     These are the logits without their scale of 1/0.07 and without the spatial regularization of the paper's
-    section 3.4, which compares several labels.
+    section 3.4, which compares several labels. A pixel whose embedding is not finite has similarity -1.
 
     Args:
         embedded: The pixel embeddings of an image of (H, W) pixels.
@@ -104,8 +160,9 @@ def similarity(embedded: PixelEmbeddings, word: Tensor) -> NDArray[np.float32]:
     """
     low_res = F.conv2d(embedded.low_res.float(), word[None, :, None, None])  # (1, 1, h'/4, w'/4)
     cosine = upsample2x(low_res).div_(embedded.norm)  # (1, 1, h'/2, w'/2)
-    pixels: NDArray[np.float32] = upsample(cosine, embedded.valid_size, embedded.size)[0].clamp(-1, 1).cpu().numpy()
-    return pixels
+    pixels = upsample(cosine, embedded.valid_size, embedded.size)[0]  # (H, W)
+    result: NDArray[np.float32] = pixels.clamp_(-1, 1).nan_to_num_(-1.0).cpu().numpy()
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +267,7 @@ def _upsample_argmax(source: Tensor, levels: list[_Level], size: tuple[int, int]
     return winner, 1 / total  # the winner's softmax: 2^(max - max) over the sum of 2^(logit - max)
 
 
-def _chain_levels(source: Tensor, levels: list[_Level]) -> _ReadRows:
+def _chain_levels(source: Tensor, levels: Sequence[_Level]) -> _ReadRows:
     """Return a function that reads rows of the source (h, K, w) after all levels."""
 
     def read_rows(first: int, last: int) -> Tensor:

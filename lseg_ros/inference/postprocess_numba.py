@@ -6,10 +6,12 @@ rows of four labels at a time are upsampled into the cache and update the best l
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,26 +22,47 @@ from torch import Tensor
 
 __all__ = ["AVAILABLE", "Level", "upsample_argmax"]
 
+logger = logging.getLogger(__name__)
+
 try:
     from numba import njit
+    from numba.core.caching import FunctionCache
 except ImportError:  # an optional dependency: without it PyTorch computes the same
     AVAILABLE = False
 
-    def njit(**_: Any) -> Any:  # type: ignore[no-redef]
-        """Return a decorator that changes nothing."""
-        return lambda function: function
+    def _compile(function: Any) -> Any:
+        """Return the function itself, which is not called."""
+        return function
 
 else:
     AVAILABLE = True
 
+    class _OptionalCache(FunctionCache):  # type: ignore[misc]  # numba is untyped
+        """Compiled code on disk. An error while reading or writing it costs only the compilation."""
 
-def _compile(function: Any) -> Any:
-    """Compile a function at its first call, and cache the result on disk if possible."""
-    options: Any = {"nogil": True, "fastmath": {"contract", "nsz"}}  # no reordering: results are the same on every CPU
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package nor the home directory is writable
-        return njit(**options)(function)
+        def load_overload(self, *arguments: Any) -> Any:
+            """Return the compiled code for a signature, or None."""
+            return self._attempt(super().load_overload, *arguments)
+
+        def save_overload(self, *arguments: Any) -> None:
+            """Save the compiled code of a signature."""
+            self._attempt(super().save_overload, *arguments)
+
+        def _attempt(self, call: Callable[..., Any], *arguments: Any) -> Any:
+            try:
+                return call(*arguments)
+            except Exception as error:  # a full disk, or a damaged file, which may raise anything
+                logger.info("%s: the compiled code is not cached: %s: %s", self.cache_path, type(error).__name__, error)
+                return None
+
+    def _compile(function: Any) -> Any:
+        """Compile a function at its first call, and cache the result on disk if possible."""
+        # No reordering of operations: results are the same on every CPU.
+        compiled = njit(nogil=True, fastmath={"contract", "nsz"})(function)
+        with suppress(RuntimeError, OSError):  # neither the package nor the home directory is writable
+            # njit(cache=True) sets a FunctionCache in the same way.
+            compiled._cache = _OptionalCache(function)  # type: ignore[attr-defined]
+        return compiled
 
 
 _thread_buffers = threading.local()
@@ -82,7 +105,7 @@ def upsample_argmax(logits: Tensor, levels: Sequence[Level], size: tuple[int, in
     """Upsample logits and find the winner of each pixel, with as many threads as PyTorch uses.
 
     Args:
-        logits: (K, h, w) float32. No logit may exceed 60, and no winner's may be below -60.
+        logits: (K, h, w) float32, finite. No logit may exceed 60, and no winner's may be below -60.
         levels: Upsamplings to ``size`` or wider, in order.
         size: (H, W) of the result.
 
@@ -100,7 +123,7 @@ def upsample_argmax(logits: Tensor, levels: Sequence[Level], size: tuple[int, in
             group_logits, math.log2(math.e), out=grouped[: len(group_logits), :, position]
         )  # 2^x: faster than e^x
     height, width = size
-    winner = np.empty(size, np.int32)
+    winner = np.zeros(size, np.int32)
     highest, total = np.full(size, np.float32(-1e30)), np.zeros(size, np.float32)
     threads = torch.get_num_threads()
     bands = -(-height * width // _BAND_PX)

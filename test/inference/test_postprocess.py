@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -90,6 +91,51 @@ def test_handles_extreme_logits() -> None:
     label_map, confidence = postprocess(logits, (32, 32), (32, 32), first_ids(3))
     assert (label_map == 2).all()
     assert (confidence == 255).all()
+
+
+UNDEFINED = {"NaN": [0.0, math.nan, 1.0], "+inf": [0.0, math.inf, 1.0], "all -inf": [-math.inf] * 3}
+
+
+@pytest.mark.parametrize("scores", UNDEFINED.values(), ids=UNDEFINED)
+@pytest.mark.parametrize("size", [(32, 48), (50, 70)])
+def test_pixels_without_a_softmax_are_unlabeled_and_the_others_unchanged(
+    scores: list[float], size: tuple[int, int]
+) -> None:
+    logits = random_logits(3, 32, 48)
+    plain = postprocess(logits, (32, 48), size, first_ids(3))
+    logits[0, :, 4, 6] = torch.tensor(scores)
+    labeled = postprocess(logits, (32, 48), size, first_ids(3))
+    undefined = module.upsample((torch.arange(16 * 24) == 4 * 24 + 6).view(1, 1, 16, 24), (32, 48), size)[0] > 0
+    assert undefined.any()
+    assert not labeled[:, undefined].any()
+    assert torch.equal(labeled[:, ~undefined], plain[:, ~undefined])
+
+
+@pytest.mark.parametrize("length", [0.0, math.nan, math.inf])
+def test_pixels_whose_embedding_has_no_direction_are_unlabeled(length: float) -> None:
+    logits, norm = random_logits(3, 32, 48), torch.ones(1, 1, 32, 48)
+    norm[..., 8, 10] = length
+    label_map, confidence = postprocess(logits, (64, 96), (64, 96), first_ids(3), norm=norm)
+    assert not label_map[16, 20] and not confidence[16, 20]
+    assert 1 <= (label_map == 0).sum() <= 16
+    assert torch.equal(label_map == 0, confidence == 0)
+
+
+@pytest.mark.parametrize("label", range(5))
+def test_a_label_with_logit_minus_infinity_never_wins(label: int) -> None:
+    logits = random_logits(5, 32, 48)
+    logits[:, label] = -math.inf
+    label_map, confidence = postprocess(logits, (32, 48), (32, 48), first_ids(5))
+    others = [other for other in range(5) if other != label]
+    expected = postprocess(logits[:, others], (32, 48), (32, 48), first_ids(5)[others])
+    assert torch.equal(label_map, expected[0])
+    assert (confidence - expected[1].float()).abs().max() <= 1
+
+
+def test_an_image_of_nan_is_unlabeled() -> None:
+    logits = torch.full((1, 3, 16, 16), math.nan)
+    assert not postprocess(logits, (32, 32), (32, 32), first_ids(3)).any()
+    assert not postprocess(logits, (64, 64), (50, 50), first_ids(3), norm=torch.full((1, 1, 32, 32), math.nan)).any()
 
 
 def test_cuts_off_padding() -> None:
