@@ -124,7 +124,7 @@ def _postprocess_nonfinite(
 def _spread(undefined: Tensor, levels: Sequence[_Level]) -> Tensor:
     """Find the pixels of the last level that depend on undefined pixels (h, w) of the source."""
     read_rows = _chain_levels(undefined.float()[:, None], levels)
-    return read_rows(0, len(levels[-1].rows[0]))[:, 0] > 0
+    return read_rows(0, levels[-1].size[0])[:, 0] > 0
 
 
 def upsample(logits: Tensor, valid_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
@@ -170,54 +170,39 @@ class _Level:
     """One bilinear upsampling.
 
     Attributes:
-        rows: Source rows and weights of the rows of the result, see ``_neighbors``.
-        columns: The same for columns.
-        valid_columns: Number of source columns in use; the rest is padding.
+        source: (h, w) of the part of the source that is in use; the rest is padding.
+        size: (H, W) of the result.
         align_corners: As for ``F.interpolate``.
         norm: (H, W) by which the result is divided.
     """
 
-    rows: tuple[Tensor, Tensor]
-    columns: tuple[Tensor, Tensor]
-    valid_columns: int
+    source: tuple[int, int]
+    size: tuple[int, int]
     align_corners: bool
     norm: Tensor | None = None
 
-    @property
-    def width(self) -> int:
-        return len(self.columns[0])
-
     def to_numba(self) -> postprocess_numba.Level:
         """Convert to the arrays that the compiled code reads."""
-        (rows, row_weight), (columns, column_weight) = self.rows, self.columns
-        even = odd = torch.empty(0)
+        height, width = self.source
+        rows, row_weight = _neighbors(height, self.size[0], self.align_corners)
+        columns, column_weight = _neighbors(width, self.size[1], self.align_corners)
+        even = odd = np.empty(0, np.float32)
         # Result column 2i lies before source column i, column 2i + 1 after it.
-        if self.width == 2 * self.valid_columns:
-            offset = (columns[:, 0] + column_weight).view(-1, 2) - torch.arange(self.valid_columns)[:, None]
-            even, odd = offset[:, 0] + 1, offset[:, 1].contiguous()
+        if self.size[1] == 2 * width:
+            position = columns[:, 0].astype(np.float32) + column_weight  # in source columns
+            offset = position.reshape(-1, 2) - np.arange(width, dtype=np.float32)[:, None]
+            even, odd = offset[:, 0] + 1, np.ascontiguousarray(offset[:, 1])
         scale = torch.empty(0, 0) if self.norm is None else 1 / self.norm.contiguous()
         return postprocess_numba.Level(
-            rows=rows.int().numpy(),
-            row_weight=row_weight.numpy(),
-            columns=columns.int().numpy(),
-            column_weight=column_weight.numpy(),
-            even=even.numpy(),
-            odd=odd.numpy(),
+            rows=rows,
+            row_weight=row_weight,
+            columns=columns,
+            column_weight=column_weight,
+            even=even,
+            odd=odd,
             scale=scale.numpy(),
-            valid_columns=self.valid_columns,
+            valid_columns=width,
         )
-
-    def row_weights(self, first: int, last: int) -> tuple[int, int, Tensor]:
-        """Return the source rows that rows ``first`` to ``last`` of the result need.
-
-        Returns:
-            First and last + 1 of the n source rows, and their weights (last - first, n).
-        """
-        rows, weight = self.rows[0][first:last], self.rows[1][first:last, None]
-        start, end = int(rows[0, 0]), int(rows[-1, 1]) + 1
-        weights = torch.zeros(last - first, end - start)
-        weights.scatter_add_(1, rows[:, :1] - start, 1 - weight).scatter_add_(1, rows[:, 1:] - start, weight)
-        return start, end, weights
 
 
 def _build_levels(
@@ -226,33 +211,43 @@ def _build_levels(
     height, width = logits.shape[2:]
     levels = []
     if norm is not None:
-        levels.append(_build_level((height, width), (2 * height, 2 * width), True, norm[0, 0]))
+        levels.append(_Level((height, width), (2 * height, 2 * width), True, norm[0, 0]))
         height, width = 2 * height, 2 * width
-    levels.append(_build_level((height, width), (2 * height, 2 * width), True))
-    return levels if valid_size == size else [*levels, _build_level(valid_size, size, False)]
-
-
-def _build_level(
-    source: tuple[int, int], size: tuple[int, int], align_corners: bool, norm: Tensor | None = None
-) -> _Level:
-    rows, columns = (_neighbors(old, new, align_corners) for old, new in zip(source, size))
-    return _Level(rows, columns, source[1], align_corners, norm)
+    levels.append(_Level((height, width), (2 * height, 2 * width), True))
+    return levels if valid_size == size else [*levels, _Level(valid_size, size, False)]
 
 
 @lru_cache(maxsize=64)  # the same for every frame of a camera
-def _neighbors(source: int, size: int, align_corners: bool) -> tuple[Tensor, Tensor]:
+def _neighbors(source: int, size: int, align_corners: bool) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Locate ``size`` points among ``source`` points, as ``F.interpolate`` does.
 
     Returns:
         (size, 2) indices of the source points before and after each point, and (size,) weights of the ones after.
     """
-    position = torch.arange(size, dtype=torch.float32)  # (size,)
+    position = np.arange(size, dtype=np.float32)  # (size,)
     if align_corners:
-        position *= (source - 1) / (size - 1)
+        position *= np.float32((source - 1) / (size - 1))
     else:
-        position = ((position + 0.5) * (source / size) - 0.5).clamp_(min=0)
-    first = position.long().clamp_(max=source - 1)
-    return torch.stack([first, (first + 1).clamp_(max=source - 1)], dim=1), position - first
+        position = ((position + np.float32(0.5)) * np.float32(source / size) - np.float32(0.5)).clip(min=0)
+    first = np.minimum(position.astype(np.int32), source - 1)
+    return np.stack([first, np.minimum(first + 1, source - 1)], axis=1), position - first.astype(np.float32)
+
+
+@lru_cache(maxsize=256)  # the same for every frame of a camera, so a GPU receives them once
+def _row_weights(
+    source: int, size: int, align_corners: bool, first: int, last: int, device: torch.device
+) -> tuple[int, int, Tensor]:
+    """Compute the weights of the source rows for rows ``first`` to ``last`` of ``size`` rows.
+
+    Returns:
+        First and last + 1 of the n source rows, and their weights (last - first, n) on the device.
+    """
+    rows, weight = (table[first:last] for table in _neighbors(source, size, align_corners))
+    start, end = int(rows[0, 0]), int(rows[-1, 1]) + 1
+    weights, row = np.zeros((last - first, end - start), np.float32), np.arange(last - first)
+    weights[row, rows[:, 0] - start] = 1 - weight
+    weights[row, rows[:, 1] - start] += weight  # the last source row is its own neighbor
+    return start, end, torch.from_numpy(weights).to(device)
 
 
 def _upsample_argmax(source: Tensor, levels: list[_Level], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -274,7 +269,7 @@ def _chain_levels(source: Tensor, levels: Sequence[_Level]) -> _ReadRows:
         return source[first:last]
 
     for level in levels:
-        read_rows = _RowReader(level, read_rows, source.new_empty(0, source.shape[1], level.width))
+        read_rows = _RowReader(level, read_rows, source.new_empty(0, source.shape[1], level.size[1]))
     return read_rows
 
 
@@ -293,26 +288,28 @@ class _RowReader:
         self._wide = self._result = empty  # source rows at the width of the level, and the result; (n, K, W)
 
     def __call__(self, first: int, last: int) -> Tensor:
-        start, end, weights = self._level.row_weights(first, last)
+        level = self._level
+        start, end, weights = _row_weights(
+            level.source[0], level.size[0], level.align_corners, first, last, self._wide.device
+        )
         if end > self._end:
             self._advance(start, end)
         wide = self._wide[start - self._start : end - self._start]
         self._result = _grow(self._result, last - first)
         result = self._result[: last - first]
-        torch.mm(weights.to(result.device), wide.flatten(1), out=result.flatten(1))
-        norm = self._level.norm
-        return result if norm is None else result.div_(norm[first:last, None])
+        torch.mm(weights, wide.flatten(1), out=result.flatten(1))
+        return result if level.norm is None else result.div_(level.norm[first:last, None])
 
     def _advance(self, start: int, end: int) -> None:
         level = self._level
-        added = self._read_source(max(start, self._end), end)[..., : level.valid_columns]  # (n, K, w)
+        added = self._read_source(max(start, self._end), end)[..., : level.source[1]]  # (n, K, w)
         kept = self._wide[start - self._start : self._end - self._start]  # at most a few rows
         if start - self._start < len(kept):  # source and destination of the copy would overlap
             kept = kept.clone()
         self._wide = _grow(self._wide, end - start)
         self._wide[: len(kept)] = kept
         wide = self._wide[len(kept) : end - start]
-        torch.ops.aten.upsample_linear1d.out(added, [level.width], level.align_corners, None, out=wide)
+        torch.ops.aten.upsample_linear1d.out(added, [level.size[1]], level.align_corners, None, out=wide)
         self._start, self._end = start, end
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -69,6 +70,13 @@ def preprocess(
         )
     pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).to(device)  # (h, w, 3)
     pixels = pixels.permute(2, 0, 1)[None].to(torch.float32).div_(255)  # (1, 3, h, w)
-    pixels.sub_(torch.tensor(mean, device=device)[:, None, None]).div_(torch.tensor(std, device=device)[:, None, None])
+    mean_std = _channel_constants(tuple(mean), tuple(std), torch.device(device))  # (2, 3, 1, 1)
+    pixels.sub_(mean_std[0]).div_(mean_std[1])
     padding = (0, -width % stride, 0, -height % stride)  # right and bottom
     return torch.nn.functional.pad(pixels, padding), (height, width)
+
+
+@lru_cache(maxsize=8)  # so a GPU receives them once
+def _channel_constants(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return mean and standard deviation as (2, 3, 1, 1) on the device."""
+    return torch.tensor([mean, std], device=device)[..., None, None]
