@@ -29,6 +29,11 @@ __all__ = [
     "read_rgb",
 ]
 
+_MAX_CALIBRATION_BYTES = 1 << 20
+_MAX_ASSOCIATIONS_BYTES = 1 << 26
+_MAX_REASON = 200  # characters of a file that an error message quotes
+_MAX_STAMP_S = 1 << 31  # builtin_interfaces/Time
+
 
 @dataclass(frozen=True)
 class Association:
@@ -167,9 +172,10 @@ def read_calibration(path: str | Path) -> Calibration:
         FileNotFoundError: If the file does not exist.
         ValueError: If it has other contents.
     """
-    path = _check_exists(Path(path))
+    path = Path(path)
+    text = _read_text(path, _MAX_CALIBRATION_BYTES)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(text)
         k = [float(value) for value in content["camera_matrix"]["data"]]
         fx, _, cx, _, fy, cy, *_ = k
         distortion = content.get("distortion_coefficients") or {}
@@ -179,24 +185,36 @@ def read_calibration(path: str | Path) -> Calibration:
             distortion_model=str(content.get("distortion_model", "plumb_bob")),
             distortion=tuple(float(coefficient) for coefficient in distortion.get("data", ())),
         )
-    except (KeyError, TypeError, AttributeError, ValueError, yaml.YAMLError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        yaml.YAMLError,
+    ) as error:
         raise ValueError(
             f"{path}: expected a camera_info file with image_width, image_height and camera_matrix.data, "
-            f"got {type(error).__name__}: {error}"
+            f"got {type(error).__name__}: {' '.join(str(error).split())[:_MAX_REASON]}"
         ) from error
 
 
 def _read_associations(path: Path) -> tuple[Association, ...]:
     associations = []
-    for number, line in enumerate(_check_exists(path).read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(_read_text(path, _MAX_ASSOCIATIONS_BYTES).split("\n"), start=1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue
         try:
+            if not all(map(str.isprintable, fields)):  # such as escape sequences in the name of a file
+                raise ValueError("expected printable characters")
             rgb_stamp, rgb, depth_stamp, depth = fields
             pair = Association(_to_ns(rgb_stamp), path.parent / rgb, _to_ns(depth_stamp), path.parent / depth)
-        except (ValueError, InvalidOperation) as error:
-            raise ValueError(f"{path}, line {number}: expected 'stamp file stamp file', got {line!r}") from error
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {number}: expected 'stamp file stamp file', got {line[:_MAX_REASON]!r}"
+            ) from error
         for file in (pair.rgb, pair.depth):
             if not file.is_file():
                 raise FileNotFoundError(f"{path}, line {number}: expected the file {file}, but it does not exist")
@@ -207,9 +225,26 @@ def _read_associations(path: Path) -> tuple[Association, ...]:
 
 
 def _to_ns(seconds: str) -> int:
-    """Convert seconds to nanoseconds."""
-    # A float has too few digits for Unix time in nanoseconds.
-    return int(Decimal(seconds) * 1_000_000_000)
+    """Convert seconds to nanoseconds. Raises ValueError if it is no stamp of ROS."""
+    try:
+        stamp_s = Decimal(seconds)  # a float has too few digits for Unix time in nanoseconds
+        is_valid = -_MAX_STAMP_S <= stamp_s < _MAX_STAMP_S
+    except InvalidOperation:  # no number, or NaN
+        is_valid = False
+    if not is_valid:
+        raise ValueError(f"expected a stamp in seconds, got {seconds[:_MAX_REASON]!r}")
+    return int(stamp_s * 1_000_000_000)
+
+
+def _read_text(path: Path, max_bytes: int) -> str:
+    """Read a UTF-8 text file of a limited size."""
+    data = read_file(path)
+    if len(data) > max_bytes:
+        raise ValueError(f"{path}: expected at most {max_bytes} bytes, got {len(data)}")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected text in UTF-8, got {error}") from error
 
 
 def _check_exists(path: Path) -> Path:

@@ -242,7 +242,8 @@ def find_image(root: Path, source: Path, candidates: Iterable[Path]) -> Path:
         if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():  # some files of labelme name themselves
             return path
         tried[path] = None
-    raise FileNotFoundError(f"{source}: expected its image at {' or '.join(map(str, [*tried][:4]))}, got none")
+    listed = [str(path) if str(path).isprintable() else repr(str(path)) for path in [*tried][:4]]
+    raise FileNotFoundError(f"{source}: expected its image at {' or '.join(listed)}, got none")
 
 
 def with_suffixes(path: Path) -> list[Path]:
