@@ -1,17 +1,20 @@
 """The ``lseg`` command.
 
-The module of a subcommand is imported when it runs, so ``lseg --help`` does not load PyTorch.
+The module of a subcommand is imported when it runs, so ``lseg --help`` does not load PyTorch. This module itself
+imports little, because Ctrl-C prints a traceback until ``main`` runs.
 """
 
 from __future__ import annotations
 
 import importlib
-import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 import lseg_ros
+from lseg_ros.errors import describe_error
+from lseg_ros.startup import exit_on_signals
 
 __all__ = ["main"]
 
@@ -50,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 after success, 2 if an argument or a file cannot be used, 130 after Ctrl-C, and 141 if the
-        reader of the output closed the pipe, as in ``lseg labels ... | head -1``.
+        reader of the output closed the pipe, as in ``lseg labels ... | head -1``. After SIGTERM, a shell reports 143.
     """
     try:
         try:
@@ -63,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return _CLOSED_PIPE
     except KeyboardInterrupt:
+        if arguments is None:  # the process is about to exit, and a second Ctrl-C ends it without a traceback
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         return 130
 
 
@@ -77,26 +82,31 @@ def _run(arguments: list[str]) -> int:
         got = " ".join([name, *arguments[:1]]) if subcommands else name
         print(f"lseg: expected one of the commands {', '.join(subcommands or _COMMANDS)}, got {got!r}", file=sys.stderr)
         return 2
+    import logging
+
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        command = importlib.import_module(f"lseg_ros.cli.{name.replace(' ', '.')}")
-        from lseg_ros.cli.flags import parse
+        logging.getLogger("lseg_ros").setLevel(os.environ.get("LSEG_LOG_LEVEL", "INFO"))
+        with exit_on_signals():
+            command = importlib.import_module(f"lseg_ros.cli.{name.replace(' ', '.')}")
+            from lseg_ros.cli.flags import parse
 
         status: int = command.run(parse(command.SETTINGS, arguments, prog=f"lseg {name}"))
     except BrokenPipeError:
         raise
-    except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
-        if module not in _EXTRAS:
-            raise
-        install = f"python3 -m pip install 'lseg_ros[{_EXTRAS[module]}]'"
-        print(f"lseg {name}: expected the package {module}, which is not installed: {install}", file=sys.stderr)
-        return 2
-    except (OSError, ValueError) as error:
+    except Exception as error:  # any: whatever a file contains, the command ends with one sentence
         logging.getLogger(__name__).debug("", exc_info=True)
-        print(f"lseg {name}: {error}", file=sys.stderr)
+        print(f"lseg {name}: {_explain(error)}", file=sys.stderr)
         return 2
     return status
+
+
+def _explain(error: Exception) -> str:
+    module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if module not in _EXTRAS:
+        return describe_error(error)
+    install = f"python3 -m pip install 'lseg_ros[{_EXTRAS[module]}]'"
+    return f"expected the package {module}, which is not installed: {install}"
 
 
 def _flush_stdout() -> None:

@@ -57,6 +57,32 @@ def test_a_missing_package_is_named_with_the_extra_that_installs_it(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("error", [TypeError("bad"), KeyError("width"), RuntimeError("out of memory"), MemoryError()])
+def test_any_error_becomes_one_line_with_status_2(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lseg_ros.cli import labels
+
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(labels, "run", fail)
+    assert main(["labels", "floor"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("lseg labels: ")
+    assert (str(error) or type(error).__name__) in lines[0]
+
+
+def test_the_traceback_of_an_error_is_logged_on_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for level, count in (("DEBUG", 1), ("INFO", 0)):
+        caplog.clear()
+        monkeypatch.setenv("LSEG_LOG_LEVEL", level)
+        assert main(["labels", "floor", "Floor"]) == 2
+        assert sum(record.exc_info is not None for record in caplog.records) == count
+
+
 def test_segment_writes_masks_and_overlays(tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8).repeat(20, axis=0).repeat(20, axis=1)
     for folder in ("one", "two"):
