@@ -16,7 +16,11 @@ INSIDE = WAIT + "\nwith exit_on_signals({}):\n  print('ready', flush=True); time
 
 
 def run_until_ready(program: str, number: signal.Signals) -> tuple[int, str]:
-    """Run a program, send it a signal when it prints a line, and return its status and what it wrote to stderr."""
+    """Send a signal to a program when it prints a line.
+
+    Returns:
+        Its exit status, and what it wrote to stderr.
+    """
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None

@@ -6,6 +6,7 @@ The worker processes the frames.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
@@ -25,7 +26,7 @@ from lseg_ros.ros.labels import ActiveState, LabelManager, VocabularyPublisher
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig, declare, read
 from lseg_ros.ros.query_service import QueryService
-from lseg_ros.ros.runtime import LogForwarding, run_in_temporary_thread
+from lseg_ros.ros.runtime import Attempt, LogForwarding, run_in_temporary_thread
 from lseg_ros.ros.subscriptions import RawImage
 from lseg_ros.ros.topics import ENABLE, GET_LABELS, QUERY, SET_LABELS
 from lseg_ros.ros.worker import Worker
@@ -34,6 +35,7 @@ from lseg_ros.srv import GetLabels, QueryLabel, SetLabels
 __all__ = ["SegmentationNode"]
 
 _WARM_UP_SIZE = (480, 640)
+_THROTTLE_S = 1.0  # shortest time between two lines in the log about requests of one kind that failed
 
 
 class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to mypy
@@ -76,10 +78,10 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         if self._has_post_set_callback:
             self.add_post_set_parameters_callback(self._apply_parameters)
         self._query = QueryService(self._cameras, self._labels)
-        self.create_service(SetLabels, SET_LABELS.name, self._set_labels)
-        self.create_service(GetLabels, GET_LABELS.name, self._get_labels)
-        self.create_service(QueryLabel, QUERY.name, self._query.answer)
-        self.create_service(SetBool, ENABLE.name, self._enable)
+        self._serve(SetLabels, SET_LABELS.name, self._set_labels)
+        self._serve(GetLabels, GET_LABELS.name, self._get_labels)
+        self._serve(QueryLabel, QUERY.name, self._query.answer)
+        self._serve(SetBool, ENABLE.name, self._enable)
         self._diagnostics = Diagnostics(self)
         # A steady clock, because with use_sim_time and no publisher of /clock, diagnostics must still report that.
         clock, group = Clock(clock_type=ClockType.STEADY_TIME), MutuallyExclusiveCallbackGroup()
@@ -98,12 +100,55 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm up the network, encode the labels, and create the topics."""
-        try:
-            segmenter = run_in_temporary_thread(self._load)
-        except (ValueError, OSError, RuntimeError, ImportError) as error:  # RuntimeError includes out of memory
-            self.get_logger().error(f"cannot configure: {error}")
-            self._labels.unload()
-            return TransitionCallbackReturn.FAILURE
+        return self._transition("configure", self._configure, undo=self._close)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the cameras and start the worker."""
+        return self._transition("activate", self._activate, undo=self._deactivate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the worker and unsubscribe. Network, labels and publishers stay."""
+        return self._transition("deactivate", self._deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Destroy the topics and free the network."""
+        return self._transition("clean up", self._close)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Deactivate and clean up, from any state."""
+        return self._transition("shut down", self._shut_down)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Deactivate and clean up after a failed transition.
+
+        The node is then unconfigured, and can be configured again.
+        """
+        return self._transition("recover", self._shut_down)
+
+    def _transition(
+        self, name: str, act: Callable[[], None], undo: Callable[[], None] | None = None
+    ) -> TransitionCallbackReturn:
+        """Run a transition.
+
+        Args:
+            name: Verb that describes it in the log.
+            act: Does the work.
+            undo: Restores the previous state if ``act`` fails.
+
+        Returns:
+            SUCCESS; FAILURE if the previous state was restored; otherwise ERROR, so that ``on_error`` follows.
+        """
+        with Attempt(self.get_logger(), f"cannot {name}") as attempt:
+            act()
+        if attempt.reason is None:
+            return TransitionCallbackReturn.SUCCESS
+        if undo is None:
+            return TransitionCallbackReturn.ERROR
+        undo()
+        return TransitionCallbackReturn.FAILURE
+
+    def _configure(self) -> None:
+        segmenter = run_in_temporary_thread(self._load)
         active = self._labels.state
         self._pipeline = Pipeline(segmenter)
         with self._between_frames:
@@ -111,7 +156,6 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
                 camera.open()
             self._vocabulary_publisher = VocabularyPublisher(self, active.segmenter.checkpoint, active.node.cameras)
         self._commit(active)
-        return super().on_configure(state)
 
     def _load(self) -> Segmenter:
         """Load the network, encode the labels with it, and run it once."""
@@ -120,31 +164,17 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         segmenter.warm_up(*_WARM_UP_SIZE, max_batch=len(self._cameras))
         return segmenter
 
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe to the cameras and start the worker."""
+    def _activate(self) -> None:
         with self._between_frames:
             self._publish_vocabulary()  # before the first mask
         self._active, self._query.pipeline = True, self._pipeline
         self._start()
         names = ", ".join(self._labels.state.vocabulary.names)
         self.get_logger().info(f"looking for {names}{'' if self._enabled else ' (paused)'}")
-        return super().on_activate(state)
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop the worker and unsubscribe. Network, labels and publishers stay."""
-        self._deactivate()
-        return super().on_deactivate(state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Destroy the topics and free the network."""
-        self._close()
-        return super().on_cleanup(state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Deactivate and clean up, from any state."""
+    def _shut_down(self) -> None:
         self._deactivate()
         self._close()
-        return super().on_shutdown(state)
 
     def destroy_node(self) -> None:
         """Stop the worker, destroy the topics and destroy the node."""
@@ -154,13 +184,31 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         self._log_forwarding.close()
         super().destroy_node()
 
+    def _serve(self, service_type: type, name: str, answer: Callable[[Any, Any], Any]) -> None:
+        """Create a service. If its callback raises, the response gives the reason.
+
+        Args:
+            service_type: Type of the service.
+            name: Name of the service.
+            answer: Fills the response to a request and returns it. It may raise any exception.
+        """
+
+        def respond(request: Any, response: Any) -> Any:
+            with Attempt(self.get_logger(), f"{name} failed", _THROTTLE_S) as attempt:
+                return answer(request, response)
+            if hasattr(response, "success"):
+                response.success, response.message = False, attempt.reason
+            return response
+
+        self.create_service(service_type, name, respond)
+
     def _check_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         """Validate a change of parameters without applying it."""
-        try:
+        self._proposal = None
+        with Attempt(self.get_logger(), "parameters rejected", _THROTTLE_S) as attempt:
             self._proposal = self._service_proposal or run_in_temporary_thread(self._labels.propose, parameters)
-        except (ValueError, RuntimeError) as error:  # RuntimeError includes out of memory while encoding
-            self._proposal = None
-            return SetParametersResult(successful=False, reason=str(error))
+        if attempt.reason is not None:
+            return SetParametersResult(successful=False, reason=attempt.reason)
         if not self._has_post_set_callback:
             self._apply_parameters(parameters)  # safe, because no other callback can still reject the change
         return SetParametersResult(successful=True)
@@ -168,7 +216,8 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
     def _apply_parameters(self, _: list[Parameter]) -> None:
         proposal, self._proposal = self._proposal, None
         if proposal is not None:
-            self._commit(proposal)
+            with Attempt(self.get_logger(), "parameters accepted, but not all topics follow"):
+                self._commit(proposal)
 
     def _commit(self, state: ActiveState) -> None:
         """Activate a state between two frames, and announce it."""
@@ -183,7 +232,11 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         """Change the labels through the parameter ``labels``.
 
         In this way, the parameter always lists the active labels.
+
+        Raises:
+            ValueError: If a label, id, color or the mode is invalid.
         """
+        response.vocabulary = self._vocabulary_message()
         try:
             if request.mode not in (request.REPLACE, request.APPEND):
                 raise ValueError(f"mode: expected 0 (REPLACE) or 1 (APPEND), got {request.mode}")
@@ -197,8 +250,6 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             entries = Parameter("labels", Parameter.Type.STRING_ARRAY, list(proposal.node.labels))
             result = self.set_parameters_atomically([entries])
             response.success, response.message = result.successful, result.reason
-        except (ValueError, RuntimeError) as error:  # RuntimeError includes out of memory while encoding
-            response.success, response.message = False, str(error)
         finally:
             self._service_proposal = None
         response.vocabulary = self._vocabulary_message()
@@ -218,6 +269,10 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             self._vocabulary_publisher.publish(self._labels.state, self.get_clock().now().to_msg())
 
     def _every_second(self) -> None:
+        with Attempt(self.get_logger(), "cannot report diagnostics", 10 * _THROTTLE_S):
+            self._report()
+
+    def _report(self) -> None:
         with self._between_frames:
             if self._active:
                 self._publish_vocabulary()  # label_info changes when the grace period of a removed label ends
@@ -261,8 +316,12 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             return
         assert self._pipeline is not None  # the lifecycle allows activation only after configuration
         mailbox: Mailbox[RawImage] = Mailbox()
-        for camera in self._cameras:
-            camera.subscribe(mailbox)
+        try:
+            for camera in self._cameras:
+                camera.subscribe(mailbox)
+        except Exception:
+            self._stop()
+            raise
         self._worker = Worker(self._pipeline, self._labels, self._cameras, mailbox, self._between_frames)
 
     def _stop(self) -> None:

@@ -38,20 +38,19 @@ class QueryService:
         self._labels = labels
 
     def answer(self, request: QueryLabel.Request, response: QueryLabel.Response) -> QueryLabel.Response:
-        """Answer one request."""
+        """Answer one request.
+
+        Raises:
+            ValueError: If the request is invalid or there is no frame to search. The numbers of the response are NaN.
+        """
+        response.score = response.threshold = math.nan
+        response.point = point_to_message(_NO_POINT)
         state = self._labels.state
-        try:
-            threshold = _choose_threshold(request.threshold, state.node.query_threshold)
-            camera, pipeline, last = self._find_frame(request.camera)
-            result = run_in_temporary_thread(
-                pipeline.query, last.encoded, request.text, state.node.prompt_templates, state.pipeline
-            )
-        except (ValueError, RuntimeError) as error:  # RuntimeError includes out of memory
-            response.success, response.message = False, str(error)
-            response.score = response.threshold = math.nan
-            response.point = point_to_message(_NO_POINT)
-            return response
-        response.success = True
+        threshold = _choose_threshold(request.threshold, state.node.query_threshold)
+        camera, pipeline, last = self._find_frame(request.camera)
+        result = run_in_temporary_thread(
+            pipeline.query, last.encoded, request.text, state.node.prompt_templates, state.pipeline
+        )
         response.found, response.threshold = result.score >= threshold, threshold
         response.message = _describe(request.text, result, threshold)
         response.header, response.camera = last.header, camera
@@ -60,7 +59,9 @@ class QueryService:
             fill_image(response.similarity, result.similarity, "32FC1")
         response.score, (response.u, response.v) = result.score, result.pixel
         response.has_point = result.point is not None
-        response.point = point_to_message(_NO_POINT if result.point is None else result.point)
+        if result.point is not None:
+            response.point = point_to_message(result.point)
+        response.success = True
         return response
 
     def _find_frame(self, name: str) -> tuple[str, Pipeline, LastFrame]:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import re
 import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn, ParamSpec, TypeVar
+from types import FrameType, TracebackType
+from typing import ClassVar, NoReturn, ParamSpec, TypeVar
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
@@ -27,7 +29,9 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-__all__ = ["LogForwarding", "configure_shared_memory", "exit_process", "run", "run_in_temporary_thread"]
+from lseg_ros.errors import describe_error
+
+__all__ = ["Attempt", "LogForwarding", "configure_shared_memory", "exit_process", "run", "run_in_temporary_thread"]
 
 # One thread each for slow callbacks (encoding labels, loading a network), for diagnostics, and for events.
 _THREADS = 3
@@ -52,7 +56,7 @@ def run(
     node shuts down.
 
     Args:
-        make: Creates the node. A ValueError or OSError is logged and ends the process with status 1.
+        make: Creates the node. An exception is logged in one line and ends the process with status 1.
         start: Called once with the node. False ends the process with status 1.
         until: Called between events. True ends the process with status 0.
 
@@ -75,14 +79,15 @@ def run(
         _spin(node, until)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except (ValueError, OSError) as error:
-        get_logger(Path(sys.argv[0]).stem).fatal(str(error))
+    except Exception as error:
+        get_logger(Path(sys.argv[0]).stem).fatal(describe_error(error))
         return 1
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if node is not None:
-            node.destroy_node()
+            with Attempt(node.get_logger(), "cannot clean up"):
+                node.destroy_node()
         node = None
         if rclpy.ok():
             rclpy.shutdown()
@@ -129,8 +134,8 @@ def _spin(node: N, until: Callable[[N], bool]) -> None:
                 # rclpy raises various exceptions for invalid requests, such as a lifecycle transition that does not
                 # exist in the current state or a parameter of an unknown type. The caller made the mistake, so the
                 # node keeps running.
-                reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-                node.get_logger().error(f"a request could not be served: {reason}", throttle_duration_sec=1.0)
+                text = f"a request could not be served: {describe_error(error)}"
+                node.get_logger().error(text, throttle_duration_sec=1.0)
 
     with ThreadPoolExecutor(1, "spin") as thread:
         try:
@@ -168,6 +173,46 @@ def run_in_temporary_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwa
     """
     with ThreadPoolExecutor(1, "lseg temporary") as thread:
         return thread.submit(call, *args, **kwargs).result()
+
+
+class Attempt:
+    """Context manager that logs an exception instead of raising it.
+
+    So the node keeps running.
+
+    Attributes:
+        reason: The exception in one line, or None if there was none.
+    """
+
+    _logged_s: ClassVar[dict[str, float]] = {}  # by failure: monotonic time of the last line in the log
+
+    def __init__(self, logger: RcutilsLogger, failure: str, throttle_s: float = 0.0) -> None:
+        """Prepare the context.
+
+        Args:
+            logger: Logger of the node.
+            failure: What an exception means, such as "cannot configure". It precedes the reason in the log.
+            throttle_s: Shortest time between two lines about this failure, so that a client cannot fill the disk.
+        """
+        self.reason: str | None = None
+        self._logger = logger
+        self._failure = failure
+        self._throttle_s = throttle_s
+
+    def __enter__(self) -> Attempt:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False  # KeyboardInterrupt and SystemExit end the process
+        self.reason = describe_error(error)
+        now_s = time.monotonic()
+        if now_s - self._logged_s.get(self._failure, -math.inf) >= self._throttle_s:
+            self._logged_s[self._failure] = now_s
+            self._logger.error(f"{self._failure}: {self.reason}")
+        return True
 
 
 class LogForwarding(logging.Handler):

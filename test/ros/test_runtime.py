@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
+from rclpy.logging import get_logger
 
-from lseg_ros.ros.runtime import run_in_temporary_thread
+from lseg_ros.ros.runtime import Attempt, run_in_temporary_thread
 
 
 def test_temporary_thread_returns_the_result_and_ends() -> None:
@@ -18,3 +19,29 @@ def test_temporary_thread_returns_the_result_and_ends() -> None:
 def test_temporary_thread_raises_the_exception_of_the_call() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         run_in_temporary_thread(int, "nine")
+
+
+def test_an_attempt_logs_the_exception_and_keeps_its_reason(capfd: pytest.CaptureFixture[str]) -> None:
+    with Attempt(get_logger("attempt"), "cannot add") as attempt:
+        raise KeyError("width")
+    assert attempt.reason is not None and attempt.reason.startswith("KeyError: 'width'")
+    assert f"cannot add: {attempt.reason}" in capfd.readouterr().err
+
+
+def test_an_attempt_that_succeeds_has_no_reason() -> None:
+    with Attempt(get_logger("attempt"), "cannot add") as attempt:
+        pass
+    assert attempt.reason is None
+
+
+def test_an_attempt_does_not_stop_an_interrupt() -> None:
+    with pytest.raises(KeyboardInterrupt), Attempt(get_logger("attempt"), "cannot add"):
+        raise KeyboardInterrupt
+
+
+def test_a_failure_that_repeats_is_logged_once_within_the_throttle_time(capfd: pytest.CaptureFixture[str]) -> None:
+    for failure in ("first", "second", "first"):
+        with Attempt(get_logger("attempt"), failure, throttle_s=3600.0):
+            raise ValueError("x")
+    lines = capfd.readouterr().err
+    assert lines.count("first: x") == lines.count("second: x") == 1
