@@ -37,6 +37,7 @@ ROBOT = {
     for line in (ROOT / "requirements-robot.txt").read_text().splitlines()
     if not line.startswith("#")
 }
+DESK = "lseg_ros/desk"
 WEIGHTS = "lseg_ros/model/weights/demo.safetensors"
 OPTIONAL_PACKAGES = {"rviz2", "nav2_costmap_2d", "nav2_lifecycle_manager"}  # for rviz:=true and nav2_demo.launch.py
 EXECUTABLES = ("lseg_node", "synthetic_camera", "replay_camera", "lseg_demo")
@@ -64,6 +65,12 @@ def imported_by(folder: str) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module.split(".")[0])
     return names - set(sys.stdlib_module_names) - {"lseg_ros"}
+
+
+def desk_files() -> set[str]:
+    """The files of the recording of the desk, relative to the repository."""
+    files = (path for path in (ROOT / DESK).rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {str(path.relative_to(ROOT)) for path in files}
 
 
 class TestDeclarations:
@@ -147,6 +154,7 @@ def test_the_wheel_contains_the_command_and_one_network_and_no_node(tmp_path: Pa
     assert any(name.endswith("LICENSE") for name in names)
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"lseg_ros"}
     assert not [name for name in names if name.startswith(("lseg_ros/ros/", "lseg_ros/demo/"))]
+    assert {name for name in names if name.startswith(f"{DESK}/")} == desk_files()
 
 
 @pytest.fixture(scope="module", params=["plain", "symlink"])
@@ -179,6 +187,11 @@ class TestColcon:
         ]
         assert folders
         assert all((share / path).is_file() for path in (*folders, Path("LICENSE"), Path("CHANGELOG.md")))
+
+    def test_installs_the_recording_of_the_desk(self, prefix: Path) -> None:
+        package = next(prefix.glob("**/lseg_ros/__init__.py")).parent.parent
+        assert len(desk_files()) == 44
+        assert [name for name in desk_files() if not (package / name).is_file()] == []
 
     def test_messages_and_network_share_one_package(self, prefix: Path, tmp_path: Path) -> None:
         code = """
