@@ -60,13 +60,16 @@ class ReplayCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         self._recording = RgbdFolder(self._config.folder, self._config.frame_id)
         self._topics = CameraTopics(self, self._config.depth_encoding)
         self._stop = threading.Event()
+        self._is_playing = True
+        self._wakeup = self.create_guard_condition(lambda: None)
+        self.get_logger().info(f"playing {len(self._recording)} images of {self._recording.path}")
         self._player = threading.Thread(target=self._play, name="player", daemon=True)
         self._player.start()
 
     @property
     def is_playing(self) -> bool:
         """Whether the recording is still playing; always true with ``loop``."""
-        return self._player.is_alive()
+        return self._is_playing
 
     def destroy_node(self) -> None:
         """Stop playing and destroy the node."""
@@ -77,9 +80,11 @@ class ReplayCamera(Node):  # type: ignore[misc]  # rclpy is Any to mypy
     def _play(self) -> None:
         while not self._stop.is_set():
             self._play_once()
-            if not self._config.loop:
+            if not self._config.loop and not self._stop.is_set():
                 self.get_logger().info(f"finished playing {len(self._recording)} images of {self._recording.path}")
                 self._stop.wait(_SHUTDOWN_DELAY_S)
+                self._is_playing = False
+                self._wakeup.trigger()  # no other event would end the wait of ``run``
                 return
 
     def _play_once(self) -> None:

@@ -142,7 +142,7 @@ def _spin(node: N, until: Callable[[N], bool]) -> None:
             thread.submit(spin).result()  # signals interrupt this wait, but would not interrupt a wait in rclpy
         finally:
             stopped.set()
-            executor.wake()
+            executor.create_task(lambda: None)  # ends the wait for an event; after ``wake`` rclpy waits again
     executor.shutdown(timeout_sec=2.0)
 
 

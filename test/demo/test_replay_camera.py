@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from lseg_ros.desk import DESK_FOLDER
 from test.support.executables import Process
 from test.support.node_harness import NODE, NodeHarness
-from test.support.ros_client import read_pixels, read_points, read_stamp_ns, wait_until
+from test.support.ros_client import RosClient, read_pixels, read_points, read_stamp_ns, wait_until
 
 FRAMES = 5
 
 
-@pytest.mark.shared_data
 @pytest.mark.parametrize("own_stamps", [False, True], ids=["current stamps", "own stamps"])
 def test_every_frame_gives_mask_confidence_and_clouds_of_the_same_stamp_and_size(
-    harness: NodeHarness, shared_data: Path, tmp_path: Path, own_stamps: bool
+    harness: NodeHarness, tmp_path: Path, own_stamps: bool
 ) -> None:
     harness.activate()
-    client, folder = harness.client, shared_data / "tum_fr1_rpy"
+    client = harness.client
     assert client.set_labels(["floor", "desk", "monitor"], node=NODE).success
     assert client.set_parameter("max_rate_hz", 3.0, NODE).successful
     topics = {"mask": Image, "confidence": Image, "camera_info": CameraInfo, "points": PointCloud2}
@@ -31,7 +31,7 @@ def test_every_frame_gives_mask_confidence_and_clouds_of_the_same_stamp_and_size
     assert client.transition("deactivate", NODE)  # drops images of the previous test
     listeners = {topic: client.listen(message_type, f"{NODE}/{topic}") for topic, message_type in topics.items()}
     harness.activate()
-    parameters: dict[str, Any] = {"folder": folder, "loop": True, "own_stamps": own_stamps, "rate": 0.5}
+    parameters: dict[str, Any] = {"folder": DESK_FOLDER, "loop": True, "own_stamps": own_stamps}
     with Process("replay_camera", tmp_path / "camera.log", "-r", "__ns:=/harness", **parameters) as camera:
         wait_until(lambda: not camera.alive or len(common_stamps(listeners)) >= FRAMES, 60, "no complete frames")
         assert camera.alive, camera.output
@@ -39,7 +39,7 @@ def test_every_frame_gives_mask_confidence_and_clouds_of_the_same_stamp_and_size
     for stamp in common_stamps(listeners)[:FRAMES]:
         check_frame({topic: messages[stamp] for topic, messages in by_stamp.items()})
     if own_stamps:
-        recorded = {line.split()[0].replace(".", "") + "000" for line in (folder / "associations.txt").open()}
+        recorded = {line.split()[0].replace(".", "") + "000" for line in (DESK_FOLDER / "associations.txt").open()}
         assert {str(stamp) for stamp in by_stamp["mask"]} <= recorded
 
 
@@ -67,6 +67,21 @@ def check_frame(frame: Mapping[str, Any]) -> None:
     assert error_px.max() < 0.75
     clouds = [message for topic, message in frame.items() if topic.startswith("points/")]
     assert sum(cloud.width for cloud in clouds) == np.count_nonzero(valid & (mask > 0))
+
+
+def test_ends_after_the_last_image(tmp_path: Path) -> None:
+    with Process("replay_camera", tmp_path / "camera.log", folder=DESK_FOLDER, rate=100.0) as camera:
+        assert camera.wait(60) == 0
+        assert "finished playing 20 images" in camera.output
+
+
+def test_ctrl_c_ends_a_loop(ros_client: RosClient, tmp_path: Path) -> None:
+    images = ros_client.listen(Image, "/loop/rgb/image")
+    parameters: dict[str, Any] = {"folder": DESK_FOLDER, "loop": True}
+    with Process("replay_camera", tmp_path / "camera.log", "-r", "__ns:=/loop", **parameters) as camera:
+        wait_until(lambda: not camera.alive or len(images.messages) > 2, 60, "no images")
+        camera.interrupt()
+        assert camera.wait(30) == 0
 
 
 def test_names_the_missing_file_if_the_folder_is_not_a_recording(tmp_path: Path) -> None:
