@@ -19,7 +19,7 @@ help: ## show this help
 	@echo '  DISTRO=kilted       ROS 2 to install: jazzy (default) or kilted'
 	@echo "  ARGS='...'          extra arguments, as in: make demo ARGS=--live, make test ARGS='-k geometry'"
 
-demo: python ## run a synthetic camera and the node, change the labels, print scores, write out/demo.png
+demo: python ## run the node with a synthetic camera and a real recording, write scores and pictures to out/
 	$(IN_ENVIRONMENT) python -m lseg_ros.demo.demo $(ARGS)
 
 test: python ## run all tests, including those over real DDS

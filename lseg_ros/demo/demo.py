@@ -1,4 +1,7 @@
-"""Run the node with a synthetic camera, change the labels, and print the scores."""
+"""Run the node with a synthetic camera and with a recording of a real desk.
+
+The masks of the synthetic camera are scored before and after a change of labels.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,16 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 
 from lseg_ros.demo.metrics import SegmentationMetrics
-from lseg_ros.demo.observer import DemoObserver
+from lseg_ros.demo.observer import DemoObserver, Snapshot
 from lseg_ros.demo.processes import ChildProcess, choose_free_domain, run_node, wait_for
+from lseg_ros.desk import DESK_FOLDER, DESK_LABELS
 from lseg_ros.synthetic import CLASSES
 
 __all__ = ["main"]
@@ -37,6 +41,7 @@ LABELS_AFTER = (
 )
 MIN_MEAN_IOU = 0.3  # a lower value means that the masks are wrong: random weights score 0.06 to 0.10
 _START_TIMEOUT_S = 180.0  # for a cold disk and a busy machine
+_PLAY_TIMEOUT_S = 60.0  # the recording takes 8.3 s
 
 
 def main() -> None:
@@ -53,66 +58,97 @@ def main() -> None:
 
 
 def _run_scored(arguments: argparse.Namespace) -> int:
-    """Score the masks before and after a change of labels; returns the exit status."""
+    """Score the synthetic camera, play the desk, and return the exit status."""
     arguments.out.mkdir(parents=True, exist_ok=True)
     domain = choose_free_domain()
     environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
-    with _start_processes(arguments, environment) as children, run_node(_create_observer, domain) as observer:
-        wait_for(lambda: observer.last_mask is not None, children, _START_TIMEOUT_S, "a first mask")
-        _print(f"received the first mask; labels: {', '.join(LABELS_BEFORE)}")
-        before = _score(observer, children, arguments.seconds)
-        started_s = time.monotonic()
-        observer.change_labels(LABELS_AFTER)
-        took_s = time.monotonic() - started_s
-        _print(f'ros2 param set {NODE} labels "{list(LABELS_AFTER)}": accepted after {took_s:.2f} s')
-        # The node publishes the vocabulary with the first mask that uses it.
-        wait_for(
-            lambda: observer.vocabulary is not None and observer.vocabulary.names == LABELS_AFTER,
-            children,
-            30,
-            "new labels",
-        )
-        after = _score(observer, children, arguments.seconds)
-        path = arguments.out / "demo.png"
-        cv2.imwrite(str(path), cv2.cvtColor(observer.take_picture(timeout_s=30.0), cv2.COLOR_RGB2BGR))
-    _print(f"saved the last frame as {path}\n\n{_format_table(before, after)}\n")
+    with _start_node(arguments, environment) as node, run_node(_create_observer, domain) as observer:
+        with _start_synthetic_camera(arguments, environment) as camera:
+            children = (camera, node)
+            wait_for(lambda: observer.last_mask is not None, children, _START_TIMEOUT_S, "a first mask")
+            _print(f"received the first mask; labels: {', '.join(LABELS_BEFORE)}")
+            before = _score(observer, children, arguments.seconds)
+            _change_labels(observer, children, LABELS_AFTER)
+            after = _score(observer, children, arguments.seconds)
+            _save_picture(observer.start_snapshot(), arguments.out / "demo.png")
+        _play_desk(arguments, environment, node, observer)
+    _print(f"scores of the synthetic camera:\n\n{_format_table(before, after)}\n")
     return _report_problems(before, after, observer.stale_masks)
 
 
 def _run_live(arguments: argparse.Namespace) -> int:
     """Keep camera and node running until Ctrl-C."""
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with _start_processes(arguments, os.environ) as children:
+    with _start_synthetic_camera(arguments, os.environ) as camera, _start_node(arguments, os.environ) as node:
         _print(f"running in ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')} until Ctrl-C; to watch and interact:")
         _print("  rviz2 -d rviz/lseg.rviz    or Foxglove: /lseg/overlay, /lseg/points, /lseg/points/chair")
         _print(f"  ros2 param set {NODE} labels \"['floor', 'wall', 'potted plant']\"")
         while True:
-            for child in children:
+            for child in (camera, node):
                 child.check()
             time.sleep(0.5)
 
 
-@contextmanager
-def _start_processes(
-    arguments: argparse.Namespace, environment: Mapping[str, str]
-) -> Iterator[tuple[ChildProcess, ...]]:
-    """Run the synthetic camera and the node as child processes."""
-    camera_log, node_log = (arguments.out / f"demo_{name}.log" for name in ("camera", "node"))
-    camera_parameters = {"seed": arguments.seed, "rate_hz": 10.0}
-    node_parameters = {"checkpoint": arguments.checkpoint, "labels": LABELS_BEFORE}
-    with (
-        ChildProcess(("-m", "lseg_ros.demo.synthetic_camera"), camera_parameters, camera_log, environment) as camera,
-        ChildProcess(("-m", "lseg_ros.ros.__main__"), node_parameters, node_log, environment) as node,
-    ):
-        _print(f"started synthetic camera and node; logs: {camera_log} and {node_log}")
-        yield camera, node
+def _start_synthetic_camera(arguments: argparse.Namespace, environment: Mapping[str, str]) -> ChildProcess:
+    parameters = {"seed": arguments.seed, "rate_hz": 10.0}
+    return _start("lseg_ros.demo.synthetic_camera", parameters, arguments.out / "demo_camera.log", environment)
+
+
+def _start_node(arguments: argparse.Namespace, environment: Mapping[str, str]) -> ChildProcess:
+    parameters = {"checkpoint": arguments.checkpoint, "labels": LABELS_BEFORE}
+    return _start("lseg_ros.ros.__main__", parameters, arguments.out / "demo_node.log", environment)
+
+
+def _start(module: str, parameters: Mapping[str, Any], log: Path, environment: Mapping[str, str]) -> ChildProcess:
+    """Run a module as a child process."""
+    _print(f"starting {module}; log: {log}")
+    return ChildProcess(("-m", module), parameters, log, environment)
+
+
+def _change_labels(observer: DemoObserver, children: Sequence[ChildProcess], labels: tuple[str, ...]) -> None:
+    """Set the parameter ``labels`` and wait until the new vocabulary arrives."""
+    started_s = time.monotonic()
+    observer.change_labels(labels)
+    took_s = time.monotonic() - started_s
+    _print(f'ros2 param set {NODE} labels "{list(labels)}": accepted after {took_s:.2f} s')
+    wait_for(
+        lambda: observer.vocabulary is not None and observer.vocabulary.names == labels, children, 30, "new labels"
+    )
+
+
+def _play_desk(
+    arguments: argparse.Namespace, environment: Mapping[str, str], node: ChildProcess, observer: DemoObserver
+) -> None:
+    """Play the recording of the desk once, with its labels, and draw its last frame.
+
+    The desk has no ground truth, so its masks are not scored.
+    """
+    _change_labels(observer, (node,), DESK_LABELS)
+    snapshot = observer.start_snapshot()
+    end_s = time.monotonic() + _PLAY_TIMEOUT_S
+    log = arguments.out / "demo_desk.log"
+    with _start("lseg_ros.demo.replay_camera", {"folder": DESK_FOLDER}, log, environment) as camera:
+        while camera.alive:
+            if time.monotonic() > end_s:
+                raise ValueError(f"desk: expected the recording to end within {_PLAY_TIMEOUT_S:.0f} s")
+            time.sleep(2.0)
+            node.check()
+            _print(f"{snapshot.frames:2} frames of the desk, in view: {_format_shares(observer)}")
+        if camera.wait(0):
+            camera.check()
+    _save_picture(snapshot, arguments.out / "demo_desk.png")
+
+
+def _save_picture(snapshot: Snapshot, path: Path) -> None:
+    cv2.imwrite(str(path), cv2.cvtColor(snapshot.draw(timeout_s=30.0), cv2.COLOR_RGB2BGR))
+    _print(f"saved the last frame as {path}")
 
 
 def _create_observer() -> DemoObserver:
     return DemoObserver(NODE, {name: number for number, name in enumerate(CLASSES, start=1)})
 
 
-def _score(observer: DemoObserver, children: tuple[ChildProcess, ...], seconds: float) -> SegmentationMetrics:
+def _score(observer: DemoObserver, children: Sequence[ChildProcess], seconds: float) -> SegmentationMetrics:
     """Score the masks for a while and print a line every 3 s."""
     metrics = observer.start_scoring()
     end_s = time.monotonic() + seconds
@@ -120,10 +156,14 @@ def _score(observer: DemoObserver, children: tuple[ChildProcess, ...], seconds: 
         time.sleep(min(left_s, 3.0))
         for child in children:
             child.check()
-        in_view = ", ".join(f"{name} {share:.0%}" for name, share in list(observer.shares_in_view().items())[:5])
-        _print(f"{metrics.rate_hz:4.1f} Hz, mean IoU {metrics.mean_iou():.2f}, in view: {in_view}")
+        _print(f"{metrics.rate_hz:4.1f} Hz, mean IoU {metrics.mean_iou():.2f}, in view: {_format_shares(observer)}")
     observer.stop_scoring()
     return metrics
+
+
+def _format_shares(observer: DemoObserver) -> str:
+    """Format the largest labels of the last mask."""
+    return ", ".join(f"{name} {share:.0%}" for name, share in list(observer.shares_in_view().items())[:5])
 
 
 def _format_table(before: SegmentationMetrics, after: SegmentationMetrics) -> str:

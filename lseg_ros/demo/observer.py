@@ -1,4 +1,4 @@
-"""The node of the demo: it scores masks, changes the labels and takes a picture."""
+"""The node of the demo: it scores masks, changes the labels and takes pictures."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 
 from lseg_ros.demo.metrics import SegmentationMetrics
 from lseg_ros.demo.synthetic_camera import GROUND_TRUTH
-from lseg_ros.messages import stamp_ns
+from lseg_ros.messages import image_to_rgb, stamp_ns
 from lseg_ros.msg import Vocabulary as VocabularyMessage
-from lseg_ros.ros.conversions import assemble, vocabulary_from_message
-from lseg_ros.ros.topics import CLOUD_PREFIX, CONFIDENCE, DEPTH, FRAME_QOS, IMAGE, INFO, LATCHED_QOS, MASK
-from lseg_ros.structures import CLOUD_DTYPE, LabelCloud, Segmentation
+from lseg_ros.ros.conversions import vocabulary_from_message
+from lseg_ros.ros.topics import CLOUD_PREFIX, CONFIDENCE, FRAME_QOS, IMAGE, LATCHED_QOS, MASK, POINTS
+from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, Frame, LabelCloud, Segmentation, to_xyz
 from lseg_ros.visualization import demo_picture
 from lseg_ros.vocabulary import Vocabulary
 
@@ -110,11 +110,11 @@ class DemoObserver(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         shares = {label.name: float(share[label.id]) for label in vocabulary.labels if share[label.id] > 0}
         return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
-    def take_picture(self, timeout_s: float) -> NDArray[np.uint8]:
-        """Draw the next complete frame; see ``Snapshot.draw``."""
+    def start_snapshot(self) -> Snapshot:
+        """Start to collect complete frames with the current vocabulary."""
         if self.vocabulary is None:
             raise ValueError("vocabulary: expected one before the first mask, got none")
-        return Snapshot(self, self._target, self.vocabulary).draw(timeout_s)
+        return Snapshot(self, self._target, self.vocabulary)
 
     def _on_vocabulary(self, message: VocabularyMessage) -> None:
         self.vocabulary = vocabulary_from_message(message)
@@ -137,26 +137,38 @@ class DemoObserver(Node):  # type: ignore[misc]  # rclpy is Any to mypy
 
 
 class Snapshot:
-    """Collects all messages of one frame.
+    """Collects all messages of the newest complete frame.
 
-    They are image, depth, camera_info, mask, confidence and every label cloud.
+    They are the image, mask, confidence, the organized cloud and every label cloud, all with the stamp of the image.
+    The depth image of a real camera has another stamp, so depth is read from the cloud. Images taken before the start
+    are ignored.
+
+    Attributes:
+        frames: Number of complete frames so far.
     """
 
     def __init__(self, node: Node, target: str, vocabulary: Vocabulary) -> None:
-        """Subscribe to the camera topics and to the outputs of the segmentation node ``target``."""
+        """Subscribe to the image and to the outputs of the segmentation node ``target``."""
+        self.frames = 0
+        self._node = node
         self._vocabulary = vocabulary
+        self._start_ns = node.get_clock().now().nanoseconds
         self._complete = threading.Event()
         self._by_stamp: defaultdict[int, dict[str, Any]] = defaultdict(dict)
         self._messages: dict[str, Any] = {}
         self._clouds = {f"{CLOUD_PREFIX}{label.slug}": label for label in vocabulary.labels}
-        topics = {IMAGE.name: Image, DEPTH.name: Image, INFO.name: CameraInfo, MASK.name: Image, CONFIDENCE.name: Image}
+        topics = {IMAGE.name: Image, MASK.name: Image, CONFIDENCE.name: Image, POINTS.name: PointCloud2}
         self._expected = topics | dict.fromkeys(self._clouds, PointCloud2)
-        for topic, message_type in self._expected.items():
-            name = topic.replace("~", target)
-            node.create_subscription(message_type, name, self._make_callback(topic), FRAME_QOS)
+        self._subscriptions = [
+            node.create_subscription(message_type, topic.replace("~", target), self._make_callback(topic), FRAME_QOS)
+            for topic, message_type in self._expected.items()
+        ]
 
     def draw(self, timeout_s: float) -> NDArray[np.uint8]:
-        """Draw the first complete frame as four panels.
+        """Draw the newest complete frame as four panels, and unsubscribe.
+
+        Args:
+            timeout_s: How long to wait if no frame is complete yet.
 
         Returns:
             (H, W, 3) uint8 RGB.
@@ -164,12 +176,17 @@ class Snapshot:
         Raises:
             ValueError: No frame was complete within the timeout; the message lists the missing topics.
         """
-        if not self._complete.wait(timeout_s):
+        complete = self._complete.wait(timeout_s)
+        # In the executor's thread: rclpy raises an exception if a subscription disappears while it waits for it.
+        self._node.executor.create_task(self._unsubscribe)
+        if not complete:
             best = max((set(messages) for messages in self._by_stamp.values()), key=len, default=set())
             missing = ", ".join(sorted(set(self._expected) - best))
             raise ValueError(f"picture: expected a complete frame within {timeout_s} s, never got {missing}")
         messages = self._messages
-        frame = assemble(messages[IMAGE.name], messages[DEPTH.name], messages[INFO.name]).frame
+        points = messages[POINTS.name]
+        xyz = to_xyz(np.frombuffer(points.data, POINT_DTYPE).reshape(points.height, points.width))
+        frame = Frame(image_to_rgb(messages[IMAGE.name]), np.ascontiguousarray(xyz[..., 2]))
         mask, confidence = (_to_array(messages[topic.name]) for topic in (MASK, CONFIDENCE))
         segmentation = Segmentation(mask, confidence, self._vocabulary)
         clouds = [
@@ -177,14 +194,19 @@ class Snapshot:
         ]
         return demo_picture(frame, segmentation, clouds)
 
+    def _unsubscribe(self) -> None:
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
     def _make_callback(self, topic: str) -> Callable[[Any], None]:
         def on_message(message: Any) -> None:
-            if self._complete.is_set():
-                return
             stamp = stamp_ns(message.header)
+            if stamp < self._start_ns:
+                return
             self._by_stamp[stamp][topic] = message
             if len(self._by_stamp[stamp]) == len(self._expected):
-                self._messages = self._by_stamp[stamp]
+                self._messages = self._by_stamp.pop(stamp)
+                self.frames += 1
                 self._complete.set()
             while len(self._by_stamp) > _STAMPS_KEPT:
                 del self._by_stamp[min(self._by_stamp)]

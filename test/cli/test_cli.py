@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from lseg_ros import __version__
 from lseg_ros.cli import main
+from lseg_ros.cli.demo import DemoSettings
 from lseg_ros.recordings import read_rgb
 from test.support.dataset_trees import read_unchanged, write_photo
 
@@ -143,7 +145,7 @@ def test_rejects_values_outside_their_range(flag: list[str], capsys: pytest.Capt
     assert f"{flag[0][2:].replace('-', '_')}: expected a value" in capsys.readouterr().err
 
 
-def test_demo_scores_every_frame_and_draws_the_last_one(
+def test_demo_scores_every_synthetic_frame_and_draws_the_last_one_of_each_camera(
     tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = tmp_path / "new" / "demo.png"
@@ -152,7 +154,22 @@ def test_demo_scores_every_frame_and_draws_the_last_one(
     printed = capsys.readouterr().out
     assert "frame 2/2: mean IoU 0." in printed
     assert "median time" in printed
-    assert read_unchanged(picture).shape[1] > 2 * 640
+    assert re.search(r"^desk 19/20: .*\d%.*, \d+ ms\ndesk 20/20: .*\d% at [\d.]+ m.*, \d+ ms$", printed, re.MULTILINE)
+    for path in (picture, picture.with_name("demo_desk.png")):
+        assert read_unchanged(path).shape[1] > 2 * 640
+
+
+def test_demo_writes_small_jpeg_files_on_request(tmp_path: Path, checkpoint: str) -> None:
+    size = ["--width", "128", "--height", "96"]
+    assert main(["demo", "--frames", "1", *size, "--checkpoint", checkpoint, "--out", str(tmp_path / "demo.jpg")]) == 0
+    desk = tmp_path / "demo_desk.jpg"
+    assert desk.read_bytes().startswith(b"\xff\xd8")
+    assert desk.stat().st_size < 400_000
+
+
+def test_demo_rejects_other_picture_files() -> None:
+    with pytest.raises(ValueError, match=r"^out: expected a file name that ends with .png or .jpg, got 'demo.gif'$"):
+        DemoSettings(out="demo.gif")
 
 
 @pytest.mark.parametrize("arguments", [["segment", "{}", "--labels", "wall", "floor"], ["words", "--image", "{}"]])
