@@ -7,6 +7,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
+
+from lseg_ros.desk import DESK_FOLDER, DESK_LABELS
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
@@ -34,6 +37,38 @@ def test_launch_files_declare_labels_and_rviz(path: Path) -> None:
     from launch.actions import DeclareLaunchArgument
 
     assert {"labels", "rviz"} <= {entity.name for entity in entities if isinstance(entity, DeclareLaunchArgument)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "folder", "labels"),
+    [
+        ({}, "", ["floor", "wall", "ceiling", "table", "chair", "person"]),
+        ({"camera": "desk"}, str(DESK_FOLDER), list(DESK_LABELS)),
+        ({"camera": "desk", "labels": "[cup]"}, str(DESK_FOLDER), ["cup"]),
+        ({"folder": "/data/mine", "labels": "['floor', 'sofa|couch']"}, "/data/mine", ["floor", "sofa|couch"]),
+    ],
+)
+def test_the_camera_of_the_demo_selects_recording_and_labels(
+    arguments: dict[str, str], folder: str, labels: list[str]
+) -> None:
+    launch_file = load(ROOT / "launch" / "demo.launch.py")
+    from launch import LaunchContext
+
+    context = LaunchContext()
+    context.launch_configurations.update({"camera": "synthetic", "folder": "", "labels": ""} | arguments)
+    chosen_folder, chosen_labels = launch_file._select(context)
+    assert (chosen_folder, yaml.safe_load(chosen_labels)) == (folder, labels)
+
+
+@pytest.mark.parametrize(("camera", "executable"), [("synthetic", "synthetic_camera"), ("desk", "replay_camera")])
+def test_the_demo_starts_one_camera_and_the_node(camera: str, executable: str) -> None:
+    launch_file = load(ROOT / "launch" / "demo.launch.py")
+    from launch import LaunchContext
+
+    context = LaunchContext()
+    context.launch_configurations.update({"camera": camera, "folder": "", "labels": ""})
+    started, _ = launch_file._create_camera_and_node(context)
+    assert started.node_executable == executable
 
 
 @pytest.mark.parametrize("text", ["[]", "floor", "[floor, 5]"])
