@@ -23,7 +23,7 @@ from lseg_ros.model.config import PRESETS, LSegConfig
 from lseg_ros.model.lseg import LSeg
 from lseg_ros.model.open_clip_tower import build_text_encoder
 from lseg_ros.model.text_encoder import TextConfig
-from lseg_ros.model.weight_files import WeightFile, open_weights
+from lseg_ros.model.weight_files import WeightFile, open_weights, printable
 
 __all__ = ["WEIGHTS", "check_entries", "find_checkpoint", "load_lseg", "read_config", "save_lseg", "save_official"]
 
@@ -91,16 +91,16 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
 def read_config(weights: WeightFile) -> LSegConfig:
     """Read the architecture of a file.
 
-    It is in the metadata; otherwise the key names and shapes imply it.
+    It is in the metadata of a safetensors file; otherwise the key names and shapes imply it.
 
     Raises:
         ValueError: If it is not an LSeg network; the message lists the differences from the nearest preset.
     """
-    if "config" in weights.metadata:
+    if weights.kind == "safetensors" and "config" in weights.metadata:
         try:
             return _config_from_json(weights.metadata["config"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"checkpoint {weights.path}: expected the metadata of an LSeg, got {error}") from error
+        except ValueError as error:
+            raise ValueError(f"checkpoint {weights.path}: metadata: config.{error}") from error
     try:
         return key_mapping.config_from_keys(weights.entries)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -118,9 +118,12 @@ def check_entries(config: LSegConfig, weights: WeightFile) -> None:
         expected, found = key_mapping.expected_entries(config), weights.entries
     except ValueError as error:  # the metadata name a network that does not exist
         raise ValueError(f"checkpoint {weights.path}: {error}") from error
+    except (ArithmeticError, AssertionError, RuntimeError, TypeError) as error:  # or sizes that cannot be combined
+        reason = printable(str(error) or type(error).__name__)
+        raise ValueError(f"checkpoint {weights.path}: expected sizes of a network, got {reason}") from error
     needed = {name for name in expected if not name.endswith("num_batches_tracked")}
     misshapen = [
-        f"{name}: expected shape {tuple(expected[name].shape)}, got {tuple(found[name].shape)}"
+        f"{printable(name)}: expected shape {tuple(expected[name].shape)}, got {tuple(found[name].shape)}"
         for name in sorted(set(expected) & set(found))
         if expected[name].shape != found[name].shape
     ]
@@ -148,7 +151,8 @@ def save_lseg(model: LSeg, path: str | Path, *, half: bool = False, metadata: Ma
     Args:
         model: The network.
         path: File to write.
-        half: Store matrices and filters in float16. Norms, biases and statistics keep their dtype.
+        half: Store matrices and filters in float16. Norms, biases and statistics keep their dtype, and so do entries
+            with values that float16 cannot hold.
         metadata: Further metadata.
     """
     all_metadata = {"config": json.dumps(dataclasses.asdict(model.config)), **(metadata or {})}
@@ -182,12 +186,12 @@ def save_official(
 
 def _official_tensors(model: LSeg, half: bool) -> dict[str, Tensor]:
     """Return the tensors to write, by official key."""
-    return {
-        key_mapping.to_official_key(name, model.config): (value.half() if half and value.ndim >= 2 else value)
-        .contiguous()
-        .cpu()
-        for name, value in model.state_dict().items()
-    }
+    limit = torch.finfo(torch.float16).max
+    tensors = {}
+    for name, value in model.state_dict().items():
+        fits = half and value.ndim >= 2 and float(value.abs().max()) <= limit
+        tensors[key_mapping.to_official_key(name, model.config)] = (value.half() if fits else value).contiguous().cpu()
+    return tensors
 
 
 def _write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -217,10 +221,12 @@ def _build_network(config: LSegConfig, weights: WeightFile, dtype: torch.dtype |
     with torch.device("meta"):
         model = LSeg(config)
     state: dict[str, Tensor] = {}
-    for name in model.state_dict():
+    for name, expected in model.state_dict().items():
         key = key_mapping.to_official_key(name, config)
         known = key in weights.entries  # num_batches_tracked may be missing
         state[name] = weights.read(key, dtype) if known else torch.tensor(0)
+        if state[name].is_floating_point() != expected.is_floating_point() or state[name].is_complex():
+            raise ValueError(f"checkpoint {weights.path}: {key}: expected real numbers, got {state[name].dtype}")
     model.load_state_dict(state, strict=True, assign=True)
     _restore_buffers(model.backbone, lambda: build_backbone(config))
     _restore_buffers(model.text_encoder, lambda: build_text_encoder(config.text))
@@ -240,11 +246,41 @@ def _restore_buffers(part: nn.Module, build: Callable[[], nn.Module]) -> None:
 
 
 def _config_from_json(text: str) -> LSegConfig:
-    fields: dict[str, Any] = json.loads(text)
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    return LSegConfig(**{**fields, "text": TextConfig(**fields["text"])})
+    """Parse the architecture in the metadata of a file; errors begin with the field.
+
+    Raises:
+        ValueError: If it is not the JSON of an architecture.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"json: expected JSON, got {printable(str(error))}") from error
+    fields = _known_fields(LSegConfig, document, "")
+    try:
+        text_config = TextConfig(**_known_fields(TextConfig, fields["text"], "text."))
+    except ValueError as error:
+        prefix = "" if str(error).startswith("text") else "text."
+        raise ValueError(f"{prefix}{error}") from error
+    return LSegConfig(**{**fields, "text": text_config})
+
+
+def _known_fields(kind: type, values: Any, prefix: str) -> dict[str, Any]:
+    """Check the names of the fields of a data class, and convert lists to tuples."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{prefix.rstrip('.') or 'json'}: expected names and values, got {printable(repr(values))}")
+    fields = dataclasses.fields(kind)
+    names = {field.name for field in fields}
+    if unknown := sorted(values.keys() - names):
+        raise ValueError(
+            f"{prefix}{printable(unknown[0])}: expected one of the fields {', '.join(sorted(names))}; "
+            "a newer version may have written the file"
+        )
+    for field in fields:
+        if field.default is dataclasses.MISSING and field.name not in values:
+            raise ValueError(f"{prefix}{field.name}: expected a value, got none")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _list_names(what: str, names: list[str]) -> str:
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return f"{len(names)} {what} ({', '.join(names[:4])}{more})" if names else ""
+    return f"{len(names)} {what} ({', '.join(map(printable, names[:4]))}{more})" if names else ""

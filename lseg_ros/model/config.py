@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from lseg_ros.model.text_encoder import TextConfig
@@ -23,8 +24,11 @@ _LIMITS = {
     "features": 1 << 16,
     "stem": 1 << 16,
     "stem_depth": 256,
+    "arch_option": 2,
+    "block_depth": 256,
     "input_size_px": 1 << 16,
 }
+_MINIMUMS = {"reassemble": 1, "stem": 1, "resnet": 1, "patch_size": 1, "pretrained_size": 1, "features": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +93,7 @@ class LSegConfig:
 
     def __post_init__(self) -> None:
         self._check_limits()
+        self._check_normalization()
         if len(self.reassemble) != 4:
             raise ValueError(f"reassemble: expected channels at stride 4, 8, 16 and 32, got {self.reassemble}")
         if self.timm:
@@ -97,10 +102,6 @@ class LSegConfig:
             self._check_resnet()
         else:
             self._check_vit()
-        if self.arch_option not in (0, 1, 2):
-            raise ValueError(f"arch_option: expected 0 (none), 1 (bottleneck) or 2 (depthwise), got {self.arch_option}")
-        if self.block_depth < 0:
-            raise ValueError(f"block_depth: expected 0 or more, got {self.block_depth}")
         if self.activation not in ("lrelu", "tanh", "relu"):
             raise ValueError(f"activation: expected lrelu, tanh or relu, got {self.activation!r}")
 
@@ -108,15 +109,25 @@ class LSegConfig:
         """Reject sizes that would take minutes to build; they come from the metadata of files."""
         for name, limit in _LIMITS.items():
             value = getattr(self, name)
-            numbers = value if isinstance(value, tuple) else (value,)
-            if not all(type(number) is int and 0 <= number <= limit for number in numbers):
-                raise ValueError(f"{name}: expected integers from 0 to {limit}, got {value!r}")
+            several, minimum = name in ("taps", "resnet", "reassemble", "stem"), _MINIMUMS.get(name, 0)
+            numbers = value if several else (value,)
+            if not isinstance(numbers, tuple) or not all(
+                type(number) is int and minimum <= number <= limit for number in numbers
+            ):
+                raise ValueError(f"{name}: expected integers from {minimum} to {limit}, got {value!r}")
+
+    def _check_normalization(self) -> None:
+        for name in ("image_mean", "image_std"):
+            value, minimum = getattr(self, name), 1e-3 if name == "image_std" else -1e3
+            valid = isinstance(value, tuple) and all(
+                type(number) in (int, float) and math.isfinite(number) and minimum <= number <= 1e3 for number in value
+            )
+            if not valid or len(value) != 3:
+                raise ValueError(f"{name}: expected three numbers from {minimum:g} to 1000, got {value!r}")
 
     def _check_timm(self) -> None:
         if not isinstance(self.timm, str):
             raise ValueError(f"timm: expected a name, got {self.timm!r}")
-        if self.patch_size < 1:
-            raise ValueError(f"patch_size: expected at least 1, got {self.patch_size}")
         if self.resnet or self.stem or self.heads:
             raise ValueError("timm: expected no resnet, stem or heads, which belong to other backbones, got some")
         if len(self.taps) != 4 or list(self.taps) != sorted(set(self.taps)):
@@ -138,6 +149,12 @@ class LSegConfig:
             raise ValueError(f"taps: expected {count} ascending block indices, got {self.taps}")
         if not 0 <= self.taps[0] <= self.taps[-1] < self.depth:
             raise ValueError(f"taps: expected indices of {self.depth} blocks, got {self.taps}")
+        if not self.heads or not self.width or self.width % self.heads:
+            raise ValueError(f"heads: expected a divisor of the width {self.width}, got {self.heads}")
+        if self.pretrained_size < self.patch_size:
+            raise ValueError(
+                f"pretrained_size: expected at least the patch size {self.patch_size}, got {self.pretrained_size}"
+            )
         if self.stem and (len(self.stem) != 3 or self.reassemble[:2] != self.stem[1:]):
             raise ValueError(
                 f"stem: expected channels at stride 2, 4 and 8, the last two equal to the first two of reassemble "

@@ -6,6 +6,8 @@ translation between these and the names in memory.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import re
 from collections.abc import Iterable, Mapping
 
@@ -43,6 +45,7 @@ _PATTERNS = [
 _UNUSED = re.compile(
     r"clip_pretrained\.(visual\.|logit_scale$)|pretrained\.model\.(head|norm)\.|scratch\.refinenet4\.resConfUnit1\."
 )
+_HEAD_BLOCK = "scratch.head_block.depthwise.depthwise."
 _TAPS = {24: (5, 11, 17, 23), 12: (2, 5, 8, 11)}  # by number of blocks
 
 
@@ -69,6 +72,11 @@ def expected_entries(config: LSegConfig) -> dict[str, Tensor]:
     Returns:
         Official key -> tensor on the meta device.
     """
+    return dict(_entries(config))
+
+
+@functools.lru_cache(maxsize=16)  # the presets and a few more; building a large network takes a second
+def _entries(config: LSegConfig) -> dict[str, Tensor]:
     with torch.device("meta"):
         return {to_official_key(name, config): value for name, value in LSeg(config).state_dict().items()}
 
@@ -108,17 +116,20 @@ def unused_entries(config: LSegConfig) -> dict[str, Tensor]:
 
 
 def config_from_keys(weights: Mapping[str, Tensor]) -> LSegConfig:
-    """Derive the architecture of an official network from its keys and shapes.
+    """Derive the architecture of an official network or a preset from keys and shapes.
 
     Raises:
         KeyError: If a required entry is missing.
+        ValueError: If the keys do not determine the architecture.
     """
+    if any(re.match(r"pretrained\.(stem|net)\.", name) for name in weights):
+        return _preset_from_keys(weights)
     image = _resnet_from_keys(weights) if "pretrained.layer1.0.weight" in weights else _vit_from_keys(weights)
     text_width = weights["clip_pretrained.ln_final.weight"].shape[0]
     return LSegConfig(
         **image,  # type: ignore[arg-type]
         features=weights["scratch.layer1_rn.weight"].shape[0],
-        arch_option=1 if "scratch.head_block.depthwise.depthwise.weight" in weights else 0,
+        arch_option=int(f"{_HEAD_BLOCK}weight" in weights),
         text=TextConfig(
             width=text_width,
             heads=text_width // 64,
@@ -145,10 +156,30 @@ def nearest_preset(weights: Mapping[str, Tensor]) -> tuple[str, float]:
     return best, shares[best]
 
 
+def _preset_from_keys(weights: Mapping[str, Tensor]) -> LSegConfig:
+    """Find the preset with these entries.
+
+    Their shapes do not show all sizes, such as the number of heads.
+    """
+    shapes = _shapes(weights)
+    for config in PRESETS.values():
+        if (config.stem or config.timm) and shapes == _shapes(expected_entries(config)):
+            return dataclasses.replace(config, arch_option=int(f"{_HEAD_BLOCK}weight" in weights))
+    raise ValueError("an image backbone that no preset has, without the metadata config that describe it")
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the shapes of the entries that every file of an architecture has."""
+    optional = ("num_batches_tracked", f"{_HEAD_BLOCK}weight", f"{_HEAD_BLOCK}bias")
+    return {name: value.shape for name, value in weights.items() if not is_unused(name) and not name.endswith(optional)}
+
+
 def _vit_from_keys(weights: Mapping[str, Tensor]) -> dict[str, object]:
     width = weights["pretrained.model.cls_token"].shape[-1]
     depth = _count(weights, r"pretrained\.model\.blocks\.(\d+)\.norm1\.weight")
     patch = weights["pretrained.model.patch_embed.proj.weight"].shape[-1]
+    if depth not in _TAPS:
+        raise ValueError(f"a ViT of {depth} blocks instead of {' or '.join(map(str, sorted(_TAPS)))}")
     return {
         "width": width,
         "depth": depth,

@@ -14,6 +14,16 @@ from torch import Tensor, nn
 
 __all__ = ["TextConfig", "TextEncoder"]
 
+_RANGES = {  # they come from the metadata of files; larger sizes would take minutes to build
+    "width": (1, 1 << 16),
+    "heads": (1, 1 << 10),
+    "layers": (1, 256),
+    "embed_dim": (1, 1 << 16),
+    "context_length": (3, 1 << 13),  # start, token, end
+    "vocab_size": (1, 1 << 24),
+    "token_rank": (1, 1 << 16),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class TextConfig:
@@ -46,14 +56,16 @@ class TextConfig:
     open_clip: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("width", "heads", "layers", "embed_dim", "vocab_size", "token_rank"):
+        for name, (minimum, maximum) in _RANGES.items():
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}: expected at least 1, got {value}")
-        if self.layers > 256:  # a size in the metadata of a file, which would take minutes to build
-            raise ValueError(f"layers: expected at most 256, got {self.layers}")
-        if self.context_length < 3:
-            raise ValueError(f"context_length: expected at least 3 (start, token, end), got {self.context_length}")
+            if name == "token_rank" and value is None:
+                continue
+            if type(value) is not int or not minimum <= value <= maximum:
+                raise ValueError(f"{name}: expected integers from {minimum} to {maximum}, got {value!r}")
+        if type(self.quick_gelu) is not bool:
+            raise ValueError(f"quick_gelu: expected true or false, got {self.quick_gelu!r}")
+        if not isinstance(self.open_clip, str):
+            raise ValueError(f"open_clip: expected a name, got {self.open_clip!r}")
         if self.width % self.heads:
             raise ValueError(f"heads: expected a divisor of the width {self.width}, got {self.heads}")
 

@@ -1,6 +1,9 @@
 """Tests of loading and saving checkpoints."""
 
 import dataclasses
+import json
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lseg_ros.model import PRESETS, LSeg, load_lseg
-from lseg_ros.model.checkpoint import save_lseg, save_official
+from lseg_ros.model.checkpoint import WEIGHTS, save_lseg, save_official
 from lseg_ros.model.key_mapping import expected_entries, to_official_key, unused_entries
 from lseg_ros.model.text_encoder import TextConfig
 
@@ -86,6 +89,104 @@ def test_dtype_none_keeps_the_precision_of_the_file(model: LSeg, tmp_path: Path)
     assert stored.head.weight.dtype == torch.float16
     assert stored.state_dict()["head.bias"].dtype == torch.float32
     assert _same(load_lseg(tmp_path / "half.safetensors"), stored.float())
+
+
+@pytest.mark.parametrize("prefix", ["", "_orig_mod.", "module._orig_mod.net."])
+def test_recognizes_a_preset_without_metadata(tmp_path: Path, prefix: str) -> None:
+    tensors = load_file(WEIGHTS / "demo.safetensors")
+    torch.save({f"{prefix}{name}": value for name, value in tensors.items()}, tmp_path / "demo.pth")
+    loaded, expected = load_lseg(tmp_path / "demo.pth"), load_lseg("demo")
+    assert loaded.config == PRESETS["demo"]
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in expected.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 0}, "config.heads: expected a divisor of the width 0, got 1"),
+        ({"heads": 0}, "config.heads: expected a divisor of the width 64, got 0"),
+        ({"heads": 7}, "config.heads: expected a divisor of the width 64, got 7"),
+        ({"depth": 10**7}, "config.depth: expected integers from 0 to 256, got 10000000"),
+        ({"features": 0}, "config.features: expected integers from 1 to 65536, got 0"),
+        ({"reassemble": [0, 0, 0, 0]}, "config.reassemble: expected integers from 1 to 65536"),
+        ({"pretrained_size": 8}, "config.pretrained_size: expected at least the patch size 32, got 8"),
+        ({"arch_option": 1, "block_depth": 10**9}, "config.block_depth: expected integers from 0 to 256"),
+        ({"image_mean": [math.nan] * 3}, "config.image_mean: expected three numbers from -1000 to 1000, got"),
+        ({"image_std": [0, 0, 0]}, "config.image_std: expected three numbers from 0.001 to 1000, got"),
+        ({"image_std": [1, 1]}, "config.image_std: expected three numbers"),
+        ({"image_std": "abc"}, "config.image_std: expected three numbers"),
+        ({"text": None}, "config.text: expected names and values, got None"),
+        ({"text": {"width": "x"}}, "config.text.heads: expected a value, got none"),
+        ({"unknown": 1}, "config.unknown: expected one of the fields activation, "),
+        ({"timm": "unknown", "heads": 0, "taps": [0, 1, 2, 3]}, "timm: expected the name of a network of timm"),
+    ],
+)
+def test_rejects_metadata_of_an_impossible_network(
+    model: LSeg, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    config = json.dumps({**dataclasses.asdict(model.config), **changes})
+    save_file({"scratch.head1.bias": torch.zeros(1)}, tmp_path / "a.safetensors", metadata={"config": config})
+    with pytest.raises(ValueError, match=rf"a\.safetensors: (metadata: )?{re.escape(message)}"):
+        load_lseg(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("field", ["width", "heads", "layers", "embed_dim", "context_length", "vocab_size"])
+@pytest.mark.parametrize("value", [0, "x", None, 10**12, 1.5])
+def test_rejects_metadata_of_an_impossible_text_encoder(tmp_path: Path, field: str, value: object) -> None:
+    config = dataclasses.asdict(NARROW)
+    config["text"][field] = value
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata={"config": json.dumps(config)})
+    with pytest.raises(ValueError, match=rf"a\.safetensors: metadata: config\.text\.{field}: expected integers from"):
+        load_lseg(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, "[1]", "null", "{}", '{"width": ' + "9" * 5000 + "}"])
+def test_rejects_metadata_that_are_not_an_architecture(tmp_path: Path, text: str) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata={"config": text})
+    with pytest.raises(ValueError, match=r"a\.safetensors: metadata: config\.(json|reassemble): expected"):
+        load_lseg(tmp_path / "a.safetensors")
+
+
+def test_names_an_unknown_text_tower(model: LSeg, tmp_path: Path) -> None:
+    config = dataclasses.asdict(model.config)
+    config["text"]["open_clip"] = "unknown"
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata={"config": json.dumps(config)})
+    with pytest.raises(ValueError, match=r"a\.safetensors: open_clip: expected the name of a network of open_clip"):
+        load_lseg(tmp_path / "a.safetensors")
+
+
+def test_names_an_entry_that_is_not_finite(model: LSeg, tmp_path: Path) -> None:
+    with torch.no_grad():
+        model.head.weight[3] = math.nan
+    save_lseg(model, tmp_path / "nan.safetensors")
+    torch.save(_official(model), tmp_path / "nan.pt")
+    for name in ("nan.safetensors", "nan.pt"):
+        with pytest.raises(ValueError, match=rf"{name}: scratch\.head1\.weight: expected finite values, got nan$"):
+            load_lseg(tmp_path / name)
+
+
+def test_names_an_entry_that_is_not_real(model: LSeg, tmp_path: Path) -> None:
+    weight = model.head.weight.detach()
+    for value in (weight.to(torch.complex64), weight.to(torch.int32)):
+        torch.save(_official(model) | {"net.scratch.head1.weight": value}, tmp_path / "a.pt")
+        with pytest.raises(ValueError, match=r"a\.pt: scratch\.head1\.weight: expected real numbers, got torch\.\w+"):
+            load_lseg(tmp_path / "a.pt")
+
+
+def test_half_precision_keeps_entries_that_it_cannot_hold(model: LSeg, tmp_path: Path) -> None:
+    with torch.no_grad():
+        model.head.weight[0, 0] = 1e6
+    save_lseg(model, tmp_path / "half.safetensors", half=True)
+    loaded = load_lseg(tmp_path / "half.safetensors", dtype=None)
+    assert loaded.head.weight.dtype == torch.float32
+    assert loaded.head.weight.max() == 1e6
+    assert next(loaded.decoder.parameters()).dtype == torch.float16
+
+
+def test_escapes_the_names_of_unexpected_entries(tmp_path: Path) -> None:
+    torch.save({"a\n[FATAL] \x1b[31m": torch.zeros(1)}, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"1 unexpected \(a\\n\[FATAL\] \\x1b\[31m\)"):
+        load_lseg(tmp_path / "a.pt")
 
 
 def test_lists_missing_and_unexpected_entries(model: LSeg, tmp_path: Path) -> None:

@@ -72,6 +72,25 @@ def test_derives_the_architecture_from_keys(preset: str) -> None:
     assert config_from_keys(everything) == PRESETS[preset]
 
 
+@pytest.mark.parametrize("preset", ["demo", "demo_small"])
+def test_recognizes_a_preset_with_a_stem_by_its_entries(preset: str) -> None:
+    entries = expected_entries(PRESETS[preset])
+    assert config_from_keys(entries) == PRESETS[preset]
+    without_counters = {name: value for name, value in entries.items() if not name.endswith("num_batches_tracked")}
+    assert config_from_keys(without_counters) == PRESETS[preset]
+    with_block = expected_entries(dataclasses.replace(PRESETS[preset], arch_option=2))
+    assert config_from_keys(with_block) == dataclasses.replace(PRESETS[preset], arch_option=1)
+    with pytest.raises(ValueError, match="an image backbone that no preset has, without the metadata"):
+        config_from_keys(entries | {"scratch.head1.bias": torch.empty(7)})
+
+
+def test_names_the_depth_of_a_vit_that_the_authors_lack() -> None:
+    entries = expected_entries(PRESETS["vitb32"])
+    deeper = {name.replace("blocks.11.", "blocks.12."): value for name, value in entries.items()}
+    with pytest.raises(ValueError, match="a ViT of 13 blocks instead of 12 or 24"):
+        config_from_keys(entries | deeper)
+
+
 @pytest.mark.parametrize("option", [1, 2])
 def test_regularization_block_adds_two_entries(option: int) -> None:
     plain = expected_entries(PRESETS["vitb32"])

@@ -151,8 +151,9 @@ def test_rejects_a_tower_of_hugging_face() -> None:
         ({"open_clip": "local-dir:/etc"}, "expected the name of a network of open_clip"),
         ({"open_clip": "roberta-ViT-B-32"}, "which downloads that of roberta-base"),
         ({"open_clip": "ViT-B-16-SigLIP", "layers": 200}, "text: expected TextConfig"),
-        ({"layers": 10**9}, "layers: expected at most 256, got 1000000000"),
-        ({"vocab_size": 10**12}, "of another shape"),
+        ({"layers": 10**9}, "layers: expected integers from 1 to 256, got 1000000000"),
+        ({"vocab_size": 10**12}, "vocab_size: expected integers from 1 to 16777216"),
+        ({"vocab_size": 10**6}, "of another shape"),
     ],
 )
 def test_rejects_hostile_metadata_without_a_download(

@@ -113,9 +113,9 @@ def test_embeds_or_rejects_any_text(small: TextEncoder, text: str) -> None:
     ("change", "message"),
     [
         ({"heads": 3}, "heads: expected a divisor of the width 32, got 3"),
-        ({"layers": 0}, "layers: expected at least 1, got 0"),
-        ({"token_rank": 0}, "token_rank: expected at least 1, got 0"),
-        ({"context_length": 2}, "context_length: expected at least 3"),
+        ({"layers": 0}, "layers: expected integers from 1 to 256, got 0"),
+        ({"token_rank": 0}, "token_rank: expected integers from 1 to 65536, got 0"),
+        ({"context_length": 2}, "context_length: expected integers from 3 to 8192, got 2"),
     ],
 )
 def test_rejects_invalid_sizes(change: dict[str, Any], message: str) -> None:

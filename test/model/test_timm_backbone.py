@@ -133,7 +133,7 @@ def test_rejects_networks_that_cannot_be_a_backbone(name: str, depth: int, messa
         ({"timm": "resnet18", "depth": 4, "taps": [0, 1, 2, 3]}, "for images of any size, got resnet18"),
         ({"taps": [1, 2, 3, 9]}, "expected"),
         ({"depth": 10**9}, "depth: expected integers from 0 to 256, got 1000000000"),
-        ({"features": 10**12}, "features: expected integers from 0 to 65536"),
+        ({"features": 10**12}, "features: expected integers from 1 to 65536"),
         ({"features": 65536}, "of another shape"),
         ({"depth": 1e300}, "depth: expected integers"),
         ({"reassemble": [64, 128, 256, 10**15]}, "reassemble: expected integers"),
@@ -159,5 +159,5 @@ def test_a_network_of_timm_excludes_other_backbones() -> None:
         dataclasses.replace(config, stem=(8, 64, 128))
     with pytest.raises(ValueError, match="taps: expected four ascending indices"):
         dataclasses.replace(config, taps=(1, 2, 3))
-    with pytest.raises(ValueError, match="patch_size: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="patch_size: expected integers from 1 to 256, got 0"):
         LSegConfig(**{**vars(config), "patch_size": 0})

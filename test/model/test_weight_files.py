@@ -1,21 +1,28 @@
 """Tests of reading weight files, without executing code in them."""
 
+import argparse
+import collections
+import datetime
 import functools
 import os
 import pickle
+import re
 import sys
 import tarfile
 import tempfile
 import types
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from lseg_ros.model.weight_files import open_weights
+from lseg_ros.model import weight_files
+from lseg_ros.model.weight_files import open_weights, printable
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(4).half(), "count": torch.tensor(3)}
 
@@ -117,7 +124,19 @@ def test_rejects_an_archive_of_the_first_pytorch(tmp_path: Path) -> None:
     assert "trusted" not in str(caught.value) and "execution" not in str(caught.value)
 
 
-@pytest.mark.parametrize("prefix", ["", "net.", "module.", "module.net."])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "",
+        "net.",
+        "module.",
+        "model.",
+        "_orig_mod.",
+        "module.net.",
+        "module._orig_mod.net.",
+        "_fsdp_wrapped_module.net.",
+    ],
+)
 def test_removes_the_prefixes_of_training_code(tmp_path: Path, prefix: str) -> None:
     prefixed = {f"{prefix}{name}": value for name, value in TENSORS.items()}
     torch.save(prefixed, tmp_path / "a.pt")
@@ -126,6 +145,139 @@ def test_removes_the_prefixes_of_training_code(tmp_path: Path, prefix: str) -> N
         weights = open_weights(file)
         assert weights.entries.keys() == TENSORS.keys()
         assert torch.equal(weights.read("b", torch.float32), TENSORS["b"].float())
+
+
+def test_removes_the_prefix_of_a_compiled_part(tmp_path: Path) -> None:
+    torch.save({"net.scratch._orig_mod.a": TENSORS["a"], "net.b": TENSORS["b"]}, tmp_path / "a.pt")
+    assert set(open_weights(tmp_path / "a.pt").entries) == {"scratch.a", "b"}
+
+
+def test_rejects_an_entry_with_two_prefixes(tmp_path: Path) -> None:
+    torch.save({"a": TENSORS["a"], "module.a": TENSORS["a"]}, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"a\.pt: expected one network, got the entry a twice, as a and module\.a"):
+        open_weights(tmp_path / "a.pt")
+
+
+class Options(dict[str, int]):
+    """A dictionary of a trainer's own, which has attributes too."""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.float64(0.5),
+        np.arange(3),
+        np.dtype("float32"),
+        argparse.Namespace(folder=Path("x"), count=np.int64(1)),
+        Path("x"),
+        datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc),
+        collections.defaultdict(list, a=[1]),
+        collections.deque([1, 2]),
+        Options(a=1),
+        Options,
+        print,
+    ],
+    ids=repr,
+)
+@pytest.mark.skipif(not hasattr(torch.serialization, "safe_globals"), reason="since PyTorch 2.5")
+def test_skips_objects_next_to_the_tensors(tmp_path: Path, value: object) -> None:
+    torch.save({"more": value, "state_dict": TENSORS, "epoch": 3}, tmp_path / "a.ckpt")
+    weights = open_weights(tmp_path / "a.ckpt")
+    assert weights.metadata == {"epoch": "3"}
+    assert torch.equal(weights.read("a", None), TENSORS["a"])
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "module"])
+def test_finds_the_state_dict_of_a_training_checkpoint(tmp_path: Path, key: str) -> None:
+    torch.save({key: TENSORS, "optimizer": {"state": {0: {"momentum": torch.ones(2)}}}}, tmp_path / "a.pth")
+    assert open_weights(tmp_path / "a.pth").entries.keys() == TENSORS.keys()
+
+
+class _Calls:
+    def __init__(self, *call: object) -> None:
+        self.call = call
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (self.call[0], self.call[1:])
+
+
+@pytest.mark.parametrize(("call", "name"), [(eval, "eval"), (getattr, "getattr"), (os.path.join, r"posixpath\.join")])
+def test_explains_how_to_save_the_weights_of_a_pickle_with_calls(tmp_path: Path, call: object, name: str) -> None:
+    torch.save({"state_dict": TENSORS, "more": _Calls(call, "1")}, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=rf"got {name}, which could execute code; .*`torch\.save\(model\.state_dict"):
+        open_weights(tmp_path / "a.ckpt")
+
+
+def test_explains_how_to_save_the_weights_of_a_pickled_network(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"a\.pt: expected .*`torch\.save\(model\.state_dict\(\), FILE\)`"):
+        open_weights(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_names_an_entry_that_is_not_finite(path: Path, value: float) -> None:
+    broken = TENSORS | {"b": torch.tensor([1.0, value, 2.0]).half()}
+    if path.suffix == ".safetensors":
+        save_file(broken, path)
+    else:
+        torch.save(broken, path)
+    weights = open_weights(path)
+    assert torch.equal(weights.read("a", None), TENSORS["a"])
+    for dtype in (None, torch.float32):
+        with pytest.raises(ValueError, match=rf"{path.name}: b: expected finite values, got {value}$"):
+            weights.read("b", dtype)
+
+
+def test_rejects_values_that_the_requested_type_cannot_hold(tmp_path: Path) -> None:
+    torch.save({"a": torch.tensor([1e6])}, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match="a: expected finite values, got inf"):
+        open_weights(tmp_path / "a.pt").read("a", torch.float16)
+
+
+def test_rejects_a_compressed_archive_before_decompressing_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", bytes(50 << 20))
+    with pytest.raises(ValueError, match=r"expected an archive without compression, .*got a compressed a/data\.pkl of"):
+        open_weights(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_limits_what_is_next_to_the_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: bool) -> None:
+    monkeypatch.setattr(weight_files, "_MAX_PICKLE_BYTES", 10_000)
+    for length, fits in ((100, True), (20_000, False)):
+        torch.save({"state_dict": TENSORS, "log": [1] * length}, tmp_path / "a", _use_new_zipfile_serialization=archive)
+        if fits:
+            assert open_weights(tmp_path / "a").entries.keys() == TENSORS.keys()
+            continue
+        with pytest.raises(ValueError, match=f"(at most|more than) {10_000} bytes next to the tensors"):
+            open_weights(tmp_path / "a")
+
+
+def test_limits_the_header_of_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file(TENSORS, tmp_path / "a.safetensors", metadata={"notes": "x" * 10_000})
+    assert open_weights(tmp_path / "a.safetensors").metadata["notes"] == "x" * 10_000
+    monkeypatch.setattr(weight_files, "_MAX_HEADER_BYTES", 10_000)
+    with pytest.raises(ValueError, match=r"a header of \d+ bytes, above the limit of 10000"):
+        open_weights(tmp_path / "a.safetensors")
+
+
+def test_rejects_tensors_that_are_larger_than_the_file(tmp_path: Path) -> None:
+    repeated, shared = torch.zeros(()).expand(1000, 1000), torch.zeros(10_000)
+    torch.save({"a": repeated}, tmp_path / "repeated.pt")
+    with pytest.raises(ValueError, match=r"repeated\.pt: a: expected 1000000 stored values, got fewer"):
+        open_weights(tmp_path / "repeated.pt").read("a", None)
+    torch.save({str(number): shared for number in range(20)}, tmp_path / "shared.pt")
+    with pytest.raises(ValueError, match=r"shared\.pt: expected tensors of about \d+ bytes, .*, got 800000"):
+        open_weights(tmp_path / "shared.pt")
+
+
+@pytest.mark.parametrize("value", [torch.ones(3).to_sparse(), torch.ones(2, dtype=torch.float8_e4m3fn)])
+def test_opens_or_rejects_other_kinds_of_tensors(tmp_path: Path, value: torch.Tensor) -> None:
+    torch.save({"a": value}, tmp_path / "a.pt")
+    try:
+        assert open_weights(tmp_path / "a.pt").read("a", torch.float32).tolist() == [1.0, 1.0]
+    except ValueError as error:
+        assert value.is_sparse and re.match(r"checkpoint .*a\.pt: expected", str(error))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps([1, 2])])
@@ -173,3 +325,9 @@ def file_bytes(kind: str) -> bytes:
         else:
             torch.save(TENSORS, file, _use_new_zipfile_serialization=file.suffix == ".pt")
         return file.read_bytes()
+
+
+def test_shows_foreign_text_on_one_short_line() -> None:
+    assert printable("a name: café") == "a name: café"
+    assert printable("x\n[FATAL] \x1b[31m") == r"x\n[FATAL] \x1b[31m"
+    assert len(printable("x" * 1000)) < 200

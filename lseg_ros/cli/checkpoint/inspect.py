@@ -14,7 +14,7 @@ from torch import Tensor
 from lseg_ros.model import PRESETS, LSegConfig
 from lseg_ros.model.checkpoint import check_entries, find_checkpoint, read_config
 from lseg_ros.model.key_mapping import is_unused
-from lseg_ros.model.weight_files import WeightFile, open_weights
+from lseg_ros.model.weight_files import WeightFile, open_weights, printable
 from lseg_ros.settings import check, setting
 
 __all__ = ["SETTINGS", "InspectSettings", "run"]
@@ -56,10 +56,13 @@ def run(settings: InspectSettings) -> int:
     print("\n".join(_table(weights)))  # before the check, because it helps if the file is not an LSeg network
     config = read_config(weights)
     check_entries(config, weights)
+    for name in weights.entries:
+        if not is_unused(name):
+            weights.read(name, None)  # fails if a value is not finite
     print("\n".join(_architecture(config)))
     for name, value in sorted(weights.metadata.items()):
         if name != "config":
-            print(f"{name + ':':<23} {value if len(value) <= 96 else value[:93] + '...'}")
+            print(f"{printable(name) + ':':<23} {printable(value, 96)}")
     return 0
 
 
