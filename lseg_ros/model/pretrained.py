@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +67,7 @@ def find_cached(name: str) -> Path:
         raise FileNotFoundError(
             f"{name}: expected the authors' file at {path}, got none; run `lseg checkpoint fetch {name}`"
         )
-    recorded = _sha256_file(path).read_text().split()[0] if _sha256_file(path).exists() else None
-    found = sha256(path)
+    recorded, found = _recorded_sha256(path), sha256(path)
     if recorded is None:
         _sha256_file(path).write_text(f"{found}  {path.name}\n")
     elif found != recorded:
@@ -78,7 +78,9 @@ def find_cached(name: str) -> Path:
     return path
 
 
-def fetch(name: str, *, quiet: bool = False) -> Path:
+def fetch(
+    name: str, *, quiet: bool = False, max_bytes: int = 8 << 30, max_seconds: float = 7200.0, expected_sha256: str = ""
+) -> Path:
     """Download one of ``FILES``, or resume its download. A file in the cache is only verified.
 
     The file appears when it is complete, next to its sha256 (``.sha256``, in the format of sha256sum).
@@ -86,9 +88,12 @@ def fetch(name: str, *, quiet: bool = False) -> Path:
     Args:
         name: A name in ``FILES``.
         quiet: Show no progress bar.
+        max_bytes: Largest file. A larger one is not kept.
+        max_seconds: Longest download. What has arrived until then is kept, and the next call continues.
+        expected_sha256: The sha256 that the file must have, in hexadecimal digits; empty if it is not known.
 
     Raises:
-        ValueError: If the name is not listed.
+        ValueError: If the name is not listed, or the file is too large or has another sha256.
         ConnectionError: If the download fails; the message says how to save the file by hand.
     """
     if name not in FILES:
@@ -97,10 +102,17 @@ def fetch(name: str, *, quiet: bool = False) -> Path:
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
-        _download(name, part, quiet)
-        _sha256_file(path).write_text(f"{sha256(part)}  {path.name}\n")
+        _download(name, part, quiet, max_bytes, max_seconds)
+        found = sha256(part)
+        if expected_sha256 and found != expected_sha256.lower():
+            part.unlink()
+            raise ValueError(f"{name}: expected the sha256 {expected_sha256}, got {found}; the download was removed")
+        _sha256_file(path).write_text(f"{found}  {path.name}\n")
         part.replace(path)
-    return find_cached(name)
+    find_cached(name)
+    if expected_sha256 and _recorded_sha256(path) != expected_sha256.lower():
+        raise ValueError(f"{path}: expected the sha256 {expected_sha256}, got {_recorded_sha256(path)}")
+    return path
 
 
 def sha256(path: Path) -> str:
@@ -112,14 +124,35 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _download(name: str, part: Path, quiet: bool) -> None:
+def _download(name: str, part: Path, quiet: bool, max_bytes: int, max_seconds: float) -> None:
     """Download a file to ``part``, and check that it is a zip archive, like any PyTorch file."""
     import gdown  # slow, and unnecessary without a download
 
+    def check_size(received: int, total: int | None) -> None:
+        if (size := max(received, total or 0)) > max_bytes:
+            raise _TooLargeError(f"{name}: expected a file of at most {max_bytes} bytes, got {size}")
+
+    expired = threading.Event()
+    timer = threading.Timer(max_seconds, expired.set)
+    timer.daemon = True
+    timer.start()
     try:
-        gdown.download(FILES[name].page, str(part), quiet=quiet, resume=True, timeout=30, use_cookies=False)
-    except (OSError, gdown.exceptions.DownloadError) as error:  # requests' errors are OSErrors
-        raise ConnectionError(_manual_instructions(name, " ".join(str(_root_cause(error)).split())[:200])) from error
+        gdown.download(
+            FILES[name].page, str(part), quiet=quiet, resume=True, timeout=30, use_cookies=False,
+            progress=check_size, cancel=expired,
+        )  # fmt: skip
+    except _TooLargeError:
+        for rest in part.parent.glob(f"{part.name}*"):
+            rest.unlink()
+        raise
+    # requests' errors are OSErrors
+    except (OSError, gdown.exceptions.DownloadError, gdown.exceptions.DownloadCancelled) as error:
+        reason = " ".join(str(_root_cause(error)).split())[:200]
+        if expired.is_set():
+            reason = f"it took more than {max_seconds:g} s; the next download continues where this one stopped"
+        raise ConnectionError(_manual_instructions(name, reason)) from error
+    finally:
+        timer.cancel()
     if not zipfile.is_zipfile(part):
         with part.open("rb") as file:
             start = file.read(40)
@@ -127,6 +160,10 @@ def _download(name: str, part: Path, quiet: bool) -> None:
         raise ConnectionError(
             _manual_instructions(name, f"expected a PyTorch file, got one that begins with {start!r}")
         )
+
+
+class _TooLargeError(ValueError):
+    """A file is larger than the limit."""
 
 
 def _manual_instructions(name: str, reason: str) -> str:
@@ -145,6 +182,15 @@ def _root_cause(error: BaseException) -> BaseException:
 
 def _path(name: str) -> Path:
     return cache_folder() / f"{name}.ckpt"
+
+
+def _recorded_sha256(path: Path) -> str | None:
+    """Return the sha256 in the file next to ``path``, or None if there is none."""
+    file = _sha256_file(path)
+    if not file.is_file():
+        return None
+    with file.open(encoding="ascii", errors="replace") as lines:
+        return next(iter(lines.read(200).split()), None)
 
 
 def _sha256_file(path: Path) -> Path:

@@ -12,6 +12,7 @@ import torch
 from lseg_ros import __version__
 from lseg_ros.cli import main
 from lseg_ros.model import PRESETS, LSeg, load_lseg
+from lseg_ros.model.checkpoint import save_lseg
 from lseg_ros.model.key_mapping import expected_entries, to_official_key, unused_entries
 from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.model.weight_files import open_weights
@@ -65,6 +66,33 @@ def test_inspect_shows_the_parts_of_a_file_that_is_not_lseg(tmp_path: Path, caps
     captured = capsys.readouterr()
     assert "not part of LSeg" in captured.out
     assert "1 unexpected (conv1.weight); it shares no entry with any LSeg network" in captured.err
+
+
+def test_every_command_names_an_entry_that_is_not_finite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = load_lseg(write_tiny(tmp_path))
+    with torch.no_grad():
+        model.head.weight[0] = torch.nan
+    broken = str(tmp_path / "broken.safetensors")
+    save_lseg(model, broken)
+    out = str(tmp_path / "out.safetensors")
+    commands = (
+        ["inspect", broken],
+        ["convert", broken, out],
+        ["average", broken, broken, "--out", out],
+    )
+    for command in commands:
+        assert main(["checkpoint", *command]) == 2
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last.endswith(f"{broken}: scratch.head1.weight: expected finite values, got nan")
+    assert not Path(out).exists()
+
+
+def test_inspect_shows_foreign_metadata_on_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = load_lseg(write_tiny(tmp_path))
+    save_lseg(model, tmp_path / "a.safetensors", metadata={"no\nte": "a\n[FATAL] \x1b[31m" + "b" * 1000})
+    assert main(["checkpoint", "inspect", str(tmp_path / "a.safetensors")]) == 0
+    assert r"no\nte:" in (line := capsys.readouterr().out.splitlines()[-1])
+    assert r"a\n[FATAL] \x1b[31mbbb" in line and len(line) < 140
 
 
 def test_convert_drops_unused_entries_and_records_the_source(
@@ -123,6 +151,8 @@ def test_convert_writes_the_official_format(lightning: Path, tmp_path: Path) -> 
         (["convert", "demo", "demo.ckpt", "--official"], "an official network: expected no stem"),
         (["convert", "demo"], "expected a source, and a destination with the suffix .safetensors, got ''"),
         (["inspect"], "expected a checkpoint, got none"),
+        (["fetch", "demo_e200", "--sha256", "abc"], "sha256: expected 64 hexadecimal digits, got 'abc'"),
+        (["fetch", "demo_e200", "--max-size", "nan"], "max_size: expected"),
         (["fetch", "demo_e300"], "expected one of demo_e200, pascal_fold0"),
         (["inspct", "x"], "expected one of the commands checkpoint inspect, checkpoint convert, checkpoint average,"),
         ([], "expected one of the commands checkpoint inspect"),

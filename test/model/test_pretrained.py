@@ -18,11 +18,12 @@ from lseg_ros.model.pretrained import PretrainedFile, fetch, find_cached
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one file; the connection breaks once after ``breaks_after`` bytes if it is set."""
+    """Serves one file; the connection can break or stall once after some bytes."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.breaks_after, self.first_bytes = content, 0, list[int]()
+        self.stalls_after, self.resumes = 0, threading.Event()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -41,6 +42,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.server.breaks_after:
             rest, self.server.breaks_after = rest[: self.server.breaks_after], 0
+        if self.server.stalls_after:
+            self.wfile.write(rest[: self.server.stalls_after])
+            self.server.stalls_after = 0
+            self.server.resumes.wait(60)
+            return
         self.wfile.write(rest)
 
     def log_message(self, format: str, *args: object) -> None:
@@ -87,6 +93,34 @@ def test_resumes_an_interrupted_download(server: Server, content: bytes) -> None
     assert not (pretrained.cache_folder() / "demo_e200.ckpt").exists()
     assert fetch("demo_e200", quiet=True).read_bytes() == content
     assert 0 < server.first_bytes[-1] <= 2_000_000
+
+
+def test_stops_a_download_that_takes_too_long_and_continues_it(server: Server, content: bytes) -> None:
+    server.stalls_after = 2_000_000
+    with pytest.raises(ConnectionError, match=r"\(it took more than 1 s; the next download continues where this one"):
+        fetch("demo_e200", quiet=True, max_seconds=1.0)
+    server.resumes.set()
+    assert not (pretrained.cache_folder() / "demo_e200.ckpt").exists()
+    assert fetch("demo_e200", quiet=True).read_bytes() == content
+    assert server.first_bytes[-1] > 0
+
+
+def test_does_not_keep_a_file_that_is_too_large(server: Server, content: bytes) -> None:
+    with pytest.raises(ValueError, match=rf"demo_e200: expected a file of at most 1000 bytes, got {len(content)}"):
+        fetch("demo_e200", quiet=True, max_bytes=1000)
+    assert list(pretrained.cache_folder().iterdir()) == []
+
+
+def test_compares_the_sha256_if_it_is_known(server: Server, content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"demo_e200: expected the sha256 0{64}, got \w{64}; the download was removed"):
+        fetch("demo_e200", quiet=True, expected_sha256="0" * 64)
+    assert list(pretrained.cache_folder().iterdir()) == []
+    summed = hashlib.sha256(content).hexdigest()
+    path = fetch("demo_e200", quiet=True, expected_sha256=summed.upper())
+    with pytest.raises(ValueError, match=rf"demo_e200\.ckpt: expected the sha256 0{{64}}, got {summed}"):
+        fetch("demo_e200", quiet=True, expected_sha256="0" * 64)
+    path.with_name("demo_e200.ckpt.sha256").write_bytes(b"")  # an interrupted write
+    assert fetch("demo_e200", quiet=True) == path
 
 
 def test_does_not_keep_a_web_page(server: Server) -> None:
