@@ -72,14 +72,18 @@ def find_images(folder: Path, recursive: bool = False) -> list[Path]:
     return sorted(found)
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, max_bytes: int = _MAX_FILE_BYTES) -> bytes:
     """Read a regular file.
 
     Pipes, devices and sockets are rejected, because reading them may never end.
 
+    Args:
+        path: The file.
+        max_bytes: Largest file, by default 2 GiB. The size is checked before anything is read.
+
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not a regular file, or is larger than 2 GiB.
+        ValueError: If it is not a regular file, or is too large.
     """
     try:
         status = path.stat()
@@ -91,8 +95,8 @@ def read_file(path: Path) -> bytes:
         kinds = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "named pipe"), (stat.S_ISSOCK, "socket"))
         kind = next((name for test, name in kinds if test(status.st_mode)), "device")
         raise ValueError(f"{path}: expected a regular file, got a {kind}")
-    if status.st_size > _MAX_FILE_BYTES:
-        raise ValueError(f"{path}: expected at most {_MAX_FILE_BYTES} bytes, got {status.st_size}")
+    if status.st_size > max_bytes:
+        raise ValueError(f"{path}: expected at most {max_bytes} bytes, got {status.st_size}")
     return path.read_bytes()
 
 

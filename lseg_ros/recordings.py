@@ -238,11 +238,8 @@ def _to_ns(seconds: str) -> int:
 
 def _read_text(path: Path, max_bytes: int) -> str:
     """Read a UTF-8 text file of a limited size."""
-    data = read_file(path)
-    if len(data) > max_bytes:
-        raise ValueError(f"{path}: expected at most {max_bytes} bytes, got {len(data)}")
     try:
-        return data.decode()
+        return read_file(path, max_bytes).decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected text in UTF-8, got {error}") from error
 

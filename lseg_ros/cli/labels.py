@@ -12,10 +12,13 @@ import tyro
 import yaml
 
 from lseg_ros.cli.flags import read_labels
+from lseg_ros.image_data import read_file
 from lseg_ros.settings import check, setting
 from lseg_ros.vocabulary import UNLABELED, Label, Vocabulary
 
 __all__ = ["SETTINGS", "LabelsSettings", "color_table", "elevation_mapping", "label_space", "run"]
+
+_MAX_BYTES = 1 << 20  # of a parameter file
 
 
 @dataclass(frozen=True)
@@ -185,10 +188,10 @@ def _read_vocabulary(labels: tuple[str, ...]) -> tuple[Vocabulary, tuple[str, ..
 
 def _read_parameter_file(path: Path) -> tuple[Vocabulary, tuple[str, ...]]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: expected YAML, got {error}") from None
-    nodes = [parameters for parameters in _find_parameters(document) if "labels" in parameters]
+        document = yaml.safe_load(read_file(path, _MAX_BYTES).decode())
+        nodes = [parameters for parameters in _find_parameters(document, set()) if "labels" in parameters]
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: expected YAML, got {' '.join(str(error).split())[:200]}") from None
     if len(nodes) != 1:
         raise ValueError(f"{path}: expected one node with the parameter labels, got {len(nodes)}")
     # A parameter file cannot contain an empty list: [0] and [''] stand for it.
@@ -202,10 +205,18 @@ def _read_parameter_file(path: Path) -> tuple[Vocabulary, tuple[str, ...]]:
     return vocabulary, tuple(given.get("cameras", ()))
 
 
-def _find_parameters(document: Any) -> Iterator[Mapping[str, Any]]:
-    """Find the ros__parameters of all nodes in a parameter file, including nested namespaces."""
-    for key, value in document.items() if isinstance(document, Mapping) else ():
+def _find_parameters(document: Any, visited: set[int]) -> Iterator[Mapping[str, Any]]:
+    """Find the ros__parameters of all nodes in a parameter file, including nested namespaces.
+
+    Args:
+        document: The file, or a part of it.
+        visited: Parts that need no further search, by ``id``; an alias in YAML can repeat a part very often.
+    """
+    if not isinstance(document, Mapping) or id(document) in visited:
+        return
+    visited.add(id(document))
+    for key, value in document.items():
         if key == "ros__parameters" and isinstance(value, Mapping):
             yield value
         else:
-            yield from _find_parameters(value)
+            yield from _find_parameters(value, visited)

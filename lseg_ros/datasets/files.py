@@ -25,6 +25,7 @@ __all__ = [
     "target_reader",
 ]
 
+_MAX_LIST_BYTES = 1 << 26
 _UNKNOWN = -2  # marks an id that the data set has no class for
 _T = TypeVar("_T")
 
@@ -54,19 +55,23 @@ def find_folder(root: str | Path, *candidates: str) -> Path:
     raise FileNotFoundError(f"{top}: expected the folder {' or '.join(candidates)} in it")
 
 
-def read_lines(path: Path) -> list[str]:
+def read_lines(path: Path, max_bytes: int = _MAX_LIST_BYTES) -> list[str]:
     """Return the lines of a UTF-8 text file, stripped and without blank lines.
 
     Only line feeds and carriage returns end a line, not U+2028 and other separators of Unicode.
 
+    Args:
+        path: The file.
+        max_bytes: Largest file, by default 64 MiB, enough for a million names of images.
+
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not UTF-8.
+        ValueError: If it is too large or not UTF-8.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a text file, but it does not exist or is not a regular file")
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = read_file(path, max_bytes).decode("utf-8-sig").replace("\r", "\n").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected text in UTF-8, got {error}") from error
     return [line.strip() for line in lines if line.strip()]

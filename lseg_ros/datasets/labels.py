@@ -22,6 +22,7 @@ __all__ = [
     "read_words",
 ]
 
+_MAX_BYTES = 1 << 20  # of a label list
 _NUMBERED = re.compile(r"(\d+)\s*:\s*(.*)")
 
 
@@ -39,7 +40,8 @@ def read_label_list(path: str | Path) -> dict[int, str]:
         ValueError: If it is not a valid label list.
     """
     file = Path(path).expanduser()
-    lines = [unicodedata.normalize("NFC", line) for line in read_lines(file) if not line.startswith("#")]
+    listed = read_lines(file, _MAX_BYTES)
+    lines = [unicodedata.normalize("NFC", line) for line in listed if not line.startswith("#")]
     for line in lines:
         odd = next((character for character in line if not (character.isprintable() or character == "\t")), None)
         if odd is not None:

@@ -8,8 +8,11 @@ from typing import Any
 
 from lseg_ros.datasets.files import read_lines
 from lseg_ros.datasets.restricted_pickle import restricted_loads
+from lseg_ros.image_data import read_file
 
 __all__ = ["find_split_file", "read_images_by_class", "read_split"]
+
+_MAX_BYTES = 1 << 26  # of a pickle
 
 
 def find_split_file(root: Path, splits: str, *names: str) -> Path:
@@ -72,7 +75,7 @@ def read_images_by_class(path: Path, classes: int) -> dict[int, list[str]]:
     if path.suffix == ".txt":
         return _group_by_class(read_split(path, classes))
     try:
-        content = restricted_loads(path.read_bytes())
+        content = restricted_loads(read_file(path, _MAX_BYTES))
     except ValueError as error:
         raise ValueError(f"{path}: expected a pickle of plain lists of names, got {error}") from error
     if not _is_names_by_class(content, classes):

@@ -156,3 +156,26 @@ def test_reports_a_missing_label_list_file(tmp_path: Path, capsys: pytest.Captur
 def test_rejects_a_list_without_labels(values: list[str]) -> None:
     with pytest.raises(ValueError, match="labels: expected at least one label"):
         read_labels(values)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 5000,
+        "a0: &a0 {ros__parameters: {labels: [a, b]}}\n"
+        + "".join(f"a{n}: &a{n} {{x: *a{n - 1}, y: *a{n - 1}}}\n" for n in range(1, 40)),
+    ],
+    ids=["nested", "aliases"],
+)
+def test_reads_or_rejects_deep_parameter_files(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    status = main(["labels", str(tmp_path / "params.yaml")])
+    assert status == (0 if "labels" in text else 2)
+    assert len(capsys.readouterr().err.splitlines()) == (0 if "labels" in text else 1)
+
+
+def test_rejects_a_large_parameter_file_before_reading_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (tmp_path / "params.yaml").open("wb") as file:
+        file.truncate(1 << 40)
+    assert main(["labels", str(tmp_path / "params.yaml")]) == 2
+    assert "params.yaml: expected at most 1048576 bytes, got 1099511627776" in capsys.readouterr().err

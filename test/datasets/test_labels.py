@@ -113,3 +113,10 @@ def test_rejects_a_label_of_a_megabyte(tmp_path: Path) -> None:
     path = write_text(tmp_path / "labels.txt", "x" * 1_000_000)
     with pytest.raises(ValueError, match=r"labels\.txt: expected at most 1000 characters per line, got 1000000"):
         read_label_list(path)
+
+
+def test_rejects_a_list_of_more_than_a_megabyte_before_reading_it(tmp_path: Path) -> None:
+    with (tmp_path / "labels.txt").open("wb") as file:
+        file.truncate(1 << 40)  # sparse: reading it would take all memory
+    with pytest.raises(ValueError, match=r"labels\.txt: expected at most 1048576 bytes, got 1099511627776"):
+        read_label_list(tmp_path / "labels.txt")

@@ -45,6 +45,12 @@ class TestReadImagesByClass:
         file = write_text(tmp_path / "fold0.txt", "val2014/a__01", "val2014/b__80", "val2014/c__01")
         assert read_images_by_class(file, 80) == {0: ["val2014/a", "val2014/c"], 79: ["val2014/b"]}
 
+    def test_rejects_a_large_pickle_before_reading_it(self, tmp_path: Path) -> None:
+        with (tmp_path / "split.pkl").open("wb") as file:
+            file.truncate(1 << 40)
+        with pytest.raises(ValueError, match=r"split\.pkl: expected .*at most \d+ bytes, got 1099511627776"):
+            read_images_by_class(tmp_path / "split.pkl", 5)
+
     @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
     def test_rejects_pickles_that_call_functions(self, tmp_path: Path, protocol: int) -> None:
         (tmp_path / "fold0.pkl").write_bytes(pickle.dumps({0: [Command(tmp_path / "made")]}, protocol))
