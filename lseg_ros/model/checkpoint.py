@@ -25,7 +25,16 @@ from lseg_ros.model.open_clip_tower import build_text_encoder
 from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.model.weight_files import WeightFile, open_weights, printable
 
-__all__ = ["WEIGHTS", "check_entries", "find_checkpoint", "load_lseg", "read_config", "save_lseg", "save_official"]
+__all__ = [
+    "WEIGHTS",
+    "check_entries",
+    "find_checkpoint",
+    "load_lseg",
+    "read_config",
+    "read_text_config",
+    "save_lseg",
+    "save_official",
+]
 
 WEIGHTS = Path(__file__).parent / "weights"  # weights in the package: one file per trained preset
 logger = logging.getLogger(__name__)
@@ -106,6 +115,23 @@ def read_config(weights: WeightFile) -> LSegConfig:
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         check_entries(PRESETS[key_mapping.nearest_preset(weights.entries)[0]], weights)
         raise ValueError(f"checkpoint {weights.path}: expected the architecture of an LSeg, got {error}") from error
+
+
+def read_text_config(weights: WeightFile) -> TextConfig | None:
+    """Read the architecture of the text encoder from the metadata of a file.
+
+    Returns:
+        The architecture, or None if the metadata do not contain it.
+
+    Raises:
+        ValueError: If the metadata are not valid.
+    """
+    if "text_config" in weights.metadata:
+        try:
+            return TextConfig(**_known_fields(TextConfig, _parse_json(weights.metadata["text_config"]), ""))
+        except ValueError as error:
+            raise ValueError(f"checkpoint {weights.path}: metadata: text_config.{error}") from error
+    return read_config(weights).text if "config" in weights.metadata else None
 
 
 def check_entries(config: LSegConfig, weights: WeightFile) -> None:
@@ -251,17 +277,20 @@ def _config_from_json(text: str) -> LSegConfig:
     Raises:
         ValueError: If it is not the JSON of an architecture.
     """
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"json: expected JSON, got {printable(str(error))}") from error
-    fields = _known_fields(LSegConfig, document, "")
+    fields = _known_fields(LSegConfig, _parse_json(text), "")
     try:
         text_config = TextConfig(**_known_fields(TextConfig, fields["text"], "text."))
     except ValueError as error:
         prefix = "" if str(error).startswith("text") else "text."
         raise ValueError(f"{prefix}{error}") from error
     return LSegConfig(**{**fields, "text": text_config})
+
+
+def _parse_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"json: expected JSON, got {printable(str(error))}") from error
 
 
 def _known_fields(kind: type, values: Any, prefix: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 
 from lseg_ros.model import PRESETS, LSeg, LSegConfig, load_lseg
-from lseg_ros.model.checkpoint import WEIGHTS, find_checkpoint, read_config
+from lseg_ros.model.checkpoint import WEIGHTS, find_checkpoint, read_config, read_text_config
 from lseg_ros.model.imagenet_weights import copy_entries, download, has_timm_weights, load_backbone, read_state_dict
 from lseg_ros.model.named import parse_backbone, parse_text_tower
 from lseg_ros.model.open_clip_tower import build_text_encoder
@@ -230,7 +229,7 @@ def _find_text_tower(config: InitializationConfig) -> _TextTower | None:
         if name is None:
             raise ValueError("text_tower: expected a file, CLIP has no text encoder of this architecture, got openai")
         return _TextTower(f"text_tower: {name} of CLIP", current.text, lambda: _read_open_clip(name, "openai"))
-    architecture = _read_text_config(source) or current.text
+    architecture = read_text_config(open_weights(find_checkpoint(source))) or current.text
     return _TextTower(f"text_tower: {source}", architecture, lambda: read_state_dict(source))
 
 
@@ -276,14 +275,6 @@ def _to_text_name(name: str, by_name: bool) -> str:
     """Convert a name in an LSeg or in a network of open_clip to that in the text encoder."""
     plain = name.removeprefix("clip_pretrained.").removeprefix("tower.").removeprefix("text.")
     return f"tower.{plain}" if by_name else plain
-
-
-def _read_text_config(source: str) -> TextConfig | None:
-    """Read the architecture of a text encoder from a file's metadata, or None without one."""
-    metadata = open_weights(find_checkpoint(source)).metadata
-    if "text_config" in metadata:
-        return TextConfig(**json.loads(metadata["text_config"]))
-    return TextConfig(**json.loads(metadata["config"])["text"]) if "config" in metadata else None
 
 
 def single_token_words() -> dict[str, int]:

@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lseg_ros.model import PRESETS, LSeg, load_lseg
-from lseg_ros.model.checkpoint import WEIGHTS, save_lseg, save_official
+from lseg_ros.model.checkpoint import WEIGHTS, read_text_config, save_lseg, save_official
 from lseg_ros.model.key_mapping import expected_entries, to_official_key, unused_entries
 from lseg_ros.model.text_encoder import TextConfig
+from lseg_ros.model.weight_files import open_weights
 
 # The architecture of vitb32 but narrow. The loader derives 64 channels per head and needs 12 blocks.
 NARROW = dataclasses.replace(
@@ -145,6 +146,21 @@ def test_rejects_metadata_that_are_not_an_architecture(tmp_path: Path, text: str
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata={"config": text})
     with pytest.raises(ValueError, match=r"a\.safetensors: metadata: config\.(json|reassemble): expected"):
         load_lseg(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "json: expected JSON"),
+        ("[]", r"json: expected names and values, got \[\]"),
+        ('{"width": 1}', "heads: expected a value, got none"),
+        ('{"width": 64, "heads": 0, "layers": 1, "embed_dim": 8}', "heads: expected integers from 1"),
+    ],
+)
+def test_rejects_metadata_of_an_impossible_text_tower(tmp_path: Path, text: str, message: str) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata={"text_config": text})
+    with pytest.raises(ValueError, match=rf"a\.safetensors: metadata: text_config\.{message}"):
+        read_text_config(open_weights(tmp_path / "a.safetensors"))
 
 
 def test_names_an_unknown_text_tower(model: LSeg, tmp_path: Path) -> None:
