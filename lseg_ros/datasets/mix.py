@@ -22,6 +22,7 @@ _REPR = reprlib.Repr()  # short texts for error messages, also of values with ex
 _REPR.maxlevel = 1
 _MAX_BYTES = 1 << 20
 _MAX_SETS = 64
+_MAX_LICENSE = 200  # characters
 _MAX_WORDS = 4096  # ignored labels, labels with synonyms, and synonyms of one label
 _DATA_KEYS = (
     "dataset", "root", "split", "names", "background", "annotations", "labels", "frames", "seed", "colors", "left_out",
@@ -47,6 +48,7 @@ class MixEntry:
         maximum=1e6,
     )
     unlabeled: bool = setting(False, "a folder of images without masks, which only distillation uses")
+    license: str = setting("", "license of the set, which is listed in the metadata of the trained file")
     validate: bool = setting(True, "score the val split of the set, if it has one")
     ignore: tuple[str, ...] = setting((), "labels of the set whose pixels count as unlabeled")
     name: str = ""
@@ -58,6 +60,7 @@ class MixEntry:
         check(self)
         if not self.share:
             raise ValueError(f"share: expected a value above 0, got {self.share}")
+        _check_license(self.license)
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,12 @@ class Mix:
     Attributes:
         path: The file.
         entries: The data sets in the order of the file.
+        license: License of the trained network; empty if the file does not give it.
     """
 
     path: Path
     entries: tuple[MixEntry, ...]
+    license: str = ""
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -80,8 +85,13 @@ class Mix:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of each set by ``mix.NAME``, and the names of all sets in order by ``mix``."""
+        """The settings of each set by ``mix.NAME``, and the names of all sets in order by ``mix``.
+
+        Licenses are not among them, because the weights do not depend on them.
+        """
         settings = {f"mix.{entry.name}": dataclasses.asdict(entry) for entry in self.entries}
+        for values in settings.values():
+            del values["license"]
         return {**settings, "mix": [entry.name for entry in self.entries]}
 
     def without_unlabeled(self) -> Mix:
@@ -93,7 +103,7 @@ def read_mix(path: str | Path, root: str | Path = "") -> Mix:
     """Read a mix file.
 
     Args:
-        path: YAML file with the key ``sets``: name of each data set -> its settings.
+        path: YAML file with the key ``sets``: name of each data set -> its settings, and optionally ``license``.
         root: Folder that relative roots of the sets refer to; empty for the folder of the file. Relative paths of
             label lists and synonyms always refer to the folder of the file.
 
@@ -103,9 +113,14 @@ def read_mix(path: str | Path, root: str | Path = "") -> Mix:
     """
     file = Path(path).expanduser()
     document = _load_yaml(file)
-    unknown = [key for key in document if key != "sets"]
+    unknown = [key for key in document if key not in ("sets", "license")]
     if unknown:
-        raise ValueError(f"{file}: expected only the key sets, got {unknown[0]!r}")
+        raise ValueError(f"{file}: expected only the keys sets and license, got {_REPR.repr(unknown[0])}")
+    weights_license = document.get("license", "")
+    try:
+        _check_license(weights_license)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
     sets = document.get("sets")
     if not isinstance(sets, dict) or not 0 < len(sets) <= _MAX_SETS:
         got = f"{len(sets)} sets" if isinstance(sets, dict) else _REPR.repr(sets)
@@ -123,7 +138,12 @@ def read_mix(path: str | Path, root: str | Path = "") -> Mix:
             raise FileNotFoundError(f"{file}: sets.{name}.{error}") from error
         except ValueError as error:
             raise ValueError(f"{file}: sets.{name}.{error}") from error
-    return Mix(file, tuple(entries))
+    return Mix(file, tuple(entries), weights_license)
+
+
+def _check_license(value: Any) -> None:
+    if not isinstance(value, str) or len(value) > _MAX_LICENSE or not value.isprintable():
+        raise ValueError(f"license: expected one line of at most {_MAX_LICENSE} characters, got {_REPR.repr(value)}")
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):  # type: ignore[misc]
@@ -163,7 +183,7 @@ def _parse_entry(name: str, values: dict[Any, Any], folder: Path, data_folder: P
     if "share" not in values:
         raise ValueError("share: expected a value above 0, got none")
     unlabeled = values.get("unlabeled") is True
-    if unlabeled and (wrong := [key for key in values if key not in ("share", "unlabeled", "root")]):
+    if unlabeled and (wrong := [key for key in values if key not in ("share", "unlabeled", "root", "license")]):
         raise ValueError(f"{wrong[0]}: expected no such key for a set that is unlabeled")
     data = {key: _checked(data_settings[key], values[key]) for key in data_settings if key in values}
     synonyms, synonyms_file = _parse_synonyms(values.get("synonyms", {}), folder)

@@ -24,7 +24,9 @@ import lseg_ros
 from lseg_ros.datasets.mix import Mix
 from lseg_ros.evaluation.predictor import Predictor
 from lseg_ros.model import LSeg
-from lseg_ros.model.checkpoint import save_lseg
+from lseg_ros.model.checkpoint import find_checkpoint, save_lseg
+from lseg_ros.model.provenance import UNKNOWN, TrainingSet, provenance
+from lseg_ros.model.weight_files import open_weights
 from lseg_ros.training.batches import Batch, BatchError, Batches
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.loss import WordPixelLoss
@@ -73,6 +75,7 @@ class Trainer:
         self.predictor = Predictor.from_model(self.model)
         self.state = CheckpointManager(fabric, config, self.loss, self.optimizer, mix)
         self.scores: dict[str, float] = {}  # of the last validation
+        self.provenance = _provenance(config, mix)
         self.validation_interval = config.validate_every or max(
             1, self.schedule.images // self.schedule.samples_seen(1)
         )
@@ -210,6 +213,7 @@ class Trainer:
             "step": str(self.state.step),
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
             "tool": f"lseg_ros {lseg_ros.__version__}",
+            **self.provenance,
         }
         if self.mix:
             metadata["mix"] = json.dumps(self.mix.settings)
@@ -340,6 +344,19 @@ def _relevant_settings(config: TrainingConfig, mix: Mix | None) -> dict[str, Any
         flat.update(value if isinstance(value, dict) else {name: value})
     flat.update(mix.settings if mix else {})
     return json.loads(json.dumps({name: value for name, value in flat.items() if name not in _FREE_SETTINGS}))
+
+
+def _provenance(config: TrainingConfig, mix: Mix | None) -> dict[str, str]:
+    """Return license and training data of the weights, and of the initial weights."""
+    if mix:
+        sets = [
+            TrainingSet(entry.name, share, entry.license or UNKNOWN) for entry, share in zip(mix.entries, mix.shares)
+        ]
+    else:
+        sets = [TrainingSet(Path(config.data.root).expanduser().name or config.data.dataset, 1.0)]
+    source = config.initialization.init
+    initial = open_weights(find_checkpoint(source)).metadata if source else {}
+    return provenance(sets, mix.license if mix else "", initial)
 
 
 def _describe_bad_loss(loss: torch.Tensor, step: int, batch: Batch) -> str:

@@ -14,6 +14,7 @@ from lseg_ros.cli import main
 from lseg_ros.model import PRESETS, LSeg, load_lseg
 from lseg_ros.model.checkpoint import save_lseg
 from lseg_ros.model.key_mapping import expected_entries, to_official_key, unused_entries
+from lseg_ros.model.provenance import TrainingSet, provenance
 from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.model.weight_files import open_weights
 from test.support.tiny_network import write_tiny
@@ -93,6 +94,20 @@ def test_inspect_shows_foreign_metadata_on_one_line(tmp_path: Path, capsys: pyte
     assert main(["checkpoint", "inspect", str(tmp_path / "a.safetensors")]) == 0
     assert r"no\nte:" in (line := capsys.readouterr().out.splitlines()[-1])
     assert r"a\n[FATAL] \x1b[31mbbb" in line and len(line) < 140
+
+
+def test_inspect_shows_license_and_training_data_and_convert_keeps_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = (TrainingSet("streets", 0.75, "CC-BY-4.0"), TrainingSet("synthetic", 0.25))
+    save_lseg(load_lseg(write_tiny(tmp_path)), tmp_path / "a.safetensors", metadata=provenance(sets, "CC-BY-4.0", {}))
+    assert main(["checkpoint", "convert", str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors")]) == 0
+    capsys.readouterr()
+    assert main(["checkpoint", "inspect", str(tmp_path / "b.safetensors")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "license:                CC-BY-4.0" in lines
+    first = lines.index("training data:          streets, share 75.0%, license: CC-BY-4.0")
+    assert lines[first + 1] == "                        synthetic, share 25.0%, license: unknown"
 
 
 def test_convert_drops_unused_entries_and_records_the_source(

@@ -15,6 +15,7 @@ from lseg_ros.cli import main
 from lseg_ros.cli.checkpoint.average import average_states
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.model.checkpoint import save_lseg
+from lseg_ros.model.provenance import TrainingSet, provenance, read_training_data
 from lseg_ros.model.weight_files import open_weights
 from test.support.tiny_network import CONFIG
 
@@ -42,6 +43,19 @@ def test_averages_every_entry_and_records_the_sources(tmp_path: Path, capsys: py
     ]
     assert hashlib.sha256(out.read_bytes()).hexdigest() in capsys.readouterr().out
     assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def test_merges_licenses_and_training_data(tmp_path: Path) -> None:
+    sets = (TrainingSet("streets", 0.75, "CC-BY-4.0"), TrainingSet("synthetic", 0.25))
+    files = []
+    for seed, license in enumerate(("CC-BY-4.0", "MIT")):
+        files.append(str(tmp_path / f"{seed}.safetensors"))
+        save_lseg(LSeg(CONFIG).eval(), files[-1], metadata=provenance(sets[seed:], license, {}))
+    out = tmp_path / "mean.safetensors"
+    assert main(["checkpoint", "average", *files, "--out", str(out)]) == 0
+    metadata = open_weights(out).metadata
+    assert metadata["license"] == "CC-BY-4.0 AND MIT"
+    assert read_training_data(metadata) == sets
 
 
 def test_writes_the_types_of_the_first_file(tmp_path: Path) -> None:

@@ -48,14 +48,32 @@ def test_roots_are_relative_to_the_file_by_default(tmp_path: Path) -> None:
     assert mix.entries[0].data.root == str(tmp_path / "x")
 
 
+def test_reads_licenses_which_are_no_settings_of_the_weights(tmp_path: Path) -> None:
+    entries = "sets: {a: {root: x, share: 1LICENSE}, b: {root: y, share: 3, unlabeled: true}}"
+    plain = read_mix(write_mix(tmp_path, entries.replace("LICENSE", "")))
+    licensed = read_mix(write_mix(tmp_path, "license: MIT\n" + entries.replace("LICENSE", ", license: CC-BY-4.0")))
+    assert (licensed.license, plain.license) == ("MIT", "")
+    assert [entry.license for entry in licensed.entries] == ["CC-BY-4.0", ""]
+    assert licensed.settings == plain.settings
+
+
+@pytest.mark.parametrize("name", ["real", "free"])
+def test_recipes_give_the_license_of_every_set(name: str) -> None:
+    mix = read_mix(ROOT / "research" / "recipes" / f"{name}.yaml")
+    assert mix.license and all(entry.license for entry in mix.entries)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("license: [MIT]\nsets: {a: {root: x, share: 1}}", "license: expected one line of at most 200 characters"),
+        (f"license: {'x' * 201}\nsets: {{a: {{root: x, share: 1}}}}", "license: expected one line of at most 200"),
+        ('sets: {a: {root: x, share: 1, license: "a\\nb"}}', "sets.a.license: expected one line of at most 200"),
         ("sets: [", "expected YAML, got"),
         ("sets: !!python/object/apply:os.system [ls]", "expected YAML, got"),
         ("- a", "expected a mapping with the key sets, got"),
         ("sets: {}", "sets: expected a mapping of 1 to 64 names to settings, got 0 sets"),
-        ("sets: {a: {root: x, share: 1}}\nset: 1", "expected only the key sets, got 'set'"),
+        ("sets: {a: {root: x, share: 1}}\nset: 1", "expected only the keys sets and license, got 'set'"),
         ("sets: {a: 1}", "sets.a: expected keys and values, got 1"),
         ("sets: {a b: {root: x, share: 1}}", "sets: expected names of letters, digits, - and _, got 'a b'"),
         ("sets: {a: {root: x, share: 1}, a: {root: y, share: 1}}", "every key once, but 'a' occurs twice"),

@@ -200,6 +200,7 @@ def test_learns_and_reports_the_scores_of_every_set_by_name(tmp_path: Path, capl
     with safe_open(path, framework="pt") as weights:
         metadata = weights.metadata()
     assert json.loads(metadata["mix"])["mix"] == ["shapes", "rooms", "synthetic"]
+    assert [item["set"] for item in json.loads(metadata["training_data"])] == ["shapes", "rooms", "synthetic"]
     assert set(json.loads(metadata["validation"])) >= {"miou", "miou/shapes", "miou/rooms", "miou/synthetic"}
     assert len(list((tmp_path / "run" / "pictures").iterdir())) == 2
 

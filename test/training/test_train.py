@@ -47,6 +47,7 @@ def test_learns_and_writes_weights_pictures_and_a_log(tmp_path: Path) -> None:
         assert json.loads(metadata["training"])["data"]["dataset"] == "folder"
         assert json.loads(metadata["classes"]) == ["ball|sphere", "lawn", "sea"]
         assert json.loads(metadata["validation"])["miou"] > 0.6
+        assert [item["share"] for item in json.loads(metadata["training_data"])] == [1.0]
     picture = cv2.imread(str(tmp_path / "run" / "pictures" / "0" / "step_0000024.png"))
     assert picture is not None
     assert picture.shape == (72 + 28, 3 * 64 + 2 * 8, 3)

@@ -18,6 +18,7 @@ from lseg_ros.model import load_lseg
 from lseg_ros.model.checkpoint import check_entries, find_checkpoint, read_config, save_lseg
 from lseg_ros.model.key_mapping import is_unused
 from lseg_ros.model.pretrained import sha256
+from lseg_ros.model.provenance import merge_provenance
 from lseg_ros.model.weight_files import WeightFile, open_weights
 from lseg_ros.settings import check, setting
 
@@ -32,7 +33,8 @@ class AverageSettings:
     listed several times has a larger weight. Floating-point entries are averaged in float32 and written in the type
     they have in the first file. Integer entries must be equal in all files, except for the batch counters of batch
     normalization, which come from the first file. The metadata are those of the first file, without its validation
-    scores, and list the names and sha256 of all sources. The file is written atomically.
+    scores, and list the names and sha256 of all sources with their licenses and training data. The file is written
+    atomically.
     """
 
     sources: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="FILE [FILE ...]")] = setting(  # noqa: RUF009 - a tuple is immutable
@@ -63,6 +65,7 @@ def run(settings: AverageSettings) -> int:
     result.load_state_dict(averaged, assign=True)
     sources = [{"file": path.name, "sha256": sha256(path)} for path in paths]
     metadata = {name: value for name, value in files[0].metadata.items() if name not in ("config", "validation")}
+    metadata |= merge_provenance([file.metadata for file in files])
     metadata |= {
         "sources": json.dumps(sources),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from lseg_ros.model import PRESETS, LSegConfig
 from lseg_ros.model.checkpoint import check_entries, find_checkpoint, read_config
 from lseg_ros.model.key_mapping import is_unused
+from lseg_ros.model.provenance import TrainingSet, read_training_data
 from lseg_ros.model.weight_files import WeightFile, open_weights, printable
 from lseg_ros.settings import check, setting
 
@@ -33,7 +34,8 @@ _PARTS = {  # prefixes of entry names, the longer ones first
 class InspectSettings:
     """Show the contents of a checkpoint.
 
-    Prints its parts and their sizes, unused entries, the architecture and the metadata. Reads the authors' Lightning
+    Prints its parts and their sizes, unused entries, the architecture, and the metadata with the license and the
+    training data of the weights. Reads the authors' Lightning
     files, state dicts and safetensors. No code in the file is executed.
     """
 
@@ -61,7 +63,9 @@ def run(settings: InspectSettings) -> int:
             weights.read(name, None)  # fails if a value is not finite
     print("\n".join(_architecture(config)))
     for name, value in sorted(weights.metadata.items()):
-        if name != "config":
+        if sets := read_training_data(weights.metadata, name) if name.endswith("training_data") else ():
+            print("\n".join(_training_data(name, sets)))
+        elif name != "config":
             print(f"{printable(name) + ':':<23} {printable(value, 96)}")
     return 0
 
@@ -110,6 +114,12 @@ def _architecture(config: LSegConfig) -> Iterator[str]:
     yield f"{'embeddings:':<24}{text.embed_dim} dimensions; decoder of {config.features} channels"
     yield f"{'image mean, std:':<24}{config.image_mean}, {config.image_std}"
     yield f"{'regularization:':<24}{_regularization(config)}"
+
+
+def _training_data(name: str, sets: Sequence[TrainingSet]) -> Iterator[str]:
+    for index, item in enumerate(sets):
+        title = "" if index else f"{name.replace('_', ' ')}:"
+        yield f"{title:<24}{printable(item.name)}, share {item.share:.1%}, license: {printable(item.license)}"
 
 
 def _regularization(config: LSegConfig) -> str:
