@@ -58,7 +58,7 @@ def test_authors_and_license_are_named_next_to_the_images_and_in_the_readme() ->
 
 
 def test_the_labels_are_a_vocabulary() -> None:
-    assert Vocabulary.of(DESK_LABELS).names == DESK_LABELS
+    assert Vocabulary.of(DESK_LABELS).entries == DESK_LABELS
 
 
 def test_launch_files_can_import_the_labels_without_other_packages() -> None:

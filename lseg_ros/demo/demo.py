@@ -20,6 +20,7 @@ from lseg_ros.demo.observer import DemoObserver, Snapshot
 from lseg_ros.demo.processes import ChildProcess, choose_free_domain, run_node, wait_for
 from lseg_ros.desk import DESK_FOLDER, DESK_LABELS
 from lseg_ros.synthetic import CLASSES
+from lseg_ros.vocabulary import Vocabulary
 
 __all__ = ["main"]
 
@@ -111,9 +112,8 @@ def _change_labels(observer: DemoObserver, children: Sequence[ChildProcess], lab
     observer.change_labels(labels)
     took_s = time.monotonic() - started_s
     _print(f'ros2 param set {NODE} labels "{list(labels)}": accepted after {took_s:.2f} s')
-    wait_for(
-        lambda: observer.vocabulary is not None and observer.vocabulary.names == labels, children, 30, "new labels"
-    )
+    names = Vocabulary.of(labels).names  # without synonyms
+    wait_for(lambda: observer.vocabulary is not None and observer.vocabulary.names == names, children, 30, "new labels")
 
 
 def _play_desk(

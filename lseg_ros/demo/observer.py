@@ -98,7 +98,8 @@ class DemoObserver(Node):  # type: ignore[misc]  # rclpy is Any to mypy
             raise ValueError(f"labels: rejected, {result.reason}")
         with self._lock:
             if before is not None:
-                self._removed_ids = [label.id for label in before.labels if label.name not in labels]
+                kept = Vocabulary.of(labels).names
+                self._removed_ids = [label.id for label in before.labels if label.name not in kept]
                 self._removed_since_ns = self.get_clock().now().nanoseconds
 
     def shares_in_view(self) -> dict[str, float]:
