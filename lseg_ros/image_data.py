@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import stat
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +27,22 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from lseg_ros.quoting import escape
+
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_FILE_PIXELS",
     "MAX_MESSAGE_PIXELS",
     "decode_rgb",
+    "decode_samples",
+    "decode_unchanged",
     "find_images",
     "open_header",
     "read_file",
+    "scale_to_8_bits",
 ]
+
+logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}  # lower case
 
@@ -41,6 +52,14 @@ MAX_FILE_PIXELS = 256_000_000
 MAX_MESSAGE_PIXELS = 64_000_000
 
 _MAX_FILE_BYTES = 1 << 31
+
+_STDERR = 2  # its file descriptor
+_stderr_lock = threading.Lock()
+# How lines of libpng, libjpeg and OpenCV begin.
+_DECODER_PREFIXES = (
+    b"libpng ", b"Corrupt JPEG", b"Premature end of JPEG", b"Inconsistent progression", b"Invalid SOS parameters",
+    b"Unknown Adobe color", b"Warning: unknown JFIF", b"[ WARN:", b"[ERROR:", b"[ INFO:",
+)  # fmt: skip
 
 # Pillow warns about every irregular TIFF or EXIF tag, with text from the file that Python would keep.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -127,7 +146,9 @@ def open_header(
         image: Image.Image = reader(io.BytesIO(data))
         width, height = image.size
     except Exception as error:  # Pillow's readers raise errors of many types for broken headers
-        raise ValueError(f"{name}: expected an image, got {len(data)} bytes {kind} ({error})") from error
+        raise ValueError(
+            f"{name}: expected an image, got {len(data)} bytes {kind} ({escape(str(error), 120)})"
+        ) from error
     _check_size(width, height, name, max_pixels)
     return image
 
@@ -151,17 +172,98 @@ def decode_rgb(data: bytes, name: str, max_pixels: int = MAX_FILE_PIXELS) -> NDA
         return _composite(header, len(data), name)
     if header.mode == "F":
         raise ValueError(f"{name}: expected samples of 8 or 16 bits, got float32")
-    try:  # OpenCV applies the orientation by default
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:
-        bgr = None
-    if bgr is None:
-        raise ValueError(f"{name}: expected an image, got {len(data)} bytes that are not a complete one")
-    if bgr.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"{name}: expected samples of 8 or 16 bits, got {bgr.dtype}")
-    if bgr.dtype == np.uint16:
-        bgr = cv2.convertScaleAbs(bgr, alpha=1 / 257)  # rounds
+    bgr = decode_samples(data, cv2.IMREAD_COLOR, name)  # applies the orientation
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def decode_samples(
+    data: bytes | memoryview, flags: int, name: str, kind: str = "that are not a complete one"
+) -> NDArray[np.uint8]:
+    """Decode an image of 8 or 16 bits. Samples of 16 bits are scaled: 65535 becomes 255.
+
+    Args:
+        data: The encoded image, whose header ``open_header`` has checked.
+        flags: Flags of ``cv2.imdecode``. They choose color or gray, and whether the orientation is applied.
+        name: File or topic, with which error messages begin.
+        kind: Description of the bytes, for error messages.
+
+    Returns:
+        (H, W, 3) uint8 BGR, or (H, W) uint8 with ``cv2.IMREAD_GRAYSCALE``.
+
+    Raises:
+        ValueError: If it is not a complete image of 8 or 16 bits.
+    """
+    pixels = decode_unchanged(data, flags | cv2.IMREAD_ANYDEPTH, name, kind)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"{name}: expected samples of 8 or 16 bits, got {pixels.dtype}")
+    return scale_to_8_bits(pixels) if pixels.dtype == np.uint16 else pixels
+
+
+def decode_unchanged(
+    data: bytes | memoryview, flags: int, name: str, kind: str = "that are not a complete one"
+) -> NDArray[Any]:
+    """Decode an image without a change of its samples.
+
+    The libraries that OpenCV uses write what they object to on stderr. It becomes part of the error instead, and is
+    logged at level debug if the image can be decoded.
+
+    Args:
+        data: The encoded image, whose header ``open_header`` has checked.
+        flags: Flags of ``cv2.imdecode``.
+        name: File or topic, with which error messages begin.
+        kind: Description of the bytes, for error messages.
+
+    Raises:
+        ValueError: If it is not a complete image.
+    """
+    with _capture_decoder_messages() as messages:
+        try:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+        except cv2.error:
+            pixels = None
+    if pixels is None:
+        reason = f" ({escape(messages[0], 120)})" if messages else ""
+        raise ValueError(f"{name}: expected an image, got {len(data)} bytes {kind}{reason}")
+    for text in messages:
+        logger.debug("%s: %s", name, escape(text, 120))
+    return np.asarray(pixels)
+
+
+def scale_to_8_bits(samples: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Scale 16-bit samples to 8 bits: 65535 becomes 255. Rounds to the nearest value."""
+    return np.asarray(cv2.convertScaleAbs(samples, alpha=1 / 257), np.uint8).reshape(samples.shape)
+
+
+@contextmanager
+def _capture_decoder_messages() -> Iterator[list[str]]:
+    """Collect the lines that image decoders write on stderr meanwhile.
+
+    Python cannot intercept them otherwise, because they are written in C. Lines of other threads are written to stderr
+    afterwards. Without a stderr, or on a system without ``memfd_create``, nothing is captured.
+    """
+    messages: list[str] = []
+    with _stderr_lock:
+        try:
+            captured = os.memfd_create("decoder messages")
+            original = os.dup(_STDERR)
+        except (AttributeError, OSError):
+            yield messages
+            return
+        try:
+            os.dup2(captured, _STDERR)
+            try:
+                yield messages
+            finally:
+                os.dup2(original, _STDERR)
+            if size := os.lseek(captured, 0, os.SEEK_CUR):
+                for line in os.pread(captured, size, 0).splitlines(keepends=True):
+                    if line.startswith(_DECODER_PREFIXES):
+                        messages.append(line.decode(errors="replace").strip())
+                    else:
+                        os.write(original, line)
+        finally:
+            os.close(captured)
+            os.close(original)
 
 
 def _composite(image: Image.Image, size: int, name: str) -> NDArray[np.uint8]:
@@ -171,7 +273,7 @@ def _composite(image: Image.Image, size: int, name: str) -> NDArray[np.uint8]:
         rgba = upright.convert("RGBA")
     except Exception as error:  # Pillow's decoders raise errors of many types
         raise ValueError(
-            f"{name}: expected an image, got {size} bytes that are not a complete one ({error})"
+            f"{name}: expected an image, got {size} bytes that are not a complete one ({escape(str(error), 120)})"
         ) from error
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
     return np.array(Image.alpha_composite(white, rgba).convert("RGB"))

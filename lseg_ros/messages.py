@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lseg_ros.image_data import MAX_MESSAGE_PIXELS, open_header
+from lseg_ros.image_data import MAX_MESSAGE_PIXELS, decode_samples, open_header, scale_to_8_bits
+from lseg_ros.quoting import quote
 from lseg_ros.structures import Intrinsics
 
 __all__ = [
@@ -38,14 +39,19 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _BAYER = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
+# encoding -> conversion of OpenCV, None for RGB. The names without a color order are those of OpenCV's matrices, which
+# hold blue, green and red.
+_CONVERSIONS = {
+    **dict.fromkeys(("rgb8", "rgb16"), None),
+    **dict.fromkeys(("bgr8", "bgr16", "8UC3", "16UC3"), cv2.COLOR_BGR2RGB),
+    **dict.fromkeys(("rgba8", "rgba16"), cv2.COLOR_RGBA2RGB),
+    **dict.fromkeys(("bgra8", "bgra16", "8UC4", "16UC4"), cv2.COLOR_BGRA2RGB),
+    **dict.fromkeys(("mono8", "mono16", "8UC1"), cv2.COLOR_GRAY2RGB),
+}
+_CHANNELS = {None: 3, cv2.COLOR_BGR2RGB: 3, cv2.COLOR_RGBA2RGB: 4, cv2.COLOR_BGRA2RGB: 4, cv2.COLOR_GRAY2RGB: 1}
 # encoding -> samples per pixel, bytes per sample (nv12 and nv21 have H/2 additional rows for the colors)
 _COLOR_LAYOUTS = {
-    "mono8": (1, 1),
-    "mono16": (1, 2),
-    "rgb8": (3, 1),
-    "bgr8": (3, 1),
-    "rgba8": (4, 1),
-    "bgra8": (4, 1),
+    **{name: (_CHANNELS[code], 2 if "16" in name else 1) for name, code in _CONVERSIONS.items()},
     **{f"{pattern}8": (1, 1) for pattern in _BAYER},
     **{f"{pattern}16": (1, 2) for pattern in _BAYER},
     "yuv422": (2, 1),
@@ -55,7 +61,7 @@ _COLOR_LAYOUTS = {
     "nv12": (1, 1),
     "nv21": (1, 1),
 }
-_DEPTH_LAYOUTS = {"16UC1": "u2", "32FC1": "f4"}
+_DEPTH_LAYOUTS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
 # The format that image_transport writes: the camera's encoding, the codec and the compressed encoding, for example
 # "rgb8; jpeg compressed bgr8". The last part is empty if nothing was converted. Other drivers write "jpeg" or similar.
 _COMPRESSED_FORMAT = re.compile(r"(\w+); *\w+ compressed *(\w*)")
@@ -68,7 +74,7 @@ _WRITABLE: dict[str, tuple[str, tuple[int, ...]]] = {
 def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
     """Convert a sensor_msgs/Image of any color encoding to RGB.
 
-    16-bit samples are reduced to their high byte.
+    16-bit samples are scaled to 8 bits: 65535 becomes 255.
 
     Returns:
         (H, W, 3) uint8; for rgb8 without row padding a view of the message.
@@ -77,30 +83,27 @@ def image_to_rgb(msg: Any) -> NDArray[np.uint8]:
         ValueError: The encoding is unknown, or the message is inconsistent.
     """
     if msg.encoding not in _COLOR_LAYOUTS:
-        raise ValueError(f"encoding: expected one of {', '.join(_COLOR_LAYOUTS)}, got {msg.encoding!r}")
+        raise ValueError(f"encoding: expected one of {', '.join(_COLOR_LAYOUTS)}, got {quote(msg.encoding)}")
     channels, sample_bytes = _COLOR_LAYOUTS[msg.encoding]
     two_planes = msg.encoding.startswith("nv")
     if (msg.width % 2 and (two_planes or channels == 2)) or (msg.height % 2 and two_planes):
         raise ValueError(f"{_describe(msg)}: expected an even size, as this encoding requires")
     rows = msg.height * 3 // 2 if two_planes else msg.height
-    pixels = _sample_view(msg, "u1", channels * sample_bytes, rows)
+    pixels = _sample_view(msg, f"u{sample_bytes}", channels, rows)
     if sample_bytes == 2:
-        pixels = pixels[..., 0:1] if msg.is_bigendian else pixels[..., 1:2]
-    if msg.encoding == "rgb8":
-        return np.ascontiguousarray(pixels)
-    code = {"bgr8": cv2.COLOR_BGR2RGB, "rgba8": cv2.COLOR_RGBA2RGB, "bgra8": cv2.COLOR_BGRA2RGB}.get(msg.encoding)
-    if msg.encoding in ("mono8", "mono16"):
-        code = cv2.COLOR_GRAY2RGB
-    if code is not None:
-        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code), np.uint8)
-    return _decode_camera_samples(pixels, msg.encoding.replace("16", "8"))
+        pixels = scale_to_8_bits(pixels.astype(np.uint16))
+    if msg.encoding not in _CONVERSIONS:
+        return _decode_camera_samples(pixels, msg.encoding.replace("16", "8"))
+    code = _CONVERSIONS[msg.encoding]
+    pixels = np.ascontiguousarray(pixels)
+    return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code), np.uint8)
 
 
 def compressed_to_rgb(msg: Any) -> NDArray[np.uint8]:
     """Decode a sensor_msgs/CompressedImage (JPEG, PNG, BMP, WebP, TIFF or PNM).
 
-    16-bit samples are reduced to their high byte. If the format says that the camera's RGB or Bayer samples were
-    compressed without conversion, they are interpreted as such.
+    16-bit samples are scaled to 8 bits: 65535 becomes 255. If the format says that the camera's RGB or Bayer samples
+    were compressed without conversion, they are interpreted as such.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -108,30 +111,27 @@ def compressed_to_rgb(msg: Any) -> NDArray[np.uint8]:
     Raises:
         ValueError: The data cannot be decoded, or have more than 64 megapixels. The message names the format.
     """
-    data = np.frombuffer(msg.data, np.uint8)
-    open_header(data.data, "CompressedImage", MAX_MESSAGE_PIXELS, f"of format {msg.format!r}")
+    data, kind = np.frombuffer(msg.data, np.uint8).data, f"of format {quote(msg.format)}"
+    open_header(data, "CompressedImage", MAX_MESSAGE_PIXELS, kind)
     match = _COMPRESSED_FORMAT.fullmatch(msg.format.strip())
     camera, compressed = match.groups() if match else ("", "")
     unconverted = compressed in ("", camera)
     mosaic = unconverted and camera.startswith(_BAYER)
-    flags = cv2.IMREAD_GRAYSCALE if mosaic else cv2.IMREAD_COLOR
-    try:  # an EXIF orientation is ignored, because depth and camera_info refer to the pixels as stored
-        pixels = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise ValueError(f"CompressedImage: expected an image, got {data.size} bytes of format {msg.format!r}")
+    # An EXIF orientation is ignored, because depth and camera_info refer to the pixels as stored.
+    flags = (cv2.IMREAD_GRAYSCALE if mosaic else cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = decode_samples(data, flags, "CompressedImage", kind)
     if mosaic:
-        return _decode_camera_samples(np.asarray(pixels, np.uint8)[..., None], camera.replace("16", "8"))
+        return _decode_camera_samples(pixels[..., None], camera.replace("16", "8"))
     if unconverted and camera.startswith("rgb"):  # OpenCV interpreted the samples as BGR when it wrote and read them
-        return np.asarray(pixels, np.uint8)
+        return pixels
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def depth_to_meters(msg: Any) -> NDArray[np.float32]:
     """Convert a sensor_msgs/Image of depth to meters (REP 118, REP 117).
 
-    In 16UC1 (millimeters), 0 means unknown. In 32FC1 (meters), NaN, infinite and non-positive values mean unknown.
+    In 16UC1 and mono16 (millimeters), 0 means unknown. In 32FC1 (meters), NaN, infinite and non-positive values mean
+    unknown.
 
     Returns:
         (H, W) float32, NaN where unknown.
@@ -140,10 +140,10 @@ def depth_to_meters(msg: Any) -> NDArray[np.float32]:
         ValueError: The encoding is unknown, or the message is inconsistent.
     """
     if msg.encoding not in _DEPTH_LAYOUTS:
-        raise ValueError(f"encoding of depth: expected one of {', '.join(_DEPTH_LAYOUTS)}, got {msg.encoding!r}")
+        raise ValueError(f"encoding of depth: expected one of {', '.join(_DEPTH_LAYOUTS)}, got {quote(msg.encoding)}")
     raw = _sample_view(msg, _DEPTH_LAYOUTS[msg.encoding], 1, msg.height)[..., 0]
     depth_m = raw.astype(np.float32)  # always a copy, in native byte order
-    if msg.encoding == "16UC1":
+    if raw.dtype.kind == "u":
         depth_m *= np.float32(0.001)
     depth_m[~((depth_m > 0) & (depth_m < np.inf))] = np.nan
     return depth_m

@@ -16,7 +16,15 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from lseg_ros.image_data import IMAGE_SUFFIXES, MAX_FILE_PIXELS, decode_rgb, find_images, open_header, read_file
+from lseg_ros.image_data import (
+    IMAGE_SUFFIXES,
+    MAX_FILE_PIXELS,
+    decode_rgb,
+    decode_unchanged,
+    find_images,
+    open_header,
+    read_file,
+)
 from lseg_ros.structures import Frame, Intrinsics
 
 __all__ = [
@@ -152,12 +160,7 @@ def read_depth(path: str | Path) -> NDArray[np.float32]:
     """
     data = read_file(Path(path))
     open_header(data, str(path), MAX_FILE_PIXELS)
-    try:
-        raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        raw = None
-    if raw is None:
-        raise ValueError(f"{path}: expected an image, got {len(data)} bytes that are not a complete one")
+    raw = decode_unchanged(data, cv2.IMREAD_UNCHANGED, str(path))
     if raw.ndim != 2 or raw.dtype != np.uint16:
         raise ValueError(f"{path}: expected one channel of 16-bit millimeters, got {raw.shape} {raw.dtype}")
     depth_m = raw.astype(np.float32) * np.float32(0.001)

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from lseg_ros import image_data
 from lseg_ros.datasets.files import list_pairs, read_ids
 from lseg_ros.image_data import MAX_FILE_PIXELS, decode_rgb, find_images, open_header
 from lseg_ros.recordings import list_images, read_depth, read_rgb
@@ -162,3 +163,28 @@ def test_broken_files_raise_only_value_errors_with_the_name(whole: bytes, data: 
         assert str(error).startswith("file.x: expected ")
     else:
         assert rgb.ndim == 3 and rgb.dtype == np.uint8
+
+
+def make_png(*chunks: tuple[bytes, bytes]) -> bytes:
+    """Make a PNG with these chunks after its header."""
+    png = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    added = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return png[:33] + b"".join(added) + png[33:]
+
+
+def test_decoders_write_nothing_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    assert decode_rgb(make_png((b"iCCP", b"x\0\0" + zlib.compress(b"junk"))), "photo.png").shape == (64, 64, 3)
+    damaged = bytearray(make_png())
+    damaged[-20] ^= 0xFF  # in the pixels, so that their checksum is wrong
+    with pytest.raises(ValueError, match=r"^photo.png: expected an image, got \d+ bytes that are not a complete one"):
+        decode_rgb(bytes(damaged), "photo.png")
+    assert capfd.readouterr().err == ""
+
+
+def test_lines_of_other_threads_reach_stderr_after_the_image_is_decoded(capfd: pytest.CaptureFixture[str]) -> None:
+    with image_data._capture_decoder_messages() as messages:
+        os.write(2, b"[INFO] a line of the node\nlibpng warning: gAMA: invalid\n[ERROR] another line")
+    assert messages == ["libpng warning: gAMA: invalid"]
+    assert capfd.readouterr().err == "[INFO] a line of the node\n[ERROR] another line"

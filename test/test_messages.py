@@ -57,13 +57,28 @@ class TestColor:
             assert np.array_equal(messages.image_to_rgb(message), rgb), encoding
 
     @given(arrays.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.booleans(), st.integers(0, 5))
-    def test_mono16_keeps_the_high_byte(self, gray: np.ndarray, bigendian: bool, padding: int) -> None:
+    def test_mono16_is_scaled_to_8_bits(self, gray: np.ndarray, bigendian: bool, padding: int) -> None:
         rgb = messages.image_to_rgb(image_message(gray, "mono16", bigendian=bigendian, padding=padding))
-        assert np.array_equal(rgb, np.repeat((gray >> 8).astype(np.uint8)[..., None], 3, axis=2))
+        assert np.array_equal(rgb, np.repeat(np.round(gray / 257).astype(np.uint8)[..., None], 3, axis=2))
 
-    def test_mono8_becomes_gray_rgb(self) -> None:
+    @pytest.mark.parametrize("bigendian", [False, True])
+    @pytest.mark.parametrize(
+        ("encoding", "order"),
+        [("rgb16", [0, 1, 2]), ("bgr16", [2, 1, 0]), ("16UC3", [2, 1, 0]), ("rgba16", [0, 1, 2, 1]),
+         ("bgra16", [2, 1, 0, 1]), ("16UC4", [2, 1, 0, 1]), ("8UC3", [2, 1, 0]), ("8UC4", [2, 1, 0, 1])],
+    )  # fmt: skip
+    def test_reads_16_bits_and_the_names_of_opencv(self, encoding: str, order: list[int], bigendian: bool) -> None:
+        rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+        samples = np.ascontiguousarray(rgb[..., order])
+        if "16" in encoding:
+            samples = samples.astype(np.uint16) * 257
+        message = image_message(samples, encoding, padding=3, bigendian=bigendian)
+        assert np.array_equal(messages.image_to_rgb(message), rgb)
+
+    @pytest.mark.parametrize("encoding", ["mono8", "8UC1"])
+    def test_one_channel_becomes_gray_rgb(self, encoding: str) -> None:
         gray = np.arange(12, dtype=np.uint8).reshape(3, 4)
-        rgb = messages.image_to_rgb(image_message(gray, "mono8", padding=3))
+        rgb = messages.image_to_rgb(image_message(gray, encoding, padding=3))
         assert np.array_equal(rgb, np.repeat(gray[..., None], 3, axis=2))
 
     @pytest.mark.parametrize("bits", [8, 16])
@@ -75,7 +90,7 @@ class TestColor:
         mosaic = np.full((8, 10), 100, np.uint16)  # green, except for the red and blue samples of the pattern
         mosaic[red[0] :: 2, red[1] :: 2] = 200
         mosaic[blue[0] :: 2, blue[1] :: 2] = 50
-        samples = mosaic.astype(np.uint8) if bits == 8 else mosaic << 8
+        samples = mosaic.astype(np.uint8) if bits == 8 else mosaic * np.uint16(257)
         for bigendian in (False, True):
             message = image_message(samples, f"bayer_{pattern}{bits}", padding=4, bigendian=bigendian)
             assert np.array_equal(
@@ -119,6 +134,9 @@ class TestColor:
         [
             ({"encoding": "jpeg2000"}, "encoding: expected one of .*, got 'jpeg2000'"),
             ({"encoding": ""}, "encoding: expected one of .*, got ''"),
+            *(({"encoding": depth}, f"encoding: expected .*, got '{depth}'") for depth in ("16UC1", "32FC1", "8SC3")),
+            ({"encoding": "nv24"}, "encoding: expected .* nv12, nv21, got 'nv24'"),
+            ({"encoding": "\n[FATAL]" + 10_000 * "x"}, r"got '\\n\[FATAL\]x{52}'\.\.\. \(10008 characters\)$"),
             ({"step": 11}, "step of at least 12 bytes, got 11"),
             ({"height": 3}, "expected 36 bytes of data, got 24"),
             ({"height": 0}, "at least one pixel"),
@@ -168,14 +186,14 @@ class TestCompressed:
     def test_reads_rgb_samples_that_were_compressed_without_conversion(self, kind: str) -> None:
         rgb = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
         sent = np.concatenate([rgb, np.full((7, 5, 1), 77, np.uint8)], axis=2) if "rgba" in kind else rgb
-        sent = sent.astype(np.uint16) << 8 | 0x5A if "16" in kind else sent
+        sent = np.minimum(sent * 257.0 + 100, 65535).astype(np.uint16) if "16" in kind else sent
         assert np.array_equal(self.read(sent, kind), rgb)
 
     @pytest.mark.parametrize("kind", ["png", "rgb16; png compressed bgr16", "mono16; png compressed "])
-    def test_16_bit_png_keeps_the_high_byte(self, kind: str) -> None:
+    def test_16_bit_png_is_scaled_to_8_bits(self, kind: str) -> None:
         rgb = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
         rgb = rgb[..., :1].repeat(3, axis=2) if "mono" in kind else rgb
-        deep = rgb.astype(np.uint16) << 8 | 0xA5
+        deep = np.minimum(rgb * 257.0 + 100, 65535).astype(np.uint16)
         assert np.array_equal(self.read(deep[..., 0] if "mono" in kind else deep[..., ::-1], kind), rgb)
 
     @pytest.mark.parametrize("kind", ["jpeg", "mono8; jpeg compressed mono8", "bayer_rggb8; jpeg compressed mono8"])
@@ -186,7 +204,8 @@ class TestCompressed:
     def test_decodes_bayer_patterns_that_were_compressed_without_conversion(self, bits: int) -> None:
         mosaic = np.full((8, 10), 100, np.uint16)
         mosaic[0::2, 0::2], mosaic[1::2, 1::2] = 200, 50  # red, blue
-        rgb = self.read(mosaic.astype(np.uint8) if bits == 8 else mosaic << 8, f"bayer_rggb{bits}; png compressed ")
+        samples = mosaic.astype(np.uint8) if bits == 8 else mosaic * np.uint16(257)
+        rgb = self.read(samples, f"bayer_rggb{bits}; png compressed ")
         assert np.array_equal(rgb, np.broadcast_to(np.array([200, 100, 50], np.uint8), (8, 10, 3)))
 
     def test_rejects_other_transports_and_names_the_format(self) -> None:
@@ -210,10 +229,11 @@ class TestCompressed:
 class TestDepth:
     @given(arrays.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.booleans(), st.integers(0, 5))
     def test_converts_millimeters_and_treats_zero_as_unknown(self, raw: np.ndarray, big: bool, padding: int) -> None:
-        depth_m = messages.depth_to_meters(image_message(raw, "16UC1", bigendian=big, padding=padding))
-        assert depth_m.dtype == np.float32
-        assert np.array_equal(np.isnan(depth_m), raw == 0)
-        assert np.array_equal(np.round(np.nan_to_num(depth_m) * 1000), raw)
+        for encoding in ("16UC1", "mono16"):
+            depth_m = messages.depth_to_meters(image_message(raw, encoding, bigendian=big, padding=padding))
+            assert depth_m.dtype == np.float32
+            assert np.array_equal(np.isnan(depth_m), raw == 0)
+            assert np.array_equal(np.round(np.nan_to_num(depth_m) * 1000), raw)
 
     @given(
         arrays.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(width=32)),
@@ -236,7 +256,7 @@ class TestDepth:
         assert np.array_equal(messages.meters_to_millimeters(depth_m), raw)
 
     def test_rejects_other_encodings_and_names_them(self) -> None:
-        with pytest.raises(ValueError, match="encoding of depth: expected one of 16UC1, 32FC1, got 'rgb8'"):
+        with pytest.raises(ValueError, match="encoding of depth: expected one of 16UC1, mono16, 32FC1, got 'rgb8'"):
             messages.depth_to_meters(image_message(np.zeros((2, 2, 3), np.uint8), "rgb8"))
 
 

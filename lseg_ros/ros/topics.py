@@ -89,7 +89,7 @@ INFO = Topic("rgb/camera_info", "sensor_msgs/CameraInfo", "Read with every frame
 DEPTH = Topic(
     "depth/image",
     "sensor_msgs/Image",
-    "Depth registered to the image: 16UC1 in millimeters (0 = unknown) or 32FC1 in meters (NaN = unknown)",
+    "Depth registered to the image: 16UC1 or mono16 in mm (0 = unknown), or 32FC1 in meters (NaN = unknown)",
 )
 MASK = Topic("~/mask", "sensor_msgs/Image", "mono8, label id of each pixel; 0 = unlabeled, 255 is never used")
 MASK_COMPRESSED = Topic(
