@@ -25,6 +25,7 @@ from lseg_ros.quoting import quote
 from lseg_ros.structures import Intrinsics
 
 __all__ = [
+    "camera_matrix",
     "compressed_to_rgb",
     "depth_to_meters",
     "fill_image",
@@ -162,24 +163,37 @@ def meters_to_millimeters(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:
     return np.rint(known * 1000).clip(0, 65535).astype(np.uint16)
 
 
+def camera_matrix(camera_info: Any) -> str:
+    """Choose the matrix of a sensor_msgs/CameraInfo that describes the image.
+
+    It is K. If the lens has distortion, the image is assumed to be rectified, and P describes it: image_proc publishes
+    rectified images together with the camera_info of the raw image. Drivers of rectified images may leave one of the
+    two at 0; then it is the other one.
+
+    Returns:
+        ``"k"`` or ``"p"``, or ``""`` if the camera is not calibrated (K[0] and P[0] are 0).
+    """
+    has_k, has_p = camera_info.k[0] != 0, camera_info.p[0] != 0
+    if has_p and (is_distorted(camera_info) or not has_k):
+        return "p"
+    return "k" if has_k else ""
+
+
 def intrinsics_from_camera_info(camera_info: Any) -> Intrinsics | None:
     """Return the pinhole camera of a sensor_msgs/CameraInfo.
 
-    The matrix is K, adapted to binning and region of interest. If the lens has distortion, the image is assumed to be
-    rectified, and P is used instead if it is set: image_proc publishes rectified images together with the camera_info
-    of the raw image.
+    The matrix is that of ``camera_matrix``, adapted to binning and region of interest.
 
     Returns:
-        The intrinsics, or None if the camera is not calibrated (K[0] = 0).
+        The intrinsics, or None if the camera is not calibrated (K[0] and P[0] are 0).
 
     Raises:
         ValueError: The matrix is not a pinhole camera.
     """
-    if camera_info.k[0] == 0:
+    name = camera_matrix(camera_info)
+    if not name:
         return None
-    rectified = is_distorted(camera_info) and camera_info.p[0] != 0
-    name, columns = ("p", 4) if rectified else ("k", 3)
-    matrix = np.asarray(getattr(camera_info, name), np.float64).reshape(3, columns)
+    matrix = np.asarray(getattr(camera_info, name), np.float64).reshape(3, -1)
     (fx, fy), (cx, cy) = matrix.diagonal()[:2].tolist(), matrix[:2, 2].tolist()
     if not np.isfinite((fx, fy, cx, cy)).all():
         raise ValueError(f"CameraInfo.{name}: expected finite numbers, got {matrix.tolist()}")

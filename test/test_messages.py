@@ -69,9 +69,9 @@ class TestColor:
     )  # fmt: skip
     def test_reads_16_bits_and_the_names_of_opencv(self, encoding: str, order: list[int], bigendian: bool) -> None:
         rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-        samples = np.ascontiguousarray(rgb[..., order])
+        samples: np.ndarray = np.ascontiguousarray(rgb[..., order])
         if "16" in encoding:
-            samples = samples.astype(np.uint16) * 257
+            samples = samples * np.uint16(257)
         message = image_message(samples, encoding, padding=3, bigendian=bigendian)
         assert np.array_equal(messages.image_to_rgb(message), rgb)
 
@@ -293,6 +293,21 @@ class TestCameraInfo:
         camera = messages.intrinsics_from_camera_info(self.info(list(self.K), d=d, p=list(p)))
         assert camera is not None
         assert (camera.fx, camera.fy, camera.cx, camera.cy) == expected
+
+    def test_uses_p_if_k_is_zero(self) -> None:
+        camera = messages.intrinsics_from_camera_info(self.info([0.0] * 9, p=list(self.P)))
+        assert camera is not None
+        assert (camera.fx, camera.fy, camera.cx, camera.cy) == (400, 405, 310, 235)
+
+    @pytest.mark.parametrize("k", [K, (0.0,) * 9])
+    @pytest.mark.parametrize("p", [P, (0.0,) * 12])
+    @pytest.mark.parametrize("d", [[], [0.1, 0.0]])
+    def test_names_the_matrix(self, k: Sequence[float], p: Sequence[float], d: list[float]) -> None:
+        name = messages.camera_matrix(self.info(list(k), p=list(p), d=d))
+        if k[0] and p[0]:
+            assert name == ("p" if d else "k")
+        else:
+            assert name == ("k" if k[0] else "p" if p[0] else "")
 
     def test_lens_is_distorted_if_any_coefficient_is_not_zero(self) -> None:
         assert not any(messages.is_distorted(self.info(list(self.K), d=d)) for d in ([], [0.0] * 4, [0.0] * 8))

@@ -11,15 +11,16 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from lseg_ros.messages import is_distorted
+from lseg_ros.messages import camera_matrix, is_distorted
 from lseg_ros.pipeline import EncodedFrame, FrameResult, Outputs
+from lseg_ros.quoting import escape, quote
 from lseg_ros.ros.conversions import assemble, make_header, with_depth
 from lseg_ros.ros.diagnostics import Report, Statistics
 from lseg_ros.ros.labels import LabelManager
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.publishers import Publishers
 from lseg_ros.ros.subscriptions import CameraSubscriptions, RawImage
-from lseg_ros.ros.topics import INFO
+from lseg_ros.ros.topics import INFO, image_topic
 from lseg_ros.structures import Frame
 from lseg_ros.vocabulary import Label
 
@@ -87,7 +88,8 @@ class Camera:
         self.last_frame: LastFrame | None = None
         self._node = node
         self._labels = labels
-        self._lens_checked = False
+        self._image_topic = image_topic(name, labels.state.node.image_transport)
+        self._matrix_reported = False
         self._publishers: Publishers | None = None  # while open
         self._subscriptions: CameraSubscriptions | None = None  # while subscribed
 
@@ -167,7 +169,7 @@ class Camera:
         for topic, problem in problems.items():
             self.statistics.problem(topic.for_camera(self.name).name, problem)
         if outputs & Outputs.ANY_POINTS and camera_info is not None:
-            self._check_lens(camera_info)
+            self._report_matrix(camera_info)
         stage_ms = {"wait": (matched_s - start_s) * 1e3, "read": (time.perf_counter() - matched_s) * 1e3}
         header = make_header(frame.stamp_ns, frame.frame_id)
         return PendingFrame(frame, header, camera_info, outputs, image.arrived_s, stage_ms)
@@ -183,12 +185,11 @@ class Camera:
 
     def report_failure(self, error: Exception) -> None:
         """Count and log that an image could not be processed."""
-        reason = f"{type(error).__name__}: {error}"
+        reason = escape(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}", 1000)
+        text = f"an image could not be processed: {reason}"
         self.statistics.dropped("could not be processed")
-        self.statistics.problem("frame", reason, error=True)
-        source = f" from camera {self.name}" if self.name else ""
-        text = f"a frame{source} could not be processed: {reason}"
-        self._node.get_logger().error(text, throttle_duration_sec=5.0)
+        self.statistics.problem(self._image_topic.name, text, error=True)
+        self._node.get_logger().error(f"{self._image_topic.name}: {text}", throttle_duration_sec=5.0)
 
     def report(self, node_values: Mapping[str, str], idle: str) -> Report:
         """Summarize the state of the camera for diagnostics.
@@ -209,17 +210,22 @@ class Camera:
         values = {**node_values, "subscribed": ", ".join(subscribed) or "nothing", **self.statistics.values()}
         return Report(self.name or "segmentation", values, problems, message)
 
-    def _check_lens(self, camera_info: CameraInfo) -> None:
-        """Warn once about a lens with distortion."""
-        if self._lens_checked or not is_distorted(camera_info):
+    def _report_matrix(self, camera_info: CameraInfo) -> None:
+        """Say once which matrix of camera_info the points are computed with, unless it is K of an ideal lens."""
+        matrix, distorted = camera_matrix(camera_info).upper(), is_distorted(camera_info)
+        if self._matrix_reported or not matrix or (matrix == "K" and not distorted):
             return
-        self._lens_checked = True
+        self._matrix_reported = True
+        name, unused = INFO.for_camera(self.name).name, "P" if matrix == "K" else "K"
+        missing = f" ({unused} is 0)" if getattr(camera_info, unused.lower())[0] == 0 else ""
+        text = f"points are computed with {matrix} of camera_info{missing}"
+        if not distorted:
+            self._node.get_logger().info(f"{name}: {text}")
+            return
         text = (
-            f"the lens has distortion ({camera_info.distortion_model}); points are computed with P of camera_info, "
-            "which assumes a rectified image. If the image is not rectified, subscribe to image_rect of image_proc "
-            "and to depth that is registered to it"
+            f"the lens has distortion ({quote(camera_info.distortion_model)}); {text}, which assumes a rectified "
+            "image. If it is not rectified, subscribe to image_rect of image_proc and to depth that is registered to it"
         )
-        name = INFO.for_camera(self.name).name
         self.statistics.problem(name, text, last_s=60.0)
         self._node.get_logger().warning(f"{name}: {text}")
 
@@ -238,7 +244,7 @@ class Camera:
             )
             offset = f"{abs(age_s):.1f} s {'behind' if age_s > 0 else 'ahead of'}"
             text = f"stamps are {offset} the {clock} clock: {advice}"
-            self.statistics.problem("stamps", text)
+            self.statistics.problem(self._image_topic.name, text)
         return stale
 
     def _age_s(self, stamp_ns: int) -> float:

@@ -21,6 +21,7 @@ from lseg_ros.msg import Label as LabelMessage
 from lseg_ros.msg import LabelSummary as LabelSummaryMessage
 from lseg_ros.msg import SegmentationSummary
 from lseg_ros.msg import Vocabulary as VocabularyMessage
+from lseg_ros.quoting import quote
 from lseg_ros.ros.topics import DEPTH, INFO, Topic
 from lseg_ros.structures import Frame, Intrinsics
 from lseg_ros.summary import LabelSummary, Summary
@@ -84,7 +85,7 @@ def assemble(image: Any, depth: Any | None, camera_info: Any | None) -> Assemble
 def _with_intrinsics(frame: Frame, camera_info: Any) -> Frame:
     intrinsics = intrinsics_from_camera_info(camera_info)
     if intrinsics is None:
-        raise ValueError("no clouds: the camera is not calibrated (K[0] = 0 in camera_info)")
+        raise ValueError("no clouds: the camera is not calibrated (K[0] = 0 and P[0] = 0 in camera_info)")
     return dataclasses.replace(frame, intrinsics=intrinsics)
 
 
@@ -101,7 +102,7 @@ def with_depth(frame: Frame, depth: Any) -> Frame:
     if depth.header.frame_id != frame.frame_id:
         raise ValueError(
             "no clouds: depth must be registered to the image, "
-            f"expected the image's frame_id {frame.frame_id!r}, got {depth.header.frame_id!r}"
+            f"expected the image's frame_id {quote(frame.frame_id)}, got {quote(depth.header.frame_id)}"
         )
     return dataclasses.replace(frame, depth_m=sample_depth(depth_to_meters(depth), frame.size))
 

@@ -12,6 +12,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+from lseg_ros.quoting import escape
 from lseg_ros.ros.topics import DIAGNOSTICS
 
 __all__ = ["Diagnostics", "Report", "Statistics"]
@@ -186,7 +187,7 @@ class Diagnostics:
     def _status(self, report: Report) -> DiagnosticStatus:
         status = DiagnosticStatus(name=f"{self._name}: {report.name}", hardware_id=report.values.get("device", ""))
         status.level = bytes([max((level for level, _ in report.problems), default=0)])
-        status.message = "; ".join(text for _, text in report.problems) or report.message
+        status.message = escape("; ".join(text for _, text in report.problems) or report.message)
         status.values = [KeyValue(key=key, value=value) for key, value in report.values.items()]
         return status
 

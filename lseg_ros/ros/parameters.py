@@ -65,7 +65,15 @@ class NodeConfig:
     )
     sync_slop_s: float = setting(
         0.05,
-        "maximum time difference between an image and its depth or camera_info",
+        "maximum difference between the stamps of an image and its depth",
+        unit="s",
+        minimum=0.0,
+        maximum=1.0,
+        dynamic=True,
+    )
+    sync_wait_s: float = setting(
+        0.05,
+        "how long an image waits for depth and camera_info that arrive after it",
         unit="s",
         minimum=0.0,
         maximum=1.0,

@@ -31,6 +31,7 @@ from lseg_ros.ros.topics import (
     POINTS,
     SUMMARY,
     Topic,
+    resolve_transport,
 )
 from lseg_ros.structures import CLOUD_DTYPE, LabelCloud
 from lseg_ros.vocabulary import Label
@@ -138,7 +139,8 @@ class Publishers:
         self._on_mismatch = on_mismatch
         self._created: list[Publisher] = []
         self._mask = self._create(MASK, Image)
-        self._mask_compressed = self._create(MASK_COMPRESSED, CompressedImage)
+        mask_compressed = resolve_transport(node, MASK.for_camera(camera).name, "compressed")
+        self._mask_compressed = self._create(MASK_COMPRESSED, CompressedImage, mask_compressed)
         self._confidence = self._create(CONFIDENCE, Image)
         self._camera_info = self._create(CAMERA_INFO, CameraInfo)
         self._overlay = self._create(OVERLAY, Image)
@@ -205,8 +207,8 @@ class Publishers:
         for publisher in self._created:
             self._node.destroy_publisher(publisher)
 
-    def _create(self, topic: Topic, message_type: type) -> Publisher:
-        """Create a publisher that ``destroy`` destroys."""
+    def _create(self, topic: Topic, message_type: type, resolved: str | None = None) -> Publisher:
+        """Create a publisher that ``destroy`` destroys, under the name of the topic or another one."""
         name = topic.for_camera(self._camera).name
 
         def on_incompatible_qos(_: Any) -> None:
@@ -215,8 +217,8 @@ class Publishers:
 
         events = PublisherEventCallbacks(incompatible_qos=on_incompatible_qos)
         try:
-            publisher = self._node.create_publisher(message_type, name, FRAME_QOS, event_callbacks=events)
+            publisher = self._node.create_publisher(message_type, resolved or name, FRAME_QOS, event_callbacks=events)
         except UnsupportedEventTypeError:  # some middlewares do not report incompatible QoS
-            publisher = self._node.create_publisher(message_type, name, FRAME_QOS)
+            publisher = self._node.create_publisher(message_type, resolved or name, FRAME_QOS)
         self._created.append(publisher)
         return publisher

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "VOCABULARY",
     "Topic",
     "check_cameras",
+    "image_topic",
+    "resolve_transport",
 ]
 
 # Reliable and volatile: compatible with reliable and with best-effort subscribers.
@@ -83,9 +86,15 @@ class Topic:
 
 IMAGE = Topic("rgb/image", "sensor_msgs/Image", "Color image in any encoding that a camera driver publishes")
 IMAGE_COMPRESSED = Topic(
-    "rgb/image/compressed", "sensor_msgs/CompressedImage", "Used instead of rgb/image if image_transport is compressed"
+    "rgb/image/compressed",
+    "sensor_msgs/CompressedImage",
+    "Used instead of rgb/image if image_transport is compressed; a remapping of rgb/image moves it too",
 )
-INFO = Topic("rgb/camera_info", "sensor_msgs/CameraInfo", "Read with every frame; K[0] = 0 disables the clouds")
+INFO = Topic(
+    "rgb/camera_info",
+    "sensor_msgs/CameraInfo",
+    "Valid for all images of its frame_id until the next one arrives; needed for clouds",
+)
 DEPTH = Topic(
     "depth/image",
     "sensor_msgs/Image",
@@ -141,6 +150,33 @@ OUTPUTS = (
 )  # fmt: skip
 SERVICES = (SET_LABELS, GET_LABELS, QUERY, ENABLE)
 _RESERVED = {topic.name.split("/")[1] for topic in (*OUTPUTS, *SERVICES) if topic.name.startswith("~/")}
+
+
+def image_topic(camera: str, transport: str) -> Topic:
+    """Return the topic of a camera's images.
+
+    Args:
+        camera: Name of the camera, "" for the only one.
+        transport: The parameter ``image_transport``, raw or compressed.
+    """
+    return (IMAGE_COMPRESSED if transport == "compressed" else IMAGE).for_camera(camera)
+
+
+def resolve_transport(node: Node, name: str, transport: str) -> str:
+    """Return the topic of a transport by the rule of image_transport.
+
+    It is the base topic after remapping, with the transport appended: with ``rgb/image:=/camera/image_raw``, the topic
+    ``rgb/image/compressed`` is ``/camera/image_raw/compressed``. A remapping of the transport's own name has priority.
+
+    Args:
+        node: The node with the remappings.
+        name: Name of the base topic, before remapping.
+        transport: Name of the transport, such as ``compressed``.
+    """
+    own = f"{name}/{transport}"
+    if node.resolve_topic_name(own) != node.resolve_topic_name(own, only_expand=True):
+        return own
+    return f"{node.resolve_topic_name(name)}/{transport}"
 
 
 def check_cameras(names: Sequence[str]) -> None:

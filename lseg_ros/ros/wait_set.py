@@ -16,6 +16,8 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 
+from lseg_ros.quoting import escape
+
 __all__ = ["DetachedCallbackGroup", "SubscriptionWaitSet"]
 
 
@@ -68,7 +70,9 @@ class SubscriptionWaitSet:
                 self._receive(wait_set)
             except Exception as error:  # from rclpy or a callback: one bad message must not stop the thread
                 if context.ok():
-                    self._node.get_logger().error(f"a message was lost: {error}", throttle_duration_sec=5.0)
+                    self._node.get_logger().error(
+                        f"a message was lost: {escape(str(error), 200)}", throttle_duration_sec=5.0
+                    )
 
     def _receive(self, wait_set: rclpy_implementation.WaitSet) -> None:
         """Wait for messages and events, and handle all that are ready."""

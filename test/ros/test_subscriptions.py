@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lseg_ros.ros.subscriptions import Match, StampedCache
+from lseg_ros.ros.subscriptions import Match, StampedCache, read_frame_id
 
 MS = 1_000_000
 SECOND = 1000 * MS
@@ -43,6 +43,28 @@ def test_reports_the_offset_of_an_item_that_is_too_far_away() -> None:
 
 def test_finds_nothing_in_an_empty_cache() -> None:
     assert make_cache().match(150, slop_ns=20) == Match(None, None)
+
+
+def test_newest_item_is_the_one_that_arrived_last() -> None:
+    assert make_cache().newest() is None
+    assert make_cache(100, 300, 200).newest() == "item 200"
+
+
+def test_reports_when_the_nearest_item_arrived() -> None:
+    before_s = time.monotonic()
+    match = make_cache(100).match(150, slop_ns=20)
+    assert match.arrived_s is not None
+    assert before_s <= match.arrived_s <= time.monotonic()
+
+
+@given(st.binary(max_size=12), st.booleans())
+def test_reads_the_frame_id_of_a_serialized_header(frame_id: bytes, little_endian: bool) -> None:
+    frame_id = frame_id.rstrip(b"\0")
+    length = (len(frame_id) + 1).to_bytes(4, "little" if little_endian else "big")
+    data = bytes([0, int(little_endian), 0, 0]) + bytes(8) + length + frame_id + b"\0" + b"the rest"
+    assert read_frame_id(data) == frame_id
+    with pytest.raises(ValueError, match="header: expected at least 16 bytes, got 15"):
+        read_frame_id(data[:15])
 
 
 def test_same_stamp_replaces_the_item() -> None:
