@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.structures import Frame, LabelCloud, Segmentation
+from lseg_ros.text_drawing import draw_text, text_width
 from lseg_ros.vocabulary import UNLABELED, Label, Vocabulary
 
 __all__ = ["colorize", "colorize_depth", "demo_picture", "draw_clouds", "overlay", "palette", "side_by_side"]
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BACKGROUND = (24, 26, 30)
 _TEXT_COLOR = (236, 236, 236)
 _MAX_LEGEND_ENTRIES = 12
@@ -61,9 +61,9 @@ def colorize_depth(depth_m: NDArray[np.float32]) -> Picture:
     picture = np.asarray(cv2.cvtColor(turbo, cv2.COLOR_BGR2RGB), np.uint8)
     picture[~known] = _BACKGROUND
     text = f"{near:.1f} m to {far:.1f} m" if known.any() else "no depth"
-    scale, line = _font(len(picture))
-    _darken(picture, line // 2, line // 2, _text_width(text, scale) + line, 2 * line)
-    _write(picture, text, (line, line + line * 3 // 4), scale)
+    size, line = _font_size(len(picture))
+    _darken(picture, line // 2, line // 2, text_width(text, size) + line, 2 * line)
+    draw_text(picture, text, (line, line + line * 3 // 4), size, _TEXT_COLOR)
     return picture
 
 
@@ -139,43 +139,35 @@ def _labels_in_view(segmentation: Segmentation) -> list[Label]:
 def _draw_legend(picture: Picture, labels: Sequence[Label]) -> Picture:
     """Draw label names next to their colors in the upper left, over at most half of the width."""
     height, width = picture.shape[:2]
-    scale, line = _font(height)
+    size, line = _font_size(height)
     capacity = min(_MAX_LEGEND_ENTRIES, (height - 2 * line) // line)
     if not labels or capacity < 1:
         return picture
     shown = labels if len(labels) <= capacity else labels[: max(capacity - 1, 1)]
-    names = [_shorten(label.name, scale, width // 2 - 3 * line) for label in shown]
+    names = [_shorten(label.name, size, width // 2 - 3 * line) for label in shown]
     rest = len(labels) - len(shown)
     lines = [*names, f"and {rest} more"] if rest else names
-    box_width = max(_text_width(text, scale) for text in lines) + 5 * line // 2
+    box_width = max(text_width(text, size) for text in lines) + 5 * line // 2
     _darken(picture, line // 2, line // 2, min(box_width, width // 2), line * len(lines) + line // 2)
     for number, text in enumerate(lines):
         top = line // 2 + line // 4 + number * line
         if number < len(shown):
             corner = (line, top + line // 6)
             cv2.rectangle(picture, corner, (line + line * 2 // 3, top + line * 5 // 6), shown[number].color, cv2.FILLED)
-        _write(picture, text, (2 * line, top + line * 3 // 4), scale)
+        draw_text(picture, text, (2 * line, top + line * 3 // 4), size, _TEXT_COLOR)
     return picture
 
 
-def _font(height: int) -> tuple[float, int]:
-    """Return font scale and line height in pixels for a picture of this height."""
+def _font_size(height: int) -> tuple[int, int]:
+    """Return font size and line height in pixels for a picture of this height."""
     line = max(12, height // 26)
-    return line / 36, line
+    return line * 4 // 5, line
 
 
-def _text_width(text: str, scale: float) -> int:
-    return int(cv2.getTextSize(text, _FONT, scale, 1)[0][0])
-
-
-def _shorten(text: str, scale: float, max_width: int) -> str:
-    while len(text) > 4 and _text_width(text, scale) > max_width:
+def _shorten(text: str, size: int, max_width: int) -> str:
+    while len(text) > 4 and text_width(text, size) > max_width:
         text = text[:-4].rstrip() + "..."
     return text
-
-
-def _write(picture: Picture, text: str, origin: tuple[int, int], scale: float) -> None:
-    cv2.putText(picture, text, origin, _FONT, scale, _TEXT_COLOR, 1, cv2.LINE_AA)
 
 
 def _darken(picture: Picture, left: int, top: int, width: int, height: int) -> None:
@@ -186,7 +178,7 @@ def _darken(picture: Picture, left: int, top: int, width: int, height: int) -> N
 
 def _add_title(panel: Picture, title: str) -> Picture:
     bar = np.full((28, panel.shape[1], 3), 12, np.uint8)
-    _write(bar, title, (2, 19), 0.5)
+    draw_text(bar, title, (2, 19), 14, _TEXT_COLOR)
     return np.concatenate([bar, panel])
 
 

@@ -150,6 +150,8 @@ def test_the_wheel_contains_the_command_and_one_network_and_no_node(tmp_path: Pa
     assert "lseg = lseg_ros.cli:main" in commands
     assert [name for name in names if name.endswith((".safetensors", ".pt", ".ckpt", ".onnx"))] == [WEIGHTS]
     assert path.stat().st_size < 30_000_000
+    fonts = {name.removeprefix("lseg_ros/fonts/") for name in names if name.startswith("lseg_ros/fonts/")}
+    assert fonts == {path.name for path in (ROOT / "lseg_ros/fonts").iterdir()}
     assert "lseg_ros/py.typed" in names
     assert any(name.endswith("LICENSE") for name in names)
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"lseg_ros"}
