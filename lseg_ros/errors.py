@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lseg_ros.quoting import escape
+
 __all__ = ["describe_error"]
 
 # Their messages are written for users. The messages of others, such as KeyError, need type and place to be understood.
@@ -17,7 +19,7 @@ def describe_error(error: BaseException) -> str:
         The message of a ValueError, OSError, RuntimeError or ImportError. For other exceptions and empty messages, the
         name of the type, the message, and the file and line that raised it.
     """
-    message = " ".join(str(error).split())
+    message = escape(" ".join(str(error).split()))
     if message and isinstance(error, _EXPLAINED):
         return message
     place, trace = "", error.__traceback__

@@ -28,6 +28,11 @@ def test_several_lines_become_one() -> None:
     assert describe_error(catch(fail, RuntimeError("size mismatch:\n\tcopying\n  a"))) == "size mismatch: copying a"
 
 
+def test_control_sequences_are_escaped() -> None:
+    error = ValueError("expected rgb8, got '\x1b[31m\r[FATAL]'")
+    assert describe_error(error) == r"expected rgb8, got '\x1b[31m [FATAL]'"
+
+
 def test_other_exceptions_are_named_with_the_line_that_raised_them() -> None:
     line = fail.__code__.co_firstlineno + 1
     assert describe_error(catch(fail, KeyError("width"))) == f"KeyError: 'width' (test_errors.py, line {line})"

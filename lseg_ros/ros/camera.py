@@ -11,9 +11,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from lseg_ros.errors import describe_error
 from lseg_ros.messages import camera_matrix, is_distorted
 from lseg_ros.pipeline import EncodedFrame, FrameResult, Outputs
-from lseg_ros.quoting import escape, quote
+from lseg_ros.quoting import quote
 from lseg_ros.ros.conversions import assemble, make_header, with_depth
 from lseg_ros.ros.diagnostics import Report, Statistics
 from lseg_ros.ros.labels import LabelManager
@@ -185,8 +186,7 @@ class Camera:
 
     def report_failure(self, error: Exception) -> None:
         """Count and log that an image could not be processed."""
-        reason = escape(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}", 1000)
-        text = f"an image could not be processed: {reason}"
+        text = f"an image could not be processed: {describe_error(error)}"
         self.statistics.dropped("could not be processed")
         self.statistics.problem(self._image_topic.name, text, error=True)
         self._node.get_logger().error(f"{self._image_topic.name}: {text}", throttle_duration_sec=5.0)

@@ -30,6 +30,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from lseg_ros.errors import describe_error
+from lseg_ros.quoting import escape, quote
 
 __all__ = ["Attempt", "LogForwarding", "configure_shared_memory", "exit_process", "run", "run_in_temporary_thread"]
 
@@ -71,7 +72,7 @@ def run(
         try:
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         except RuntimeError as error:  # an argument or a parameter file that ROS cannot read
-            get_logger(Path(sys.argv[0]).stem).fatal(_explain(str(error)))
+            get_logger(Path(sys.argv[0]).stem).fatal(escape(_explain(str(error))))
             return 1
         node = make()
         if not start(node):
@@ -234,7 +235,7 @@ class LogForwarding(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Log one record with the ROS severity that matches its level."""
         # rclpy allows only one severity for each call site, so each severity has its own call.
-        text = record.getMessage()
+        text = escape(record.getMessage())
         if record.levelno >= logging.ERROR:
             self._ros.error(text)
         elif record.levelno >= logging.WARNING:
@@ -262,6 +263,6 @@ def _explain(error: str) -> str:
     except (OSError, ValueError, IndexError):
         return error
     return (
-        f"{match[1]}, line {match[2]}: expected values of one type, got {line[:80]!r}; YAML reads words "
+        f"{match[1]}, line {match[2]}: expected values of one type, got {quote(line)}; YAML reads words "
         f"such as yes, off, nan and 12 as other types, put them in quotes ({error})"
     )

@@ -16,7 +16,7 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 
-from lseg_ros.quoting import escape
+from lseg_ros.errors import describe_error
 
 __all__ = ["DetachedCallbackGroup", "SubscriptionWaitSet"]
 
@@ -70,9 +70,8 @@ class SubscriptionWaitSet:
                 self._receive(wait_set)
             except Exception as error:  # from rclpy or a callback: one bad message must not stop the thread
                 if context.ok():
-                    self._node.get_logger().error(
-                        f"a message was lost: {escape(str(error), 200)}", throttle_duration_sec=5.0
-                    )
+                    text = f"a message was lost: {describe_error(error)}"
+                    self._node.get_logger().error(text, throttle_duration_sec=5.0)
 
     def _receive(self, wait_set: rclpy_implementation.WaitSet) -> None:
         """Wait for messages and events, and handle all that are ready."""
