@@ -61,7 +61,7 @@ def _render(text: str, size: int) -> NDArray[np.float32]:
     for (run, font), length in zip(runs, lengths):
         draw.text((left, _ascent(size)), run, fill=255, font=font, anchor="ls")
         left += length
-    coverage = np.asarray(image, np.float32) / 255
+    coverage = np.asarray(image, np.float32) / np.float32(255)
     coverage.flags.writeable = False  # it is shared
     return coverage
 

@@ -322,6 +322,6 @@ def test_compressed_masks_follow_the_remapping_of_the_mask(ros_client: RosClient
 
 def test_incompatible_qos_of_a_camera_is_reported(publish: Callable[..., Any]) -> None:
     publish(Image, "/strict/rgb/image", BEST_EFFORT)
-    override = {"qos_overrides./strict/rgb/image.subscription.reliability": "reliable"}
+    override: dict[str, Any] = {"qos_overrides./strict/rgb/image.subscription.reliability": "reliable"}
     with SubscribedCamera("/strict", **override) as subscribed:
         subscribed.wait_for_problem("rgb/image: a publisher does not offer the QoS")
