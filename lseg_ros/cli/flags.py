@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 import tyro
 
 from lseg_ros.settings import Setting, list_settings
+from lseg_ros.vocabulary import Vocabulary
 
-__all__ = ["parse", "read_labels"]
+__all__ = ["parse", "read_vocabulary"]
 
 T = TypeVar("T")
 
@@ -40,28 +41,35 @@ def parse(settings: type[T] | Callable[[Sequence[str]], T], arguments: Sequence[
     )
 
 
-def read_labels(values: Sequence[str]) -> tuple[str, ...]:
-    """Return the labels of a command line.
+def read_vocabulary(values: Sequence[str], prompt_templates: Sequence[str] = ("{}",)) -> Vocabulary:
+    """Return the vocabulary of the labels of a command line.
 
     A value that is an existing text file (.txt) is replaced by the file's lines, without empty ones and those that
-    start with #. All other values are split at commas.
+    start with #. All other values are split at commas. If the lines of a single file have the form ``id: label``, these
+    are the ids. Otherwise ids count from 1.
 
     Raises:
-        FileNotFoundError: If a single value ends in .txt and is not a file.
-        ValueError: If a file is not a label list, or there are no labels.
+        FileNotFoundError: If a value ends in .txt and is not a file.
+        ValueError: If a file is not a label list, there are no labels, or a label or an id is invalid.
     """
     labels: list[str] = []
+    ids: list[int] | None = None
     for value in values:
         path = Path(value).expanduser()
         if path.suffix.lower() == ".txt":
-            from lseg_ros.datasets.labels import read_label_list  # imports PyTorch
+            from lseg_ros.datasets.labels import read_label_list, states_ids  # imports PyTorch
 
-            labels += [entry for entry in read_label_list(path).values() if entry]
+            entries = {number: entry for number, entry in read_label_list(path).items() if entry}
+            labels += entries.values()
+            if states_ids(path):
+                if len(values) > 1:
+                    raise ValueError(f"labels: expected {path} alone, because it states ids, got {len(values)} values")
+                ids = list(entries)
         else:
             labels += [label.strip() for label in value.split(",") if label.strip() or "," not in value]
     if not labels:
         raise ValueError(f"labels: expected at least one label, got {', '.join(map(repr, values)) or 'none'}")
-    return tuple(labels)
+    return Vocabulary.of(labels, ids=ids, prompt_templates=prompt_templates)
 
 
 def _with_help(settings: type[T], defaults: T | None = None) -> type[T]:

@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 import yaml
 
-from lseg_ros.cli.flags import read_labels
+from lseg_ros.cli.flags import read_vocabulary
 from lseg_ros.image_data import read_file
 from lseg_ros.settings import check, setting
 from lseg_ros.vocabulary import UNLABELED, Label, Vocabulary
@@ -32,7 +32,8 @@ class LabelsSettings:
 
     labels: tyro.conf.Positional[tuple[str, ...]] = setting(  # noqa: RUF009 - a tuple is immutable
         (),
-        "labels to look for, separated by spaces or commas, or a label list file (.txt) with one label per line; "
+        "labels to look for, separated by spaces or commas, or a label list file (.txt) whose lines are labels "
+        "or 'id: label'; "
         "'sofa|couch' is one label with two names; or one parameter file (.yaml)",
     )
     hydra: bool = setting(False, "print the label space of Hydra (YAML)")
@@ -183,7 +184,7 @@ def _read_vocabulary(labels: tuple[str, ...]) -> tuple[Vocabulary, tuple[str, ..
     path = Path(labels[0]).expanduser()
     if len(labels) == 1 and path.suffix.lower() in (".yaml", ".yml"):
         return _read_parameter_file(path)
-    return Vocabulary.of(read_labels(labels)), ()
+    return read_vocabulary(labels), ()
 
 
 def _read_parameter_file(path: Path) -> tuple[Vocabulary, tuple[str, ...]]:

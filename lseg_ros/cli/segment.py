@@ -15,14 +15,13 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from lseg_ros.cli.flags import read_labels
+from lseg_ros.cli.flags import read_vocabulary
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.pipeline import FrameResult, Outputs, Pipeline, PipelineConfig
 from lseg_ros.recordings import RgbdFolder, list_images, read_rgb
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Frame
 from lseg_ros.visualization import demo_picture
-from lseg_ros.vocabulary import Vocabulary
 
 __all__ = ["SETTINGS", "SegmentSettings", "run"]
 
@@ -44,7 +43,8 @@ class SegmentSettings:
     )
     labels: tuple[str, ...] = setting(
         (),
-        "labels to look for, separated by spaces or commas, or a label list file (.txt) with one label per line; "
+        "labels to look for, separated by spaces or commas, or a label list file (.txt) whose lines are labels "
+        "or 'id: label'; "
         "'sofa|couch' is one label with two names",
     )
     prompt_templates: tuple[str, ...] = setting(
@@ -66,7 +66,7 @@ SETTINGS = SegmentSettings
 
 def run(settings: SegmentSettings) -> int:
     """Segment the images in turn; stops with an error at the first unreadable one."""
-    vocabulary = Vocabulary.of(read_labels(settings.labels), prompt_templates=settings.prompt_templates)
+    vocabulary = read_vocabulary(settings.labels, settings.prompt_templates)
     frames = _frames(settings.images)
     segmenter = Segmenter.from_checkpoint(settings.network)
     pipeline = Pipeline(segmenter, settings.pipeline)

@@ -20,6 +20,7 @@ __all__ = [
     "join_words",
     "read_label_list",
     "read_words",
+    "states_ids",
 ]
 
 _MAX_BYTES = 1 << 20  # of a label list
@@ -66,6 +67,12 @@ def read_label_list(path: str | Path) -> dict[int, str]:
     if not any(entries.values()):
         raise ValueError(f"{file}: expected at least one label, got only ids")
     return entries
+
+
+def states_ids(path: str | Path) -> bool:
+    """Return whether the lines of a label list file have the form ``id: entry``."""
+    lines = read_lines(Path(path).expanduser())
+    return any(_NUMBERED.fullmatch(line) for line in lines if not line.startswith("#"))
 
 
 def read_words(path: str | Path, count: int) -> tuple[str, ...]:

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.service import Service
 from std_srvs.srv import SetBool
 
 from lseg_ros.inference import Segmenter, SegmenterConfig
@@ -24,13 +26,18 @@ from lseg_ros.ros.conversions import vocabulary_to_message
 from lseg_ros.ros.diagnostics import Diagnostics
 from lseg_ros.ros.labels import ActiveState, LabelManager, VocabularyPublisher
 from lseg_ros.ros.mailbox import Mailbox
-from lseg_ros.ros.parameters import NodeConfig, declare, read
+from lseg_ros.ros.parameters import NodeConfig, declare, explain_wrong_type, read
 from lseg_ros.ros.query_service import QueryService
 from lseg_ros.ros.runtime import Attempt, LogForwarding, run_in_temporary_thread
 from lseg_ros.ros.subscriptions import RawImage
 from lseg_ros.ros.topics import ENABLE, GET_LABELS, QUERY, SET_LABELS
 from lseg_ros.ros.worker import Worker
 from lseg_ros.srv import GetLabels, QueryLabel, SetLabels
+
+try:
+    from bondpy.bondpy import Bond
+except ImportError:
+    Bond = None
 
 __all__ = ["SegmentationNode"]
 
@@ -71,6 +78,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         self._active = False
         self._enabled = True  # False while paused
         self._worker: Worker | None = None  # while active and enabled
+        self._bond: Any = None  # while active
         self._proposal: ActiveState | None = None  # accepted parameters, until they are applied
         self._service_proposal: ActiveState | None = None  # while set_labels sets the parameter
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -78,10 +86,12 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         if self._has_post_set_callback:
             self.add_post_set_parameters_callback(self._apply_parameters)
         self._query = QueryService(self._cameras, self._labels)
-        self._serve(SetLabels, SET_LABELS.name, self._set_labels)
-        self._serve(GetLabels, GET_LABELS.name, self._get_labels)
-        self._serve(QueryLabel, QUERY.name, self._query.answer)
-        self._serve(SetBool, ENABLE.name, self._enable)
+        self.create_service(SetLabels, SET_LABELS.name, self._set_labels)
+        self.create_service(GetLabels, GET_LABELS.name, self._get_labels)
+        self.create_service(QueryLabel, QUERY.name, self._query.answer)
+        self.create_service(SetBool, ENABLE.name, self._enable)
+        for service in self.services:  # also those of rclpy: it does not answer an invalid transition or parameter type
+            self._answer_always(service)
         self._diagnostics = Diagnostics(self)
         # A steady clock, because with use_sim_time and no publisher of /clock, diagnostics must still report that.
         clock, group = Clock(clock_type=ClockType.STEADY_TIME), MutuallyExclusiveCallbackGroup()
@@ -169,6 +179,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             self._publish_vocabulary()  # before the first mask
         self._active, self._query.pipeline = True, self._pipeline
         self._start()
+        self._start_bond()
         names = ", ".join(self._labels.state.vocabulary.names)
         self.get_logger().info(f"looking for {names}{'' if self._enabled else ' (paused)'}")
 
@@ -178,29 +189,38 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
 
     def destroy_node(self) -> None:
         """Stop the worker, destroy the topics and destroy the node."""
-        if hasattr(self, "_worker"):  # since Kilted, rclpy.shutdown also destroys a node whose __init__ failed
-            self._stop()
+        if hasattr(self, "_query"):  # since Kilted, rclpy.shutdown also destroys a node whose __init__ failed
+            self._deactivate()
             self._close()
         self._log_forwarding.close()
         super().destroy_node()
 
-    def _serve(self, service_type: type, name: str, answer: Callable[[Any, Any], Any]) -> None:
-        """Create a service. If its callback raises, the response gives the reason.
-
-        Args:
-            service_type: Type of the service.
-            name: Name of the service.
-            answer: Fills the response to a request and returns it. It may raise any exception.
-        """
+    def _answer_always(self, service: Service) -> None:
+        """Let a service respond, with the reason if there is room for it, even if its callback raises."""
+        answer = service.callback
 
         def respond(request: Any, response: Any) -> Any:
-            with Attempt(self.get_logger(), f"{name} failed", _THROTTLE_S) as attempt:
+            with Attempt(self.get_logger(), f"{service.srv_name} failed", _THROTTLE_S) as attempt:
                 return answer(request, response)
+            result = SetParametersResult(successful=False, reason=attempt.reason)
+            if isinstance(response, SetParameters.Response):
+                response.results = [result for _ in request.parameters]
+            if isinstance(response, SetParametersAtomically.Response):
+                response.result = result
             if hasattr(response, "success"):
-                response.success, response.message = False, attempt.reason
+                response.success = False
+            if hasattr(response, "message"):
+                response.message = attempt.reason
             return response
 
-        self.create_service(service_type, name, respond)
+        service.callback = respond
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        """Set parameters, all or none. If one has the wrong type, the reason names it."""
+        reason = explain_wrong_type(self, parameter_list)
+        if reason:
+            return SetParametersResult(successful=False, reason=reason)
+        return super().set_parameters_atomically(parameter_list)
 
     def _check_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         """Validate a change of parameters without applying it."""
@@ -332,7 +352,20 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             camera.unsubscribe()
         self._worker = None
 
+    def _start_bond(self) -> None:
+        """Tell Nav2's lifecycle manager continuously that this node is alive, if bondpy is installed.
+
+        A node that activates itself needs no manager. The bonds of all nodes share one topic, and an rclpy executor
+        that receives them is not free.
+        """
+        if Bond is not None and not self._labels.state.node.autostart:
+            self._bond = Bond(self, "bond", self.get_name())  # topic and id as in nav2_util::LifecycleNode
+            self._bond.start()
+
     def _deactivate(self) -> None:
+        if self._bond is not None:
+            self._bond.shutdown()
+        self._bond = None
         self._active, self._query.pipeline = False, None
         self._stop()
 

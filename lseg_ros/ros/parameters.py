@@ -20,14 +20,16 @@ from rclpy.exceptions import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from lseg_ros.quoting import quote
 from lseg_ros.ros.topics import check_cameras
 from lseg_ros.settings import Setting, check, list_settings, setting
 
-__all__ = ["NodeConfig", "declare", "parameter_default", "read", "with_parameters"]
+__all__ = ["NodeConfig", "declare", "explain_wrong_type", "parameter_default", "read", "with_parameters"]
 
 C = TypeVar("C")
 
 _MAX_INTEGER = 2**31 - 1
+_TEXT_HINT = "; YAML reads words such as yes, off, nan and 12 as other types, put them in quotes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +112,23 @@ class NodeConfig:
         check_cameras(self.cameras)
 
 
+def explain_wrong_type(node: Node, parameters: Iterable[Parameter]) -> str:
+    """Describe the first parameter whose type differs from its declaration.
+
+    The message of rclpy names neither the parameter nor its value.
+
+    Returns:
+        The description, or "" if all types are right.
+    """
+    for parameter in parameters:
+        declared = node.get_parameter(parameter.name).type_ if node.has_parameter(parameter.name) else parameter.type_
+        if parameter.type_ not in (declared, Parameter.Type.NOT_SET):
+            hint = _TEXT_HINT if declared == Parameter.Type.STRING_ARRAY else ""
+            expected, got = (kind.name.lower().replace("_", " ") for kind in (declared, parameter.type_))
+            return f"{parameter.name}: expected a {expected}, got the {got} {quote(str(parameter.value))}{hint}"
+    return ""
+
+
 def declare(node: Node, config: type) -> None:
     """Declare every setting of a dataclass as a parameter.
 
@@ -124,7 +143,7 @@ def declare(node: Node, config: type) -> None:
         except ParameterUninitializedException:  # an empty list in a parameter file; some distributions raise earlier
             raise ValueError(f"{expected}, got an empty list") from None
         except InvalidParameterTypeException as error:
-            hint = "; put numbers, yes, off and nan in quotes" if item.type == tuple[str, ...] else ""
+            hint = _TEXT_HINT if item.type == tuple[str, ...] else ""
             raise ValueError(f"{expected}, got another type ({error}){hint}") from None
         except InvalidParameterValueException as error:
             raise ValueError(str(error)) from None

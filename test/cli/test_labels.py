@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lseg_ros.cli import main
-from lseg_ros.cli.flags import read_labels
+from lseg_ros.cli.flags import read_vocabulary
 from lseg_ros.cli.labels import LabelsSettings, color_table, elevation_mapping, label_space
 from lseg_ros.vocabulary import Vocabulary
 
@@ -137,13 +137,13 @@ def test_rejects_two_output_formats() -> None:
     "arguments", [["wall", "sofa|couch", "floor"], ["wall,sofa|couch, floor"], ["wall,", "sofa|couch,floor"]]
 )
 def test_labels_may_be_separated_by_spaces_or_commas(arguments: list[str]) -> None:
-    assert read_labels(arguments) == ("wall", "sofa|couch", "floor")
+    assert read_vocabulary(arguments).entries == ("wall", "sofa|couch", "floor")
 
 
 def test_reads_labels_from_a_label_list_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "labels.TXT"
     file.write_text("# rooms\nwall\npotted plant, large\n", encoding="utf-8")
-    assert read_labels([str(file), "floor"]) == ("wall", "potted plant, large", "floor")
+    assert read_vocabulary([str(file), "floor"]).entries == ("wall", "potted plant, large", "floor")
     assert "/lseg/points/wall" in run_labels(capsys, str(file))
 
 
@@ -155,7 +155,7 @@ def test_reports_a_missing_label_list_file(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize("values", [[], [","]])
 def test_rejects_a_list_without_labels(values: list[str]) -> None:
     with pytest.raises(ValueError, match="labels: expected at least one label"):
-        read_labels(values)
+        read_vocabulary(values)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +179,15 @@ def test_rejects_a_large_parameter_file_before_reading_it(tmp_path: Path, capsys
         file.truncate(1 << 40)
     assert main(["labels", str(tmp_path / "params.yaml")]) == 2
     assert "params.yaml: expected at most 1048576 bytes, got 1099511627776" in capsys.readouterr().err
+
+
+def test_ids_of_a_label_list_file_are_those_of_the_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_text("7: wall\n2: sofa|couch\n9:\n", encoding="utf-8")
+    lines = run_labels(capsys, str(file)).splitlines()
+    assert [(line.split()[0], line.split()[-1]) for line in lines] == [("7", "wall"), ("2", "sofa|couch")]
+    with pytest.raises(ValueError, match=r"labels.txt alone, because it states ids, got 2 values"):
+        read_vocabulary([str(file), "floor"])
+    file.write_text("0: wall\n1: sofa\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="id of 'wall': expected 1 to 254, got 0"):
+        read_vocabulary([str(file)])

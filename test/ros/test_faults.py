@@ -186,7 +186,9 @@ def test_missing_images_are_reported_with_the_topic_to_remap(active: NodeHarness
         ("unlabeled_threshold", 1.5, "unlabeled_threshold"),
         ("depth_min_m", float("nan"), "depth_min_m"),
         ("checkpoint", "another", "read-only"),
-        ("max_rate_hz", "fast", "type"),
+        ("max_rate_hz", "fast", "max_rate_hz: expected a double, got the string 'fast'"),
+        ("labels", [12, 13], "labels: expected a string array, got the integer array '[12, 13]'; YAML reads words"),
+        ("labels", "[floor, nan]", "labels: expected a string array, got the string '[floor, nan]'; YAML reads words"),
     ],
 )
 def test_rejects_invalid_parameters_with_their_names(active: NodeHarness, name: str, value: Any, text: str) -> None:
@@ -226,12 +228,23 @@ def test_unreadable_depth_or_camera_info_costs_only_itself(active: NodeHarness, 
     assert active.process.alive
 
 
-@pytest.mark.parametrize(
-    ("service", "name"), [(SetParameters, "set_parameters"), (SetParametersAtomically, "set_parameters_atomically")]
-)
-def test_parameter_of_an_unknown_type_does_not_end_the_node(active: NodeHarness, service: type, name: str) -> None:
-    request = service.Request(parameters=[Parameter(name="labels", value=ParameterValue(type=10))])  # type: ignore[attr-defined]
-    with suppress(AssertionError):  # rclpy does not answer such a request
-        active.client.call(service, f"{NODE}/{name}", request, timeout_s=2.0)
+def test_request_with_a_parameter_of_an_unknown_type_is_answered(active: NodeHarness) -> None:
+    parameters = [Parameter(name="labels", value=ParameterValue(type=10))]
+    request = SetParameters.Request(parameters=parameters)
+    (result,) = active.client.call(SetParameters, f"{NODE}/set_parameters", request).results
+    request = SetParametersAtomically.Request(parameters=parameters)
+    results = [result, active.client.call(SetParametersAtomically, f"{NODE}/set_parameters_atomically", request).result]
+    for result in results:
+        assert not result.successful
+        assert "10" in result.reason
     active.wait_for_mask(image=make_image(active.make_header()))
-    assert active.process.alive
+
+
+def test_text_of_a_sender_cannot_forge_a_line_of_the_log(active: NodeHarness) -> None:
+    forged = "octarine8\n[FATAL] [1.0] [lseg]: \x1b[31mout of memory" + 1000 * "x"
+    active.send(image=make_image(active.make_header(), forged))
+    status = active.wait_for_status(r"octarine8\n[FATAL]")
+    assert status.message.isprintable()
+    assert 50 * "x" not in status.message
+    wait_until(lambda: r"octarine8\n[FATAL]" in active.process.output, 10)
+    assert "\n[FATAL]" not in active.process.output

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import pytest
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.context import Context
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import PointCloud2
 
+from lseg_ros.ros import node as node_module
 from test.support.node_harness import NAMESPACE, NODE, NodeHarness, make_frame, make_image
 from test.support.ros_client import wait_until
 
@@ -72,3 +81,45 @@ def test_labels_can_be_changed_in_every_state_and_survive_transitions(unconfigur
 def test_rejects_transitions_that_the_state_does_not_have(unconfigured: NodeHarness) -> None:
     assert not unconfigured.client.transition("activate", NODE)
     assert unconfigured.client.state(NODE) == "unconfigured"
+
+
+@pytest.mark.parametrize("number", [Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DESTROY, 255])
+def test_requests_by_number_are_answered(unconfigured: NodeHarness, number: int) -> None:
+    request = ChangeState.Request(transition=Transition(id=number))
+    assert not unconfigured.client.call(ChangeState, f"{NODE}/change_state", request).success
+    assert unconfigured.client.state(NODE) == "unconfigured"
+
+
+class RecordedBond:
+    """Stands for ``bondpy.bondpy.Bond``, which is no wheel, and records the calls."""
+
+    def __init__(self, node: Node, topic: str, id: str) -> None:
+        self.calls = [f"bond of {node.get_name()} on {topic} with {id}"]
+        bonds.append(self)
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def shutdown(self) -> None:
+        self.calls.append("shutdown")
+
+
+bonds: list[RecordedBond] = []
+
+
+@pytest.mark.parametrize("autostart", [False, True])
+def test_managed_node_keeps_a_bond_while_it_is_active(autostart: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_module, "Bond", RecordedBond)
+    bonds.clear()
+    context = Context()
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    parameters = [Parameter("autostart", value=autostart)]
+    node = node_module.SegmentationNode(context=context, namespace="/bonded", parameter_overrides=parameters)
+    try:
+        for trigger in (node.trigger_configure, node.trigger_activate, node.trigger_deactivate, node.trigger_activate):
+            assert trigger() == TransitionCallbackReturn.SUCCESS
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+    calls = ["bond of lseg on bond with lseg", "start", "shutdown"]
+    assert [bond.calls for bond in bonds] == ([] if autostart else [calls, calls])
