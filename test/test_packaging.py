@@ -39,7 +39,8 @@ ROBOT = {
 }
 DESK = "lseg_ros/desk"
 WEIGHTS = "lseg_ros/model/weights/demo.safetensors"
-OPTIONAL_PACKAGES = {"rviz2", "nav2_costmap_2d", "nav2_lifecycle_manager"}  # for rviz:=true and nav2_demo.launch.py
+# For rviz:=true and nav2_demo.launch.py, and for Nav2's lifecycle manager.
+OPTIONAL_PACKAGES = {"rviz2", "nav2_costmap_2d", "nav2_lifecycle_manager", "bondpy"}
 EXECUTABLES = ("lseg_node", "synthetic_camera", "replay_camera", "lseg_demo")
 
 MODULES = {"opencv_python_headless": "cv2", "open_clip_torch": "open_clip", "pillow": "PIL", "PyYAML": "yaml"}
@@ -83,7 +84,7 @@ class TestDeclarations:
         assert MANIFEST.findtext("export/build_type") == "ament_cmake"
 
     def test_every_imported_package_is_declared(self) -> None:
-        assert imported_by("lseg_ros") | imported_by("launch") <= ROS_PACKAGES | PIP_MODULES
+        assert imported_by("lseg_ros") | imported_by("launch") <= ROS_PACKAGES | PIP_MODULES | OPTIONAL_PACKAGES
 
     def test_every_package_that_the_launch_files_start_is_declared_or_optional(self) -> None:
         sources = [path.read_text() for path in (ROOT / "launch").glob("*.launch.py")]

@@ -210,8 +210,8 @@ class CameraSubscriptions:
         self._depth: StampedCache[bytes] = StampedCache()
         self._infos: dict[bytes, StampedCache[bytes]] = {}  # by frame_id, the one used last at the end
         self._infos_lock = threading.Lock()
-        self._last_image: RawImage | None = None  # for which camera_info was looked up
-        self._last_miss: RawImage | None = None  # for which no depth was found
+        self._last_stamp_ns: int | None = None  # of the last image for which camera_info was looked up
+        self._last_miss: tuple[int, float] | None = None  # stamp and arrival of the last image without depth
         compressed = labels.state.node.image_transport == "compressed"
         self._image_topic = image_topic(camera, labels.state.node.image_transport)
         self._image_name = self._image_topic.name
@@ -258,10 +258,10 @@ class CameraSubscriptions:
             ValueError: If the image has no readable header.
         """
         cache, config = self._info_cache(read_frame_id(image.data)), self._labels.state.node
-        slop_ns, last = round(config.sync_slop_s * 1e9), self._last_image
-        self._last_image = image
+        slop_ns, last_ns = round(config.sync_slop_s * 1e9), self._last_stamp_ns
+        self._last_stamp_ns = image.stamp_ns
         # Only if the last image got its own CameraInfo, another one is worth waiting for.
-        expected = last is None or cache.match(last.stamp_ns, slop_ns).item is not None
+        expected = last_ns is None or cache.match(last_ns, slop_ns).item is not None
         patience_s = self._patience_s(image, self._info_topic) if expected else 0.0
         data = cache.match(image.stamp_ns, slop_ns, patience_s).item or cache.newest() or self._info_cache(b"").newest()
         if data is None:
@@ -383,7 +383,7 @@ class CameraSubscriptions:
         if match.item is None:
             self._statistics.unmatched(self._depth_topic.name)
             self._statistics.problem(self._depth_topic.name, self._explain_missing_depth(match, slop_ns))
-            self._last_miss = image
+            self._last_miss = image.stamp_ns, image.arrived_s
         return match.item
 
     def _explain_missing_depth(self, match: Match[bytes], slop_ns: int) -> str:
@@ -391,10 +391,11 @@ class CameraSubscriptions:
         if match.offset_ns is None or match.arrived_s is None:
             return self._explain_silence(self._depth_topic.name, self._depth_topic)
         if last is not None:
-            late = self._depth.match(last.stamp_ns, slop_ns)
+            stamp_ns, image_arrived_s = last
+            late = self._depth.match(stamp_ns, slop_ns)
             if late.item is not None and late.arrived_s is not None:
                 return (
-                    f"the message of the last image arrived {late.arrived_s - last.arrived_s:.3f} s after it: "
+                    f"the message of the last image arrived {late.arrived_s - image_arrived_s:.3f} s after it: "
                     f"raise sync_wait_s ({config.sync_wait_s} s)"
                 )
         offset_s, ago_s = match.offset_ns / 1e9, time.monotonic() - match.arrived_s
