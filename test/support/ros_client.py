@@ -154,7 +154,7 @@ class RosClient:
 
     def set_parameter(self, name: str, value: Any, node: str = LSEG) -> SetParametersResult:
         """Set one parameter, as ``ros2 param set`` does."""
-        parameter_type = Parameter.Type.STRING_ARRAY if isinstance(value, list) else None
+        parameter_type = Parameter.Type.STRING_ARRAY if value == [] else None  # its type is not in the value
         request = SetParametersAtomically.Request(
             parameters=[Parameter(name, parameter_type, value).to_parameter_msg()]
         )
