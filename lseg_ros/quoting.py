@@ -15,7 +15,7 @@ def quote(text: str, limit: int = 60) -> str:
 
 
 def escape(text: str, limit: int = 2000) -> str:
-    """Return a text on one line, without control characters, shortened to its first ``limit`` characters."""
+    """Return a text on one line, without control characters, shortened to ``limit``."""
     shortened = text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in shortened

@@ -53,7 +53,7 @@ def text_width(text: str, size: int) -> int:
 
 @functools.lru_cache(1024)
 def _render(text: str, size: int) -> NDArray[np.float32]:
-    """Render a line of text as coverage from 0 to 1, with the baseline at row ``_ascent(size)``."""
+    """Render a line as coverage from 0 to 1, with the baseline at row ``_ascent(size)``."""
     runs = [(run, _font(font, size)) for font, run in _split(text)]
     lengths = [math.ceil(font.getlength(run)) for run, font in runs]
     image = Image.new("L", (max(sum(lengths), 1), _ascent(size) + size // 2))
@@ -71,7 +71,7 @@ def _ascent(size: int) -> int:
 
 
 def _split(text: str) -> list[tuple[int, str]]:
-    """Split a text into runs that one font can draw. Returns the font's index and the text of each."""
+    """Split a text into runs, each with the index of a font that can draw it."""
     runs: list[tuple[int, str]] = []
     for character in text:
         if not character.isprintable():

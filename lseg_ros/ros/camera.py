@@ -211,7 +211,7 @@ class Camera:
         return Report(self.name or "segmentation", values, problems, message)
 
     def _report_matrix(self, camera_info: CameraInfo) -> None:
-        """Say once which matrix of camera_info the points are computed with, unless it is K of an ideal lens."""
+        """Say once which matrix of camera_info is used, unless it is K of an ideal lens."""
         matrix, distorted = camera_matrix(camera_info).upper(), is_distorted(camera_info)
         if self._matrix_reported or not matrix or (matrix == "K" and not distorted):
             return

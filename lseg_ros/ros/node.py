@@ -196,7 +196,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         super().destroy_node()
 
     def _answer_always(self, service: Service) -> None:
-        """Let a service respond, with the reason if there is room for it, even if its callback raises."""
+        """Let a service respond even if its callback raises, with the reason if possible."""
         answer = service.callback
 
         def respond(request: Any, response: Any) -> Any:
@@ -353,7 +353,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         self._worker = None
 
     def _start_bond(self) -> None:
-        """Tell Nav2's lifecycle manager continuously that this node is alive, if bondpy is installed.
+        """Tell Nav2's lifecycle manager that this node is alive, if bondpy is installed.
 
         A node that activates itself needs no manager. The bonds of all nodes share one topic, and an rclpy executor
         that receives them is not free.

@@ -208,7 +208,7 @@ class Publishers:
             self._node.destroy_publisher(publisher)
 
     def _create(self, topic: Topic, message_type: type, resolved: str | None = None) -> Publisher:
-        """Create a publisher that ``destroy`` destroys, under the name of the topic or another one."""
+        """Create a publisher that ``destroy`` destroys. Its name may differ from the topic's."""
         name = topic.for_camera(self._camera).name
 
         def on_incompatible_qos(_: Any) -> None:

@@ -246,10 +246,11 @@ class CameraSubscriptions:
         return self._read(item, Image, self._depth_topic)
 
     def match_camera_info(self, image: RawImage) -> CameraInfo | None:
-        """Find the CameraInfo of an image: the one with its stamp, otherwise the newest one of its frame_id.
+        """Find the CameraInfo of an image.
 
-        Waits for the one with its stamp if it may still arrive. A CameraInfo that was published once, seldom, or
-        without a stamp belongs to all images until the next one arrives.
+        It is the one with the image's stamp, for which this method waits if it may still arrive, otherwise the newest
+        one of its frame_id. A CameraInfo that was published once, seldom, or without a stamp belongs to all images
+        until the next one arrives.
 
         Returns:
             The message, or None if no CameraInfo of this frame_id arrived.
@@ -303,7 +304,7 @@ class CameraSubscriptions:
             return create()
 
     def _subscribe_to_latched_info(self) -> None:
-        """Ask for the CameraInfo that a transient local publisher published before this node subscribed.
+        """Ask for the CameraInfo that was latched before this node subscribed.
 
         The first subscription does not get it, and it stays, because only it matches publishers that are volatile.
         """
@@ -360,7 +361,7 @@ class CameraSubscriptions:
             return None
 
     def _info_cache(self, frame_id: bytes) -> StampedCache[bytes]:
-        """Return the cache of a frame_id. Those that were not used for the longest time are dropped."""
+        """Return the cache of a frame_id. The caches that were used last are kept."""
         with self._infos_lock:
             cache = self._infos.pop(frame_id, None)
             if cache is None:
@@ -371,7 +372,7 @@ class CameraSubscriptions:
         return cache
 
     def _patience_s(self, image: RawImage, topic: Topic) -> float:
-        """Return how long to wait for a message that belongs to an image, 0 if nothing publishes the topic."""
+        """Return how long to wait for a message of an image, 0 if nothing publishes it."""
         if not self._node.count_publishers(self._node.resolve_topic_name(topic.name)):
             return 0.0
         # Counted from the arrival of the image and not from now, so that several cameras wait at the same time.
