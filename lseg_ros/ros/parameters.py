@@ -124,8 +124,10 @@ def explain_wrong_type(node: Node, parameters: Iterable[Parameter]) -> str:
         declared = node.get_parameter(parameter.name).type_ if node.has_parameter(parameter.name) else parameter.type_
         if parameter.type_ not in (declared, Parameter.Type.NOT_SET):
             hint = _TEXT_HINT if declared == Parameter.Type.STRING_ARRAY else ""
+            value = parameter.value
+            value = list(value) if isinstance(value, array.array) else value
             expected, got = (kind.name.lower().replace("_", " ") for kind in (declared, parameter.type_))
-            return f"{parameter.name}: expected a {expected}, got the {got} {quote(str(parameter.value))}{hint}"
+            return f"{parameter.name}: expected a {expected}, got the {got} {quote(str(value))}{hint}"
     return ""
 
 
