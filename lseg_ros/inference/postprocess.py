@@ -18,7 +18,7 @@ from lseg_ros.inference.embeddings import PixelEmbeddings
 from lseg_ros.model.decoder import upsample2x
 from lseg_ros.vocabulary import UNLABELED
 
-__all__ = ["postprocess", "similarity", "upsample"]
+__all__ = ["Level", "build_levels", "neighbors", "postprocess", "similarity", "upsample"]
 
 # Logits at full size exist for a few rows at a time: all 254 labels at 1280x720 would take a gigabyte.
 _MAX_VALUES = {"cpu": 1 << 20, "cuda": 1 << 26}
@@ -59,7 +59,7 @@ def postprocess(
     source = logits[0].float()  # (K, h'/2, w'/2)
     if not _are_finite(source, norm):
         return _postprocess_nonfinite(source, valid_size, size, ids, unlabeled_threshold, norm)
-    levels = _build_levels(logits, valid_size, size, norm)
+    levels = build_levels(logits, valid_size, size, norm)
     if postprocess_numba.AVAILABLE and logits.device.type == "cpu":
         if norm is None:  # these logits may have any magnitude; those of pixel and text embeddings are bounded
             source = source - source.amax(dim=0)
@@ -114,14 +114,14 @@ def _postprocess_nonfinite(
         no_direction = ~((norm >= _MIN_NORM) & norm.isfinite())  # (1, 1, 2h, 2w)
         norm = norm.masked_fill(no_direction, 1.0)
     labeled = postprocess(source[None], valid_size, size, ids, unlabeled_threshold, norm)
-    levels = _build_levels(source[None], valid_size, size, norm)
+    levels = build_levels(source[None], valid_size, size, norm)
     if norm is not None:
         undefined = _spread(undefined, levels[:1]) | no_direction[0, 0]
         levels = levels[1:]
     return labeled.masked_fill_(_spread(undefined, levels)[: size[0], : size[1]], UNLABELED)
 
 
-def _spread(undefined: Tensor, levels: Sequence[_Level]) -> Tensor:
+def _spread(undefined: Tensor, levels: Sequence[Level]) -> Tensor:
     """Find the pixels of the last level that depend on undefined pixels (h, w) of the source."""
     read_rows = _chain_levels(undefined.float()[:, None], levels)
     return read_rows(0, levels[-1].size[0])[:, 0] > 0
@@ -166,7 +166,7 @@ def similarity(embedded: PixelEmbeddings, word: Tensor) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Level:
+class Level:
     """One bilinear upsampling.
 
     Attributes:
@@ -184,8 +184,8 @@ class _Level:
     def to_numba(self) -> postprocess_numba.Level:
         """Convert to the arrays that the compiled code reads."""
         height, width = self.source
-        rows, row_weight = _neighbors(height, self.size[0], self.align_corners)
-        columns, column_weight = _neighbors(width, self.size[1], self.align_corners)
+        rows, row_weight = neighbors(height, self.size[0], self.align_corners)
+        columns, column_weight = neighbors(width, self.size[1], self.align_corners)
         even = odd = np.empty(0, np.float32)
         # Result column 2i lies before source column i, column 2i + 1 after it.
         if self.size[1] == 2 * width:
@@ -205,20 +205,21 @@ class _Level:
         )
 
 
-def _build_levels(
+def build_levels(
     logits: Tensor, valid_size: tuple[int, int], size: tuple[int, int], norm: Tensor | None
-) -> list[_Level]:
+) -> list[Level]:
+    """Return the upsamplings of ``postprocess`` in order; the last may exceed the image."""
     height, width = logits.shape[2:]
     levels = []
     if norm is not None:
-        levels.append(_Level((height, width), (2 * height, 2 * width), True, norm[0, 0]))
+        levels.append(Level((height, width), (2 * height, 2 * width), True, norm[0, 0]))
         height, width = 2 * height, 2 * width
-    levels.append(_Level((height, width), (2 * height, 2 * width), True))
-    return levels if valid_size == size else [*levels, _Level(valid_size, size, False)]
+    levels.append(Level((height, width), (2 * height, 2 * width), True))
+    return levels if valid_size == size else [*levels, Level(valid_size, size, False)]
 
 
 @lru_cache(maxsize=64)  # the same for every frame of a camera
-def _neighbors(source: int, size: int, align_corners: bool) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def neighbors(source: int, size: int, align_corners: bool) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Locate ``size`` points among ``source`` points, as ``F.interpolate`` does.
 
     Returns:
@@ -242,7 +243,7 @@ def _row_weights(
     Returns:
         First and last + 1 of the n source rows, and their weights (last - first, n) on the device.
     """
-    rows, weight = (table[first:last] for table in _neighbors(source, size, align_corners))
+    rows, weight = (table[first:last] for table in neighbors(source, size, align_corners))
     start, end = int(rows[0, 0]), int(rows[-1, 1]) + 1
     weights, row = np.zeros((last - first, end - start), np.float32), np.arange(last - first)
     weights[row, rows[:, 0] - start] = 1 - weight
@@ -250,7 +251,7 @@ def _row_weights(
     return start, end, torch.from_numpy(weights).to(device)
 
 
-def _upsample_argmax(source: Tensor, levels: list[_Level], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _upsample_argmax(source: Tensor, levels: list[Level], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Logits (K, h, w) -> winner and its softmax, (H, W) each, with PyTorch on bands of rows."""
     labels = len(source)
     read_rows = _chain_levels(source.permute(1, 0, 2) * math.log2(math.e), levels)  # 2^x is faster than e^x
@@ -262,7 +263,7 @@ def _upsample_argmax(source: Tensor, levels: list[_Level], size: tuple[int, int]
     return winner, 1 / total  # the winner's softmax: 2^(max - max) over the sum of 2^(logit - max)
 
 
-def _chain_levels(source: Tensor, levels: Sequence[_Level]) -> _ReadRows:
+def _chain_levels(source: Tensor, levels: Sequence[Level]) -> _ReadRows:
     """Return a function that reads rows of the source (h, K, w) after all levels."""
 
     def read_rows(first: int, last: int) -> Tensor:
@@ -281,7 +282,7 @@ class _RowReader:
     faults of new memory take as long as the computation.
     """
 
-    def __init__(self, level: _Level, read_source: _ReadRows, empty: Tensor) -> None:
+    def __init__(self, level: Level, read_source: _ReadRows, empty: Tensor) -> None:
         self._level = level
         self._read_source = read_source
         self._start = self._end = 0  # range of source rows in _wide
