@@ -7,17 +7,21 @@ import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import ParamSpec
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lseg_ros.inference import postprocess_triton
+from lseg_ros.inference.cuda_graphs import Capture, CudaGraphs, capture_cuda_graph
 from lseg_ros.inference.device import memory_mib, select_device, select_dtype
 from lseg_ros.inference.embeddings import PixelEmbeddings, upsampled_norm
 from lseg_ros.inference.optimize import fold_batch_norms, prepack_mkldnn, replace_same_padding
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
+from lseg_ros.inference.self_check import Postprocess, check_postprocess, check_upload
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Segmentation
@@ -26,6 +30,8 @@ from lseg_ros.vocabulary import Vocabulary
 __all__ = ["EncodedVocabulary", "Segmenter", "SegmenterConfig"]
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
 
 _MAX_CACHED_TEXTS = 4096
 _TEXT_BATCH_SIZE = 128
@@ -109,6 +115,10 @@ class Segmenter:
         self._encode_image: Callable[[Tensor], Tensor] = (
             torch.compile(model.encode_low_res) if config.compile else model.encode_low_res
         )
+        self._resize_on_device = False
+        self._graphs: CudaGraphs | None = None
+        self._postprocess: Postprocess = postprocess
+        self._problems: list[str] = []
         self._cache: OrderedDict[str, Tensor] = OrderedDict()  # text -> embedding, least recently used first
         self._lock = threading.Lock()
         logger.info("%s on %s in %s", config.checkpoint, self.device, self.dtype)
@@ -135,7 +145,44 @@ class Segmenter:
         if device.type == "cpu" and not config.compile:
             for part in (model.backbone, model.decoder):
                 prepack_mkldnn(part)
+        if device.type == "cuda":
+            segmenter.accelerate()
         return segmenter
+
+    @property
+    def problems(self) -> list[str]:
+        """The faster code that failed its check and is not used, with the reasons."""
+        graphs = self._graphs.problem if self._graphs is not None else ""
+        return [*self._problems, graphs] if graphs else list(self._problems)
+
+    @torch.inference_mode()
+    def accelerate(
+        self,
+        fast_postprocess: Postprocess | None = postprocess_triton.postprocess if postprocess_triton.AVAILABLE else None,
+        capture: Capture = capture_cuda_graph,
+    ) -> None:
+        """Use faster code for GPUs, if it gives the results of the plain code on this device.
+
+        What differs or raises an exception is not used; ``problems`` and the log say why. CUDA graphs are checked when
+        they are captured, at the second batch of a size. The network must not change afterwards.
+
+        Args:
+            fast_postprocess: Replaces ``postprocess``; None without Triton.
+            capture: Captures a CUDA graph.
+        """
+        self._resize_on_device = self._passes("resizing on the device", check_upload, self.device)
+        if fast_postprocess and self._passes("Triton kernel", check_postprocess, fast_postprocess, self.device):
+            self._postprocess = fast_postprocess
+        self._graphs = CudaGraphs(capture)
+
+    def _passes(self, name: str, check: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+        try:
+            check(*args, **kwargs)
+        except Exception as error:  # a driver or a compiler may raise anything
+            self._problems.append(f"{name} is not used: {type(error).__name__}: {error}")
+            logger.warning(self._problems[-1])
+            return False
+        return True
 
     def encode(self, vocabulary: Vocabulary) -> EncodedVocabulary:
         """Compute the embeddings of a vocabulary.
@@ -202,8 +249,8 @@ class Segmenter:
             sizes: B image sizes (H, W).
         """
         memory_format = torch.channels_last if self.device.type == "cpu" else torch.preserve_format  # oneDNN's order
-        low_res = self._encode_image(x.to(self.dtype, memory_format=memory_format))  # (B, C, h'/4, w'/4)
-        norm = upsampled_norm(low_res)  # (B, 1, h'/2, w'/2)
+        x = x.to(self.dtype, memory_format=memory_format)
+        low_res, norm = self._encode(x) if self._graphs is None else self._graphs.run(self._encode, x)
         return [PixelEmbeddings(*fields) for fields in zip(low_res.split(1), norm.split(1), valid_sizes, sizes)]
 
     @torch.inference_mode()
@@ -236,9 +283,9 @@ class Segmenter:
         """
         arguments, model = (embedded.valid_size, embedded.size, ids, threshold), self.model
         if model.regularization is not None:  # not linear in the embeddings, so it needs normalized ones
-            return postprocess(model.correlate(embedded.pixels, words), *arguments)
+            return self._postprocess(model.correlate(embedded.pixels, words), *arguments)
         logits = model.correlate(embedded.low_res.float(), words)  # (1, K, h'/4, w'/4)
-        return postprocess(logits, *arguments, norm=embedded.norm)
+        return self._postprocess(logits, *arguments, norm=embedded.norm)
 
     def segment(
         self, image: NDArray[np.uint8], encoded: EncodedVocabulary, unlabeled_threshold: float | None = None
@@ -265,7 +312,8 @@ class Segmenter:
         """
         image, encoded = np.full((height, width, 3), 127, np.uint8), self.encode(Vocabulary.of(["anything"]))
         for count in range(1, max_batch + 1) if self.config.compile else (max_batch,):
-            self.label(self.embed_all([image] * count)[0], encoded)
+            for _ in range(1 if self._graphs is None else 2):  # the second run captures the graph
+                self.label(self.embed_all([image] * count)[0], encoded)
 
     def memory_mib(self) -> dict[str, float]:
         """Return the memory in use in MiB, by name, see ``lseg_ros.inference.device.memory_mib``."""
@@ -274,7 +322,13 @@ class Segmenter:
     def _preprocess(self, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
         model = self.model
         mean, std = model.config.image_mean, model.config.image_std
-        return preprocess(image, self.input_size, model.stride, mean, std, self.device)
+        arguments = (image, self.input_size, model.stride, mean, std, self.device)
+        return preprocess(*arguments, resize_on_device=self._resize_on_device)
+
+    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, h', w') -> ``low_res`` and ``norm`` of the embeddings of the batch."""
+        low_res = self._encode_image(x)
+        return low_res, upsampled_norm(low_res)
 
     def _encode_texts(self, texts: Iterable[str]) -> dict[str, Tensor]:
         """Return the embedding (C,) of each text, from the cache if possible.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -191,12 +191,13 @@ class Camera:
         self.statistics.problem(self._image_topic.name, text, error=True)
         self._node.get_logger().error(f"{self._image_topic.name}: {text}", throttle_duration_sec=5.0)
 
-    def report(self, node_values: Mapping[str, str], idle: str) -> Report:
+    def report(self, node_values: Mapping[str, str], idle: str, node_problems: Sequence[str] = ()) -> Report:
         """Summarize the state of the camera for diagnostics.
 
         Args:
             node_values: Values of the node, listed before those of the camera.
             idle: Message while the camera is not subscribed.
+            node_problems: Problems of the node, which are warnings.
         """
         problems, subscriptions, publishers = self.statistics.problems(), self._subscriptions, self._publishers
         subscribed = publishers.subscribed_topics() if publishers is not None else []
@@ -207,6 +208,7 @@ class Camera:
             problems.insert(0, (1, subscriptions.diagnose_silence()))
         elif shortfall := self.statistics.shortfall(self._labels.state.node.max_rate_hz):
             problems.append((1, shortfall))
+        problems += [(1, text) for text in node_problems]
         values = {**node_values, "subscribed": ", ".join(subscribed) or "nothing", **self.statistics.values()}
         return Report(self.name or "segmentation", values, problems, message)
 

@@ -299,7 +299,8 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             for camera in self._cameras:
                 camera.destroy_retired()
             idle = "paused" if self._active and not self._enabled else "not active"
-            reports = [camera.report(self._node_values(), idle) for camera in self._cameras]
+            problems = [] if self._pipeline is None else self._pipeline.segmenter.problems
+            reports = [camera.report(self._node_values(), idle, problems) for camera in self._cameras]
         self._diagnostics.publish(reports)
 
     def _node_values(self) -> dict[str, str]:

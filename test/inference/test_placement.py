@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
-from lseg_ros.inference import EncodedVocabulary, Segmenter, SegmenterConfig, segmenter, similarity
+from lseg_ros.inference import EncodedVocabulary, Segmenter, SegmenterConfig, postprocess_triton, segmenter, similarity
 from lseg_ros.model import PRESETS, LSeg, LSegConfig
 from lseg_ros.pipeline import Outputs, Pipeline
 from lseg_ros.structures import Frame, Intrinsics
@@ -92,6 +92,32 @@ def test_every_network_stays_on_the_device(name: str, precision: str) -> None:
         assert transfers.uploads == [96 * 128 * 3]
         assert transfers.downloads == [FLAG, 2 * SIZE[0] * SIZE[1]]
         assert result.label_map.shape == result.confidence.shape == SIZE
+
+
+class LaunchRecorder:
+    """Stands for the Triton kernel and records the tensors of its launches."""
+
+    def __init__(self) -> None:
+        self.tensors: list[torch.Tensor] = []
+
+    def __getitem__(self, grid: tuple[int]) -> Callable[..., None]:
+        assert grid[0] * 128 >= SIZE[0] * SIZE[1]
+        return lambda *args, **_: self.tensors.extend(arg for arg in args if isinstance(arg, torch.Tensor))
+
+
+@pytest.mark.parametrize("name", ["demo", "regularization 1"])
+def test_fast_path_copies_the_image_and_two_bytes_per_pixel(name: str) -> None:
+    with on_gpu(name) as (network, words, transfers):
+        launches = LaunchRecorder()
+        network._resize_on_device = True
+        network._postprocess = partial(postprocess_triton.postprocess, function=launches)
+        network.segment(image(), words)
+        transfers.clear()
+        network.segment(image(), words, unlabeled_threshold=0.5)
+        assert transfers.uploads == [SIZE[0] * SIZE[1] * 3]
+        assert transfers.downloads == [2 * SIZE[0] * SIZE[1]]
+        assert len(launches.tensors) == 2 * 8
+        assert {tensor.device for tensor in launches.tensors} == {DEVICE}
 
 
 def test_threshold_needs_no_further_copy() -> None:

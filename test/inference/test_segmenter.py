@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -15,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.inference.cuda_graphs import Encode
+from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
 from lseg_ros.vocabulary import Vocabulary
 from test.support.tiny_network import CONFIG
@@ -116,6 +119,70 @@ class TestSegment:
         expected = segmenter.segment(picture(), segmenter.encode(WORDS)).label_map
         same = on_gpu.segment(picture(), on_gpu.encode(WORDS)).label_map == expected
         assert same.mean() > 0.99
+
+
+class TestAccelerate:
+    """The code for GPUs, replaced by functions that run on a CPU."""
+
+    @staticmethod
+    def correct_capture(encode: Encode, x: torch.Tensor) -> Encode:
+        return encode
+
+    @staticmethod
+    def stale_capture(encode: Encode, x: torch.Tensor) -> Encode:
+        return lambda _: encode(torch.zeros_like(x))
+
+    def test_uses_code_that_gives_the_same_results(self, segmenter: Segmenter) -> None:
+        calls: list[str] = []
+
+        def fast_postprocess(*args: Any, **kwargs: Any) -> torch.Tensor:
+            calls.append("postprocess")
+            return postprocess(*args, **kwargs)
+
+        def capture(encode: Encode, x: torch.Tensor) -> Encode:
+            calls.append("capture")
+            return encode
+
+        fast = Segmenter.from_checkpoint(segmenter.config)
+        fast.accelerate(fast_postprocess, capture)
+        calls.clear()
+        fast.warm_up(96, 128)
+        assert calls == ["postprocess", "capture", "postprocess"]
+        expected = segmenter.segment(picture(), segmenter.encode(WORDS))
+        assert np.array_equal(fast.segment(picture(), fast.encode(WORDS)).label_map, expected.label_map)
+        assert calls[3:] == ["postprocess"]
+        assert fast.problems == []
+
+    def test_faulty_code_is_reported_and_not_used(self, segmenter: Segmenter, caplog: pytest.LogCaptureFixture) -> None:
+        def faulty_postprocess(*args: Any, **kwargs: Any) -> torch.Tensor:
+            return postprocess(*args, **kwargs).flip(2)
+
+        expected = segmenter.segment(picture(), segmenter.encode(WORDS))
+        fast = Segmenter.from_checkpoint(segmenter.config)
+        fast.accelerate(faulty_postprocess, self.stale_capture)
+        for _ in range(3):
+            result = fast.segment(picture(), fast.encode(WORDS))
+            assert np.array_equal(result.label_map, expected.label_map)
+            assert np.array_equal(result.confidence, expected.confidence)
+        kernel, graphs = fast.problems
+        assert kernel.startswith("Triton kernel is not used: ValueError: label map: expected that of PyTorch")
+        assert graphs.startswith("CUDA graphs are not used: ValueError: results: expected those of the encoder")
+        warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert warnings == fast.problems
+
+    def test_an_image_that_is_resized_on_the_device_gets_nearly_the_same_labels(self, segmenter: Segmenter) -> None:
+        config = dataclasses.replace(segmenter.config, input_size=96)
+        plain, fast = Segmenter.from_checkpoint(config), Segmenter.from_checkpoint(config)
+        fast.accelerate(None, self.correct_capture)
+        image = picture(120, 200)
+        same = fast.segment(image, fast.encode(WORDS)).label_map == plain.segment(image, plain.encode(WORDS)).label_map
+        assert same.mean() > 0.98
+
+    @pytest.mark.gpu
+    def test_a_gpu_passes_all_checks(self, segmenter: Segmenter) -> None:
+        on_gpu = Segmenter.from_checkpoint(dataclasses.replace(segmenter.config, device="cuda"))
+        on_gpu.warm_up(96, 128)
+        assert on_gpu.problems == []
 
 
 class TestEmbedAll:

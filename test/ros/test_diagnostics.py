@@ -116,6 +116,13 @@ def test_missing_subscribers_are_reported_but_not_as_a_problem() -> None:
     assert not report.problems
 
 
+def test_problems_of_the_node_are_warnings_of_every_camera() -> None:
+    with SubscribedCamera("/slow") as subscribed:
+        subscribed.camera.unsubscribe()
+        problems = subscribed.camera.report({}, "idle", ["Triton kernel is not used: out of memory"]).problems
+    assert problems == [(1, "Triton kernel is not used: out of memory")]
+
+
 def test_reports_the_outputs_that_are_subscribed(ros_client: RosClient) -> None:
     with SubscribedCamera("/seen") as subscribed:
         ros_client.listen(Image, "/seen/eye/overlay")

@@ -7,7 +7,7 @@ host and the device is recorded as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
@@ -19,12 +19,17 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lseg_ros.inference import postprocess, preprocess
+from lseg_ros.inference import postprocess, postprocess_triton, preprocess
 
 __all__ = ["DEVICE", "Transfers", "fake_cuda"]
 
 DEVICE = torch.device("cuda:0")
-_CACHES = (postprocess._row_weights, preprocess._channel_constants)
+_CACHES = (
+    postprocess._row_weights,
+    postprocess_triton._tables,
+    preprocess._channel_constants,
+    preprocess._resize_weights,
+)
 
 
 class Transfers(TorchDispatchMode):
@@ -86,7 +91,7 @@ def fake_cuda() -> Iterator[Transfers]:
     """
     transfers = Transfers()
     with (
-        mock.patch("torch.cuda.synchronize"),
+        mock.patch.multiple("torch.cuda", synchronize=mock.DEFAULT, device_of=nullcontext),
         FakeTensorMode(allow_non_fake_inputs=True),
         _Values(transfers),
         transfers,
