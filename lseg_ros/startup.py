@@ -1,4 +1,4 @@
-"""Signals while an executable imports its modules."""
+"""What an executable does before it imports PyTorch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
-__all__ = ["exit_on_signals"]
+__all__ = ["exit_on_signals", "torch_cache_env"]
 
 
 @contextmanager
@@ -37,3 +38,25 @@ def exit_on_signals(status: int | None = None) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def torch_cache_env() -> dict[str, str]:
+    """Return environment variables that let PyTorch start on a full or read-only disk.
+
+    When PyTorch is imported, it creates the folder in which torch.compile caches its results, and fails if it cannot.
+    On such a disk, a folder that exists takes its place. Set the variables before torch is imported.
+
+    Returns:
+        The variables and their values; empty if the folder can be created.
+    """
+    import tempfile  # imports more than the rest of this module
+
+    folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    try:
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        else:
+            tempfile.TemporaryDirectory().cleanup()  # the default is a subfolder of the folder for temporary files
+    except OSError:
+        return {"TORCHINDUCTOR_CACHE_DIR": os.sep}
+    return {}

@@ -1,15 +1,17 @@
-"""Ctrl-C and SIGTERM while an executable imports its modules."""
+"""What an executable does before it imports PyTorch: signals and a cache folder."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
-from lseg_ros.startup import exit_on_signals
+from lseg_ros.startup import exit_on_signals, torch_cache_env
 
 WAIT = "import sys, time; from lseg_ros.startup import exit_on_signals; "
 INSIDE = WAIT + "\nwith exit_on_signals({}):\n  print('ready', flush=True); time.sleep(60)"
@@ -76,3 +78,23 @@ sys.exit(main())
 """
     assert run_until_ready(program, signal.SIGINT) == (130, "")
     assert run_until_ready(program, signal.SIGTERM) == (143, "")
+
+
+def test_the_cache_of_pytorch_stays_where_it_can_be_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    assert torch_cache_env() == {}
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "new" / "cache"))
+    assert torch_cache_env() == {}
+
+
+def test_a_cache_of_pytorch_that_cannot_be_created_is_replaced_by_an_existing_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/proc/nowhere")
+    assert torch_cache_env() == {"TORCHINDUCTOR_CACHE_DIR": "/"}
+
+
+def test_a_disk_without_room_for_temporary_files_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
+    assert torch_cache_env() == {"TORCHINDUCTOR_CACHE_DIR": "/"}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import lseg_ros
 from lseg_ros.errors import describe_error
-from lseg_ros.startup import exit_on_signals
+from lseg_ros.startup import exit_on_signals, torch_cache_env
 
 __all__ = ["main"]
 
@@ -88,6 +88,7 @@ def _run(arguments: list[str]) -> int:
     try:
         logging.getLogger("lseg_ros").setLevel(os.environ.get("LSEG_LOG_LEVEL", "INFO"))
         with exit_on_signals():
+            os.environ.update(torch_cache_env())
             command = importlib.import_module(f"lseg_ros.cli.{name.replace(' ', '.')}")
             from lseg_ros.cli.flags import parse
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lseg_ros.openmp import openmp_passive_wait_env
 from lseg_ros.ros.runtime import exit_process, run
+from lseg_ros.startup import torch_cache_env
 
 if TYPE_CHECKING:
     from lseg_ros.ros.node import SegmentationNode
@@ -20,7 +21,7 @@ def main() -> None:
 
 
 def _make_node() -> SegmentationNode:
-    os.environ.update(openmp_passive_wait_env())
+    os.environ.update(openmp_passive_wait_env() | torch_cache_env())
     # Importing PyTorch takes seconds. By now, an interrupt ends the process without a traceback.
     from lseg_ros.ros.node import SegmentationNode
 

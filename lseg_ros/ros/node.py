@@ -298,10 +298,18 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
                 self._publish_vocabulary()  # label_info changes when the grace period of a removed label ends
             for camera in self._cameras:
                 camera.destroy_retired()
+            self._check_name()
             idle = "paused" if self._active and not self._enabled else "not active"
             problems = [] if self._pipeline is None else self._pipeline.segmenter.problems
             reports = [camera.report(self._node_values(), idle, problems) for camera in self._cameras]
         self._diagnostics.publish(reports)
+
+    def _check_name(self) -> None:
+        """Report another node of the same name."""
+        if self.get_node_names_and_namespaces().count((self.get_name(), self.get_namespace())) > 1:
+            text = f"another node is called {self.get_fully_qualified_name()}, so masks and answers mix: rename one"
+            for camera in self._cameras:
+                camera.statistics.problem("name", text)
 
     def _node_values(self) -> dict[str, str]:
         """Collect the diagnostic values of the node itself."""

@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.impl.rcutils_logger import RcutilsLogger
-from rclpy.logging import get_logger
+from rclpy.logging import get_logger, get_logging_directory
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -70,7 +71,7 @@ def run(
     node: N | None = None
     try:
         try:
-            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            rclpy.init(args=[*sys.argv, *_log_arguments()], signal_handler_options=SignalHandlerOptions.NO)
         except RuntimeError as error:  # an argument or a parameter file that ROS cannot read
             get_logger(Path(sys.argv[0]).stem).fatal(escape(_explain(str(error))))
             return 1
@@ -145,6 +146,23 @@ def _spin(node: N, until: Callable[[N], bool]) -> None:
             stopped.set()
             executor.create_task(lambda: None)  # ends the wait for an event; after ``wake`` rclpy waits again
     executor.shutdown(timeout_sec=2.0)
+
+
+def _log_arguments() -> list[str]:
+    """Return the arguments without which rclpy cannot start because it cannot write log files.
+
+    The home directory of a robot may be read-only or full. The log then goes to the console only.
+    """
+    try:
+        folder = Path(get_logging_directory())
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(1000))
+    except (OSError, RuntimeError) as error:
+        text = f"no log file is written: {describe_error(error)}; ROS_LOG_DIR selects another folder"
+        get_logger(Path(sys.argv[0]).stem).warning(text)
+        return ["--ros-args", "--disable-external-lib-logs"]
+    return []
 
 
 def configure_shared_memory() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,15 @@ READY = "looking for"  # the node logs this when it has encoded its labels
 class Process(ChildProcess):
     """One executable from ``scripts/``, started as on a robot."""
 
-    def __init__(self, executable: str, log: Path, *ros_arguments: str, **parameters: Any) -> None:
-        super().__init__([str(ROOT / "scripts" / executable)], parameters, log, ros_arguments=ros_arguments)
+    def __init__(
+        self,
+        executable: str,
+        log: Path,
+        *ros_arguments: str,
+        environment: Mapping[str, str] | None = None,
+        **parameters: Any,
+    ) -> None:
+        super().__init__([str(ROOT / "scripts" / executable)], parameters, log, environment, ros_arguments)
 
 
 @contextmanager
