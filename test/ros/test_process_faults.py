@@ -105,6 +105,7 @@ def disk(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.timeout(300)
 def test_a_full_disk_does_not_prevent_masks(disk: Path) -> None:
     mounts = f"mount -t tmpfs -o size=64k tmpfs {disk}; ! head -c 128k /dev/zero > {disk}/file 2>/dev/null"
     names = ("HOME", "XDG_CACHE_HOME", "ROS_HOME", "NUMBA_CACHE_DIR")
@@ -112,6 +113,7 @@ def test_a_full_disk_does_not_prevent_masks(disk: Path) -> None:
     assert run.returncode == 0, run.stdout
 
 
+@pytest.mark.timeout(300)
 def test_little_shared_memory_does_not_prevent_masks(disk: Path) -> None:
     run = run_in_namespace("mount -t tmpfs -o size=1m tmpfs /dev/shm")
     assert run.returncode == 0, run.stdout
