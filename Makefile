@@ -3,6 +3,7 @@
 
 DISTRO ?= jazzy
 ARGS ?=
+MINUTES ?=
 
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))
 CANDIDATES := python3 python3.12 python3.13 python3.11 python3.10 python3.14
@@ -11,7 +12,7 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do $$python -c '$(SUPPORTED)' 2>/
 INTERPRETER := $(if $(filter file,$(origin PYTHON)),,--python '$(PYTHON)')
 IN_ENVIRONMENT = @$(PYTHON) tools/bootstrap.py --distro '$(DISTRO)' $(INTERPRETER) --
 
-.PHONY: help demo test lint build clean distclean python
+.PHONY: help demo test lint fuzz soak build clean distclean python
 
 help: ## show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +30,12 @@ lint: python ## check style and types with ruff and mypy
 	$(IN_ENVIRONMENT) ruff check
 	$(IN_ENVIRONMENT) ruff format --check
 	$(IN_ENVIRONMENT) mypy
+
+fuzz: python ## run the tests of hostile input with new examples (MINUTES=10)
+	$(IN_ENVIRONMENT) python -m test.fuzz --minutes '$(or $(MINUTES),10)' $(ARGS)
+
+soak: python ## run the node among restless programs, check memory, threads and masks (MINUTES=60)
+	$(IN_ENVIRONMENT) python -m benchmarks.soak --minutes '$(or $(MINUTES),60)' $(ARGS)
 
 build: python ## set up the environment and build the package
 	$(IN_ENVIRONMENT) true

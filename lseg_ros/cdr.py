@@ -119,7 +119,7 @@ def _read_string(message: bytes, begin: int, order: str) -> tuple[str, int]:
     """Decode the string at ``begin``. Returns it and the offset of its end."""
     (length,) = struct.unpack_from(order + "I", message, begin)
     end = begin + 4 + length
-    return message[begin + 4 : end - 1].decode(), end
+    return message[begin + 4 : end].removesuffix(b"\0").decode(), end
 
 
 def _pad(octets: bytes) -> bytes:

@@ -14,7 +14,7 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
-ROS_TESTS = [ROOT / "test" / folder for folder in ("ros", "demo", "benchmarks/ros")]
+ROS_TESTS = [ROOT / "test" / folder for folder in ("ros", "demo", "benchmarks/ros", "fuzz/ros")]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

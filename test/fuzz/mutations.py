@@ -7,14 +7,14 @@ import zlib
 
 from hypothesis import strategies as st
 
-__all__ = ["TEXTS", "damaged", "damaged_png"]
+__all__ = ["STRANGE", "TEXTS", "damaged", "damaged_png"]
 
 _NUMBERS = (0, 1, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _PNG_SIGNATURE_BYTES = 8
 
 # Line separators, an escape sequence, a forged log line, right-to-left, a zero-width joiner, decomposed letters,
 # words that YAML reads as other types, and numbers that are none.
-_STRANGE = (
+STRANGE = (
     "", " ", "\n", "\r\n", "\u2028", "\x85", "\0",
     "\x1b[31m", "a\n[FATAL] [0.0] [lseg]: forged", "\u202eright", "\u200d",
     "cafe\u0301", "café", "ß", "İ", "机器人", "مطبخ", "😀", "yes", "null", "~", "0x10", "1_000", "nan", "-inf", "1e999",
@@ -23,9 +23,9 @@ _STRANGE = (
 )  # fmt: skip
 
 TEXTS = st.one_of(
-    st.sampled_from(_STRANGE),
+    st.sampled_from(STRANGE),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
-    st.lists(st.sampled_from(_STRANGE), max_size=3).map("".join),
+    st.lists(st.sampled_from(STRANGE), max_size=3).map("".join),
 )
 
 
