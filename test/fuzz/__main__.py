@@ -1,4 +1,4 @@
-"""``python -m test.fuzz``: run the tests of hostile input with new examples until the time is over."""
+"""``python -m test.fuzz``: run the tests of hostile input with new examples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent
 
 
 def main() -> int:
-    """Run the tests again and again. Returns the status of the first run that fails, otherwise 0."""
+    """Run until the time is over or a run fails. Return the status of the last run."""
     parser = argparse.ArgumentParser(prog="python -m test.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="no run starts later (default: %(default)s)")
     arguments, more = parser.parse_known_args()

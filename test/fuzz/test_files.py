@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import json
 import pickle
 import shutil
@@ -12,12 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from lseg_ros.datasets import DatasetConfig, open_dataset
 from lseg_ros.datasets.files import read_colors, read_gray, read_ids
@@ -27,6 +24,7 @@ from lseg_ros.datasets.restricted_pickle import restricted_loads
 from lseg_ros.recordings import RgbdFolder, read_calibration, read_depth, read_rgb
 from lseg_ros.vocabulary import Vocabulary
 from test.fuzz.budget import bounded
+from test.fuzz.images import IMAGES, PNG, image_bytes
 from test.fuzz.mutations import TEXTS, damaged, damaged_png
 from test.fuzz.regressions import keep_if_failing, list_cases
 
@@ -48,29 +46,6 @@ class Kind(NamedTuple):
     contents: st.SearchStrategy[bytes]
 
 
-@functools.cache
-def image_bytes(format: str, mode: str, **options: Any) -> bytes:
-    """Encode an image of 13x9 pixels."""
-    pixels = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8))
-    image = Image.new(mode, pixels.size, 4000) if mode.startswith(("I", "F")) else pixels.convert(mode)
-    if options.pop("exif", False):
-        options["exif"] = Image.Exif()
-        options["exif"][0x0112] = 6  # orientation
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
-
-
-PNG = [image_bytes("PNG", mode) for mode in ("1", "L", "P", "LA", "RGB", "RGBA", "I;16")]
-PNG += [image_bytes("PNG", "P", transparency=0), image_bytes("PNG", "RGB", exif=True)]
-IMAGES = [
-    *(image_bytes("JPEG", mode, exif=True) for mode in ("L", "RGB", "CMYK")),
-    *(image_bytes("BMP", mode) for mode in ("1", "L", "P", "RGB", "RGBA")),
-    *(image_bytes("WEBP", mode, lossless=lossless) for mode in ("RGB", "RGBA") for lossless in (False, True)),
-    *(image_bytes("TIFF", mode, exif=True) for mode in ("1", "L", "P", "RGB", "RGBA", "I;16", "I", "F")),
-    image_bytes("TIFF", "RGB", compression="tiff_lzw"),
-    *(image_bytes("PPM", mode) for mode in ("1", "L", "RGB", "I;16")),
-]
 IMAGE_FILES = st.one_of(
     st.sampled_from(PNG).flatmap(damaged_png), st.sampled_from([*PNG, *IMAGES]).flatmap(damaged), st.binary(max_size=64)
 )
