@@ -79,8 +79,6 @@ class ModelParts:
         self._backbone = (
             _replace_child(model.backbone, "reassemble", pass_through) if self._readouts else model.backbone
         )
-        no_lateral = nn.ModuleList(nn.Identity() for _ in model.decoder.lateral)
-        self._fusion = _replace_child(model.decoder, "lateral", no_lateral)
 
     def backbone(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W) -> feature maps of a stem or ResNet, or (B, 1 + gh gw, D) tokens of a ViT."""
@@ -92,12 +90,11 @@ class ModelParts:
         stem = len(taps) - len(self._readouts)
         grid = torch.Size(side // model.config.token_stride for side in image_size)
         maps = taps[:stem] + [readout(tokens, grid) for readout, tokens in zip(self._readouts, taps[stem:])]
-        return [lateral(level) for lateral, level in zip(model.decoder.lateral, maps)]
+        return model.decoder.project(maps)
 
     def fusion(self, levels: list[Tensor]) -> Tensor:
         """Four levels -> (B, F, H/4, W/4)."""
-        fused: Tensor = self._fusion(levels)
-        return fused
+        return self.model.decoder.fuse(levels)
 
     def head(self, features: Tensor) -> Tensor:
         """(B, F, h, w) -> (B, C, h, w), not normalized."""

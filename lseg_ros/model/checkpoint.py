@@ -23,7 +23,7 @@ from lseg_ros.model.config import PRESETS, LSegConfig
 from lseg_ros.model.lseg import LSeg
 from lseg_ros.model.open_clip_tower import build_text_encoder
 from lseg_ros.model.text_encoder import TextConfig
-from lseg_ros.model.weight_files import WeightFile, open_weights, printable
+from lseg_ros.model.weight_files import SCALE_SUFFIX, WeightFile, open_weights, printable
 
 __all__ = [
     "WEIGHTS",
@@ -169,7 +169,14 @@ def check_entries(config: LSegConfig, weights: WeightFile) -> None:
         )
 
 
-def save_lseg(model: LSeg, path: str | Path, *, half: bool = False, metadata: Mapping[str, str] | None = None) -> None:
+def save_lseg(
+    model: LSeg,
+    path: str | Path,
+    *,
+    half: bool = False,
+    int8: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write a safetensors file atomically, with the authors' key names.
 
     The metadata contain the architecture.
@@ -179,10 +186,21 @@ def save_lseg(model: LSeg, path: str | Path, *, half: bool = False, metadata: Ma
         path: File to write.
         half: Store matrices and filters in float16. Norms, biases and statistics keep their dtype, and so do entries
             with values that float16 cannot hold.
+        int8: Store matrices and filters as 8-bit integers with a scale for each row (output channel).
         metadata: Further metadata.
     """
     all_metadata = {"config": json.dumps(dataclasses.asdict(model.config)), **(metadata or {})}
-    _write_atomically(Path(path), lambda part: save_file(_official_tensors(model, half), part, metadata=all_metadata))
+    tensors = _official_tensors(model, half)
+    if int8:
+        for name in [name for name, value in tensors.items() if value.ndim >= 2]:
+            tensors[name], tensors[name + SCALE_SUFFIX] = _quantize_rows(tensors[name])
+    _write_atomically(Path(path), lambda part: save_file(tensors, part, metadata=all_metadata))
+
+
+def _quantize_rows(value: Tensor) -> tuple[Tensor, Tensor]:
+    """Round (rows, ...) to int8 and the (rows,) float32 scale that restores it."""
+    scale = value.float().flatten(1).abs().amax(dim=1).clamp(min=1e-12) / 127  # (rows,)
+    return (value.float() / scale.view(-1, *[1] * (value.ndim - 1))).round().to(torch.int8), scale
 
 
 def save_official(

@@ -22,6 +22,7 @@ _LIMITS = {
     "patch_size": 256,
     "pretrained_size": 1 << 13,
     "features": 1 << 16,
+    "classifier": 1 << 16,
     "stem": 1 << 16,
     "stem_depth": 256,
     "arch_option": 2,
@@ -53,6 +54,7 @@ class LSegConfig:
         patch_size: Pixels of the image per token.
         pretrained_size: Side of the square image that the position table belongs to, in pixels.
         features: Channels of the decoder.
+        classifier: Hidden channels and number of classes of a classifier branch; empty without one.
         stem: Channels of the convolutional stem at stride 2, 4 and 8; empty without one.
         stem_depth: Residual units per stage of the stem.
         arch_option: Spatial regularization: 0 none, 1 bottleneck, 2 depthwise.
@@ -74,6 +76,7 @@ class LSegConfig:
     patch_size: int = 16
     pretrained_size: int = 384
     features: int = 256
+    classifier: tuple[int, ...] = ()
     stem: tuple[int, ...] = ()
     stem_depth: int = 2
     arch_option: int = 0
@@ -96,6 +99,8 @@ class LSegConfig:
         self._check_normalization()
         if len(self.reassemble) != 4:
             raise ValueError(f"reassemble: expected channels at stride 4, 8, 16 and 32, got {self.reassemble}")
+        if self.classifier and (len(self.classifier) != 2 or min(self.classifier) < 1):
+            raise ValueError(f"classifier: expected its hidden channels and classes, got {self.classifier}")
         if self.timm:
             self._check_timm()
         elif self.resnet:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Decoder", "Fusion", "ResidualConvUnit", "upsample2x"]
+__all__ = ["ClassifierBranch", "Decoder", "Fusion", "Head", "ResidualConvUnit", "upsample2x"]
 
 
 class Decoder(nn.Module):
@@ -15,22 +16,91 @@ class Decoder(nn.Module):
 
     The official decoder also upsamples its result to stride 2. That is left to the caller: the 1x1 head and the
     correlation commute with upsampling, and at stride 4 they cost a quarter.
+
+    Args:
+        channels: Channels of the four maps.
+        features: Channels F of the decoder.
+        classifier: The branch whose embeddings follow the F channels of the result, None without one.
     """
 
-    def __init__(self, channels: Sequence[int], features: int) -> None:
+    def __init__(self, channels: Sequence[int], features: int, classifier: ClassifierBranch | None = None) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(count, features, 3, padding=1, bias=False) for count in channels)
         self.fusion = nn.ModuleList(
             Fusion(features, deepest=level == len(channels) - 1) for level in range(len(channels))
         )
+        self.classifier = classifier
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """[(B, C1, H/4, W/4), ..., (B, C4, H/32, W/32)] -> (B, F, H/4, W/4)."""
+        """[(B, C1, H/4, W/4), ..., (B, C4, H/32, W/32)] -> (B, F or F + C, H/4, W/4)."""
+        return self.fuse(self.project(maps))
+
+    def project(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Bring every map to F channels.
+
+        Returns:
+            Four levels, (B, F, H/4, W/4) to (B, F, H/32, W/32), and with a classifier (B, C, H/32, W/32) embeddings.
+        """
         levels = [lateral(level) for lateral, level in zip(self.lateral, maps)]
+        return levels if self.classifier is None else [*levels, self.classifier(maps[-1])]
+
+    def fuse(self, levels: Sequence[Tensor]) -> Tensor:
+        """Fuse the result of ``project`` -> (B, F or F + C, H/4, W/4)."""
+        levels, words = levels[: len(self.fusion)], levels[len(self.fusion) :]
         path: Tensor = self.fusion[-1](levels[-1])  # (B, F, H/32, W/32)
         for fusion, level in zip(reversed(self.fusion[:-1]), reversed(levels[:-1])):
             path = fusion(level, upsample2x(path))  # (B, F, H/16, W/16), H/8, H/4
-        return path
+        if not words:
+            return path
+        upsampled = F.interpolate(words[0], size=path.shape[-2:], mode="bilinear", align_corners=True)
+        return torch.cat([path, upsampled], dim=1)
+
+
+class ClassifierBranch(nn.Module):
+    """An image classifier at every location, whose classes are embedded as words.
+
+    The result is the mean of the embeddings of the class names, weighted by the probabilities of the classes. It knows
+    many more words than the masks of a training set, but has no sharp edges.
+
+    Args:
+        channels: Channels of the deepest feature map.
+        hidden: Channels before the classification.
+        classes: Number of classes.
+        embed_dim: Dimensions C of the embeddings.
+    """
+
+    def __init__(self, channels: int, hidden: int, classes: int, embed_dim: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.bn = nn.BatchNorm2d(hidden, eps=1e-3)  # as in TensorFlow
+        self.act = nn.ReLU6()
+        self.classes = nn.Conv2d(hidden, classes, 1)
+        self.words = nn.Conv2d(classes, embed_dim, 1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, channels, h, w) -> (B, C, h, w), longer where the classifier is more confident."""
+        embeddings: Tensor = self.words(self.classify(features).softmax(dim=1))
+        return embeddings
+
+    def classify(self, features: Tensor) -> Tensor:
+        """(B, channels, h, w) -> (B, classes, h, w) logits."""
+        logits: Tensor = self.classes(self.act(self.bn(self.conv(features))))
+        return logits
+
+
+class Head(nn.Conv2d):
+    """1x1 convolution from the F channels of the decoder to embeddings.
+
+    The embeddings of a classifier branch are added.
+    """
+
+    def __init__(self, features: int, embed_dim: int) -> None:
+        super().__init__(features, embed_dim, 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, F or F + C, h, w) -> (B, C, h, w)."""
+        embeddings = super().forward(input[:, : self.in_channels])
+        return embeddings if input.shape[1] == self.in_channels else embeddings + input[:, self.in_channels :]
 
 
 class Fusion(nn.Module):

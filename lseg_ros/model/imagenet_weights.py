@@ -13,9 +13,18 @@ from torch import Tensor, nn
 
 from lseg_ros.model import PRESETS, LSeg, LSegConfig
 from lseg_ros.model.checkpoint import find_checkpoint
+from lseg_ros.model.decoder import ClassifierBranch
 from lseg_ros.model.weight_files import open_weights
 
-__all__ = ["copy_entries", "download", "has_timm_weights", "load_backbone", "read_state_dict", "read_timm_weights"]
+__all__ = [
+    "copy_entries",
+    "download",
+    "has_timm_weights",
+    "load_backbone",
+    "load_classifier",
+    "read_state_dict",
+    "read_timm_weights",
+]
 
 # timm's names of the backbones in the authors' lseg_vit.py and lseg_net_zs.py
 _TIMM = {"vitl16": "vit_large_patch16_384", "vitb32": "vit_base_patch32_384", "zs_resnet101": "resnet101.tv_in1k"}
@@ -53,6 +62,35 @@ def load_backbone(model: LSeg, source: str, timm_name: str = "") -> None:
     else:
         module = model.backbone.get_submodule("vit")
     copy_entries(module, weights, description)
+
+
+@torch.no_grad()
+def load_classifier(branch: ClassifierBranch, source: str, name: str, class_embeddings: Tensor) -> None:
+    """Load the layers of a classifier of timm that follow its feature maps.
+
+    Args:
+        branch: Branch to change.
+        source: As in ``load_backbone``.
+        name: timm's name of the network.
+        class_embeddings: (classes, C) text embeddings of the class names. Their mean is subtracted, so that an
+            undecided classifier contributes next to nothing.
+
+    Raises:
+        FileNotFoundError: The file or the package does not exist.
+        ConnectionError: The download failed.
+        ValueError: There are no such weights for the network, or they do not fit.
+    """
+    description, weights = read_timm_weights(source, name, "pretrained")
+    names = {"conv_head.": "conv.", "bn2.": "bn.", "classifier.": "classes."}
+    found = {
+        new + name.removeprefix(old): weights[name]
+        for old, new in names.items()
+        for name in weights
+        if name.startswith(old)
+    }
+    found = {name: value[..., None, None] if name == "classes.weight" else value for name, value in found.items()}
+    centered = class_embeddings - class_embeddings.mean(dim=0)  # (classes, C)
+    copy_entries(branch, found | {"words.weight": centered.T[..., None, None]}, description)
 
 
 def has_timm_weights(config: LSegConfig) -> bool:

@@ -36,6 +36,7 @@ _PATTERNS = [
     (r"decoder\.fusion\.(\d+)\.lateral_unit\.(.*)", r"scratch.refinenet<\1>.resConfUnit1.\2"),
     (r"decoder\.fusion\.(\d+)\.refine_unit\.(.*)", r"scratch.refinenet<\1>.resConfUnit2.\2"),
     (r"decoder\.fusion\.(\d+)\.project\.(\w+)", r"scratch.refinenet<\1>.out_conv.\2"),
+    (r"decoder\.classifier\.(.*)", r"scratch.classifier.\1"),  # in no official network
     (r"head\.(\w+)", r"scratch.head1.\1"),
     (r"regularization\.depthwise\.(\w+)", r"scratch.head_block.depthwise.depthwise.\1"),
     (r"text_encoder\.(.*)", r"clip_pretrained.\1"),
@@ -98,10 +99,10 @@ def unused_entries(config: LSegConfig) -> dict[str, Tensor]:
         ValueError: If the authors have no such architecture.
     """
     towers = {512: _clip_vit_b32, 768: _clip_rn50x16}  # by the width of the text encoder
-    if config.timm or config.stem or config.text.width not in towers:
+    if config.timm or config.stem or config.classifier or config.text.width not in towers:
         raise ValueError(
-            "an official network: expected no stem, no backbone of timm, and the text encoder of CLIP ViT-B/32 or "
-            "RN50x16"
+            "an official network: expected no stem, no backbone of timm, no classifier, and the text encoder of CLIP "
+            "ViT-B/32 or RN50x16"
         )
     with torch.device("meta"):
         parts: dict[str, nn.Module] = {

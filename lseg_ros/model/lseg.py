@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lseg_ros.model.backbone import build_backbone
 from lseg_ros.model.config import LSegConfig
-from lseg_ros.model.decoder import Decoder, upsample2x
+from lseg_ros.model.decoder import ClassifierBranch, Decoder, Head, upsample2x
 from lseg_ros.model.open_clip_tower import build_text_encoder
 
 __all__ = ["LOGIT_SCALE", "LSeg", "SpatialRegularization"]
@@ -27,8 +27,12 @@ class LSeg(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = build_backbone(config)
-        self.decoder = Decoder(config.reassemble, config.features)
-        self.head = nn.Conv2d(config.features, config.text.embed_dim, 1)
+        embed_dim = config.text.embed_dim
+        classifier = (
+            ClassifierBranch(config.reassemble[-1], *config.classifier, embed_dim) if config.classifier else None
+        )
+        self.decoder = Decoder(config.reassemble, config.features, classifier)
+        self.head = Head(config.features, embed_dim)
         self.regularization = (
             SpatialRegularization(config.arch_option, config.block_depth, config.activation)
             if config.arch_option
@@ -71,7 +75,7 @@ class LSeg(nn.Module):
             raise ValueError(
                 f"image: expected (B, 3, H, W) with H and W multiples of {self.stride}, got {tuple(image.shape)}"
             )
-        features = self.decoder(self.backbone(image))  # (B, F, H/4, W/4)
+        features = self.decoder(self.backbone(image))  # (B, F or F + C, H/4, W/4)
         low_res: Tensor = self.head(features.to(self.head.weight.dtype))  # (B, C, H/4, W/4)
         return low_res
 

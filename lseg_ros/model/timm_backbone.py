@@ -91,7 +91,7 @@ def build_timm_backbone(config: LSegConfig) -> TimmBackbone | TimmViTBackbone:
         raise _unsuitable(config.timm, error) from error
 
 
-def timm_config(name: str, text: TextConfig, *, depth: int = 0, **sizes: Any) -> LSegConfig:
+def timm_config(name: str, text: TextConfig, *, depth: int = 0, classifier: bool = False, **sizes: Any) -> LSegConfig:
     """Build the architecture of an LSeg network with a backbone of timm.
 
     Nothing is allocated or downloaded. A plain ViT is tapped after each quarter of its blocks, and its maps have 1/8,
@@ -102,6 +102,7 @@ def timm_config(name: str, text: TextConfig, *, depth: int = 0, **sizes: Any) ->
             the mean and standard deviation of the images they expect.
         text: The text encoder.
         depth: Number of blocks of a plain ViT; 0 keeps those of timm.
+        classifier: Add a classifier branch, with the sizes of the network's own classifier.
         sizes: Further fields of ``LSegConfig``, such as ``features`` and ``input_size_px``.
 
     Raises:
@@ -118,6 +119,8 @@ def timm_config(name: str, text: TextConfig, *, depth: int = 0, **sizes: Any) ->
         raise ValueError(f"depth: expected 0, only plain ViTs can have other depths, got {depth} for {name}")
     else:
         sizes.update(_pyramid_sizes(architecture))
+    if classifier:
+        sizes.update(classifier=_classifier_sizes(full, name))
     try:
         pretrained = timm.get_pretrained_cfg(name)
     except RuntimeError:
@@ -164,6 +167,18 @@ def _vit_sizes(vit: Any, patch_size: int, depth: int) -> dict[str, Any]:
         "reassemble": (width // 8, width // 4, width // 2, width),
         "patch_size": patch_size,
     }
+
+
+def _classifier_sizes(full: Any, name: str) -> tuple[int, int]:
+    """Return the hidden channels and the classes of an EfficientNet or a similar network."""
+    try:
+        hidden, classes = full.conv_head.out_channels, full.classifier.out_features
+        has_norm = full.bn2.num_features == hidden
+    except AttributeError:
+        has_norm = False
+    if not has_norm:
+        raise ValueError(f"classifier: expected a network with conv_head, bn2 and classifier, got {name}")
+    return hidden, classes
 
 
 def _pyramid_sizes(name: str) -> dict[str, Any]:

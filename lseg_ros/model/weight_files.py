@@ -18,7 +18,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-__all__ = ["WeightFile", "open_weights", "printable"]
+__all__ = ["SCALE_SUFFIX", "WeightFile", "open_weights", "printable"]
+
+SCALE_SUFFIX = ".scale"  # NAME.scale: (rows,) float32, what the rows of an int8 entry NAME are multiplied by
 
 # The prefixes of DistributedDataParallel, of Lightning modules that hold a network, and of the authors' module.
 _PREFIX = re.compile(r"^((module|model|net)\.)+")
@@ -90,16 +92,24 @@ def _open_safetensors(path: Path) -> WeightFile:
         if header_bytes > _MAX_HEADER_BYTES:
             raise ValueError(f"a header of {header_bytes} bytes, above the limit of {_MAX_HEADER_BYTES}")
         shared = safe_open(path, framework="pt")
-        stored = shared.keys()
+        stored = set(shared.keys())
     except _DAMAGED as error:
         raise _damaged(path, error) from error
-    names = _without_prefixes(path, stored)
+    scaled = {name for name in stored if name + SCALE_SUFFIX in stored}
+    names = _without_prefixes(path, sorted(stored - {name + SCALE_SUFFIX for name in scaled}))
     try:
         entries = {name: shared.get_tensor(key).to("meta") for name, key in names.items()}
+        for name, key in names.items():
+            if key in scaled:
+                entries[name] = _restored_entry(entries[name], shared.get_tensor(key + SCALE_SUFFIX))
     except _DAMAGED as error:
         raise _damaged(path, error) from error
 
     def read(name: str, dtype: torch.dtype | None) -> Tensor:
+        if names[name] in scaled:
+            value, scale = (shared.get_tensor(names[name] + suffix) for suffix in ("", SCALE_SUFFIX))
+            restored = value * scale.view(-1, *[1] * (value.ndim - 1))
+            return _check_finite(path, name, restored.to(dtype or torch.float32))
         if not _converts(entries[name], dtype):
             return _check_finite(path, name, shared.get_tensor(names[name]))
         with safe_open(path, framework="pt") as own:  # a separate mapping, whose memory is freed afterwards
@@ -139,6 +149,19 @@ def _open_pickle(path: Path) -> WeightFile:
     plain = {str(name): str(value) for name, value in fields.items() if isinstance(value, (int, float, str))}
     kinds = {None: "state dict", "state_dict": "Lightning checkpoint"}
     return WeightFile(path, kinds.get(place, "training checkpoint"), entries, plain, read)
+
+
+def _restored_entry(value: Tensor, scale: Tensor) -> Tensor:
+    """Return the float32 entry on the meta device that int8 rows and their scale stand for.
+
+    Raises:
+        ValueError: They do not belong together.
+    """
+    if value.dtype != torch.int8 or value.ndim < 2 or scale.dtype != torch.float32 or scale.shape != value.shape[:1]:
+        raise ValueError(
+            f"{value.dtype} of shape {tuple(value.shape)} with a scale of {scale.dtype} of shape {tuple(scale.shape)}"
+        )
+    return value.float()
 
 
 def _without_prefixes(path: Path, stored: Iterable[str]) -> dict[str, str]:

@@ -71,11 +71,14 @@ class TrainingConfig:
     class_balance: float = setting(
         0.0, "exponent p of the class weights, (share of the pixels)^-p", minimum=0.0, maximum=1.0
     )
+    freeze_backbone: bool = setting(
+        False, "train only the decoder and the head, at less than half the cost; the backbone keeps its initial weights"
+    )
     batch_norm: str = setting(
         "sync",
-        "statistics of batch normalization: sync over all GPUs (on CPUs the same as batch), batch for each device, or "
-        "frozen",
-        choices=("sync", "batch", "frozen"),
+        "statistics of batch normalization: sync over all GPUs (on CPUs the same as batch), batch for each device, "
+        "frozen, or frozen_backbone for frozen in the backbone only",
+        choices=("sync", "batch", "frozen", "frozen_backbone"),
     )
     precision: str = setting(
         "auto", "arithmetic; auto: bfloat16 if the device supports it", choices=("auto", "bfloat16", "float32")
@@ -112,6 +115,8 @@ class TrainingConfig:
                 "head: expected complete_share 1, cosine_weight 0 and validation_images -1 with classes, got "
                 f"{self.label_sampler.complete_share}, {self.cosine_weight} and {self.validation_images}"
             )
+        if conventional and (self.distillation.retain_weight or self.initialization.classifier_branch):
+            raise ValueError("head: expected words with a classifier branch, got classes")
         if conventional and self.distillation.distill_weight:
             raise ValueError(f"distill_weight: expected 0 with head classes, got {self.distillation.distill_weight}")
         if self.mix:

@@ -39,6 +39,11 @@ class DistillationConfig:
         0.0, "weight of the distillation into unlabeled pixels in the loss; 0: none, no classifier is loaded",
         minimum=0.0,
     )  # fmt: skip
+    retain_weight: float = setting(
+        0.0, "weight in the loss of keeping the class probabilities of a classifier branch where those of the frozen "
+        "classifier are, while the backbone is trained",
+        minimum=0.0,
+    )  # fmt: skip
     distill_classifier: str = setting(
         "tf_efficientnet_lite0", "timm's name of an ImageNet classifier with a feature map at stride 32"
     )
@@ -80,11 +85,11 @@ class Distiller:
         self.classifier = classifier.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.class_embeddings = class_embeddings
 
-    def loss(self, image: Tensor, embeddings: Tensor, unlabeled: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, embeddings: Tensor, unlabeled: Tensor) -> Tensor:
         """Compute the mean loss over the locations that are unlabeled for the most part.
 
         Args:
-            image: (B, 3, H, W) uint8 RGB.
+            logits: (B, 1000, H/32, W/32) of ``classify``.
             embeddings: (B, C, H/4, W/4) pixel embeddings of any norm.
             unlabeled: (B, H/4, W/4) bool, True for pixels of the image without a label.
 
@@ -97,7 +102,8 @@ class Distiller:
         chosen = share[:, 0] > 0.5  # (B, H/32, W/32)
         if not chosen.any():
             return 0.0 * embeddings.sum()
-        teaching = self._teach(image, chosen)
+        best, classes = logits.permute(0, 2, 3, 1)[chosen].softmax(-1).topk(_TOP, dim=-1)  # (N, 8)
+        teaching = _Teaching(classes, best / best.sum(-1, keepdim=True), best[:, 0])
         with torch.autocast(embeddings.device.type, enabled=False):
             means = F.avg_pool2d(F.normalize(embeddings.float(), dim=1) * weight, window)  # (B, C, H/32, W/32)
             student = F.normalize(means.permute(0, 2, 3, 1)[chosen], dim=-1)  # (N, C)
@@ -113,15 +119,28 @@ class Distiller:
         return (teaching.confidence * (_CROSS_ENTROPY_WEIGHT * cross_entropy + 1 - cosine)).mean()
 
     @torch.no_grad()
-    def _teach(self, image: Tensor, chosen: Tensor) -> _Teaching:
-        """Classify the locations that (B, H/32, W/32) ``chosen`` marks."""
+    def classify(self, image: Tensor) -> Tensor:
+        """Classify every location: (B, 3, H, W) uint8 RGB -> (B, 1000, H/32, W/32) float32 logits."""
         self.classifier.to(image.device)
-        has_any = chosen.flatten(1).any(dim=1)  # (B,)
-        features = self.classifier.forward_features(self._normalize(image[has_any]))  # (B', F, H/32, W/32)
-        at_locations = features.permute(0, 2, 3, 1)[chosen[has_any]]  # (N, F)
-        logits = self.classifier.forward_head(at_locations[..., None, None])  # (N, 1000)
-        best, classes = logits.float().softmax(-1).topk(_TOP, dim=-1)
-        return _Teaching(classes, best / best.sum(-1, keepdim=True), best[:, 0])
+        features = self.classifier.forward_features(self._normalize(image))  # (B, F, H/32, W/32)
+        at_locations = features.permute(0, 2, 3, 1)  # (B, H/32, W/32, F)
+        logits = self.classifier.forward_head(at_locations.flatten(0, 2)[..., None, None])  # (B H/32 W/32, 1000)
+        by_location: Tensor = logits.float().view(*at_locations.shape[:3], -1).permute(0, 3, 1, 2)
+        return by_location
+
+    @staticmethod
+    def divergence(logits: Tensor, branch: Tensor) -> Tensor:
+        """Compute the mean Kullback-Leibler divergence of a classifier branch from the frozen classifier.
+
+        Args:
+            logits: (B, 1000, H/32, W/32) of ``classify``.
+            branch: (B, 1000, H/32, W/32) logits of the branch.
+
+        Returns:
+            () float32, in nats per location.
+        """
+        expected, found = (part.float().log_softmax(dim=1) for part in (logits, branch))
+        return (expected.exp() * (expected - found)).sum(dim=1).mean()
 
     def _normalize(self, image: Tensor) -> Tensor:
         """Convert (B, 3, H, W) uint8 to float32 with the mean and deviation of the classifier."""

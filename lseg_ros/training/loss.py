@@ -12,7 +12,7 @@ from lseg_ros.model.decoder import upsample2x
 from lseg_ros.model.lseg import LOGIT_SCALE
 from lseg_ros.training.batches import Batch
 from lseg_ros.training.config import TrainingConfig
-from lseg_ros.training.distillation import build_distiller
+from lseg_ros.training.distillation import Distiller, build_distiller
 from lseg_ros.training.label_sampler import LabelPrompt, LabelSampler
 
 __all__ = ["WordPixelLoss"]
@@ -46,21 +46,31 @@ class WordPixelLoss(nn.Module):
         if config.head == "classes":
             model.head = nn.Conv2d(model.config.features, len(sampler.classes), 1)
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.freeze_backbone:
+            model.backbone.requires_grad_(False)
         self.config = config
         self.by_class = config.head == "classes"
         self.register_buffer("text_embeddings", sampler.embeddings(model.encode_text), persistent=False)
         self.register_buffer("parents", torch.tensor(sampler.parents), persistent=False)
         self.register_buffer("pixel_count", torch.ones(len(sampler.classes)))
-        distills = bool(config.distillation.distill_weight)
+        distills = bool(config.distillation.distill_weight or config.distillation.retain_weight)
+        if config.distillation.retain_weight and model.decoder.classifier is None:
+            raise ValueError(
+                f"retain_weight: expected 0 without a classifier branch, got {config.distillation.retain_weight}"
+            )
         self.distiller = build_distiller(config.distillation, model.encode_text) if distills else None
 
     def train(self, mode: bool = True) -> WordPixelLoss:
-        """Set the mode of all modules; frozen batch normalization stays in eval mode."""
+        """Set the mode of all modules; what is frozen stays in eval mode."""
         super().train(mode)
-        if self.config.batch_norm == "frozen":
-            for module in self.modules():
+        if self.config.freeze_backbone:
+            self.model.backbone.eval()
+        if self.config.batch_norm in ("frozen", "frozen_backbone"):
+            for module in (self.model if self.config.batch_norm == "frozen" else self.model.backbone).modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
+        if self.model.decoder.classifier is not None:
+            self.model.decoder.classifier.eval()
         return self
 
     def forward(self, batch: Batch) -> Tensor:
@@ -71,11 +81,26 @@ class WordPixelLoss(nn.Module):
         Returns:
             () float32, 0 if no pixel has a label. The value is not checked and may be NaN or infinite.
         """
-        low_res = self._encode(batch.image)  # (B, C, H/4, W/4)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_backbone):
+            maps: list[Tensor] = self.model.backbone(self._normalize(batch.image))
+        low_res = self._embed(maps)  # (B, C, H/4, W/4)
         loss = self._label_loss(low_res, batch)
-        if self.distiller is not None and batch.unlabeled is not None:
-            distillation = self.distiller.loss(batch.image, low_res, batch.unlabeled)
-            loss = loss + self.config.distillation.distill_weight * distillation
+        if self.distiller is not None:
+            loss = loss + self._distillation_loss(self.distiller, maps, low_res, batch)
+        return loss
+
+    def _distillation_loss(self, distiller: Distiller, maps: list[Tensor], low_res: Tensor, batch: Batch) -> Tensor:
+        """Compare the embeddings of unlabeled pixels, and a classifier branch, with the frozen classifier."""
+        config, branch = self.config.distillation, self.model.decoder.classifier
+        if branch is not None and self.config.freeze_backbone:
+            logits = branch.classify(maps[-1])  # (B, 1000, H/32, W/32), what the frozen classifier says
+        else:
+            logits = distiller.classify(batch.image)
+        loss = low_res.new_zeros(())
+        if config.distill_weight and batch.unlabeled is not None:
+            loss = loss + config.distill_weight * distiller.loss(logits, low_res, batch.unlabeled)
+        if config.retain_weight and branch is not None:
+            loss = loss + config.retain_weight * distiller.divergence(logits, branch.classify(maps[-1]))
         return loss
 
     def _label_loss(self, low_res: Tensor, batch: Batch) -> Tensor:
@@ -132,18 +157,17 @@ class WordPixelLoss(nn.Module):
             losses = losses + self.config.cosine_weight * torch.where(has_class, 1 - cosine, 0.0)
         return losses
 
-    def _encode(self, image: Tensor) -> Tensor:
-        """Encode images without normalizing the embeddings, before the last upsampling.
+    def _embed(self, maps: list[Tensor]) -> Tensor:
+        """Embed the pixels without normalizing the embeddings, before the last upsampling.
 
         ``LSeg.encode_image`` is not used because its division mixes two dtypes under autocast and is slow.
 
         Args:
-            image: (B, 3, H, W) uint8 RGB.
+            maps: The four feature maps of the backbone.
 
         Returns:
             (B, C, H/4, W/4) float32.
         """
-        maps = self.model.backbone(self._normalize(image))
         encoded: Tensor = self.model.head(self.model.decoder(maps)).float()  # (B, C, H/4, W/4)
         return encoded
 

@@ -55,6 +55,20 @@ def test_half_precision_halves_the_file_and_hardly_changes_logits(model: LSeg, t
     assert _same(model, load_lseg(tmp_path / "half.safetensors"), tolerance=0.05)
 
 
+def test_int8_quarters_the_file_and_hardly_changes_weights(model: LSeg, tmp_path: Path) -> None:
+    save_lseg(model, tmp_path / "full.safetensors")
+    save_lseg(model, tmp_path / "int8.safetensors", int8=True)
+    assert (tmp_path / "int8.safetensors").stat().st_size < 0.4 * (tmp_path / "full.safetensors").stat().st_size
+    loaded = load_lseg(tmp_path / "int8.safetensors")
+    for name, value in model.state_dict().items():
+        found = loaded.state_dict()[name]
+        if value.ndim < 2:
+            assert torch.equal(found, value), name
+        else:  # half a step of the row
+            step = value.flatten(1).abs().amax(dim=1) / 127
+            assert ((found - value).flatten(1).abs().amax(dim=1) <= 0.501 * step).all(), name
+
+
 def test_loads_a_lightning_file_with_unused_entries(model: LSeg, tmp_path: Path) -> None:
     unused = {
         "net.clip_pretrained.visual.proj": torch.zeros(4, 4).half(),

@@ -18,6 +18,7 @@ from lseg_ros.training import distillation as distillation_module
 from lseg_ros.training.batches import Batch, Batches, build_label_sampler
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.distillation import DistillationConfig, Distiller, build_distiller, encode_imagenet_classes
+from lseg_ros.training.initialization import InitializationConfig, build_initial_network
 from lseg_ros.training.label_sampler import LabelSamplerConfig
 from lseg_ros.training.loss import WordPixelLoss
 from lseg_ros.training.schedule import SampleSchedule
@@ -27,7 +28,7 @@ from test.support.dataset_trees import write_image, write_text
 from test.support.small_run import changed, read_weights, small_run
 from test.support.tiny_network import CONFIG
 
-CLASSIFIER = "mobilenetv3_small_050"
+CLASSIFIER, LITE0 = "mobilenetv3_small_050", "tf_efficientnet_lite0"
 TENCH, GOLDFISH, SHARK = 0, 1, 2
 
 
@@ -88,7 +89,8 @@ def test_the_loss_follows_its_definition() -> None:
         cosine = student @ F.normalize((shares[:, None] * texts[classes]).sum(0), dim=0)
         losses.append(probability.max() * (0.5 * cross_entropy + 1 - cosine))
     expected = sum(losses) / 2
-    assert Distiller(FixedClassifier(), texts).loss(image, pixels, unlabeled).item() == pytest.approx(
+    distiller = Distiller(FixedClassifier(), texts)
+    assert distiller.loss(distiller.classify(image), pixels, unlabeled).item() == pytest.approx(
         float(expected), rel=1e-4
     )
 
@@ -100,9 +102,9 @@ def test_the_loss_is_small_if_pixels_have_the_words_of_the_classifier() -> None:
         torch.cat([texts[index][None, :, None, None].expand(1, 16, 8, 8) for index in pair], dim=3)
         for pair in ((TENCH, GOLDFISH), (GOLDFISH, TENCH))
     )
-    image = make_image(TENCH, GOLDFISH)
-    assert distiller.loss(image, right, unlabeled) < 0.1
-    assert distiller.loss(image, wrong, unlabeled) > 2
+    logits = distiller.classify(make_image(TENCH, GOLDFISH))
+    assert distiller.loss(logits, right, unlabeled) < 0.1
+    assert distiller.loss(logits, wrong, unlabeled) > 2
 
 
 def test_labeled_pixels_get_no_gradient() -> None:
@@ -110,7 +112,7 @@ def test_labeled_pixels_get_no_gradient() -> None:
     unlabeled = torch.zeros(1, 8, 24, dtype=torch.bool)
     unlabeled[..., :8], unlabeled[..., 10:16], unlabeled[..., 22:] = True, True, True
     pixels = torch.randn(1, 16, 8, 24, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    distiller.loss(make_image(TENCH, GOLDFISH, SHARK), pixels, unlabeled).backward()
+    distiller.loss(distiller.classify(make_image(TENCH, GOLDFISH, SHARK)), pixels, unlabeled).backward()
     assert pixels.grad is not None
     taught = pixels.grad[0].abs().sum(dim=(0, 1)) > 0  # by column
     expected = unlabeled[0, 0].clone()
@@ -121,7 +123,7 @@ def test_labeled_pixels_get_no_gradient() -> None:
 def test_a_batch_without_unlabeled_pixels_has_zero_loss_and_gradient() -> None:
     pixels = torch.randn(1, 16, 8, 8).requires_grad_()
     distiller = Distiller(FixedClassifier(), make_embeddings())
-    loss = distiller.loss(make_image(TENCH), pixels, torch.zeros(1, 8, 8, dtype=torch.bool))
+    loss = distiller.loss(distiller.classify(make_image(TENCH)), pixels, torch.zeros(1, 8, 8, dtype=torch.bool))
     loss.backward()
     assert loss.item() == 0
     assert pixels.grad is not None
@@ -139,17 +141,15 @@ def test_a_class_is_the_mean_of_its_first_three_synonyms() -> None:
 def test_loads_a_classifier_and_applies_it_at_every_location(weights: str) -> None:
     distiller = build_distiller(DistillationConfig(**settings(weights)), encode)
     image = torch.randint(0, 256, (1, 3, 64, 96), generator=torch.Generator().manual_seed(0)).byte()
-    teaching = distiller._teach(image, torch.ones(1, 2, 3, dtype=torch.bool))
-    assert teaching.classes.shape == teaching.shares.shape == (6, 8)
-    assert torch.allclose(teaching.shares.sum(dim=1), torch.ones(6))
-    assert ((teaching.confidence > 0) & (teaching.confidence < 1)).all()
+    logits = distiller.classify(image)
+    assert logits.shape == (1, 1000, 2, 3)
     classifier: Any = timm.create_model(CLASSIFIER, pretrained=False).eval()
     classifier.load_state_dict(distiller.classifier.state_dict())
     with torch.no_grad():  # one location is what the classifier says about an image of its features
         mean, std = (torch.tensor(classifier.default_cfg[name])[:, None, None] for name in ("mean", "std"))
         features = classifier.forward_features((image / 255 - mean) / std)
-        expected = classifier.forward_head(features[..., 1:2, 2:3]).softmax(-1).topk(8)
-    assert torch.equal(teaching.classes[5], expected.indices[0])
+        expected = classifier.forward_head(features[..., 1:2, 2:3])
+    torch.testing.assert_close(logits[:, :, 1, 2], expected)
 
 
 @pytest.mark.parametrize(
@@ -272,3 +272,54 @@ def test_leaves_out_sets_without_masks_if_there_is_no_distillation(
     config = small_run(tmp_path, steps=1, validation_images=-1)
     train(changed(config, root=str(tmp_path), mix=str(write_text(tmp_path / "mix.yaml", text))))
     assert "the sets without masks are used only with distill_weight: photos" in caplog.text
+
+
+def branch_settings(folder: Path) -> dict[str, Any]:
+    """Settings of a network with a classifier branch; its weights are those of a random classifier of timm."""
+    torch.manual_seed(0)
+    path = folder / "lite0.safetensors"
+    save_file(timm.create_model(LITE0, pretrained=False).state_dict(), path)
+    return {"backbone": f"timm:{LITE0}", "classifier_branch": True, "features": 8, "pretrained": str(path)}
+
+
+def test_a_classifier_branch_says_what_the_classifier_says(tmp_path: Path) -> None:
+    settings = branch_settings(tmp_path)
+    model = build_initial_network(InitializationConfig(**settings)).eval()
+    branch = model.decoder.classifier
+    assert branch is not None
+    config = DistillationConfig(retain_weight=1.0, distill_classifier=LITE0, distill_pretrained=settings["pretrained"])
+    distiller = build_distiller(config, model.encode_text)
+    image = torch.randint(0, 256, (1, 3, 64, 96), generator=torch.Generator().manual_seed(0)).byte()
+    with torch.no_grad():
+        maps = model.backbone((image / 255 - 0.5) / 0.5)
+        logits, found = distiller.classify(image), branch.classify(maps[-1])
+        torch.testing.assert_close(found, logits, rtol=1e-3, atol=1e-4)
+        assert distiller.divergence(logits, found).item() == pytest.approx(0, abs=1e-5)
+        assert distiller.divergence(logits, found.roll(1, dims=1)) > 0
+        centered = distiller.class_embeddings - distiller.class_embeddings.mean(dim=0)
+        expected = torch.einsum("bkhw,kc->bchw", logits.softmax(dim=1), centered)
+        torch.testing.assert_close(branch(maps[-1]), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_classifier_branch_is_not_trained(tmp_path: Path) -> None:
+    settings = branch_settings(tmp_path)
+    config = changed(
+        small_run(tmp_path), init="", **settings, retain_weight=1.0, distill_classifier=LITE0,
+        distill_pretrained=settings["pretrained"], batch_norm="frozen_backbone",
+    )  # fmt: skip
+    model = build_initial_network(config.initialization)
+    loss = WordPixelLoss(model, build_label_sampler(open_samples(config.data), config), config).train()
+    before = {name: value.clone() for name, value in model.decoder.classifier.state_dict().items()}  # type: ignore[union-attr]
+    stem = model.backbone.get_parameter("net.conv_stem.weight").clone()
+    optimizer = torch.optim.SGD([value for value in loss.parameters() if value.requires_grad], 0.1)
+    loss(get_batch(config)).backward()
+    optimizer.step()
+    after = model.decoder.classifier.state_dict()  # type: ignore[union-attr]
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert not torch.equal(model.backbone.get_parameter("net.conv_stem.weight"), stem)
+
+
+def test_retaining_needs_a_classifier_branch(tmp_path: Path, weights: str) -> None:
+    config = changed(small_run(tmp_path), **settings(weights, 0.0), retain_weight=0.5)
+    with pytest.raises(ValueError, match=r"retain_weight: expected 0 without a classifier branch, got 0\.5"):
+        train(config)

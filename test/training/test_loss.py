@@ -134,6 +134,15 @@ def test_frozen_batch_norm_keeps_its_statistics() -> None:
     assert all(torch.equal(loss.state_dict()[name], value) for name, value in before.items())
 
 
+def test_a_frozen_backbone_is_neither_trained_nor_updated() -> None:
+    loss = make_loss(freeze_backbone=True).train()
+    before = {name: value.clone() for name, value in loss.model.backbone.state_dict().items()}
+    loss(make_batch(32, ALL, ALL)).backward()
+    assert all(parameter.grad is None for parameter in loss.model.backbone.parameters())
+    assert loss.model.head.weight.grad is not None
+    assert all(torch.equal(loss.model.backbone.state_dict()[name], value) for name, value in before.items())
+
+
 def test_cosine_weight_adds_the_distance_to_the_label() -> None:
     plain, weighted = make_loss(), make_loss(cosine_weight=2.0)
     batch = make_batch(32, ALL, ALL)

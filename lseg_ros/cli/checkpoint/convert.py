@@ -37,6 +37,9 @@ class ConvertSettings:
         "", "file to write: .safetensors, or .ckpt with --official"
     )
     half: bool = setting(False, "store weight matrices and filters in float16, which halves the size")
+    int8: bool = setting(
+        False, "store weight matrices and filters as 8-bit integers with a scale per row, a quarter of the size"
+    )
     official: bool = setting(
         False, "write a file that the authors' code and VLMaps load strictly, with zeros for unused entries"
     )
@@ -50,6 +53,8 @@ class ConvertSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.int8 and (self.half or self.official):
+            raise ValueError("int8: expected neither half nor official with it, got one of them")
 
 
 SETTINGS = ConvertSettings
@@ -81,8 +86,10 @@ def run(settings: ConvertSettings) -> int:
             "tool": f"lseg_ros {lseg_ros.__version__}",
         }
     )
-    save = save_official if settings.official else save_lseg
-    save(model, destination, half=settings.half, metadata=provenance)
+    if settings.official:
+        save_official(model, destination, half=settings.half, metadata=provenance)
+    else:
+        save_lseg(model, destination, half=settings.half, int8=settings.int8, metadata=provenance)
     unused = sum(value.numel() for name, value in weights.entries.items() if is_unused(name))
     print(f"{source}: {_size(source)}, {unused / 1e6:.1f} million unused values")
     print(f"{destination}: {_size(destination)}, sha256 {sha256(destination)}")
