@@ -54,6 +54,8 @@ class LSegConfig:
         patch_size: Pixels of the image per token.
         pretrained_size: Side of the square image that the position table belongs to, in pixels.
         features: Channels of the decoder.
+        map_scale: Factor of the feature maps before the decoder. Without it, maps with large values, such as those of
+            an EfficientNet, outweigh the residual units of the decoder.
         classifier: Hidden channels and number of classes of a classifier branch; empty without one.
         stem: Channels of the convolutional stem at stride 2, 4 and 8; empty without one.
         stem_depth: Residual units per stage of the stem.
@@ -76,6 +78,7 @@ class LSegConfig:
     patch_size: int = 16
     pretrained_size: int = 384
     features: int = 256
+    map_scale: float = 1.0
     classifier: tuple[int, ...] = ()
     stem: tuple[int, ...] = ()
     stem_depth: int = 2
@@ -99,6 +102,8 @@ class LSegConfig:
         self._check_normalization()
         if len(self.reassemble) != 4:
             raise ValueError(f"reassemble: expected channels at stride 4, 8, 16 and 32, got {self.reassemble}")
+        if not (isinstance(self.map_scale, (int, float)) and 1e-6 <= self.map_scale <= 1e6):
+            raise ValueError(f"map_scale: expected a number from 1e-6 to 1e6, got {self.map_scale!r}")
         if self.classifier and (len(self.classifier) != 2 or min(self.classifier) < 1):
             raise ValueError(f"classifier: expected its hidden channels and classes, got {self.classifier}")
         if self.timm:
@@ -203,8 +208,19 @@ PRESETS: dict[str, LSegConfig] = {
         image_mean=IMAGENET_MEAN,
         image_std=IMAGENET_STD,
     ),
-    # The same architecture, small enough for the CPU of a laptop. The package includes its weights.
+    # Small enough for the CPU of a laptop. The package includes the weights of this one.
     "demo": LSegConfig(
+        timm="tf_efficientnet_lite0",
+        taps=(1, 2, 3, 4),
+        reassemble=(24, 40, 112, 320),
+        map_scale=0.1,
+        classifier=(1280, 1000),
+        features=64,
+        input_size_px=320,
+        text=_DEMO_TEXT,
+    ),
+    # The architecture of the paper in that size, to be trained from random weights, ...
+    "demo_vit": LSegConfig(
         width=192,
         depth=10,
         heads=6,
@@ -216,7 +232,7 @@ PRESETS: dict[str, LSegConfig] = {
         input_size_px=320,
         text=_DEMO_TEXT,
     ),
-    # A quarter of its size, for comparisons of training methods.
+    # ... and a quarter of it, for comparisons of training methods.
     "demo_small": LSegConfig(
         width=128,
         depth=4,

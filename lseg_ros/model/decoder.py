@@ -20,11 +20,19 @@ class Decoder(nn.Module):
     Args:
         channels: Channels of the four maps.
         features: Channels F of the decoder.
+        scale: Factor of the maps.
         classifier: The branch whose embeddings follow the F channels of the result, None without one.
     """
 
-    def __init__(self, channels: Sequence[int], features: int, classifier: ClassifierBranch | None = None) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int],
+        features: int,
+        scale: float = 1.0,
+        classifier: ClassifierBranch | None = None,
+    ) -> None:
         super().__init__()
+        self.scale = scale
         self.lateral = nn.ModuleList(nn.Conv2d(count, features, 3, padding=1, bias=False) for count in channels)
         self.fusion = nn.ModuleList(
             Fusion(features, deepest=level == len(channels) - 1) for level in range(len(channels))
@@ -41,7 +49,8 @@ class Decoder(nn.Module):
         Returns:
             Four levels, (B, F, H/4, W/4) to (B, F, H/32, W/32), and with a classifier (B, C, H/32, W/32) embeddings.
         """
-        levels = [lateral(level) for lateral, level in zip(self.lateral, maps)]
+        scaled = maps if self.scale == 1 else [self.scale * level for level in maps]
+        levels = [lateral(level) for lateral, level in zip(self.lateral, scaled)]
         return levels if self.classifier is None else [*levels, self.classifier(maps[-1])]
 
     def fuse(self, levels: Sequence[Tensor]) -> Tensor:
@@ -91,7 +100,9 @@ class ClassifierBranch(nn.Module):
 class Head(nn.Conv2d):
     """1x1 convolution from the F channels of the decoder to embeddings.
 
-    The embeddings of a classifier branch are added.
+    With a classifier branch, the embeddings are limited to a length of 1 and those of the branch are added. Otherwise
+    the decoder would outvote the branch on things that it has never seen, where its embeddings are as long as
+    elsewhere. Embeddings with values around 1 have a length of 0.7.
     """
 
     def __init__(self, features: int, embed_dim: int) -> None:
@@ -100,7 +111,10 @@ class Head(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """(B, F or F + C, h, w) -> (B, C, h, w)."""
         embeddings = super().forward(input[:, : self.in_channels])
-        return embeddings if input.shape[1] == self.in_channels else embeddings + input[:, self.in_channels :]
+        if input.shape[1] == self.in_channels:
+            return embeddings
+        limited = embeddings * (self.out_channels + embeddings.square().sum(dim=1, keepdim=True)).rsqrt()
+        return limited + input[:, self.in_channels :]
 
 
 class Fusion(nn.Module):

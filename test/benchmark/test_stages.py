@@ -16,6 +16,7 @@ from test.support.tiny_network import CONFIG
     [
         CONFIG,
         PRESETS["demo"],
+        PRESETS["demo_vit"],
         config_from_names("timm:vit_small_patch14_reg4_dinov2", depth=4, features=16),
         config_from_names("timm:resnet18", features=16),
     ],

@@ -53,7 +53,7 @@ def optimized(model: LSeg) -> LSeg:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("config", [CONFIG, PRESETS["demo"]])
+@pytest.mark.parametrize("config", [CONFIG, PRESETS["demo_vit"]])
 def test_folded_and_packed_network_gives_the_same_embeddings(config: LSegConfig, order: torch.memory_format) -> None:
     model, image = build_network(config), torch.randn(2, 3, 64, 96)
     optimized_model = optimized(model)
@@ -67,9 +67,19 @@ def test_folded_and_packed_network_gives_the_same_embeddings(config: LSegConfig,
 
 
 @torch.inference_mode()
+def test_folded_and_packed_network_with_a_classifier_branch_gives_the_same_embeddings() -> None:
+    model, image = build_network(PRESETS["demo"]), torch.randn(2, 3, 64, 96)
+    optimized_model = optimized(model)
+    assert nn.BatchNorm2d not in {type(layer) for layer in optimized_model.modules()}
+    expected = model.encode_low_res(image)
+    found = optimized_model.encode_low_res(image)
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
+
+
+@torch.inference_mode()
 @pytest.mark.skipif(not has_native_bfloat16(torch.device("cpu")), reason="needs a processor with bfloat16")
 def test_packing_in_bfloat16_does_not_increase_the_error() -> None:
-    model, image = build_network(PRESETS["demo"]), torch.randn(1, 3, 64, 96)
+    model, image = build_network(PRESETS["demo_vit"]), torch.randn(1, 3, 64, 96)
     expected = model.encode_low_res(image)
     for part in (model.backbone, model.decoder):
         fold_batch_norms(part)

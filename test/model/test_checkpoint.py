@@ -264,7 +264,7 @@ def test_rejects_another_network(tmp_path: Path) -> None:
 def test_unknown_name_lists_the_presets(tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError,
-        match="expected a file or one of the presets vitl16, clipRN50x16_vitl16, .*, demo, demo_small, got 'nope'",
+        match="expected a file or one of the presets vitl16, .*, demo, demo_vit, demo_small, got 'nope'",
     ):
         load_lseg("nope")
 

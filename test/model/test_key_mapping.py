@@ -106,12 +106,13 @@ def test_preset_is_nearest_to_itself(preset: str) -> None:
 
 
 def test_rejects_an_official_file_of_an_architecture_that_the_authors_lack() -> None:
-    with pytest.raises(ValueError, match="an official network: expected no stem"):
-        unused_entries(PRESETS["demo"])
+    for preset in ("demo", "demo_vit"):
+        with pytest.raises(ValueError, match="an official network: expected no stem"):
+            unused_entries(PRESETS[preset])
 
 
-def test_stem_of_the_demo_network_has_its_own_keys() -> None:
-    config: LSegConfig = PRESETS["demo"]
+def test_a_stem_has_its_own_keys() -> None:
+    config: LSegConfig = PRESETS["demo_vit"]
     assert to_official_key("backbone.stem.stage1.0.0.weight", config) == "pretrained.stem.stage1.0.0.weight"
     assert to_official_key("backbone.reassemble.0.project.bias", config) == "pretrained.act_postprocess3.3.bias"
     with pytest.raises(KeyError, match="no official name for 'foo'"):

@@ -57,9 +57,9 @@ def build_smallest() -> LSeg:
 
 @pytest.fixture
 def tiny() -> LSeg:
-    """The demo network with random weights."""
+    """A small network with random weights."""
     torch.manual_seed(0)
-    return LSeg(PRESETS["demo"]).eval()
+    return LSeg(PRESETS["demo_vit"]).eval()
 
 
 @pytest.mark.parametrize("name", FIGURES["cases"])
@@ -173,7 +173,9 @@ def test_rejects_images_of_the_wrong_shape(tiny: LSeg, shape: tuple[int, ...]) -
 @pytest.mark.parametrize(("option", "activation"), [(1, "lrelu"), (2, "tanh"), (2, "relu")])
 def test_spatial_regularization_treats_all_labels_alike(option: int, activation: str) -> None:
     torch.manual_seed(0)
-    model = LSeg(dataclasses.replace(PRESETS["demo"], arch_option=option, block_depth=2, activation=activation)).eval()
+    model = LSeg(
+        dataclasses.replace(PRESETS["demo_vit"], arch_option=option, block_depth=2, activation=activation)
+    ).eval()
     pixels, words = model.encode_image(torch.randn(1, 3, 64, 64)), model.encode_text(["floor", "chair", "dog"])
     logits = model.correlate(pixels, words)
     assert torch.allclose(model.correlate(pixels, words[[1, 2, 0]]), logits[:, [1, 2, 0]], atol=1e-5)
@@ -200,6 +202,8 @@ def test_feature_maps_of_vitb32_have_the_right_strides() -> None:
         ({"activation": "gelu"}, "activation: expected lrelu, tanh or relu, got 'gelu'"),
         ({"stem": (8, 16, 32)}, "stem: expected channels"),
         ({"patch_size": 14}, "patch_size: expected 16"),
+        ({"classifier": (1280,)}, r"classifier: expected its hidden channels and classes, got \(1280,\)"),
+        ({"map_scale": 0}, "map_scale: expected a number from 1e-6 to 1e6, got 0"),
         ({"block_depth": -1}, "block_depth: expected integers from 0 to 256, got -1"),
         ({"heads": 0}, "heads: expected a divisor of the width 192, got 0"),
         ({"image_std": (1.0, 0.0, 1.0)}, "image_std: expected three numbers from 0.001 to 1000"),
@@ -209,7 +213,7 @@ def test_feature_maps_of_vitb32_have_the_right_strides() -> None:
 )
 def test_rejects_invalid_architectures(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(PRESETS["demo"], **change)
+        dataclasses.replace(PRESETS["demo_vit"], **change)
 
 
 def test_presets_are_architectures() -> None:

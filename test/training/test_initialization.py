@@ -31,12 +31,14 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
 
 def test_default_is_a_random_demo_network_with_the_packaged_text_encoder() -> None:
     torch.manual_seed(0)
-    model, packaged = build_initial_network(InitializationConfig()), load_lseg("demo")
+    model, packaged = build_initial_network(InitializationConfig(pretrained="random")), load_lseg("demo")
     assert model.config == PRESETS["demo"]
     assert same(model.text_encoder, packaged.text_encoder)
     assert not same(model.decoder, packaged.decoder)
     assert not any(parameter.requires_grad for parameter in model.text_encoder.parameters())
-    assert all(parameter.requires_grad for parameter in model.decoder.parameters())
+    frozen = [name for name, value in model.decoder.named_parameters() if not value.requires_grad]
+    assert frozen
+    assert all(name.startswith("classifier.") for name in frozen)
 
 
 def test_loads_an_lseg(tmp_path: Path) -> None:
