@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
-import logging
 import re
 import unicodedata
 import zlib
@@ -28,8 +27,6 @@ __all__ = [
     "pick_color",
     "slug",
 ]
-
-logger = logging.getLogger(__name__)
 
 UNLABELED = 0  # the id of pixels without a label
 MAX_ID = 254  # 255 is not used: Nav2 and others interpret it as "unknown"
@@ -174,15 +171,6 @@ class Vocabulary:
     def prompts(self, label: Label) -> tuple[str, ...]:
         """Return every synonym in every template; their embeddings are averaged."""
         return tuple(template.replace("{}", text) for text in label.synonyms for template in self.prompt_templates)
-
-    def warn_if_single(self) -> None:
-        """Log a warning if there is only one label, because it then wins every pixel."""
-        if len(self.labels) == 1:
-            logger.warning(
-                "labels: expected several, got only %r, which wins every pixel with confidence 1 whatever "
-                "unlabeled_threshold is; add labels for the rest of the scene, such as 'other'",
-                self.labels[0].name,
-            )
 
     @property
     def names(self) -> tuple[str, ...]:

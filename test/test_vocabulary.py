@@ -281,10 +281,3 @@ class TestTextRules:
     def test_asks_for_quotes_around_words_that_yaml_reads_as_other_types(self, word: Any) -> None:
         with pytest.raises(ValueError, match=r"labels\[1\]: expected a text, got .*put them in quotes"):
             Vocabulary.of(["floor", word])
-
-
-def test_a_single_label_is_worth_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    Vocabulary.of(["elephant", "other"]).warn_if_single()
-    assert not caplog.records
-    Vocabulary.of(["elephant"]).warn_if_single()
-    assert "'elephant', which wins every pixel with confidence 1 whatever unlabeled_threshold is" in caplog.text

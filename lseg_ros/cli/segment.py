@@ -71,7 +71,6 @@ def run(settings: SegmentSettings) -> int:
     segmenter = Segmenter.from_checkpoint(settings.network)
     pipeline = Pipeline(segmenter, settings.pipeline)
     encoded = segmenter.encode(vocabulary)
-    vocabulary.warn_if_single()
     out = Path(settings.out).expanduser()
     out.mkdir(parents=True, exist_ok=True)
     labels = {label.id: {"name": label.name, "color": label.color} for label in vocabulary.labels}

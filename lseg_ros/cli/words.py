@@ -76,7 +76,6 @@ def run(settings: WordsSettings) -> int:
     for number, text in enumerate(settings.vocabularies, start=1):
         title, _, labels = text.partition(":")
         vocabulary = Vocabulary.of([label.strip() for label in labels.split(",")])
-        vocabulary.warn_if_single()
         segmentation = segmenter.label(embedded, segmenter.encode(vocabulary))
         name = f"{folder.name}/{number}.jpg"
         _write(page.parent / name, image, segmentation)

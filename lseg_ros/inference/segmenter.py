@@ -25,7 +25,7 @@ from lseg_ros.inference.self_check import Postprocess, check_postprocess, check_
 from lseg_ros.model import LSeg, load_lseg
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Segmentation
-from lseg_ros.vocabulary import Vocabulary
+from lseg_ros.vocabulary import UNLABELED, Vocabulary
 
 __all__ = ["EncodedVocabulary", "Segmenter", "SegmenterConfig"]
 
@@ -35,6 +35,13 @@ P = ParamSpec("P")
 
 _MAX_CACHED_TEXTS = 4096
 _TEXT_BATCH_SIZE = 128
+_SAME_MEANING = 0.6  # from the cosine of an average text (0) to 1
+# What a single label competes with: the softmax of one label is always 1, so it would win every pixel.
+_OTHER_THINGS = (
+    "wall", "floor", "ceiling", "window", "door", "table", "chair", "sofa", "bed", "cabinet", "lamp", "television",
+    "sky", "road", "sidewalk", "building", "tree", "grass", "car", "fence", "pole", "person", "animal", "food", "tool",
+    "box", "other",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,13 @@ class EncodedVocabulary:
         vocabulary: The K labels.
         embeddings: (K, C) float32 of unit norm.
         ids: (K,) uint8 ids of the labels.
+        others: (N, C) float32 embeddings of the things that a single label competes with; None for several labels.
     """
 
     vocabulary: Vocabulary
     embeddings: Tensor
     ids: Tensor
+    others: Tensor | None = None
 
 
 class Segmenter:
@@ -200,9 +209,11 @@ class Segmenter:
                 except ValueError as error:
                     raise ValueError(f"label {label.entry!r}: {error}") from error
             encoded = self._encode_texts(dict.fromkeys(text for texts in prompts for text in texts))
+            things = self._encode_texts(_OTHER_THINGS) if len(prompts) == 1 else {}
         embeddings = torch.stack([_normalized_mean([encoded[text] for text in texts]) for texts in prompts])  # (K, C)
         ids = torch.tensor([label.id for label in vocabulary.labels], dtype=torch.uint8, device=self.device)
-        return EncodedVocabulary(vocabulary, embeddings, ids)
+        others = _different_texts(embeddings[0], torch.stack(list(things.values()))) if things else None
+        return EncodedVocabulary(vocabulary, embeddings, ids, others)
 
     def embed(self, image: NDArray[np.uint8]) -> PixelEmbeddings:
         """Compute the pixel embeddings of an image.
@@ -265,7 +276,13 @@ class Segmenter:
             unlabeled_threshold: Replaces the threshold of the settings.
         """
         threshold = self.config.unlabeled_threshold if unlabeled_threshold is None else unlabeled_threshold
-        maps = self.label_on_device(embedded, encoded.embeddings, encoded.ids, threshold).cpu().numpy()
+        words, ids = encoded.embeddings, encoded.ids
+        if encoded.others is not None:
+            words = torch.cat([words, encoded.others])
+            ids = torch.nn.functional.pad(ids, (0, len(encoded.others)), value=UNLABELED)
+        maps = self.label_on_device(embedded, words, ids, threshold).cpu().numpy()
+        if encoded.others is not None:
+            maps[1][maps[0] == UNLABELED] = 0  # pixels of the other things
         return Segmentation(maps[0], maps[1], encoded.vocabulary)
 
     @torch.inference_mode()
@@ -351,6 +368,22 @@ class Segmenter:
 def _limit_threads(config: SegmenterConfig) -> None:
     if config.cpu_threads:
         torch.set_num_threads(config.cpu_threads)
+
+
+def _different_texts(label: Tensor, texts: Tensor) -> Tensor:
+    """Drop the texts that mean nearly the same as a label.
+
+    The limit depends on the average text, because the cosines of CLIP are all high.
+
+    Args:
+        label: (C,) of unit norm.
+        texts: (T, C) of unit norm.
+
+    Returns:
+        (N, C) the other texts.
+    """
+    cosines = texts @ label  # (T,)
+    return texts[cosines < cosines.median().lerp(torch.ones_like(cosines[0]), _SAME_MEANING)]
 
 
 def _normalized_mean(embeddings: Sequence[Tensor]) -> Tensor:

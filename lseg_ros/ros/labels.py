@@ -81,10 +81,8 @@ class LabelManager:
         Raises:
             ValueError: If a label is too long for the text encoder.
         """
-        vocabulary = self.state.vocabulary
-        self.state = dataclasses.replace(self.state, encoded=segmenter.encode(vocabulary))
+        self.state = dataclasses.replace(self.state, encoded=segmenter.encode(self.state.vocabulary))
         self._segmenter = segmenter
-        vocabulary.warn_if_single()
 
     def unload(self) -> None:
         """Release the network and the encoded labels."""
@@ -149,10 +147,7 @@ class LabelManager:
         """
         if vocabulary.labels == state.vocabulary.labels:
             return state
-        encoded = None
-        if self._segmenter is not None:
-            encoded = self._segmenter.encode(vocabulary)
-            vocabulary.warn_if_single()
+        encoded = None if self._segmenter is None else self._segmenter.encode(vocabulary)
         return dataclasses.replace(state, vocabulary=vocabulary, encoded=encoded)
 
 

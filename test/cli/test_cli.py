@@ -104,13 +104,6 @@ def test_segment_writes_masks_and_overlays(tmp_path: Path, checkpoint: str, caps
     assert json.loads((out / "labels.json").read_text())["2"]["name"] == "sofa"
 
 
-def test_segment_warns_about_a_single_label(tmp_path: Path, checkpoint: str, caplog: pytest.LogCaptureFixture) -> None:
-    cv2.imwrite(str(tmp_path / "gray.png"), np.full((64, 64, 3), 90, np.uint8))
-    words = ["--labels", "elephant", "--unlabeled-threshold", "0.95", "--checkpoint", checkpoint, "--device", "cpu"]
-    assert main(["segment", str(tmp_path / "gray.png"), *words, "--out", str(tmp_path / "out")]) == 0
-    assert "whatever unlabeled_threshold is" in caplog.text
-
-
 def test_segment_applies_the_exif_orientation(tmp_path: Path, checkpoint: str) -> None:
     upright = write_photo(tmp_path / "photo.jpg")
     cv2.imwrite(str(tmp_path / "upright.png"), read_rgb(tmp_path / "photo.jpg")[..., ::-1])

@@ -19,6 +19,7 @@ from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.inference.cuda_graphs import Encode
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
+from lseg_ros.synthetic import SyntheticWorld
 from lseg_ros.vocabulary import Vocabulary
 from test.support.tiny_network import CONFIG
 
@@ -47,6 +48,33 @@ def is_arg_max(label_map: np.ndarray, logits: torch.Tensor) -> bool:
     """
     chosen = logits.gather(0, torch.from_numpy(label_map).long()[None] - 1)[0]
     return bool((chosen >= logits.amax(dim=0) - 1e-4).all())
+
+
+class TestSingleLabel:
+    def test_competes_with_other_things(self, segmenter: Segmenter) -> None:
+        encoded = segmenter.encode(Vocabulary.of(["elephant"]))
+        assert len(encoded.embeddings) == len(encoded.ids) == 1
+        assert encoded.others is not None
+        assert len(encoded.others) > 10
+        assert segmenter.encode(Vocabulary.of(["elephant", "other"])).others is None
+
+    def test_does_not_compete_with_itself(self, segmenter: Segmenter) -> None:
+        for name in ("wall", "Wall|partition"):
+            encoded = segmenter.encode(Vocabulary.of([name]))
+            wall = segmenter.encode(Vocabulary.of(["wall", "floor"])).embeddings[0]
+            assert encoded.others is not None
+            assert (encoded.others @ wall).max() < 0.99
+
+    def test_does_not_win_pixels_of_other_things(self) -> None:
+        network = Segmenter.from_checkpoint(SegmenterConfig(device="cpu", precision="float32", cpu_threads=1))
+        frame = SyntheticWorld(seed=4).frame(0.0)
+        encoded = [network.encode(Vocabulary.of([name])) for name in ("floor", "airplane")]
+        results = [network.segment(frame.frame.image, labels) for labels in encoded]
+        shares = [np.count_nonzero(result.label_map) / result.label_map.size for result in results]
+        assert 0.05 < shares[0] < 0.9
+        assert shares[1] < 0.05
+        assert all(np.array_equal(result.label_map > 0, result.confidence > 0) for result in results)
+        assert results[0].confidence.max() < 255 or len(np.unique(results[0].confidence)) > 2
 
 
 class TestSegment:

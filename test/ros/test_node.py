@@ -157,15 +157,6 @@ def test_every_request_is_answered_with_the_reason_of_a_failure(
     assert "parameters rejected: KeyError: 'propose'" in log
 
 
-def test_a_single_label_is_accepted_with_a_warning(
-    node: SegmentationNode, ros_client: RosClient, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert node.trigger_configure() == SUCCESS
-    assert "whatever unlabeled_threshold is" not in capfd.readouterr().err
-    assert ros_client.set_labels(["lamp"], node=NODE).success
-    assert "got only 'lamp', which wins every pixel" in capfd.readouterr().err
-
-
 def test_parameters_whose_topics_cannot_follow_are_answered(
     node: SegmentationNode, broken: Broken, ros_client: RosClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
