@@ -31,7 +31,13 @@ class OfficialOrder:
     """
 
     def __init__(self, model: LSeg) -> None:
-        """Wrap a model in float32."""
+        """Wrap a model in float32.
+
+        Raises:
+            ValueError: The network has a classifier branch, which the authors' code lacks.
+        """
+        if model.decoder.classifier is not None:
+            raise ValueError("checkpoint: expected a network without a classifier branch, such as demo_vit, got one")
         self.model = model
         self._parts = ModelParts(model)
 
