@@ -41,7 +41,7 @@ class ComparisonConfig:
     labels: int = setting(150, "number of labels", minimum=1, maximum=MAX_ID)
     seconds: float = setting(2.0, "time to spend on each of the two", unit="s", minimum=0.01)
     json: str = setting("", "also write the report to this JSON file")
-    network: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
+    network: SegmenterConfig = dataclasses.field(default_factory=lambda: SegmenterConfig(checkpoint="demo_vit"))
 
     def __post_init__(self) -> None:
         """Check all settings; raises ValueError that names the setting."""

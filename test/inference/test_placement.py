@@ -30,6 +30,8 @@ def shallow(config: LSegConfig) -> LSegConfig:
     text = dataclasses.replace(config.text, layers=1)
     if config.resnet:
         return dataclasses.replace(config, resnet=(1, 1, 1, 1), text=text)
+    if config.timm:
+        return dataclasses.replace(config, text=text)
     count = len(config.taps)
     return dataclasses.replace(config, depth=count, taps=tuple(range(count)), text=text)
 
@@ -75,10 +77,9 @@ def test_every_network_stays_on_the_device(name: str, precision: str) -> None:
         network.model.decoder.register_forward_hook(lambda module, inputs, output: features.append(output))
         embedded = network.embed_all([image(), image(), image(96, 96)])
         maps = [network.label_on_device(embeddings, words.embeddings, words.ids, 0.5) for embeddings in embedded]
-        assert [tuple(tensor.shape) for tensor in features] == [
-            (2, network.model.config.features, 24, 32),
-            (1, network.model.config.features, 32, 32),
-        ]
+        config = network.model.config
+        channels = config.features + (config.text.embed_dim if config.classifier else 0)
+        assert [tuple(tensor.shape) for tensor in features] == [(2, channels, 24, 32), (1, channels, 32, 32)]
         assert {(tensor.device, tensor.dtype) for tensor in features} == {(DEVICE, getattr(torch, precision))}
         fields = [field for embeddings in embedded for field in (embeddings.low_res, embeddings.norm)]
         assert {(tensor.device, tensor.dtype) for tensor in fields} == {(DEVICE, torch.float32)}
