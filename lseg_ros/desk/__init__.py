@@ -13,4 +13,6 @@ __all__ = ["DESK_FOLDER", "DESK_LABELS"]
 # 20 frames of 640x480, in the layout of lseg_ros.recordings.RgbdFolder.
 DESK_FOLDER = Path(__file__).parent
 
-DESK_LABELS = ("desk|table|office desk", "monitor|computer screen", "keyboard|computer keyboard", "chair", "wall", "cup")
+DESK_LABELS = (
+    "desk|table|office desk", "monitor|computer screen", "keyboard|computer keyboard", "chair", "wall", "cup"
+)  # fmt: skip

@@ -29,7 +29,9 @@ _LIMITS = {
     "block_depth": 256,
     "input_size_px": 1 << 16,
 }
-_MINIMUMS = {"reassemble": 1, "stem": 1, "resnet": 1, "patch_size": 1, "pretrained_size": 1, "features": 1}
+_MINIMUMS = dict.fromkeys(
+    ("reassemble", "stem", "resnet", "patch_size", "pretrained_size", "features", "classifier"), 1
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +104,9 @@ class LSegConfig:
         self._check_normalization()
         if len(self.reassemble) != 4:
             raise ValueError(f"reassemble: expected channels at stride 4, 8, 16 and 32, got {self.reassemble}")
-        if not (isinstance(self.map_scale, (int, float)) and 1e-6 <= self.map_scale <= 1e6):
+        if not (type(self.map_scale) in (int, float) and 1e-6 <= self.map_scale <= 1e6):
             raise ValueError(f"map_scale: expected a number from 1e-6 to 1e6, got {self.map_scale!r}")
-        if self.classifier and (len(self.classifier) != 2 or min(self.classifier) < 1):
+        if self.classifier and len(self.classifier) != 2:
             raise ValueError(f"classifier: expected its hidden channels and classes, got {self.classifier}")
         if self.timm:
             self._check_timm()
@@ -119,7 +121,7 @@ class LSegConfig:
         """Reject sizes that would take minutes to build; they come from the metadata of files."""
         for name, limit in _LIMITS.items():
             value = getattr(self, name)
-            several, minimum = name in ("taps", "resnet", "reassemble", "stem"), _MINIMUMS.get(name, 0)
+            several, minimum = name in ("taps", "resnet", "reassemble", "stem", "classifier"), _MINIMUMS.get(name, 0)
             numbers = value if several else (value,)
             if not isinstance(numbers, tuple) or not all(
                 type(number) is int and minimum <= number <= limit for number in numbers
