@@ -130,14 +130,14 @@ class Distiller:
 
     @staticmethod
     def divergence(logits: Tensor, branch: Tensor) -> Tensor:
-        """Compute the mean Kullback-Leibler divergence of a classifier branch from the frozen classifier.
+        """Compute how far a classifier branch is from the frozen classifier.
 
         Args:
             logits: (B, 1000, H/32, W/32) of ``classify``.
             branch: (B, 1000, H/32, W/32) logits of the branch.
 
         Returns:
-            () float32, in nats per location.
+            () float32, the mean Kullback-Leibler divergence in nats per location.
         """
         expected, found = (part.float().log_softmax(dim=1) for part in (logits, branch))
         return (expected.exp() * (expected - found)).sum(dim=1).mean()

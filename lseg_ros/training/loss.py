@@ -90,7 +90,7 @@ class WordPixelLoss(nn.Module):
         return loss
 
     def _distillation_loss(self, distiller: Distiller, maps: list[Tensor], low_res: Tensor, batch: Batch) -> Tensor:
-        """Compare the embeddings of unlabeled pixels, and a classifier branch, with the frozen classifier."""
+        """Compare unlabeled pixels and a classifier branch with the frozen classifier."""
         config, branch = self.config.distillation, self.model.decoder.classifier
         if branch is not None and self.config.freeze_backbone:
             logits = branch.classify(maps[-1])  # (B, 1000, H/32, W/32), what the frozen classifier says

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lseg_ros.model import PRESETS, LSeg, load_lseg
-from lseg_ros.model.checkpoint import WEIGHTS, read_text_config, save_lseg, save_official
+from lseg_ros.model.checkpoint import read_text_config, save_lseg, save_official
 from lseg_ros.model.key_mapping import expected_entries, to_official_key, unused_entries
 from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.model.weight_files import open_weights
@@ -108,8 +108,8 @@ def test_dtype_none_keeps_the_precision_of_the_file(model: LSeg, tmp_path: Path)
 
 @pytest.mark.parametrize("prefix", ["", "_orig_mod.", "module._orig_mod.net."])
 def test_recognizes_a_preset_without_metadata(tmp_path: Path, prefix: str) -> None:
-    tensors = load_file(WEIGHTS / "demo.safetensors")
-    torch.save({f"{prefix}{name}": value for name, value in tensors.items()}, tmp_path / "demo.pth")
+    state, config = load_lseg("demo").state_dict(), PRESETS["demo"]
+    torch.save({prefix + to_official_key(name, config): value for name, value in state.items()}, tmp_path / "demo.pth")
     loaded, expected = load_lseg(tmp_path / "demo.pth"), load_lseg("demo")
     assert loaded.config == PRESETS["demo"]
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in expected.state_dict().items())

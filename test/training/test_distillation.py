@@ -275,7 +275,7 @@ def test_leaves_out_sets_without_masks_if_there_is_no_distillation(
 
 
 def branch_settings(folder: Path) -> dict[str, Any]:
-    """Settings of a network with a classifier branch; its weights are those of a random classifier of timm."""
+    """Settings of a network whose classifier branch has random weights."""
     torch.manual_seed(0)
     path = folder / "lite0.safetensors"
     save_file(timm.create_model(LITE0, pretrained=False).state_dict(), path)
