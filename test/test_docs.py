@@ -71,6 +71,12 @@ def test_documentation_stays_short() -> None:
     assert sum(length for path, length in lengths.items() if path.parent == ROOT / "docs") <= 1540
 
 
+def test_pictures_are_small() -> None:
+    sizes = {page_id(path): path.stat().st_size for path in ROOT.glob("docs/**/*") if path.suffix in (".png", ".jpg")}
+    assert {name: size for name, size in sizes.items() if size > 300_000} == {}
+    assert "docs/demo_desk.jpg" in sizes
+
+
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_named_files_exist(path: Path) -> None:
     """Paths in backticks that start with a folder of this repository exist."""
