@@ -166,8 +166,6 @@ def test_convert_writes_the_official_format(lightning: Path, tmp_path: Path) -> 
         (["convert", "demo", "demo.ckpt", "--official"], "an official network: expected no stem"),
         (["convert", "demo"], "expected a source, and a destination with the suffix .safetensors, got ''"),
         (["inspect"], "expected a checkpoint, got none"),
-        (["fetch", "demo_e200", "--sha256", "abc"], "sha256: expected 64 hexadecimal digits, got 'abc'"),
-        (["fetch", "demo_e200", "--max-size", "nan"], "max_size: expected"),
         (["fetch", "demo_e300"], "expected one of demo_e200, pascal_fold0"),
         (["inspct", "x"], "expected one of the commands checkpoint inspect, checkpoint convert, checkpoint average,"),
         ([], "expected one of the commands checkpoint inspect"),
@@ -184,6 +182,18 @@ def test_rejects_unusable_arguments(
     assert main(["checkpoint", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [("--sha256", "abc", "sha256: expected 64 hexadecimal digits"), ("--max-size", "nan", "max_size: expected")],
+)
+def test_fetch_rejects_limits_before_it_downloads(
+    flag: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["checkpoint", "fetch", "demo_e200", flag, value])
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_fetch_without_a_name_lists_all_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
