@@ -61,6 +61,7 @@ class WeightFile:
         metadata: Metadata of a safetensors file, or the numbers and texts next to the tensors in a pickle.
         read: Reads a tensor, given its key and a dtype (None keeps that of the file). A tensor whose dtype does not
             change is memory-mapped, not copied. Raises ValueError if a value is not finite.
+        quantized: Keys of the entries that are stored as 8-bit integers with a scale per row.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class WeightFile:
     entries: Mapping[str, Tensor]
     metadata: Mapping[str, str]
     read: Callable[[str, torch.dtype | None], Tensor]
+    quantized: frozenset[str] = frozenset()
 
 
 def open_weights(path: Path) -> WeightFile:
@@ -115,7 +117,8 @@ def _open_safetensors(path: Path) -> WeightFile:
         with safe_open(path, framework="pt") as own:  # a separate mapping, whose memory is freed afterwards
             return _check_finite(path, name, own.get_tensor(names[name]).to(dtype))
 
-    return WeightFile(path, "safetensors", entries, shared.metadata() or {}, read)
+    quantized = frozenset(name for name, key in names.items() if key in scaled)
+    return WeightFile(path, "safetensors", entries, shared.metadata() or {}, read, quantized)
 
 
 def _open_pickle(path: Path) -> WeightFile:

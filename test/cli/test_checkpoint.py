@@ -110,6 +110,17 @@ def test_inspect_shows_license_and_training_data_and_convert_keeps_them(
     assert lines[first + 1] == "                        synthetic, share 25.0%, license: unknown"
 
 
+def test_convert_stores_int8_and_inspect_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, destination = write_tiny(tmp_path), tmp_path / "int8.safetensors"
+    assert main(["checkpoint", "convert", source, str(destination), "--int8"]) == 0
+    assert destination.stat().st_size < 0.4 * Path(source).stat().st_size
+    assert main(["checkpoint", "inspect", str(destination)]) == 0
+    assert "float32, int64, int8" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["checkpoint", "convert", source, str(destination), "--int8", "--half"])
+    assert "int8: expected neither half nor official with it" in capsys.readouterr().err
+
+
 def test_convert_drops_unused_entries_and_records_the_source(
     lightning: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

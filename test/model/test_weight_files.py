@@ -331,3 +331,27 @@ def test_shows_foreign_text_on_one_short_line() -> None:
     assert printable("a name: café") == "a name: café"
     assert printable("x\n[FATAL] \x1b[31m") == r"x\n[FATAL] \x1b[31m"
     assert len(printable("x" * 1000)) < 200
+
+
+@pytest.mark.parametrize(
+    ("value", "scale"),
+    [
+        (torch.zeros(3, 2), torch.ones(3)),  # float32
+        (torch.zeros(3, 2, dtype=torch.int8), torch.ones(2)),  # of other rows
+        (torch.zeros(3, 2, dtype=torch.int8), torch.ones(3, dtype=torch.float16)),
+        (torch.zeros(3, dtype=torch.int8), torch.ones(3)),  # no rows
+    ],
+)
+def test_rejects_8_bit_entries_with_a_scale_of_another_form(
+    tmp_path: Path, value: torch.Tensor, scale: torch.Tensor
+) -> None:
+    save_file({"a": value, "a.scale": scale}, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=r"a\.safetensors: expected a complete .*, got .* with a scale of"):
+        open_weights(tmp_path / "a.safetensors")
+
+
+def test_rejects_8_bit_entries_with_a_scale_that_is_not_finite(tmp_path: Path) -> None:
+    rows, scale = torch.ones(2, 2, dtype=torch.int8), torch.tensor([1.0, torch.inf])
+    save_file({"a": rows, "a.scale": scale}, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=r"a: expected finite values, got inf"):
+        open_weights(tmp_path / "a.safetensors").read("a", None)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 import tyro
 from torch import Tensor
 
@@ -74,7 +75,8 @@ def _table(weights: WeightFile) -> Iterator[str]:
     parts: dict[tuple[str, bool], list[Tensor]] = defaultdict(list)
     for name, value in weights.entries.items():
         part = next(part for prefix, part in _PARTS.items() if name.startswith(prefix))
-        parts[part, is_unused(name)].append(value)
+        stored = value.to(torch.int8) if name in weights.quantized else value
+        parts[part, is_unused(name)].append(stored)
     size = weights.path.stat().st_size
     yield f"{weights.path}: {weights.kind}, {_bytes(size)}"
     yield f"{'part':<32}{'entries':>8}{'values':>14}{'size':>12}  types"
