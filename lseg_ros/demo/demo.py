@@ -133,7 +133,8 @@ def _play_desk(
                 raise ValueError(f"desk: expected the recording to end within {_PLAY_TIMEOUT_S:.0f} s")
             time.sleep(2.0)
             node.check()
-            _print(f"{snapshot.frames:2} frames of the desk, in view: {_format_shares(observer)}")
+            if snapshot.frames:  # before that, the last mask is of the synthetic camera
+                _print(f"{snapshot.frames:2} frames of the desk, in view: {_format_shares(observer)}")
         if camera.wait(0):
             camera.check()
     _save_picture(snapshot, arguments.out / "demo_desk.png")
