@@ -1,4 +1,4 @@
-"""A checkpoint gives a network that computes finite numbers, or it is refused in one sentence."""
+"""A checkpoint gives a working network or an error of one sentence."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def tiny() -> tuple[dict[str, Tensor], dict[str, str], bytes]:
 
 
 class Recipe(NamedTuple):
-    """How a checkpoint is made from the intact one. Recipes are small enough to print and to keep.
+    """How a checkpoint is made from the intact one.
+
+    Recipes are small enough to print and to keep.
 
     Attributes:
         config: The description of the architecture, as text.
