@@ -110,8 +110,7 @@ def _open_safetensors(path: Path) -> WeightFile:
     def read(name: str, dtype: torch.dtype | None) -> Tensor:
         if names[name] in scaled:
             value, scale = (shared.get_tensor(names[name] + suffix) for suffix in ("", SCALE_SUFFIX))
-            restored = value * scale.view(-1, *[1] * (value.ndim - 1))
-            return _check_finite(path, name, restored.to(dtype or torch.float32))
+            return _check_finite(path, name, _restore(value, scale).to(dtype or torch.float32))
         if not _converts(entries[name], dtype):
             return _check_finite(path, name, shared.get_tensor(names[name]))
         with safe_open(path, framework="pt") as own:  # a separate mapping, whose memory is freed afterwards
@@ -131,11 +130,16 @@ def _open_pickle(path: Path) -> WeightFile:
         raise ValueError(
             f"checkpoint {path}: expected a state dict of tensors, got {type(content).__name__} without any; {_REMEDY}"
         )
-    weights = {name: tensors[key] for name, key in _without_prefixes(path, tensors).items()}
+    scaled = {name for name in tensors if name + SCALE_SUFFIX in tensors}
+    excluded = {name + SCALE_SUFFIX for name in scaled}
+    names = _without_prefixes(path, (name for name in tensors if name not in excluded))  # in the order of the file
+    weights = {name: tensors[key] for name, key in names.items()}
+    scales = {name: tensors[key + SCALE_SUFFIX] for name, key in names.items() if key in scaled}
     try:
         complete = {name: value.untyped_storage().nbytes() >= value.nbytes for name, value in weights.items()}
         entries = {name: value.to("meta") for name, value in weights.items()}
-    except RuntimeError as error:  # for example sparse and quantized tensors
+        entries |= {name: _restored_entry(entries[name], scale) for name, scale in scales.items()}
+    except (RuntimeError, ValueError) as error:  # for example sparse and quantized tensors
         raise _damaged(path, error) from error
     total, size = sum(weights[name].nbytes for name in weights if complete[name]), path.stat().st_size
     if total > _MAX_SHARING * size:
@@ -146,12 +150,17 @@ def _open_pickle(path: Path) -> WeightFile:
     def read(name: str, dtype: torch.dtype | None) -> Tensor:
         if not complete[name]:  # a value that is repeated, as in entries that no network uses
             raise ValueError(f"checkpoint {path}: {name}: expected {weights[name].numel()} stored values, got fewer")
-        value = weights[name].to(dtype) if _converts(weights[name], dtype) else weights[name]
-        return _check_finite(path, name, value)
+        value = _restore(weights[name], scales[name]) if name in scales else weights[name]
+        return _check_finite(path, name, value.to(dtype) if _converts(value, dtype) else value)
 
     plain = {str(name): str(value) for name, value in fields.items() if isinstance(value, (int, float, str))}
     kinds = {None: "state dict", "state_dict": "Lightning checkpoint"}
-    return WeightFile(path, kinds.get(place, "training checkpoint"), entries, plain, read)
+    return WeightFile(path, kinds.get(place, "training checkpoint"), entries, plain, read, frozenset(scales))
+
+
+def _restore(value: Tensor, scale: Tensor) -> Tensor:
+    """(rows, ...) int8 and (rows,) float32 -> (rows, ...) float32."""
+    return value * scale.view(-1, *[1] * (value.ndim - 1))
 
 
 def _restored_entry(value: Tensor, scale: Tensor) -> Tensor:

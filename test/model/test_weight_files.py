@@ -350,6 +350,17 @@ def test_rejects_8_bit_entries_with_a_scale_of_another_form(
         open_weights(tmp_path / "a.safetensors")
 
 
+def test_restores_8_bit_entries_of_a_pickle(tmp_path: Path) -> None:
+    rows, scale = torch.tensor([[1, -2], [3, 4]], dtype=torch.int8), torch.tensor([0.5, 2.0])
+    torch.save({"state_dict": {"net.z": TENSORS["b"], "net.a": rows, "net.a.scale": scale}}, tmp_path / "a.ckpt")
+    weights = open_weights(tmp_path / "a.ckpt")
+    assert list(weights.entries) == ["z", "a"]
+    assert weights.quantized == {"a"}
+    assert weights.entries["a"].dtype == torch.float32
+    assert weights.read("a", None).tolist() == [[0.5, -1.0], [6.0, 8.0]]
+    assert weights.read("a", torch.float16).dtype == torch.float16
+
+
 def test_rejects_8_bit_entries_with_a_scale_that_is_not_finite(tmp_path: Path) -> None:
     rows, scale = torch.ones(2, 2, dtype=torch.int8), torch.tensor([1.0, torch.inf])
     save_file({"a": rows, "a.scale": scale}, tmp_path / "a.safetensors")
