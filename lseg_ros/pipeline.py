@@ -213,7 +213,7 @@ class Pipeline:
             ValueError: The text or a template is invalid.
         """
         parse_synonyms(text, "text")
-        query = self.segmenter.encode(Vocabulary.of([text], prompt_templates=prompt_templates))
+        query = self.segmenter.encode(Vocabulary.of([text], prompt_templates=prompt_templates), competing=False)
         config = config or self.config
         cosine = similarity(encoded_frame.embeddings, query.embeddings[0])
         return locate(cosine, encoded_frame.frame, config.depth_min_m, config.depth_max_m or np.inf)

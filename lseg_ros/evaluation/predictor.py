@@ -100,7 +100,8 @@ class Predictor:
         names = list(dict.fromkeys(classes))
         # One vocabulary for each name: classes of a data set may share synonyms, and there may be more than 255.
         encoded = [
-            self.segmenter.encode(Vocabulary.of([name], prompt_templates=self.prompt_templates)) for name in names
+            self.segmenter.encode(Vocabulary.of([name], prompt_templates=self.prompt_templates), competing=False)
+            for name in names
         ]
         embeddings = torch.cat([label.embeddings for label in encoded])  # (K, C)
         indices = torch.tensor([classes.index(name) for name in names], dtype=torch.int16, device=embeddings.device)

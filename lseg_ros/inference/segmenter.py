@@ -193,10 +193,14 @@ class Segmenter:
             return False
         return True
 
-    def encode(self, vocabulary: Vocabulary) -> EncodedVocabulary:
+    def encode(self, vocabulary: Vocabulary, *, competing: bool = True) -> EncodedVocabulary:
         """Compute the embeddings of a vocabulary.
 
         The embedding of a label is the mean over its synonyms and prompts, normalized again. Texts are cached.
+
+        Args:
+            vocabulary: The labels.
+            competing: Let a single label compete with other things. Masks need it, similarities do not.
 
         Raises:
             ValueError: If a label is too long for the text encoder; the message names it.
@@ -209,7 +213,7 @@ class Segmenter:
                 except ValueError as error:
                     raise ValueError(f"label {label.entry!r}: {error}") from error
             encoded = self._encode_texts(dict.fromkeys(text for texts in prompts for text in texts))
-            things = self._encode_texts(_OTHER_THINGS) if len(prompts) == 1 else {}
+            things = self._encode_texts(_OTHER_THINGS) if competing and len(prompts) == 1 else {}
         embeddings = torch.stack([_normalized_mean([encoded[text] for text in texts]) for texts in prompts])  # (K, C)
         ids = torch.tensor([label.id for label in vocabulary.labels], dtype=torch.uint8, device=self.device)
         others = _different_texts(embeddings[0], torch.stack(list(things.values()))) if things else None
