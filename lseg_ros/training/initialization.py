@@ -254,8 +254,7 @@ def _without_regularization(config: LSegConfig) -> LSegConfig:
 def _find_text_tower(config: InitializationConfig) -> _TextTower | None:
     """Find the text encoder of the settings; None keeps that of ``init``."""
     preset = config.preset or "demo"
-    packaged = preset if (WEIGHTS / f"{preset}.safetensors").exists() else "openai"
-    source = config.text_tower or ("" if config.init else packaged)
+    source = config.text_tower or ("" if config.init else _find_packaged_tower(PRESETS[preset].text))
     if not source:
         return None
     if source.startswith("open_clip:"):
@@ -268,6 +267,12 @@ def _find_text_tower(config: InitializationConfig) -> _TextTower | None:
         return _TextTower(f"text_tower: {name} of CLIP", current.text, lambda: _read_open_clip(name, "openai"))
     architecture = read_text_config(open_weights(find_checkpoint(source))) or current.text
     return _TextTower(f"text_tower: {source}", architecture, lambda: read_state_dict(source))
+
+
+def _find_packaged_tower(architecture: TextConfig) -> str:
+    """Return the preset in the package that has this text encoder, or ``openai`` for CLIP."""
+    packaged = (name for name in PRESETS if (WEIGHTS / f"{name}.safetensors").exists())
+    return next((name for name in packaged if PRESETS[name].text == architecture), "openai")
 
 
 def _find_open_clip_tower(source: str) -> _TextTower:

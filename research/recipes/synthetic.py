@@ -36,7 +36,7 @@ class SyntheticTrainingConfig(TrainingConfig):
 
 SYNTHETIC = SyntheticTrainingConfig(
     data=DatasetConfig(dataset="synthetic", split="train", seed=0, frames=10_000_000, colors=True),
-    initialization=InitializationConfig(preset="demo_vit", text_tower="demo"),
+    initialization=InitializationConfig(preset="demo_vit"),
     schedule=ScheduleConfig(steps=5600, batch_size=8, early_steps=2100, early_batch_size=8),
     widths=(256, 320),
     early_widths=(192, 256),

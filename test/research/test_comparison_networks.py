@@ -43,6 +43,7 @@ def test_loads_a_trained_network_with_the_embeddings_of_its_words(tmp_path: Path
     for name, value in left_out.state_dict().items():
         if "num_batches" not in name and not name.startswith("text_encoder"):
             assert torch.equal(value, trained.state_dict()[name])
-    torch.testing.assert_close(left_out.encode_text(["cat", "others"]), trained.encode_text(["cat", "others"]))
+    found, stored = (network.encode_text(["cat", "others"]) for network in (left_out, trained))
+    torch.testing.assert_close(found, stored, rtol=0, atol=1e-3)  # the file is in half precision
     with pytest.raises(ValueError, match="text 'zebra': expected one of others, wall, "):
         left_out.encode_text(["zebra"])

@@ -80,7 +80,7 @@ def test_scores_the_colors_of_classes_with_unseen_combinations() -> None:
     unseen = [iou for word, iou in scores.per_word.items() if tuple(word.split(" ", 1)[::-1]) in UNSEEN]
     known = [iou for iou in unseen if iou is not None]
     assert scores.figures["unseen combinations, mean IoU"] == pytest.approx(sum(known) / len(known))
-    assert scores.figures["without colors, all classes"] > 0.5
+    assert scores.figures["without colors, all classes"] > 0.4
 
 
 def test_scores_general_words_on_the_pixels_of_their_members() -> None:
