@@ -115,7 +115,7 @@ def test_get_labels_returns_the_active_vocabulary(robot: RosClient, first: Any) 
 
 INVALID_LABELS = {
     "empty": ([""], "empty list"),
-    "blank": (["floor", "  "], "labels[1]: expected a word, got a blank in '  '"),
+    "blank": (["floor", " "], "labels[1]: expected a word, got a blank in ' '"),
     "duplicate": (["floor", "Sofa", "sofa "], "labels[2]: expected every text once, got 'sofa' twice (also in 'Sofa')"),
     "duplicate synonym": (
         ["couch|sofa", "sofa"],
