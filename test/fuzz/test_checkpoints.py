@@ -168,7 +168,7 @@ def check(path: Path) -> None:
 
 
 @given(st.deferred(recipes))
-@bounded(120)
+@bounded(60)
 def test_a_checkpoint_is_a_network_or_is_refused_in_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, recipe: Recipe
 ) -> None:

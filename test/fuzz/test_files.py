@@ -226,7 +226,7 @@ PICKLES = [pickle.dumps({"a": [1, "x", (2.5, None)], b"b": {3, 4}}, protocol) fo
 
 
 @given(st.sampled_from(PICKLES).flatmap(damaged))
-@bounded(150)
+@bounded(80)
 def test_a_pickle_is_read_or_refused(content: bytes) -> None:
     with keep_if_failing("pickle", ".pkl", content):
         check_pickle(content)

@@ -155,7 +155,7 @@ def test_the_node_segments_good_frames_whatever_arrives(start: Callable[[str], F
     node.check()
     run_state_machine_as_test(
         lambda: HostileNeighbors(node, transport),  # type: ignore[arg-type]  # it calls any factory
-        settings=bounded(10, shrink=False, stateful_step_count=20),
+        settings=bounded(5, shrink=False, stateful_step_count=20),
     )
 
 
