@@ -22,7 +22,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "empty list in a file": ({"file": PARAMETER_FILE.format("[]")}, "got an empty list"),
     "texts and numbers in a file": ({"file": PARAMETER_FILE.format("[a, 1]")}, "Sequence should be of same type"),
     "word that YAML reads as a number": ({"file": PARAMETER_FILE.format("[floor, nan]")}, "line 3: expected values of"),
-    "numbers as labels": ({"file": PARAMETER_FILE.format("[1, 2]")}, "put numbers, yes, off and nan in quotes"),
+    "numbers as labels": ({"file": PARAMETER_FILE.format("[1, 2]")}, "put them in quotes"),
     "not a list": ({"labels": "floor"}, "labels: expected a value like"),
     "missing checkpoint": ({"checkpoint": "nowhere.ckpt"}, "nowhere.ckpt"),
     "invalid id": ({"labels": ["floor"], "class_ids": [300]}, "id of 'floor': expected 1 to 254, got 300"),
