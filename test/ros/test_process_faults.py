@@ -23,6 +23,9 @@ from test.support.ros_client import RELIABLE, RosClient, wait_until
 Start = Callable[..., NodeHarness]
 
 
+pytestmark = pytest.mark.slow  # every test starts a node, some twice
+
+
 @pytest.fixture
 def start(ros_client: RosClient, checkpoint: str, tmp_path: Path) -> Iterator[Start]:
     """Start a node ``/faults/lseg`` with a tiny network and wait until it is active."""
@@ -105,7 +108,6 @@ def disk(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_full_disk_does_not_prevent_masks(disk: Path) -> None:
     mounts = f"mount -t tmpfs -o size=64k tmpfs {disk}; ! head -c 128k /dev/zero > {disk}/file 2>/dev/null"
@@ -114,7 +116,6 @@ def test_a_full_disk_does_not_prevent_masks(disk: Path) -> None:
     assert run.returncode == 0, run.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_little_shared_memory_does_not_prevent_masks(disk: Path) -> None:
     run = run_in_namespace("mount -t tmpfs -o size=1m tmpfs /dev/shm")
