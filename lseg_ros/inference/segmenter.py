@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ParamSpec
 
 import numpy as np
@@ -86,6 +87,14 @@ class EncodedVocabulary:
     embeddings: Tensor
     ids: Tensor
     others: Tensor | None = None
+
+    @cached_property
+    def candidates(self) -> tuple[Tensor, Tensor]:
+        """Embeddings (K + N, C) and uint8 ids (K + N,) of labels and other things, whose id is 0, unlabeled."""
+        if self.others is None:
+            return self.embeddings, self.ids
+        ids = torch.nn.functional.pad(self.ids, (0, len(self.others)), value=UNLABELED)
+        return torch.cat([self.embeddings, self.others]), ids
 
 
 class Segmenter:
@@ -280,11 +289,7 @@ class Segmenter:
             unlabeled_threshold: Replaces the threshold of the settings.
         """
         threshold = self.config.unlabeled_threshold if unlabeled_threshold is None else unlabeled_threshold
-        words, ids = encoded.embeddings, encoded.ids
-        if encoded.others is not None:
-            words = torch.cat([words, encoded.others])
-            ids = torch.nn.functional.pad(ids, (0, len(encoded.others)), value=UNLABELED)
-        maps = self.label_on_device(embedded, words, ids, threshold).cpu().numpy()
+        maps = self.label_on_device(embedded, *encoded.candidates, threshold).cpu().numpy()
         if encoded.others is not None:
             maps[1][maps[0] == UNLABELED] = 0  # pixels of the other things
         return Segmentation(maps[0], maps[1], encoded.vocabulary)
