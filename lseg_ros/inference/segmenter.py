@@ -90,7 +90,10 @@ class EncodedVocabulary:
 
     @cached_property
     def candidates(self) -> tuple[Tensor, Tensor]:
-        """Embeddings (K + N, C) and uint8 ids (K + N,) of labels and other things, whose id is 0, unlabeled."""
+        """(K + N, C) embeddings and (K + N,) uint8 ids of the labels and the other things.
+
+        The id of the other things is 0, unlabeled.
+        """
         if self.others is None:
             return self.embeddings, self.ids
         ids = torch.nn.functional.pad(self.ids, (0, len(self.others)), value=UNLABELED)
