@@ -68,10 +68,12 @@ class SubscriptionWaitSet:
         while self._open and context.ok():
             try:
                 self._receive(wait_set)
-            except Exception as error:  # from rclpy or a callback: one bad message must not stop the thread
-                if context.ok():
-                    text = f"a message was lost: {describe_error(error)}"
-                    self._node.get_logger().error(text, throttle_duration_sec=5.0)
+            except Exception as error:  # rclpy may raise anything, which must not stop the thread
+                self._report(f"messages may be lost: {describe_error(error)}")
+
+    def _report(self, text: str) -> None:
+        if self._node.context.ok():
+            self._node.get_logger().error(text, throttle_duration_sec=5.0)
 
     def _receive(self, wait_set: rclpy_implementation.WaitSet) -> None:
         """Wait for messages and events, and handle all that are ready."""
@@ -86,7 +88,10 @@ class SubscriptionWaitSet:
         for subscription in self._subscriptions:
             handle = subscription.handle
             while handle.pointer in ready and (taken := handle.take_message(subscription.msg_type, True)) is not None:
-                subscription.callback(taken[0])
+                try:
+                    subscription.callback(taken[0])
+                except Exception as error:  # a bad message costs only itself
+                    self._report(f"{subscription.topic_name}: a message was lost: {describe_error(error)}")
         for event in self._events:
             if event.is_ready(wait_set) and (data := event.take_data()):
                 event.callback(data)

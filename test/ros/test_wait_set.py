@@ -61,7 +61,7 @@ def test_waiting_messages_are_taken_in_the_order_of_the_subscriptions(node: Node
     assert received == ["info", "depth", "image"]
 
 
-def test_receives_messages_after_a_callback_has_failed(node: Node) -> None:
+def test_names_the_topic_of_a_message_that_a_callback_cannot_use(node: Node, capfd: pytest.CaptureFixture[str]) -> None:
     received: list[str] = []
 
     def callback(text: str) -> None:
@@ -75,6 +75,7 @@ def test_receives_messages_after_a_callback_has_failed(node: Node) -> None:
     topics.publish("image", "good")
     wait_until(lambda: received == ["good"], 10)
     wait_set.close()
+    assert "/image: a message was lost: bad" in capfd.readouterr().err
 
 
 def test_receives_nothing_after_it_is_closed(node: Node) -> None:
