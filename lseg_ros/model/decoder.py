@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ClassifierBranch", "Decoder", "Fusion", "Head", "ResidualConvUnit", "upsample2x"]
+__all__ = ["CLASSIFIER_EPS", "ClassifierBranch", "Decoder", "Fusion", "Head", "ResidualConvUnit", "upsample2x"]
+
+CLASSIFIER_EPS = 1e-3  # of the batch norm of a classifier branch, as in TensorFlow
 
 
 class Decoder(nn.Module):
@@ -66,7 +68,7 @@ class Decoder(nn.Module):
 
 
 class ClassifierBranch(nn.Module):
-    """An image classifier at every location, whose classes are embedded as words.
+    """The classifier of an EfficientNet-Lite at every location, with words as its classes.
 
     The result is the mean of the embeddings of the class names, weighted by the probabilities of the classes. It knows
     many more words than the masks of a training set, but has no sharp edges.
@@ -81,7 +83,7 @@ class ClassifierBranch(nn.Module):
     def __init__(self, channels: int, hidden: int, classes: int, embed_dim: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, hidden, 1, bias=False)
-        self.bn = nn.BatchNorm2d(hidden, eps=1e-3)  # as in TensorFlow
+        self.bn = nn.BatchNorm2d(hidden, eps=CLASSIFIER_EPS)
         self.act = nn.ReLU6()
         self.classes = nn.Conv2d(hidden, classes, 1)
         self.words = nn.Conv2d(classes, embed_dim, 1, bias=False)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lseg_ros.model.config import LSegConfig
+from lseg_ros.model.decoder import CLASSIFIER_EPS
 from lseg_ros.model.reassemble import Reassemble
 from lseg_ros.model.text_encoder import TextConfig
 
@@ -170,14 +171,14 @@ def _vit_sizes(vit: Any, patch_size: int, depth: int) -> dict[str, Any]:
 
 
 def _classifier_sizes(full: Any, name: str) -> tuple[int, int]:
-    """Return the hidden channels and the classes of an EfficientNet or a similar network."""
+    """Return the hidden channels and the classes of an EfficientNet-Lite."""
     try:
-        hidden, classes = full.conv_head.out_channels, full.classifier.out_features
-        has_norm = full.bn2.num_features == hidden
+        hidden, classes, norm = full.conv_head.out_channels, full.classifier.out_features, full.bn2
+        fits = norm.num_features == hidden and norm.eps == CLASSIFIER_EPS and isinstance(norm.act, nn.ReLU6)
     except AttributeError:
-        has_norm = False
-    if not has_norm:
-        raise ValueError(f"classifier: expected a network with conv_head, bn2 and classifier, got {name}")
+        fits = False
+    if not fits:
+        raise ValueError(f"classifier: expected the layers of an EfficientNet-Lite of TensorFlow, got {name}")
     return hidden, classes
 
 

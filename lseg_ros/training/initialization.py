@@ -66,7 +66,7 @@ class InitializationConfig:
     classifier_branch: bool = setting(
         False,
         "add the ImageNet classifier of backbone as a frozen branch, whose class names are embedded: it knows words "
-        "that no mask has; only for networks of timm with conv_head, such as EfficientNet-Lite; not with init",
+        "that no mask has; only for timm:tf_efficientnet_lite0 to lite4; not with init",
     )
     pretrained: str = setting(
         "",

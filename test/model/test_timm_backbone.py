@@ -161,3 +161,13 @@ def test_a_network_of_timm_excludes_other_backbones() -> None:
         dataclasses.replace(config, taps=(1, 2, 3))
     with pytest.raises(ValueError, match="patch_size: expected integers from 1 to 256, got 0"):
         LSegConfig(**{**vars(config), "patch_size": 0})
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenetv3_small_050", "resnet18"])
+def test_rejects_a_classifier_branch_with_other_layers(name: str) -> None:
+    with pytest.raises(ValueError, match=f"classifier: expected the layers of an EfficientNet-Lite .*, got {name}"):
+        timm_config(name, CONFIG.text, classifier=True)
+
+
+def test_a_classifier_branch_has_the_sizes_of_the_classifier() -> None:
+    assert timm_config("tf_efficientnet_lite0", CONFIG.text, classifier=True).classifier == (1280, 1000)
