@@ -68,7 +68,7 @@ def test_prose_is_at_most_120_columns_wide(path: Path) -> None:
 def test_documentation_stays_short() -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PAGES}
     assert lengths[ROOT / "README.md"] <= 100
-    assert sum(length for path, length in lengths.items() if path.parent == ROOT / "docs") <= 1600
+    assert sum(length for path, length in lengths.items() if path.parent == ROOT / "docs") <= 1900
 
 
 def test_pictures_are_small() -> None:
