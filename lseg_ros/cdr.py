@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cloud_to_cdr", "image_from_cdr", "image_to_cdr"]
+__all__ = ["cloud_to_cdr", "image_from_cdr", "image_to_cdr", "read_frame_id", "read_stamp_ns"]
 
 _POINT_FIELD_TYPES = {"u4": 6, "f4": 7}  # sensor_msgs/PointField UINT32 and FLOAT32
 _LITTLE_ENDIAN_CDR = bytes([0, 1, 0, 0])  # 4 bytes long, which keeps offsets in the message multiples of 4
@@ -57,6 +57,39 @@ def _parse_image(message: bytes) -> Any:
         step=step,
         data=memoryview(message)[begin : begin + octets],
     )
+
+
+def read_stamp_ns(data: bytes) -> int:
+    """Read the header stamp of a serialized message that begins with a std_msgs/Header.
+
+    In CDR, the stamp follows four bytes. The last bit of the second byte is set if the message is little endian.
+
+    Args:
+        data: The message in CDR.
+
+    Returns:
+        The stamp in nanoseconds.
+    """
+    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def read_frame_id(data: bytes) -> bytes:
+    """Read the frame_id of a serialized message that begins with a std_msgs/Header.
+
+    Args:
+        data: The message in CDR.
+
+    Returns:
+        The frame_id as bytes, which need not be valid UTF-8.
+
+    Raises:
+        ValueError: If the message is too short.
+    """
+    if len(data) < 16:
+        raise ValueError(f"header: expected at least 16 bytes, got {len(data)}")
+    (length,) = struct.unpack_from("<I" if data[1] & 1 else ">I", data, 12)
+    return data[16 : 16 + length].rstrip(b"\0")
 
 
 def image_to_cdr(header: Any, pixels: NDArray[np.uint8], encoding: str) -> bytes:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rosbags.typesys import Stores, get_typestore
 
-from lseg_ros.cdr import cloud_to_cdr, image_from_cdr, image_to_cdr
+from lseg_ros.cdr import cloud_to_cdr, image_from_cdr, image_to_cdr, read_frame_id
 from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
@@ -135,3 +135,13 @@ def test_damaged_messages_raise_value_error(data: st.DataObject) -> None:
         image_from_cdr(damaged)
     except ValueError as error:
         assert "expected a serialized sensor_msgs/Image, got" in str(error)
+
+
+@given(st.binary(max_size=12), st.booleans())
+def test_reads_the_frame_id_of_a_serialized_header(frame_id: bytes, little_endian: bool) -> None:
+    frame_id = frame_id.rstrip(b"\0")
+    length = (len(frame_id) + 1).to_bytes(4, "little" if little_endian else "big")
+    data = bytes([0, int(little_endian), 0, 0]) + bytes(8) + length + frame_id + b"\0" + b"the rest"
+    assert read_frame_id(data) == frame_id
+    with pytest.raises(ValueError, match="header: expected at least 16 bytes, got 15"):
+        read_frame_id(data[:15])

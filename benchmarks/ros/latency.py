@@ -13,8 +13,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, PointCloud2
 
 from benchmarks.ros.processes import make_environment, measuring_node, start_module
+from lseg_ros.cdr import read_stamp_ns
 from lseg_ros.demo.processes import ChildProcess, wait_for
-from lseg_ros.ros.subscriptions import read_stamp_ns
 from lseg_ros.ros.topics import DIAGNOSTICS, FRAME_QOS
 
 __all__ = ["Latency", "measure_latency"]

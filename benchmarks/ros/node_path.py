@@ -11,13 +11,15 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from benchmarks.ros.serialized_frame import SerializedFrame
+from lseg_ros.assembly import assemble
 from lseg_ros.benchmark.stages import make_vocabulary
-from lseg_ros.cdr import image_from_cdr
+from lseg_ros.cdr import image_from_cdr, read_stamp_ns
 from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter
+from lseg_ros.matching import StampedCache
 from lseg_ros.pipeline import EncodedFrame, Outputs, Pipeline
-from lseg_ros.ros.conversions import assemble, make_header
+from lseg_ros.ros.conversions import make_header
 from lseg_ros.ros.publishers import Publishers
-from lseg_ros.ros.subscriptions import RawImage, StampedCache, read_stamp_ns
+from lseg_ros.ros.subscriptions import RawImage
 from lseg_ros.structures import Segmentation
 from lseg_ros.vocabulary import Vocabulary
 

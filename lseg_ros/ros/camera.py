@@ -11,23 +11,25 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from lseg_ros.assembly import assemble, with_depth
 from lseg_ros.errors import describe_error
 from lseg_ros.messages import camera_matrix, is_distorted
 from lseg_ros.pipeline import EncodedFrame, FrameResult, Outputs
 from lseg_ros.quoting import quote
-from lseg_ros.ros.conversions import assemble, make_header, with_depth
+from lseg_ros.ros.conversions import make_header
 from lseg_ros.ros.diagnostics import Report, Statistics
 from lseg_ros.ros.labels import LabelManager
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.publishers import Publishers
 from lseg_ros.ros.subscriptions import CameraSubscriptions, RawImage
-from lseg_ros.ros.topics import INFO, image_topic
+from lseg_ros.ros.topics import DEPTH, INFO, image_topic
 from lseg_ros.structures import Frame
 from lseg_ros.vocabulary import Label
 
 __all__ = ["Camera", "LastFrame", "PendingFrame"]
 
 _IMPLAUSIBLE_AGE_S = 10.0
+_INPUT_TOPICS = {"depth": DEPTH, "camera_info": INFO}
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +169,8 @@ class Camera:
         depth = self._subscriptions.match_depth(image) if outputs & Outputs.ANY_POINTS else None
         matched_s = time.perf_counter()
         frame, problems = assemble(image.message(), depth, camera_info)
-        for topic, problem in problems.items():
-            self.statistics.problem(topic.for_camera(self.name).name, problem)
+        for name, problem in problems.items():
+            self.statistics.problem(_INPUT_TOPICS[name].for_camera(self.name).name, problem)
         if outputs & Outputs.ANY_POINTS and camera_info is not None:
             self._report_matrix(camera_info)
         stage_ms = {"wait": (matched_s - start_s) * 1e3, "read": (time.perf_counter() - matched_s) * 1e3}

@@ -1,10 +1,8 @@
-"""Conversion between ROS messages and frames, vocabularies, summaries and intrinsics."""
+"""Conversion between ROS messages and vocabularies, summaries and intrinsics."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
-from typing import Any, NamedTuple
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -15,21 +13,15 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import ColorRGBA, Header
 
 from lseg_ros.cdr import image_to_cdr
-from lseg_ros.geometry import sample_depth
-from lseg_ros.messages import compressed_to_rgb, depth_to_meters, image_to_rgb, intrinsics_from_camera_info, stamp_ns
 from lseg_ros.msg import Label as LabelMessage
 from lseg_ros.msg import LabelSummary as LabelSummaryMessage
 from lseg_ros.msg import SegmentationSummary
 from lseg_ros.msg import Vocabulary as VocabularyMessage
-from lseg_ros.quoting import quote
-from lseg_ros.ros.topics import DEPTH, INFO, Topic
-from lseg_ros.structures import Frame, Intrinsics
+from lseg_ros.structures import Intrinsics
 from lseg_ros.summary import LabelSummary, Summary
 from lseg_ros.vocabulary import Label, Vocabulary
 
 __all__ = [
-    "Assembled",
-    "assemble",
     "camera_info_from_intrinsics",
     "make_header",
     "point_to_message",
@@ -37,74 +29,7 @@ __all__ = [
     "summary_to_message",
     "vocabulary_from_message",
     "vocabulary_to_message",
-    "with_depth",
 ]
-
-
-class Assembled(NamedTuple):
-    """Result of ``assemble``.
-
-    Attributes:
-        frame: The frame, without depth or intrinsics if those cannot be used.
-        problems: For each input that cannot be used, the reason.
-    """
-
-    frame: Frame
-    problems: dict[Topic, str]
-
-
-def assemble(image: Any, depth: Any | None, camera_info: Any | None) -> Assembled:
-    """Build a frame from the messages of one camera.
-
-    If depth or camera_info cannot be used, the frame has no clouds, but it is still segmented.
-
-    Args:
-        image: sensor_msgs/Image or CompressedImage.
-        depth: sensor_msgs/Image registered to the image, or None.
-        camera_info: sensor_msgs/CameraInfo, or None.
-
-    Raises:
-        ValueError: If the image cannot be read.
-    """
-    rgb = image_to_rgb(image) if hasattr(image, "encoding") else compressed_to_rgb(image)
-    frame = Frame(rgb, stamp_ns=stamp_ns(image.header), frame_id=image.header.frame_id)
-    problems: dict[Topic, str] = {}
-    if camera_info is not None:
-        try:
-            frame = _with_intrinsics(frame, camera_info)
-        except ValueError as error:
-            problems[INFO] = str(error)
-    if depth is not None:
-        try:
-            frame = with_depth(frame, depth)
-        except ValueError as error:
-            problems[DEPTH] = str(error)
-    return Assembled(frame, problems)
-
-
-def _with_intrinsics(frame: Frame, camera_info: Any) -> Frame:
-    intrinsics = intrinsics_from_camera_info(camera_info)
-    if intrinsics is None:
-        raise ValueError("no clouds: the camera is not calibrated (K[0] = 0 and P[0] = 0 in camera_info)")
-    return dataclasses.replace(frame, intrinsics=intrinsics)
-
-
-def with_depth(frame: Frame, depth: Any) -> Frame:
-    """Add depth to a frame.
-
-    Args:
-        frame: The frame of an image.
-        depth: sensor_msgs/Image of depth, registered to the image.
-
-    Raises:
-        ValueError: If the depth cannot be read or is not registered to the image.
-    """
-    if depth.header.frame_id != frame.frame_id:
-        raise ValueError(
-            "no clouds: depth must be registered to the image, "
-            f"expected the image's frame_id {quote(frame.frame_id)}, got {quote(depth.header.frame_id)}"
-        )
-    return dataclasses.replace(frame, depth_m=sample_depth(depth_to_meters(depth), frame.size))
 
 
 def vocabulary_to_message(vocabulary: Vocabulary, model: str, stamp: Time) -> VocabularyMessage:

@@ -5,14 +5,11 @@ Messages are kept as CDR bytes and deserialized only when a frame is processed.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import struct
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -21,7 +18,8 @@ from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from lseg_ros.cdr import image_from_cdr
+from lseg_ros.cdr import image_from_cdr, read_frame_id, read_stamp_ns
+from lseg_ros.matching import CameraInfoCache, Match, StampedCache
 from lseg_ros.quoting import escape, quote
 from lseg_ros.ros.diagnostics import Statistics
 from lseg_ros.ros.labels import LabelManager
@@ -34,15 +32,9 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
-__all__ = ["CameraSubscriptions", "Match", "RawImage", "StampedCache", "read_frame_id", "read_stamp_ns"]
-
-T = TypeVar("T")
+__all__ = ["CameraSubscriptions", "RawImage"]
 
 _MAX_SLOP_S = 1.0  # maximum of the parameter sync_slop_s
-_MAX_ITEMS = 200  # of a cache, for drivers whose stamps stay within one second
-_MAX_BYTES = 256 << 20  # of the messages in a cache
-_MAX_INFO_BYTES = 1 << 20  # the same for camera_info
-_MAX_FRAME_IDS = 16  # whose camera_info is kept
 _INPUTS = 3  # image, depth and camera_info
 _MAX_PERIOD_S = 3600.0  # longest pause that max_rate_hz can cause
 
@@ -72,117 +64,6 @@ class RawImage:
         return _deserialize(self.data, self.type)
 
 
-@dataclass(frozen=True)
-class Match(Generic[T]):
-    """Result of ``StampedCache.match``.
-
-    Attributes:
-        item: The matching item, or None if no item is close enough.
-        offset_ns: Stamp of the nearest item minus the requested stamp, even if the item is not close enough. None if
-            the cache is empty.
-        arrived_s: Monotonic time at which the nearest item was added, or None if the cache is empty.
-    """
-
-    item: T | None
-    offset_ns: int | None
-    arrived_s: float | None = dataclasses.field(default=None, compare=False)
-
-
-class StampedCache(Generic[T]):
-    """The most recent items of one topic, looked up by stamp.
-
-    One thread adds items and another matches them. Items whose stamps differ from the newest item by more than
-    ``span_ns`` are dropped, in both directions. If the clock jumps back (a bag restarts or a simulation is reset), the
-    cache starts over instead of never matching again.
-
-    Count and size are limited, because the stamps of a driver that leaves ``sec`` at 0 stay within one second. The
-    oldest arrivals are dropped first.
-    """
-
-    def __init__(self, span_ns: int = 1_000_000_000, max_bytes: int = _MAX_BYTES) -> None:
-        """Create an empty cache.
-
-        Args:
-            span_ns: Largest stamp difference to the newest item that is kept, in nanoseconds.
-            max_bytes: Largest total size of the items, if they are bytes. The newest item is always kept.
-
-        Raises:
-            ValueError: If ``span_ns`` is not positive.
-        """
-        if span_ns <= 0:
-            raise ValueError(f"span_ns: expected a positive time in nanoseconds, got {span_ns}")
-        self._span_ns = span_ns
-        self._max_bytes = max_bytes
-        self._items: dict[int, T] = {}
-        self._arrived_s: dict[int, float] = {}
-        self._changed = threading.Condition()
-        self._last_ns: int | None = None
-        self._period_ns = 0
-
-    def add(self, stamp_ns: int, item: T) -> None:
-        """Store an item. It replaces an item with the same stamp."""
-        with self._changed:
-            if self._last_ns is not None:
-                self._period_ns = max(stamp_ns - self._last_ns, 0)
-            self._last_ns = stamp_ns
-            self._items = {old: kept for old, kept in self._items.items() if abs(old - stamp_ns) <= self._span_ns}
-            self._items.pop(stamp_ns, None)  # so that the order is that of arrival
-            self._items[stamp_ns] = item
-            self._drop_excess()
-            self._arrived_s[stamp_ns] = time.monotonic()
-            self._arrived_s = {kept_ns: self._arrived_s[kept_ns] for kept_ns in self._items}
-            self._changed.notify_all()
-
-    def match(self, stamp_ns: int, slop_ns: int, patience_s: float = 0.0) -> Match[T]:
-        """Find the item nearest to a stamp. Of two equally near items, the older one wins.
-
-        Args:
-            stamp_ns: Stamp to look for, in nanoseconds.
-            slop_ns: Largest allowed difference between the two stamps, in nanoseconds.
-            patience_s: How long to wait, in seconds, while a nearer item may still arrive.
-        """
-        deadline_s = time.monotonic() + patience_s
-        with self._changed:
-            match = self._nearest(stamp_ns, slop_ns)
-            while not self._is_final(match) and (left_s := deadline_s - time.monotonic()) > 0:
-                self._changed.wait(left_s)
-                match = self._nearest(stamp_ns, slop_ns)
-        return match
-
-    def newest(self) -> T | None:
-        """Return the item that was added last, or None if the cache is empty."""
-        with self._changed:
-            return None if self._last_ns is None else self._items[self._last_ns]
-
-    def _drop_excess(self) -> None:
-        sizes = [len(item) if isinstance(item, bytes) else 0 for item in self._items.values()]
-        total, count = sum(sizes), len(sizes)
-        for stamp_ns, size in zip(list(self._items), sizes):
-            if count <= 1 or (count <= _MAX_ITEMS and total <= self._max_bytes):
-                break
-            del self._items[stamp_ns]
-            total, count = total - size, count - 1
-
-    def _nearest(self, stamp_ns: int, slop_ns: int) -> Match[T]:
-        if not self._items:
-            return Match(None, None)
-        nearest_ns = min(self._items, key=lambda item_ns: (abs(item_ns - stamp_ns), item_ns))
-        item = self._items[nearest_ns] if abs(nearest_ns - stamp_ns) <= slop_ns else None
-        return Match(item, nearest_ns - stamp_ns, self._arrived_s[nearest_ns])
-
-    def _is_final(self, match: Match[T]) -> bool:
-        """Return whether no nearer item can arrive.
-
-        Assumes that stamps increase by about one period.
-        """
-        if match.offset_ns is None:
-            return False
-        return match.offset_ns >= 0 or (match.item is not None and -match.offset_ns <= self._period_ns // 2)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-
 class CameraSubscriptions:
     """Subscriptions to the image, depth and camera_info of one camera.
 
@@ -208,9 +89,7 @@ class CameraSubscriptions:
         self._labels = labels
         self._due_s = -math.inf  # when the last accepted image was due
         self._depth: StampedCache[bytes] = StampedCache()
-        self._infos: dict[bytes, StampedCache[bytes]] = {}  # by frame_id, the one used last at the end
-        self._infos_lock = threading.Lock()
-        self._last_stamp_ns: int | None = None  # of the last image for which camera_info was looked up
+        self._infos: CameraInfoCache[bytes] = CameraInfoCache()
         self._last_miss: tuple[int, float] | None = None  # stamp and arrival of the last image without depth
         compressed = labels.state.node.image_transport == "compressed"
         self._image_topic = image_topic(camera, labels.state.node.image_transport)
@@ -246,11 +125,7 @@ class CameraSubscriptions:
         return self._read(item, Image, self._depth_topic)
 
     def match_camera_info(self, image: RawImage) -> CameraInfo | None:
-        """Find the CameraInfo of an image.
-
-        It is the one with the image's stamp, for which this method waits if it may still arrive, otherwise the newest
-        one of its frame_id. A CameraInfo that was published once, seldom, or without a stamp belongs to all images
-        until the next one arrives.
+        """Find the CameraInfo of an image, and wait for it if it may still arrive.
 
         Returns:
             The message, or None if no CameraInfo of this frame_id arrived.
@@ -258,13 +133,9 @@ class CameraSubscriptions:
         Raises:
             ValueError: If the image has no readable header.
         """
-        cache, config = self._info_cache(read_frame_id(image.data)), self._labels.state.node
-        slop_ns, last_ns = round(config.sync_slop_s * 1e9), self._last_stamp_ns
-        self._last_stamp_ns = image.stamp_ns
-        # Only if the last image got its own CameraInfo, another one is worth waiting for.
-        expected = last_ns is None or cache.match(last_ns, slop_ns).item is not None
-        patience_s = self._patience_s(image, self._info_topic) if expected else 0.0
-        data = cache.match(image.stamp_ns, slop_ns, patience_s).item or cache.newest() or self._info_cache(b"").newest()
+        slop_ns = round(self._labels.state.node.sync_slop_s * 1e9)
+        patience_s = self._patience_s(image, self._info_topic)
+        data = self._infos.match(read_frame_id(image.data), image.stamp_ns, slop_ns, patience_s)
         if data is None:
             self._statistics.unmatched(self._info_topic.name)
             self._statistics.problem(self._info_topic.name, self._explain_missing_info(image))
@@ -326,7 +197,7 @@ class CameraSubscriptions:
         self._wait_set = SubscriptionWaitSet(self._node, self._subscriptions)
 
     def _on_info(self, data: bytes) -> None:
-        self._info_cache(read_frame_id(data)).add(read_stamp_ns(data), data)
+        self._infos.add(read_frame_id(data), read_stamp_ns(data), data)
 
     def _on_depth(self, data: bytes) -> None:
         self._depth.add(read_stamp_ns(data), data)
@@ -359,17 +230,6 @@ class CameraSubscriptions:
         except ValueError as error:
             self._statistics.problem(topic.name, str(error))
             return None
-
-    def _info_cache(self, frame_id: bytes) -> StampedCache[bytes]:
-        """Return the cache of a frame_id. The caches that were used last are kept."""
-        with self._infos_lock:
-            cache = self._infos.pop(frame_id, None)
-            if cache is None:
-                cache = StampedCache(max_bytes=_MAX_INFO_BYTES)
-            self._infos[frame_id] = cache
-            if len(self._infos) > _MAX_FRAME_IDS:
-                del self._infos[next(iter(self._infos))]
-        return cache
 
     def _patience_s(self, image: RawImage, topic: Topic) -> float:
         """Return how long to wait for a message of an image, 0 if nothing publishes it."""
@@ -406,8 +266,7 @@ class CameraSubscriptions:
         return f"{observed}: check that the driver is still streaming and that both topics use the same clock"
 
     def _explain_missing_info(self, image: RawImage) -> str:
-        with self._infos_lock:
-            others = [frame_id.decode(errors="replace") for frame_id, cache in self._infos.items() if len(cache)]
+        others = [frame_id.decode(errors="replace") for frame_id in self._infos.frame_ids()]
         if not others:
             return self._explain_silence(self._info_topic.name, self._info_topic)
         expected = read_frame_id(image.data).decode(errors="replace")
@@ -444,36 +303,3 @@ def _deserialize(data: bytes, message_type: type) -> Any:
         raise ValueError(
             f"expected a serialized sensor_msgs/{name}, got {len(data)} bytes ({escape(str(error), 200)})"
         ) from error
-
-
-def read_stamp_ns(data: bytes) -> int:
-    """Read the header stamp of a serialized message that begins with a std_msgs/Header.
-
-    In CDR, the stamp follows four bytes. The last bit of the second byte is set if the message is little endian.
-
-    Args:
-        data: The message in CDR.
-
-    Returns:
-        The stamp in nanoseconds.
-    """
-    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)
-
-
-def read_frame_id(data: bytes) -> bytes:
-    """Read the frame_id of a serialized message that begins with a std_msgs/Header.
-
-    Args:
-        data: The message in CDR.
-
-    Returns:
-        The frame_id as bytes, which need not be valid UTF-8.
-
-    Raises:
-        ValueError: If the message is too short.
-    """
-    if len(data) < 16:
-        raise ValueError(f"header: expected at least 16 bytes, got {len(data)}")
-    (length,) = struct.unpack_from("<I" if data[1] & 1 else ">I", data, 12)
-    return data[16 : 16 + length].rstrip(b"\0")

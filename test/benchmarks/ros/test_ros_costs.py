@@ -17,11 +17,10 @@ from benchmarks.ros.naive_baseline import NaiveBaseline
 from benchmarks.ros.node_path import LABELS, make_segmentation
 from benchmarks.ros.serialized_frame import serialize_frame, with_stamp
 from benchmarks.ros.skipped import measure_skipped
-from lseg_ros.cdr import cloud_to_cdr
+from lseg_ros.assembly import assemble
+from lseg_ros.cdr import cloud_to_cdr, read_stamp_ns
 from lseg_ros.geometry import label_clouds, organized_cloud
 from lseg_ros.messages import stamp_ns
-from lseg_ros.ros.conversions import assemble
-from lseg_ros.ros.subscriptions import read_stamp_ns
 from lseg_ros.structures import POINT_DTYPE
 from test.support.ros_client import RosClient
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lseg_ros.ros.subscriptions import Match, StampedCache, read_frame_id
+from lseg_ros.matching import CameraInfoCache, Match, StampedCache
 
 MS = 1_000_000
 SECOND = 1000 * MS
@@ -55,16 +55,6 @@ def test_reports_when_the_nearest_item_arrived() -> None:
     match = make_cache(100).match(150, slop_ns=20)
     assert match.arrived_s is not None
     assert before_s <= match.arrived_s <= time.monotonic()
-
-
-@given(st.binary(max_size=12), st.booleans())
-def test_reads_the_frame_id_of_a_serialized_header(frame_id: bytes, little_endian: bool) -> None:
-    frame_id = frame_id.rstrip(b"\0")
-    length = (len(frame_id) + 1).to_bytes(4, "little" if little_endian else "big")
-    data = bytes([0, int(little_endian), 0, 0]) + bytes(8) + length + frame_id + b"\0" + b"the rest"
-    assert read_frame_id(data) == frame_id
-    with pytest.raises(ValueError, match="header: expected at least 16 bytes, got 15"):
-        read_frame_id(data[:15])
 
 
 def test_same_stamp_replaces_the_item() -> None:
@@ -146,3 +136,34 @@ def test_waits_for_a_nearer_item() -> None:
 def test_takes_the_nearest_item_when_the_wait_ends() -> None:
     assert make_cache_ms(0, 33).match(63 * MS, SLOP, patience_s=0.05).item == 33
     assert make_cache_ms(0, 33).match(200 * MS, SLOP, patience_s=0.05) == Match(None, -167 * MS)
+
+
+class TestCameraInfo:
+    def test_an_image_gets_the_message_with_its_stamp(self) -> None:
+        infos: CameraInfoCache[str] = CameraInfoCache()
+        for stamp_ms in (0, 33, 66):
+            infos.add(b"left", stamp_ms * MS, f"left {stamp_ms}")
+            infos.add(b"right", stamp_ms * MS, f"right {stamp_ms}")
+        assert infos.match(b"left", 33 * MS, 0) == "left 33"
+        assert infos.match(b"right", 66 * MS, 0) == "right 66"
+        assert set(infos.frame_ids()) == {b"left", b"right"}
+
+    def test_a_message_that_was_published_once_belongs_to_all_images_of_its_frame_id(self) -> None:
+        infos: CameraInfoCache[str] = CameraInfoCache()
+        infos.add(b"left", 0, "once")
+        assert infos.match(b"left", 3600 * SECOND, SLOP) == "once"
+        assert infos.match(b"right", 0, SLOP) is None
+
+    def test_a_message_without_frame_id_belongs_to_images_that_have_no_own(self) -> None:
+        infos: CameraInfoCache[str] = CameraInfoCache()
+        infos.add(b"", 0, "anonymous")
+        infos.add(b"left", 0, "own")
+        assert infos.match(b"left", 0, SLOP) == "own"
+        assert infos.match(b"right", 0, SLOP) == "anonymous"
+
+    def test_only_an_image_after_one_with_its_own_message_waits(self) -> None:
+        infos: CameraInfoCache[str] = CameraInfoCache()
+        infos.add(b"left", 0, "own")
+        assert infos.expects_own(b"left", 0, 0)  # the first image
+        assert infos.expects_own(b"left", 33 * MS, 0)
+        assert not infos.expects_own(b"left", 66 * MS, 0)
