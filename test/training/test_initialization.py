@@ -268,7 +268,7 @@ def test_takes_a_text_tower_by_name(small_clip: str, tmp_path: Path) -> None:
     clip = open_clip.create_model(small_clip)
     torch.save(clip.state_dict(), tmp_path / "clip.pth")
     tower = f"open_clip:{small_clip}:{tmp_path / 'clip.pth'}"
-    model = build_initial_network(InitializationConfig(text_tower=tower))
+    model = build_initial_network(InitializationConfig(pretrained="random", text_tower=tower))
     assert model.config.text.open_clip == small_clip
     expected = clip.encode_text(open_clip.get_tokenizer(small_clip)(["floor"]), normalize=True).detach()
     torch.testing.assert_close(model.encode_text(["floor"]), expected)
@@ -282,7 +282,7 @@ def test_takes_a_text_tower_by_name(small_clip: str, tmp_path: Path) -> None:
 def test_a_text_tower_without_weights_stays_random_with_a_warning(
     small_clip: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model = build_initial_network(InitializationConfig(text_tower=f"open_clip:{small_clip}"))
+    model = build_initial_network(InitializationConfig(pretrained="random", text_tower=f"open_clip:{small_clip}"))
     assert model.config.text.embed_dim == 24
     assert "random weights" in caplog.text
 

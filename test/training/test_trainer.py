@@ -96,9 +96,9 @@ def test_rejects_resuming_with_other_settings(tmp_path: Path) -> None:
 
 def test_stops_at_a_loss_that_is_not_finite_and_names_the_samples(tmp_path: Path) -> None:
     model = LSeg(CONFIG)
-    torch.nn.init.constant_(model.head.weight, torch.nan)
-    save_lseg(model, tmp_path / "nan.safetensors")
-    config = small_run(tmp_path, init=str(tmp_path / "nan.safetensors"))
+    torch.nn.init.constant_(model.head.weight, 3e38)  # finite, but its embeddings are not
+    save_lseg(model, tmp_path / "huge.safetensors")
+    config = small_run(tmp_path, init=str(tmp_path / "huge.safetensors"))
     with pytest.raises(ValueError, match=r"loss: expected .*, got nan in step 0 for the samples .*\d\.png, .*\d\.png"):
         train(config)
 
