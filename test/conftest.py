@@ -9,6 +9,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+# Two processes of pytest share the cores of a small machine, and their child processes inherit this.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No deadline: a busy machine is slow at times, and the first example of a test pays for the imports.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
@@ -37,8 +41,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if any(folder in item.path.parents for folder in ROS_TESTS):
+        is_ros = any(folder in item.path.parents for folder in ROS_TESTS)
+        if is_ros:
             item.add_marker(pytest.mark.ros)
+        # With several processes, one runs all tests over DDS, the others run the rest file by file.
+        item.add_marker(pytest.mark.xdist_group("ros" if is_ros else str(item.path)))
         for marker in ("ros", "gpu", "shared_data", "slow"):
             if not item.get_closest_marker(marker):
                 continue
