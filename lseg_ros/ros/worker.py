@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from lseg_ros.pipeline import EncodedFrame, Pipeline
+from lseg_ros.pipeline import EncodedFrame, FrameResult, Pipeline
 from lseg_ros.ros.camera import Camera, LastFrame, PendingFrame
-from lseg_ros.ros.labels import LabelManager
+from lseg_ros.ros.labels import ActiveState, LabelManager
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.subscriptions import RawImage
 
@@ -82,17 +82,19 @@ class Worker:
                 self._publish(camera, frame, encoded_frame)
 
     def _publish(self, camera: Camera, frame: PendingFrame, encoded_frame: EncodedFrame) -> None:
-        while True:
-            state = self._labels.state
-            assert state.encoded is not None  # the worker only runs while a network is loaded
-            threshold = state.segmenter.unlabeled_threshold
-            result = self._pipeline.postprocess(encoded_frame, state.encoded, frame.outputs, threshold, state.pipeline)
-            with self._between_frames:
-                if self._labels.state.encoded is state.encoded:
-                    camera.publish(frame, result)
-                    camera.last_frame = LastFrame(frame.header, encoded_frame)
-                    return
-            # The labels changed in the meantime. Old labels must not be published, so label the frame again.
+        state = self._labels.state
+        result = self._postprocess(frame, encoded_frame, state)
+        with self._between_frames:
+            if self._labels.state.encoded is not state.encoded:
+                # Old labels must not be published. While the lock is held, the labels cannot change again.
+                result = self._postprocess(frame, encoded_frame, self._labels.state)
+            camera.publish(frame, result)
+            camera.last_frame = LastFrame(frame.header, encoded_frame)
+
+    def _postprocess(self, frame: PendingFrame, encoded_frame: EncodedFrame, state: ActiveState) -> FrameResult:
+        assert state.encoded is not None  # the worker only runs while a network is loaded
+        threshold = state.segmenter.unlabeled_threshold
+        return self._pipeline.postprocess(encoded_frame, state.encoded, frame.outputs, threshold, state.pipeline)
 
 
 @contextmanager

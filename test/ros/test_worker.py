@@ -126,6 +126,25 @@ def test_labels_a_frame_again_if_the_labels_change_while_the_network_runs_once(s
     assert pipeline.batches == [1]
 
 
+def test_publishes_a_frame_although_the_labels_change_whenever_they_can(segmenter: Segmenter) -> None:
+    labels, between_frames = make_labels(segmenter), threading.Lock()
+
+    class RestlessPipeline(RecordingPipeline):
+        def postprocess(self, *args: Any) -> FrameResult:
+            result = super().postprocess(*args)
+            if between_frames.acquire(blocking=False):  # as the node does to change the labels
+                labels.commit(labels.propose_labels(["lamp"], [], [], append=False))
+                between_frames.release()
+            return result
+
+    camera, mailbox = FakeCamera("front"), Mailbox[Any]()
+    mailbox.put("front", make_frame())
+    worker = Worker(RestlessPipeline(segmenter), labels, [camera], mailbox, between_frames)  # type: ignore[list-item]
+    wait_until(lambda: bool(camera.published), 10)
+    worker.stop()
+    assert [result.segmentation.vocabulary.names for result in camera.published] == [("lamp",)]
+
+
 def test_uses_the_settings_of_the_active_state(pipeline: RecordingPipeline) -> None:
     labels = make_labels(pipeline.segmenter)
     received: list[Any] = []
