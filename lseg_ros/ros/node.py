@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -21,6 +22,7 @@ from std_srvs.srv import SetBool
 from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.msg import Vocabulary as VocabularyMessage
 from lseg_ros.pipeline import Pipeline, PipelineConfig
+from lseg_ros.quoting import quote
 from lseg_ros.ros.camera import Camera
 from lseg_ros.ros.conversions import vocabulary_to_message
 from lseg_ros.ros.diagnostics import Diagnostics
@@ -41,6 +43,7 @@ except ImportError:
 
 __all__ = ["SegmentationNode"]
 
+_TRANSITIONS = ("configure", "activate", "deactivate", "cleanup", "shutdown")
 _WARM_UP_SIZE = (480, 640)
 _THROTTLE_S = 1.0  # shortest time between two lines in the log about requests of one kind that failed
 
@@ -201,6 +204,8 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
 
         def respond(request: Any, response: Any) -> Any:
             with Attempt(self.get_logger(), f"{service.srv_name} failed", _THROTTLE_S) as attempt:
+                if isinstance(request, ChangeState.Request):
+                    _check_transition(request)
                 return answer(request, response)
             result = SetParametersResult(successful=False, reason=attempt.reason)
             if isinstance(response, SetParameters.Response):
@@ -386,3 +391,10 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
                 self._vocabulary_publisher.destroy()
             self._vocabulary_publisher = self._pipeline = None
         self._labels.unload()
+
+
+def _check_transition(request: ChangeState.Request) -> None:
+    """Raise ValueError if the request has an unknown label, which rclpy would log as it is."""
+    label = request.transition.label
+    if label and label not in _TRANSITIONS:
+        raise ValueError(f"transition: expected one of {', '.join(_TRANSITIONS)}, got {quote(label)}")
