@@ -60,7 +60,8 @@ class WeightFile:
         entries: Key without prefixes such as ``module.`` -> tensor on the meta device, for shape and dtype.
         metadata: Metadata of a safetensors file, or the numbers and texts next to the tensors in a pickle.
         read: Reads a tensor, given its key and a dtype (None keeps that of the file). A tensor whose dtype does not
-            change is memory-mapped, not copied. Raises ValueError if a value is not finite.
+            change is memory-mapped, not copied. Raises ValueError if a value is not finite or a
+            variance negative.
         quantized: Keys of the entries that are stored as 8-bit integers with a scale per row.
     """
 
@@ -110,11 +111,11 @@ def _open_safetensors(path: Path) -> WeightFile:
     def read(name: str, dtype: torch.dtype | None) -> Tensor:
         if names[name] in scaled:
             value, scale = (shared.get_tensor(names[name] + suffix) for suffix in ("", SCALE_SUFFIX))
-            return _check_finite(path, name, _restore(value, scale).to(dtype or torch.float32))
+            return _check_values(path, name, _restore(value, scale).to(dtype or torch.float32))
         if not _converts(entries[name], dtype):
-            return _check_finite(path, name, shared.get_tensor(names[name]))
+            return _check_values(path, name, shared.get_tensor(names[name]))
         with safe_open(path, framework="pt") as own:  # a separate mapping, whose memory is freed afterwards
-            return _check_finite(path, name, own.get_tensor(names[name]).to(dtype))
+            return _check_values(path, name, own.get_tensor(names[name]).to(dtype))
 
     quantized = frozenset(name for name, key in names.items() if key in scaled)
     return WeightFile(path, "safetensors", entries, shared.metadata() or {}, read, quantized)
@@ -151,7 +152,7 @@ def _open_pickle(path: Path) -> WeightFile:
         if not complete[name]:  # a value that is repeated, as in entries that no network uses
             raise ValueError(f"checkpoint {path}: {name}: expected {weights[name].numel()} stored values, got fewer")
         value = _restore(weights[name], scales[name]) if name in scales else weights[name]
-        return _check_finite(path, name, value.to(dtype) if _converts(value, dtype) else value)
+        return _check_values(path, name, value.to(dtype) if _converts(value, dtype) else value)
 
     plain = {str(name): str(value) for name, value in fields.items() if isinstance(value, (int, float, str))}
     kinds = {None: "state dict", "state_dict": "Lightning checkpoint"}
@@ -190,13 +191,20 @@ def _without_prefixes(path: Path, stored: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _check_finite(path: Path, name: str, value: Tensor) -> Tensor:
-    """Return the tensor if all of its values are finite. The check takes no memory."""
+def _check_values(path: Path, name: str, value: Tensor) -> Tensor:
+    """Return the tensor if its values are finite, and variances not negative.
+
+    The check takes no memory.
+    """
     if value.is_floating_point() and value.numel():
         low, high = (value if value.element_size() > 1 else value.float()).aminmax()
         if not (torch.isfinite(low) and torch.isfinite(high)):
             got = low if torch.isnan(low) or torch.isinf(low) else high
             raise ValueError(f"checkpoint {path}: {printable(name)}: expected finite values, got {got.item()}")
+        if name.endswith("running_var") and low < 0:
+            raise ValueError(
+                f"checkpoint {path}: {printable(name)}: expected variances of at least 0, got {low.item()}"
+            )
     return value
 
 

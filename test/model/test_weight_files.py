@@ -228,6 +228,16 @@ def test_names_an_entry_that_is_not_finite(path: Path, value: float) -> None:
             weights.read("b", dtype)
 
 
+def test_rejects_a_negative_variance(tmp_path: Path) -> None:
+    torch.save(
+        {"bn.running_var": torch.tensor([1.0, -0.5]), "bn.running_mean": torch.tensor([-1.0])}, tmp_path / "a.pt"
+    )
+    weights = open_weights(tmp_path / "a.pt")
+    weights.read("bn.running_mean", None)
+    with pytest.raises(ValueError, match=r"a\.pt: bn\.running_var: expected variances of at least 0, got -0\.5"):
+        weights.read("bn.running_var", None)
+
+
 def test_rejects_values_that_the_requested_type_cannot_hold(tmp_path: Path) -> None:
     torch.save({"a": torch.tensor([1e6])}, tmp_path / "a.pt")
     with pytest.raises(ValueError, match="a: expected finite values, got inf"):
