@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -48,6 +49,7 @@ _PLAY_TIMEOUT_S = 60.0  # the recording takes 8.3 s
 def main() -> None:
     """Run the demo; the exit status is 0, or 1 with a message if something is wrong."""
     arguments = _parse_arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the child processes end too
     run_mode = _run_live if arguments.live else _run_scored
     try:
         sys.exit(run_mode(arguments))

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from lseg_ros.demo.processes import choose_free_domain
+
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "lseg_ros" / "model" / "weights" / "demo.safetensors"
 
@@ -33,6 +35,19 @@ def test_prints_scores_before_and_after_a_change_of_labels_and_draws_both_camera
         height, width = picture.shape[:2]
         clouds = picture[height // 2 + 40 :, width // 2 :]
         assert np.ptp(clouds, axis=-1).max() > 100  # points have the saturated colors of their labels
+
+
+def test_sigterm_also_ends_the_child_processes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lseg_ros.demo.demo", "--live", "--out", str(tmp_path)]
+    environment = os.environ | {"ROS_DOMAIN_ID": str(choose_free_domain())}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        assert any("until Ctrl-C" in line for line in demo.stdout)
+        children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
+        assert len(children) == 2
+        demo.terminate()
+        assert demo.wait(60) == 0
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
 def test_fails_with_a_message_if_the_node_cannot_start(tmp_path: Path) -> None:
