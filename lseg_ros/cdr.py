@@ -17,7 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cloud_to_cdr", "image_from_cdr", "image_to_cdr", "read_frame_id", "read_stamp_ns"]
+from lseg_ros.structures import StampedTransform
+
+__all__ = [
+    "cloud_to_cdr",
+    "image_from_cdr",
+    "image_to_cdr",
+    "read_frame_id",
+    "read_stamp_ns",
+    "transforms_from_cdr",
+]
 
 _POINT_FIELD_TYPES = {"u4": 6, "f4": 7}  # sensor_msgs/PointField UINT32 and FLOAT32
 _LITTLE_ENDIAN_CDR = bytes([0, 1, 0, 0])  # 4 bytes long, which keeps offsets in the message multiples of 4
@@ -90,6 +99,35 @@ def read_frame_id(data: bytes) -> bytes:
         raise ValueError(f"header: expected at least 16 bytes, got {len(data)}")
     (length,) = struct.unpack_from("<I" if data[1] & 1 else ">I", data, 12)
     return data[16 : 16 + length].rstrip(b"\0")
+
+
+def transforms_from_cdr(message: bytes) -> list[StampedTransform]:
+    """Parse a serialized tf2_msgs/TFMessage.
+
+    Raises:
+        ValueError: If the bytes are not a serialized TFMessage.
+    """
+    try:
+        return _parse_transforms(message)
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise ValueError(f"tf: expected a serialized tf2_msgs/TFMessage, got {len(message)} bytes ({error})") from error
+
+
+def _parse_transforms(message: bytes) -> list[StampedTransform]:
+    order = "<" if message[1] & 1 else ">"
+    (count,) = struct.unpack_from(order + "I", message, 4)
+    transforms, end = [], 8
+    for _ in range(count):
+        begin = _align(end)
+        sec, nanosec = struct.unpack_from(order + "iI", message, begin)
+        frame_id, end = _read_string(message, begin + 8, order)
+        child_frame_id, end = _read_string(message, _align(end), order)
+        begin = 4 + (end - 4 + 7) // 8 * 8  # alignment counts from the end of the four bytes that come first
+        x, y, z, *rotation = struct.unpack_from(order + "7d", message, begin)
+        end = begin + 56
+        stamp_ns = sec * 1_000_000_000 + nanosec
+        transforms.append(StampedTransform(stamp_ns, frame_id, child_frame_id, (x, y, z), tuple(rotation)))
+    return transforms
 
 
 def image_to_cdr(header: Any, pixels: NDArray[np.uint8], encoding: str) -> bytes:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.vocabulary import Label, Vocabulary
 
-__all__ = ["CLOUD_DTYPE", "POINT_DTYPE", "Frame", "Intrinsics", "LabelCloud", "Segmentation", "to_xyz"]
+__all__ = [
+    "CLOUD_DTYPE",
+    "POINT_DTYPE",
+    "Frame",
+    "Intrinsics",
+    "LabelCloud",
+    "Segmentation",
+    "StampedTransform",
+    "to_xyz",
+]
 
 # A point of a label cloud and a point of the organized cloud, in the memory layout of PointCloud2: little endian, no
 # padding. rgb is the bit pattern 0x00RRGGBB, declared as a float because PCL and RViz expect that.
@@ -43,6 +53,24 @@ class Intrinsics:
     def __post_init__(self) -> None:
         if not (self.fx > 0 and self.fy > 0 and self.width > 0 and self.height > 0):
             raise ValueError(f"Intrinsics: expected positive focal lengths and a positive size, got {self}")
+
+
+class StampedTransform(NamedTuple):
+    """The pose of a coordinate frame in its parent frame (geometry_msgs/TransformStamped).
+
+    Attributes:
+        stamp_ns: Stamp in nanoseconds.
+        frame_id: Parent frame.
+        child_frame_id: The frame.
+        translation: x, y, z in meters.
+        rotation: Quaternion x, y, z, w.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    child_frame_id: str
+    translation: tuple[float, float, float]
+    rotation: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rosbags.typesys import Stores, get_typestore
 
-from lseg_ros.cdr import cloud_to_cdr, image_from_cdr, image_to_cdr, read_frame_id
-from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE
+from lseg_ros.cdr import cloud_to_cdr, image_from_cdr, image_to_cdr, read_frame_id, transforms_from_cdr
+from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, StampedTransform
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 FLOAT32, UINT32 = 7, 6
@@ -145,3 +145,43 @@ def test_reads_the_frame_id_of_a_serialized_header(frame_id: bytes, little_endia
     assert read_frame_id(data) == frame_id
     with pytest.raises(ValueError, match="header: expected at least 16 bytes, got 15"):
         read_frame_id(data[:15])
+
+
+NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=9)
+TRANSFORMS = st.builds(
+    StampedTransform,
+    st.integers(-(2**31) * 10**9, (2**31 - 1) * 10**9),
+    NAMES,
+    NAMES,
+    st.tuples(*[st.floats(allow_nan=False)] * 3),
+    st.tuples(*[st.floats(allow_nan=False)] * 4),
+)
+
+
+def tf_message(transforms: list[StampedTransform], *, little_endian: bool = True) -> bytes:
+    """Serialize a tf2_msgs/TFMessage with rosbags."""
+    types = STORE.types
+    stamped = []
+    for stamp_ns, frame_id, child, translation, rotation in transforms:
+        vector = types["geometry_msgs/msg/Vector3"](*translation)
+        transform = types["geometry_msgs/msg/Transform"](vector, types["geometry_msgs/msg/Quaternion"](*rotation))
+        parent = header(*divmod(stamp_ns, 10**9), frame_id)
+        stamped.append(types["geometry_msgs/msg/TransformStamped"](parent, child, transform))
+    message = types["tf2_msgs/msg/TFMessage"](stamped)
+    return bytes(STORE.serialize_cdr(message, "tf2_msgs/msg/TFMessage", little_endian=little_endian))
+
+
+@given(st.lists(TRANSFORMS, max_size=4), st.booleans())
+def test_transforms_are_read_from_either_byte_order(transforms: list[StampedTransform], little_endian: bool) -> None:
+    assert transforms_from_cdr(tf_message(transforms, little_endian=little_endian)) == transforms
+
+
+@given(st.data())
+def test_truncated_or_damaged_transforms_are_an_error_or_other_transforms(data: st.DataObject) -> None:
+    message = bytearray(tf_message([StampedTransform(1, "odom", "base", (1, 2, 3), (0, 0, 0, 1))] * 2))
+    for index in data.draw(st.lists(st.integers(0, len(message) - 1), max_size=4)):
+        message[index] = data.draw(st.integers(0, 255))
+    try:
+        transforms_from_cdr(bytes(message[: data.draw(st.integers(0, len(message)))]))
+    except ValueError as error:
+        assert "tf: expected a serialized tf2_msgs/TFMessage" in str(error)
