@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lseg_ros.inference.onnx_engine import export_onnx
 from lseg_ros.model import LSeg
 from lseg_ros.model.decoder import upsample2x
 
@@ -104,12 +103,8 @@ def _load_pt2(path: Path) -> tuple[str, Callable[[Tensor], Tensor]]:
 
 
 def _write_onnx(encoder: _ImageEncoder, image: Tensor, path: Path) -> None:
-    if "dynamo" not in inspect.signature(torch.onnx.export).parameters:
-        raise ValueError(f"out: expected PyTorch 2.5 or newer for an .onnx file, got {torch.__version__}")
-    export: Any = torch.onnx.export
-    names = {"input_names": ["image"], "output_names": ["pixels"]}
     try:
-        export(encoder, (image,), str(path), dynamo=True, external_data=False, verbose=False, **names)
+        path.write_bytes(export_onnx(encoder, image, "pixels"))
     except ImportError as error:
         raise ValueError(
             f"out: expected the packages of `pip install 'lseg_ros[export]'` for an .onnx file, got none ({error})"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -88,6 +90,16 @@ def has_gpu() -> bool:
 
 def shared_data_folder() -> Path:
     return Path(os.environ.get("LSEG_SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def auto_is_pytorch() -> Iterator[None]:
+    """Let ``engine: auto`` be PyTorch here, because an export takes seconds."""
+    segmenter = sys.modules.get("lseg_ros.inference.segmenter")
+    with pytest.MonkeyPatch.context() as patch:
+        if segmenter is not None:
+            patch.setattr(segmenter, "is_installed", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +40,6 @@ SETTINGS = ExportSettings
 
 def run(settings: ExportSettings) -> int:
     """Export the encoder and print how far its results differ."""
-    for exporter in ("onnxscript", "onnx_ir"):  # they log every constant that they fold
-        logging.getLogger(exporter).setLevel(logging.WARNING)
     model = load_lseg(settings.checkpoint)
     path, size = Path(settings.out).expanduser(), (settings.height, settings.width)
     agreement = export_image_encoder(model, path, size, getattr(torch, settings.precision))

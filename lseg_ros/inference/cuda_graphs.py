@@ -10,11 +10,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lseg_ros.inference.self_check import Encode, check_encoder
+
 __all__ = ["Capture", "CudaGraphs", "Encode", "capture_cuda_graph"]
 
 logger = logging.getLogger(__name__)
 
-Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
 Capture = Callable[[Encode, Tensor], Encode]
 
 _MAX_SHAPES = 8  # each graph keeps the memory of its activations
@@ -90,29 +91,10 @@ class CudaGraphs:
     def _capture_and_check(self, encode: Encode, x: Tensor) -> Encode | None:
         try:
             replay = self._capture(encode, x)
-            _check(replay, encode, x)
+            check_encoder(replay, encode, x, _MAX_ERROR)
         except Exception as error:  # a driver or a library may raise anything
             self.problem = f"CUDA graphs are not used: {type(error).__name__}: {error}"
             logger.warning(self.problem)
             self._replays.clear()
             return None
         return replay
-
-
-def _check(replay: Encode, encode: Encode, x: Tensor) -> None:
-    """Compare a graph with the encoder on two inputs of the shape of ``x``.
-
-    Two, so that a graph that ignores its input or overwrites its last result does not pass.
-
-    Raises:
-        ValueError: If a pixel differs.
-    """
-    wave = torch.arange(x.numel(), device=x.device).sin().view_as(x).to(x.dtype)
-    inputs = (wave, -wave)
-    results = [replay(probe) for probe in inputs]
-    for probe, result in zip(inputs, results):
-        for found, expected in zip(result, encode(probe)):
-            error = (found.float() - expected.float()).norm(dim=1)  # (B, h, w)
-            limit = _MAX_ERROR * expected.float().norm(dim=1)
-            if not bool((error <= limit).all()):  # also if NaN
-                raise ValueError(f"results: expected those of the encoder, got errors up to {float(error.max()):.3g}")

@@ -19,6 +19,7 @@ from lseg_ros.inference import postprocess_triton
 from lseg_ros.inference.cuda_graphs import Capture, CudaGraphs, capture_cuda_graph
 from lseg_ros.inference.device import memory_mib, select_device, select_dtype
 from lseg_ros.inference.embeddings import PixelEmbeddings, upsampled_norm
+from lseg_ros.inference.onnx_engine import OnnxEngine, is_installed
 from lseg_ros.inference.optimize import fold_batch_norms, prepack_mkldnn, replace_same_padding
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
@@ -57,6 +58,11 @@ class SegmenterConfig:
         "auto",
         "precision of the image encoder; auto: half precision on a GPU, bfloat16 if the CPU supports it, else float32",
         choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    engine: str = setting(
+        "auto",
+        "what runs the image encoder; auto: the faster one of PyTorch and, if installed, ONNX Runtime",
+        choices=("auto", "torch", "onnxruntime"),
     )
     compile: bool = setting(False, "optimize the image encoder with torch.compile (needs a C compiler, takes minutes)")
     input_size: int = setting(
@@ -138,6 +144,7 @@ class Segmenter:
         )
         self._resize_on_device = False
         self._graphs: CudaGraphs | None = None
+        self._onnx: OnnxEngine | None = None
         self._postprocess: Postprocess = postprocess
         self._problems: list[str] = []
         self._cache: OrderedDict[str, Tensor] = OrderedDict()  # text -> embedding, least recently used first
@@ -168,13 +175,20 @@ class Segmenter:
                 prepack_mkldnn(part)
         if device.type == "cuda":
             segmenter.accelerate()
+        if config.engine == "onnxruntime" or (config.engine == "auto" and not config.compile and is_installed()):
+            only_if_faster = config.engine == "auto"
+            segmenter._onnx = OnnxEngine(config.checkpoint, device, segmenter.dtype, only_if_faster=only_if_faster)
         return segmenter
 
     @property
     def problems(self) -> list[str]:
         """The faster code that failed its check and is not used, with the reasons."""
-        graphs = self._graphs.problem if self._graphs is not None else ""
-        return [*self._problems, graphs] if graphs else list(self._problems)
+        return [*self._problems, *(part.problem for part in (self._graphs, self._onnx) if part and part.problem)]
+
+    @property
+    def engine(self) -> str:
+        """What runs the image encoder: PyTorch, or ONNX Runtime and its execution provider."""
+        return f"ONNX Runtime, {self._onnx.provider}" if self._onnx and self._onnx.provider else "PyTorch"
 
     @torch.inference_mode()
     def accelerate(
@@ -275,9 +289,7 @@ class Segmenter:
             valid_sizes: B sizes (h, w), see ``PixelEmbeddings``.
             sizes: B image sizes (H, W).
         """
-        memory_format = torch.channels_last if self.device.type == "cpu" else torch.preserve_format  # oneDNN's order
-        x = x.to(self.dtype, memory_format=memory_format)
-        low_res, norm = self._encode(x) if self._graphs is None else self._graphs.run(self._encode, x)
+        low_res, norm = self._encode(self._to_encoder(x))
         return [PixelEmbeddings(*fields) for fields in zip(low_res.split(1), norm.split(1), valid_sizes, sizes)]
 
     @torch.inference_mode()
@@ -334,12 +346,17 @@ class Segmenter:
     def warm_up(self, height: int, width: int, max_batch: int = 1) -> None:
         """Run once on a gray image, so that the first real frame does not wait for a compiler.
 
+        With ``engine: auto``, this decides whether ONNX Runtime runs the encoder for images of this shape.
+
         Args:
             height: Height of the expected images in pixels.
             width: Width of the expected images in pixels.
             max_batch: Largest number of images in a batch. ``compile`` compiles for every number up to this.
         """
         image, encoded = np.full((height, width, 3), 127, np.uint8), self.encode(Vocabulary.of(["anything"]))
+        if self._onnx is not None:
+            with torch.inference_mode():
+                self._onnx.prepare(self._encode_with_torch, self._to_encoder(self._preprocess(image)[0]))
         for count in range(1, max_batch + 1) if self.config.compile else (max_batch,):
             for _ in range(1 if self._graphs is None else 2):  # the second run captures the graph
                 self.label(self.embed_all([image] * count)[0], encoded)
@@ -354,8 +371,22 @@ class Segmenter:
         arguments = (image, self.input_size, model.stride, mean, std, self.device)
         return preprocess(*arguments, resize_on_device=self._resize_on_device)
 
+    def _to_encoder(self, x: Tensor) -> Tensor:
+        memory_format = torch.channels_last if self.device.type == "cpu" else torch.preserve_format  # oneDNN's order
+        return x.to(self.dtype, memory_format=memory_format)
+
     def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, h', w') -> ``low_res`` and ``norm`` of the embeddings of the batch."""
+        if self._onnx is None:
+            return self._encode_with_torch(x)
+        if self.config.engine == "onnxruntime":  # auto only uses what warm_up prepared
+            self._onnx.prepare(self._encode_with_torch, x[:1])
+        return self._onnx.run(self._encode_with_torch, x)
+
+    def _encode_with_torch(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._encode_eagerly(x) if self._graphs is None else self._graphs.run(self._encode_eagerly, x)
+
+    def _encode_eagerly(self, x: Tensor) -> tuple[Tensor, Tensor]:
         low_res = self._encode_image(x)
         return low_res, upsampled_norm(low_res)
 

@@ -1,4 +1,4 @@
-"""Compare the fast code for GPUs with the plain code, on the device that runs it.
+"""Compare faster code with the plain code, on the device that runs it.
 
 A difference raises a ValueError; so does any fault of a driver or a compiler, with its own exception.
 """
@@ -15,8 +15,9 @@ from lseg_ros.inference.embeddings import upsampled_norm
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
 
-__all__ = ["Postprocess", "check_postprocess", "check_upload"]
+__all__ = ["Encode", "Postprocess", "check_encoder", "check_postprocess", "check_upload"]
 
+Encode = Callable[[Tensor], tuple[Tensor, Tensor]]  # network input -> ``low_res`` and ``norm`` of PixelEmbeddings
 Postprocess = Callable[..., Tensor]  # the arguments of ``lseg_ros.inference.postprocess.postprocess``
 
 _Size = tuple[int, int]
@@ -75,3 +76,28 @@ def check_upload(device: torch.device) -> None:
         error = float((found.cpu() - expected).abs().max()) * 255 if found.shape == expected.shape else float("inf")
         if not (error < 1.5 and found_size == valid_size):
             raise ValueError(f"image: expected that of the host for {size[1]}x{size[0]} pixels, got errors of {error}")
+
+
+def check_encoder(candidate: Encode, encode: Encode, x: Tensor, max_error: float) -> None:
+    """Compare embeddings with those of the encoder, for two inputs of the shape of ``x``.
+
+    Two, so that code that ignores its input or overwrites its last result does not pass.
+
+    Args:
+        candidate: The code to check.
+        encode: The encoder.
+        x: (B, 3, h', w') network input.
+        max_error: Largest error of a pixel, relative to its length.
+
+    Raises:
+        ValueError: If a pixel differs.
+    """
+    wave = torch.arange(x.numel(), device=x.device).sin().view_as(x).to(x.dtype)
+    inputs = (wave, -wave)
+    results = [candidate(probe) for probe in inputs]
+    for probe, result in zip(inputs, results):
+        for found, expected in zip(result, encode(probe)):
+            error = (found.float() - expected.float()).norm(dim=1)  # (B, h, w)
+            limit = max_error * expected.float().norm(dim=1)
+            if not bool((error <= limit).all()):  # also if NaN
+                raise ValueError(f"results: expected those of the encoder, got errors up to {float(error.max()):.3g}")

@@ -322,7 +322,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         values = {"labels": str(len(vocabulary)), "vocabulary epoch": str(vocabulary.epoch)}
         if self._pipeline is not None:
             segmenter = self._pipeline.segmenter
-            values["device"] = str(segmenter.device)
+            values |= {"device": str(segmenter.device), "engine": segmenter.engine}
             values |= {f"{name} [MiB]": f"{mib:.0f}" for name, mib in segmenter.memory_mib().items()}
         return values
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lseg_ros.srv import QueryLabel
 from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor
@@ -17,7 +18,7 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
-from lseg_ros.inference import Segmenter
+from lseg_ros.inference import Segmenter, onnx_engine, segmenter
 from lseg_ros.ros.camera import Camera
 from lseg_ros.ros.labels import LabelManager
 from lseg_ros.ros.node import SegmentationNode
@@ -181,3 +182,25 @@ def test_diagnostics_continue_after_an_error(
     repair()
     diagnostics = ros_client.listen(DiagnosticArray, "/diagnostics")
     wait_until(lambda: [status for message in list(diagnostics.messages) for status in message.status], 10)
+
+
+def test_faster_code_that_fails_is_a_warning_in_the_diagnostics(
+    node: SegmentationNode, ros_client: RosClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: Any) -> bytes:
+        raise RuntimeError("an operator is not supported")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(segmenter, "is_installed", lambda: True)
+    monkeypatch.setattr(onnx_engine, "export_onnx", fail)
+    diagnostics = ros_client.listen(DiagnosticArray, "/diagnostics")
+    assert node.trigger_configure() == node.trigger_activate() == SUCCESS
+
+    def find_status() -> Any:
+        statuses = [status for message in diagnostics.messages for status in message.status]
+        return next((status for status in statuses if "ONNX Runtime is not used" in status.message), None)
+
+    status = wait_until(find_status, 10, "no warning")
+    assert "RuntimeError: an operator is not supported" in status.message
+    assert status.level == DiagnosticStatus.WARN
+    assert {"engine": "PyTorch"}.items() <= {value.key: value.value for value in status.values}.items()

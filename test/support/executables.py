@@ -25,6 +25,8 @@ class Process(ChildProcess):
         environment: Mapping[str, str] | None = None,
         **parameters: Any,
     ) -> None:
+        if executable == "lseg_node":
+            parameters = {"engine": "torch", **parameters}  # an export to ONNX takes seconds
         super().__init__([str(ROOT / "scripts" / executable)], parameters, log, environment, ros_arguments)
 
 
