@@ -55,7 +55,7 @@ class DemoSettings:
         check(self)
         if Path(self.out).suffix not in _SUFFIXES:
             raise ValueError(f"out: expected a file name that ends with {' or '.join(_SUFFIXES)}, got {self.out!r}")
-        if self.network.unlabeled_threshold:
+        if self.network.unlabeled_threshold > 0:
             raise ValueError(
                 f"unlabeled_threshold: expected 0, because the demo scores every pixel, "
                 f"got {self.network.unlabeled_threshold}"
@@ -83,7 +83,7 @@ def _score_synthetic_frames(settings: DemoSettings, pipeline: Pipeline) -> Frame
     total, times_ms = np.zeros((len(CLASSES), len(CLASSES)), np.int64), []
     for number in range(settings.frames):
         scene = world.frame(number / settings.rate_hz)
-        result = pipeline.process(scene.frame, encoded, _PICTURE_OUTPUTS)
+        result = pipeline.process(scene.frame, encoded, _PICTURE_OUTPUTS, unlabeled_threshold=0.0)
         times_ms.append(sum(result.stage_ms.values()))
         counts = _count_pixels(scene, result)
         total += counts

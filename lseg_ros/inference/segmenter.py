@@ -71,7 +71,12 @@ class SegmenterConfig:
     )  # fmt: skip
     cpu_threads: int = setting(0, "CPU threads of the network; 0 uses all cores", minimum=0, maximum=1024)
     unlabeled_threshold: float = setting(
-        0.0, "pixels whose winning label has a lower softmax are unlabeled", minimum=0.0, maximum=1.0, dynamic=True
+        -1.0,
+        "pixels whose winning label has a lower softmax are unlabeled; -1 is the threshold that comes with the network "
+        "(0.4 for demo, otherwise 0)",
+        minimum=-1.0,
+        maximum=1.0,
+        dynamic=True,
     )
 
     def __post_init__(self) -> None:
@@ -301,9 +306,11 @@ class Segmenter:
         Args:
             embedded: The pixel embeddings of the image.
             encoded: The labels.
-            unlabeled_threshold: Replaces the threshold of the settings.
+            unlabeled_threshold: Replaces the threshold of the settings; negative for that of the network.
         """
         threshold = self.config.unlabeled_threshold if unlabeled_threshold is None else unlabeled_threshold
+        if threshold < 0:
+            threshold = self.model.config.unlabeled_threshold
         maps = self.label_on_device(embedded, *encoded.candidates, threshold).cpu().numpy()
         if encoded.others is not None:
             maps[1][maps[0] == UNLABELED] = 0  # pixels of the other things

@@ -67,6 +67,7 @@ class LSegConfig:
         image_mean: Mean of each channel, for values from 0 to 1.
         image_std: Standard deviation of each channel, for values from 0 to 1.
         input_size_px: Longer side of images that the network works best with; 0 is the size of the camera image.
+        unlabeled_threshold: Softmax of the winning label below which a pixel had better stay unlabeled, from 0 to 1.
     """
 
     width: int = 0
@@ -90,6 +91,7 @@ class LSegConfig:
     image_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     image_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     input_size_px: int = 0
+    unlabeled_threshold: float = 0.0
 
     @property
     def token_stride(self) -> int:
@@ -114,6 +116,8 @@ class LSegConfig:
             self._check_resnet()
         else:
             self._check_vit()
+        if not (type(self.unlabeled_threshold) in (int, float) and 0 <= self.unlabeled_threshold <= 1):
+            raise ValueError(f"unlabeled_threshold: expected a number from 0 to 1, got {self.unlabeled_threshold!r}")
         if self.activation not in ("lrelu", "tanh", "relu"):
             raise ValueError(f"activation: expected lrelu, tanh or relu, got {self.activation!r}")
 
@@ -219,6 +223,7 @@ PRESETS: dict[str, LSegConfig] = {
         classifier=(1280, 1000),
         features=64,
         input_size_px=320,
+        unlabeled_threshold=0.4,
         text=_DEMO_TEXT,
     ),
     # The architecture of the paper in that size, to be trained from random weights, ...

@@ -43,6 +43,7 @@ class ActiveState:
         pipeline: Settings of the outputs.
         vocabulary: The labels.
         encoded: The labels, encoded by the network. None while no network is loaded.
+        network_threshold: The ``unlabeled_threshold`` that comes with the network. 0 while no network is loaded.
     """
 
     node: NodeConfig
@@ -50,6 +51,13 @@ class ActiveState:
     pipeline: PipelineConfig
     vocabulary: Vocabulary
     encoded: EncodedVocabulary | None = None
+    network_threshold: float = 0.0
+
+    @property
+    def unlabeled_threshold(self) -> float:
+        """Softmax of the winning label below which a pixel is unlabeled, from 0 to 1."""
+        threshold = self.segmenter.unlabeled_threshold
+        return self.network_threshold if threshold < 0 else threshold
 
 
 class LabelManager:
@@ -81,13 +89,17 @@ class LabelManager:
         Raises:
             ValueError: If a label is too long for the text encoder.
         """
-        self.state = dataclasses.replace(self.state, encoded=segmenter.encode(self.state.vocabulary))
+        self.state = dataclasses.replace(
+            self.state,
+            encoded=segmenter.encode(self.state.vocabulary),
+            network_threshold=segmenter.model.config.unlabeled_threshold,
+        )
         self._segmenter = segmenter
 
     def unload(self) -> None:
         """Release the network and the encoded labels."""
         self._segmenter = None
-        self.state = dataclasses.replace(self.state, encoded=None)
+        self.state = dataclasses.replace(self.state, encoded=None, network_threshold=0.0)
 
     def propose(self, parameters: Iterable[Parameter]) -> ActiveState:
         """Compute the state after a change of parameters. The current state does not change.
@@ -220,7 +232,7 @@ class VocabularyPublisher:
             label for label in vocabulary.retired if now_s - self._retired_s[label.id] < state.node.retire_grace_s
         )
         names = {label.id: label.name for label in vocabulary.labels + still_listed}
-        threshold = state.segmenter.unlabeled_threshold
+        threshold = state.unlabeled_threshold
         if not self._label_info or (names, threshold) == self._label_info_content:
             return
         message = LabelInfo(threshold=threshold)

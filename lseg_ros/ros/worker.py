@@ -93,8 +93,9 @@ class Worker:
 
     def _postprocess(self, frame: PendingFrame, encoded_frame: EncodedFrame, state: ActiveState) -> FrameResult:
         assert state.encoded is not None  # the worker only runs while a network is loaded
-        threshold = state.segmenter.unlabeled_threshold
-        return self._pipeline.postprocess(encoded_frame, state.encoded, frame.outputs, threshold, state.pipeline)
+        return self._pipeline.postprocess(
+            encoded_frame, state.encoded, frame.outputs, state.unlabeled_threshold, state.pipeline
+        )
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from lseg_ros.inference import Segmenter, SegmenterConfig
 from lseg_ros.inference.cuda_graphs import Encode
 from lseg_ros.inference.postprocess import postprocess
 from lseg_ros.inference.preprocess import preprocess
+from lseg_ros.model import LSeg
 from lseg_ros.synthetic import CLASSES, SyntheticWorld
 from lseg_ros.vocabulary import Vocabulary
 from test.support.tiny_network import CONFIG
@@ -129,6 +130,14 @@ class TestSegment:
     def test_uses_the_threshold_of_the_settings_by_default(self, segmenter: Segmenter) -> None:
         config = dataclasses.replace(segmenter.config, unlabeled_threshold=1.0)
         assert not Segmenter.from_checkpoint(config).segment(picture(), segmenter.encode(WORDS)).label_map.any()
+
+    def test_negative_threshold_is_that_of_the_network(self, segmenter: Segmenter) -> None:
+        strict = dataclasses.replace(CONFIG, unlabeled_threshold=1.0)
+        one = Segmenter(LSeg(strict).eval(), segmenter.config)
+        encoded = one.encode(WORDS)
+        assert segmenter.config.unlabeled_threshold == -1
+        assert not one.segment(picture(), encoded).label_map.any()
+        assert one.segment(picture(), encoded, unlabeled_threshold=0.0).label_map.all()
 
     def test_rejects_images_that_are_too_small(self, segmenter: Segmenter) -> None:
         with pytest.raises(ValueError, match="at least 32x32 pixels, got 64x16"):

@@ -306,7 +306,7 @@ def test_pixels_below_the_threshold_are_unlabeled(robot: RosClient) -> None:
         assert (confidence[mask == 0] == 0).all()
         assert (confidence[mask > 0] >= round(0.9 * 255)).all()
     finally:
-        assert robot.set_parameter("unlabeled_threshold", 0.0).successful
+        assert robot.set_parameter("unlabeled_threshold", -1.0).successful
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ def test_uses_the_settings_of_the_active_state(pipeline: RecordingPipeline) -> N
     pipeline.postprocess = lambda *args: received.append(args)  # type: ignore[method-assign, assignment, return-value]
     process(pipeline, labels, front=make_frame())
     state = labels.state
-    assert received[0][1:] == (state.encoded, Outputs.NONE, state.segmenter.unlabeled_threshold, state.pipeline)
+    assert received[0][1:] == (state.encoded, Outputs.NONE, state.unlabeled_threshold, state.pipeline)
 
 
 def test_keeps_the_last_frame_with_its_embeddings_for_queries(pipeline: RecordingPipeline) -> None:

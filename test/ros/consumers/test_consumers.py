@@ -35,7 +35,7 @@ def received(robot: RosClient) -> Iterator[Received]:
     messages = receive(robot, [label.slug for label in vocabulary.labels])
     robot.unsubscribe(keep=kept)
     yield messages
-    robot.set_parameter("unlabeled_threshold", 0.0)
+    robot.set_parameter("unlabeled_threshold", -1.0)
 
 
 @pytest.mark.parametrize("consumer", CONSUMERS)
