@@ -37,7 +37,7 @@ def run_lseg_node(log: Path, *ros_arguments: str, **parameters: Any) -> Iterator
     At the end, check that it is still running and logged no traceback.
     """
     with Process("lseg_node", log, *ros_arguments, **parameters) as node:
-        wait_until(lambda: not node.alive or READY in node.output, 90, "the node did not start")
+        wait_until(lambda: not node.alive or READY in node.output, 240, "the node did not start")
         assert node.alive, node.output
         yield node
         assert node.alive, f"the node died: {node.output}"

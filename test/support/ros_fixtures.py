@@ -55,7 +55,7 @@ def harness(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> 
 
     log = tmp_path_factory.mktemp("harness") / "node.log"
     with Process("lseg_node", log, "-r", f"__ns:={NAMESPACE}", autostart=False, labels=["floor", "wall"]) as node:
-        wait_until(lambda: not node.alive or is_served(), 90, "the node did not start")
+        wait_until(lambda: not node.alive or is_served(), 240, "the node did not start")
         yield NodeHarness(ros_client, node)
         assert node.alive, f"the node died: {node.output}"
         assert "Traceback" not in node.output
