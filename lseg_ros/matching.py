@@ -163,9 +163,13 @@ class CameraInfoCache(Generic[T]):
         Returns:
             The message, or None if no message of this frame_id arrived.
         """
-        cache = self.of_frame_id(frame_id)
         if not self.expects_own(frame_id, stamp_ns, slop_ns):
             patience_s = 0.0
+        return self.find(frame_id, stamp_ns, slop_ns, patience_s)
+
+    def find(self, frame_id: bytes, stamp_ns: int, slop_ns: int, patience_s: float = 0.0) -> T | None:
+        """Find the camera_info of an image, like ``match``, but also wait if it is not expected."""
+        cache = self.of_frame_id(frame_id)
         own = cache.match(stamp_ns, slop_ns, patience_s).item
         return own or cache.newest() or self.of_frame_id(b"").newest()
 
