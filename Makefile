@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do $$python -c '$(SUPPORTED)' 2>/
 INTERPRETER := $(if $(filter file,$(origin PYTHON)),,--python '$(PYTHON)')
 IN_ENVIRONMENT = @$(PYTHON) tools/bootstrap.py --distro '$(DISTRO)' $(INTERPRETER) --
 
-.PHONY: help demo test lint fuzz soak build clean distclean python
+.PHONY: help demo test lint fuzz soak gpu build clean distclean python
 
 help: ## show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,6 +36,9 @@ fuzz: python ## run the tests of hostile input with new examples (MINUTES=10)
 
 soak: python ## run the node among restless programs, check memory, threads and masks (MINUTES=60)
 	$(IN_ENVIRONMENT) python -m benchmarks.soak --minutes '$(or $(MINUTES),60)' $(ARGS)
+
+gpu: python ## check and measure what needs a GPU in less than four minutes, write out/gpu.json (on a CPU: a rehearsal)
+	$(IN_ENVIRONMENT) python -m benchmarks.gpu $(ARGS)
 
 build: python ## set up the environment and build the package
 	$(IN_ENVIRONMENT) true

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ros.engines import Engines, measure_engines
 from benchmarks.ros.frames import Frames, measure_frames
 from benchmarks.ros.latency import Latency, measure_latency
 from benchmarks.ros.skipped import Skipped, measure_skipped
@@ -20,7 +21,7 @@ from lseg_ros.benchmark.report import format_facts
 
 __all__ = ["main"]
 
-_PARTS = ("frames", "skipped", "latency")
+_PARTS = ("frames", "skipped", "latency", "engines")
 
 
 def main() -> None:
@@ -46,7 +47,9 @@ def main() -> None:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def _measure(part: str, arguments: argparse.Namespace, folder: Path) -> tuple[Frames | Skipped | Latency, str]:
+def _measure(
+    part: str, arguments: argparse.Namespace, folder: Path
+) -> tuple[Frames | Skipped | Latency | Engines, str]:
     """Measure one part; returns its result and its text."""
     if part == "frames":
         frames = measure_frames(arguments.seconds, folder)
@@ -54,6 +57,9 @@ def _measure(part: str, arguments: argparse.Namespace, folder: Path) -> tuple[Fr
     if part == "skipped":
         skipped = measure_skipped(arguments.seconds, folder)
         return skipped, _format_skipped(skipped)
+    if part == "engines":
+        engines = measure_engines(arguments.seconds, folder, arguments.checkpoint)
+        return engines, _format_engines(engines)
     latency = measure_latency(arguments.seconds, folder, arguments.checkpoint)
     return latency, _format_latency(latency)
 
@@ -92,6 +98,14 @@ def _format_latency(latency: Latency) -> str:
     )
 
 
+def _format_engines(engines: Engines) -> str:
+    rows = [
+        f"  {engine:<12} {engines.median_hz(engine):.1f} masks/s ({', '.join(f'{rate:.1f}' for rate in rates)})"
+        for engine, rates in engines.rates_hz.items()
+    ]
+    return "\n".join(["the same node and camera with each engine in turn, median of the rounds:", *rows])
+
+
 def _format_timing(timing: Timing) -> str:
     return f"{timing.median_ms:.1f} ms (p10 {timing.p10_ms:.1f}, p90 {timing.p90_ms:.1f}, {timing.runs} runs)"
 
@@ -110,7 +124,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=10.0, help="time to spend on each measurement (default: %(default)s)"
     )
-    parser.add_argument("--checkpoint", default="demo", help="network for the part latency (default: %(default)s)")
+    parser.add_argument("--checkpoint", default="demo", help="network for latency and engines (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="also write the report to this JSON file")
     return parser.parse_args()
 
