@@ -24,7 +24,7 @@ demo: python ## run the node with a synthetic camera and a real recording, write
 	$(IN_ENVIRONMENT) python -m lseg_ros.demo.demo $(ARGS)
 
 test: python ## run all tests, including those over real DDS
-	$(IN_ENVIRONMENT) python -m pytest --require ros --numprocesses 2 --dist loadgroup $(ARGS)
+	$(IN_ENVIRONMENT) python -m pytest --require ros --numprocesses 2 $(ARGS)
 
 lint: python ## check style and types with ruff and mypy
 	$(IN_ENVIRONMENT) ruff check

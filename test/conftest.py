@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # Two processes of pytest share the cores of a small machine, and their child processes inherit this.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -41,14 +43,23 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
-@pytest.hookimpl(tryfirst=True)  # before that of pytest-xdist, which reads the groups
+class OneProcessForRos(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist is Any to mypy
+    """Gives all tests over DDS to one process, and each other file of tests to any process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = ROOT / nodeid.partition("::")[0]
+        return "ros" if any(folder in file.parents for folder in ROS_TESTS) else str(file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProcessForRos:
+    return OneProcessForRos(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        is_ros = any(folder in item.path.parents for folder in ROS_TESTS)
-        if is_ros:
+        if any(folder in item.path.parents for folder in ROS_TESTS):
             item.add_marker(pytest.mark.ros)
-        # With several processes, one runs all tests over DDS, the others run the rest file by file.
-        item.add_marker(pytest.mark.xdist_group("ros" if is_ros else str(item.path)))
         for marker in ("ros", "gpu", "shared_data", "slow"):
             if not item.get_closest_marker(marker):
                 continue
