@@ -61,7 +61,7 @@ class Row:
 def measure_network(
     settings: SegmenterConfig, size: tuple[int, int], frame_size: tuple[int, int], budget_s: float
 ) -> dict[str, Any]:
-    """Measure a network with 5 to 254 labels, the pipeline, and the authors' order of operations.
+    """Measure a network with 5 to 254 labels, the pipeline, and the authors' order.
 
     Args:
         settings: The network and its precision.

@@ -41,7 +41,8 @@ _PROVIDERS = {
 }
 _PACKAGES = ("lseg_ros", "torch", "timm", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 _EXPORTERS = ("onnxscript", "onnx_ir")  # they log every constant
-_MAX_ERROR = {torch.float32: 1e-3, torch.float16: 0.05}  # of a pixel, relative to its length
+_MAX_ERROR = 1e-3  # of a pixel, relative to its length
+_MAX_HALF_ERROR = 0.05  # also in TF32, in which both engines compute float32 convolutions on a GPU
 _MAX_COMPARED_RUNS = 5
 _MAX_COMPARED_S = 2.0
 
@@ -109,7 +110,7 @@ class OnnxEngine:
         self._device = device
         is_half = device.type == "cuda" and dtype != torch.float32
         self._dtype = torch.float16 if is_half else torch.float32
-        self._max_error = _MAX_ERROR[torch.float32 if dtype == self._dtype == torch.float32 else torch.float16]
+        self._max_error = _MAX_ERROR if device.type == "cpu" and dtype == torch.float32 else _MAX_HALF_ERROR
         self._only_if_faster = only_if_faster
         self._cache = cache or cache_folder() / "onnx"
         self._threads = torch.get_num_threads()

@@ -57,10 +57,23 @@ def postprocess(
         NaN, as after an overflow in half precision.
     """
     source = logits[0].float()  # (K, h'/2, w'/2)
-    if not _are_finite(source, norm):
-        return _postprocess_nonfinite(source, valid_size, size, ids, unlabeled_threshold, norm)
-    levels = build_levels(logits, valid_size, size, norm)
-    if postprocess_numba.AVAILABLE and logits.device.type == "cpu":
+    # On a GPU the answer would be one more copy to the host, for which the host waits.
+    is_finite = source.device.type == "cpu" and _are_finite(source, norm)
+    label = _postprocess_finite if is_finite else _postprocess_nonfinite
+    return label(source, valid_size, size, ids, unlabeled_threshold, norm)
+
+
+def _postprocess_finite(
+    source: Tensor,
+    valid_size: tuple[int, int],
+    size: tuple[int, int],
+    ids: Tensor,
+    unlabeled_threshold: float,
+    norm: Tensor | None,
+) -> Tensor:
+    """Postprocess finite logits (K, h, w) float32; see ``_postprocess_nonfinite``."""
+    levels = build_levels(source[None], valid_size, size, norm)
+    if postprocess_numba.AVAILABLE and source.device.type == "cpu":
         if norm is None:  # these logits may have any magnitude; those of pixel and text embeddings are bounded
             source = source - source.amax(dim=0)
         numba_levels = [level.to_numba() for level in levels]
@@ -93,7 +106,7 @@ def _postprocess_nonfinite(
     unlabeled_threshold: float,
     norm: Tensor | None,
 ) -> Tensor:
-    """Postprocess logits of which some are not finite.
+    """Postprocess logits of which some may not be finite.
 
     Interpolation multiplies values with zero weights, which spreads NaN and infinity. So they are replaced, and the
     pixels that depend on them are unlabeled afterwards.
@@ -113,7 +126,7 @@ def _postprocess_nonfinite(
     if norm is not None:
         no_direction = ~((norm >= _MIN_NORM) & norm.isfinite())  # (1, 1, 2h, 2w)
         norm = norm.masked_fill(no_direction, 1.0)
-    labeled = postprocess(source[None], valid_size, size, ids, unlabeled_threshold, norm)
+    labeled = _postprocess_finite(source, valid_size, size, ids, unlabeled_threshold, norm)
     levels = build_levels(source[None], valid_size, size, norm)
     if norm is not None:
         undefined = _spread(undefined, levels[:1]) | no_direction[0, 0]

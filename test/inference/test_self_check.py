@@ -25,6 +25,13 @@ def torch_only(
         return plain.postprocess(logits, valid_size, size, ids, threshold, norm)
 
 
+def as_on_gpu(*arguments: Any) -> Tensor:
+    """The PyTorch code as a GPU runs it, which never asks whether logits are finite."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain, "_are_finite", lambda *_: False)
+        return torch_only(*arguments)
+
+
 def shifted(*arguments: Any) -> Tensor:
     return torch.roll(plain.postprocess(*arguments), 1, dims=2)
 
@@ -68,7 +75,7 @@ def no_memory(*_: Any) -> Tensor:
     raise RuntimeError("out of memory")
 
 
-@pytest.mark.parametrize("candidate", [plain.postprocess, torch_only])
+@pytest.mark.parametrize("candidate", [plain.postprocess, torch_only, as_on_gpu])
 def test_plain_postprocessing_passes(candidate: Postprocess) -> None:
     check_postprocess(candidate, CPU)
 
