@@ -27,6 +27,8 @@ _COMMANDS = {
     "segment": "label every pixel of images or of an RGB-D recording",
     "words": "segment one image with several label lists and write a page of the results",
     "demo": "segment a synthetic world, score the result and draw it",
+    "map": "build a map from an RGB-D recording with poses that can be searched for any text",
+    "map find": "find a text in a map",
     "train": "train a network",
     "labels": "show ids, colors and topics of a label list, or convert it for Hydra and elevation mapping",
     "evaluate": "score a network on a data set",
@@ -75,7 +77,9 @@ def _run(arguments: list[str]) -> int:
     count = 2 if " ".join(arguments[:2]) in _COMMANDS else 1
     name, arguments = " ".join(arguments[:count]) or "--help", arguments[count:]
     subcommands = [command for command in _COMMANDS if command.startswith(f"{name} ")]
-    if name in ("-h", "--help", "--version") or (subcommands and arguments in (["-h"], ["--help"])):
+    if name in ("-h", "--help", "--version") or (
+        name not in _COMMANDS and subcommands and arguments in (["-h"], ["--help"])
+    ):
         print(f"lseg {lseg_ros.__version__}" if name == "--version" else _overview())
         return 0
     if name not in _COMMANDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections import OrderedDict, defaultdict
@@ -184,6 +185,17 @@ class Segmenter:
             only_if_faster = config.engine == "auto"
             segmenter._onnx = OnnxEngine(config.checkpoint, device, segmenter.dtype, only_if_faster=only_if_faster)
         return segmenter
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identifies the network: embeddings of different networks cannot be compared.
+
+        It is a hash of the head, which every training changes, in half precision: that of the file.
+        """
+        digest = hashlib.sha256()
+        for name, value in sorted(self.model.head.state_dict().items()):
+            digest.update(name.encode() + value.detach().half().cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def problems(self) -> list[str]:
