@@ -113,7 +113,7 @@ class Bag:
     def raw_messages(
         self, topics: Collection[str], start_ns: int | None = None, stop_ns: int | None = None
     ) -> Iterator[BagMessage]:
-        """Read messages as they are in the file: like ``messages``, but those of ROS 1 are not converted."""
+        """Read messages as they are in the file: like ``messages``, without conversion."""
         sources = []
         for reader in self._readers:
             connections = [connection for connection in reader.connections if connection.topic in topics]

@@ -43,7 +43,9 @@ class IndexEntry(NamedTuple):
 
 
 class BagIndex(NamedTuple):
-    """The frames of a camera in a bag. It can be sent to another process, which then opens the bag without a search.
+    """The frames of a camera in a bag.
+
+    It can be sent to another process, which then opens the bag without a search.
 
     Attributes:
         topics: Topics of the camera.

@@ -24,7 +24,7 @@ _CLOSED_PIPE = 128 + 13  # the status that a shell reports for a process killed 
 # subpackage. It defines SETTINGS, a settings dataclass whose docstring is the help text, and run(settings), which
 # returns the exit status.
 _COMMANDS = {
-    "segment": "label every pixel of images or of an RGB-D recording",
+    "segment": "label every pixel of images, RGB-D recordings and bags",
     "words": "segment one image with several label lists and write a page of the results",
     "demo": "segment a synthetic world, score the result and draw it",
     "map": "build a map from an RGB-D recording with poses that can be searched for any text",

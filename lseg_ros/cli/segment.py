@@ -1,27 +1,27 @@
-"""``lseg segment``: write masks and pictures for image files."""
+"""``lseg segment``: label image files, RGB-D recordings and bags."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
 import tyro
-from numpy.typing import NDArray
 
+from lseg_ros.bags import BagRecording, is_bag
 from lseg_ros.cli.flags import read_vocabulary
-from lseg_ros.inference import Segmenter, SegmenterConfig
-from lseg_ros.pipeline import FrameResult, Outputs, Pipeline, PipelineConfig
-from lseg_ros.recordings import RgbdFolder, list_images, read_rgb
+from lseg_ros.cli.progress import ProgressBar
+from lseg_ros.inference import SegmenterConfig
+from lseg_ros.offline.bag_results import OUTPUTS, BagResults
+from lseg_ros.offline.image_results import ImageJob
+from lseg_ros.offline.jobs import Job, JobReport, run_jobs
+from lseg_ros.offline.labeler import LabelerConfig
+from lseg_ros.pipeline import Outputs, PipelineConfig
+from lseg_ros.recordings import RgbdFolder, list_images
 from lseg_ros.settings import check, setting
-from lseg_ros.structures import Frame
-from lseg_ros.visualization import demo_picture
 
 __all__ = ["SETTINGS", "SegmentSettings", "run"]
 
@@ -30,16 +30,21 @@ _RESULT = re.compile(r"((.+?)(?:_\d+)?)_(?:mask|confidence|overlay|picture)\.png
 
 @dataclass(frozen=True)
 class SegmentSettings:
-    """Label every pixel of images with one of the given words.
+    """Label every pixel of images or recordings with some of the given words.
 
     Writes NAME_mask.png (8-bit label ids, 0 for unlabeled pixels), NAME_confidence.png and NAME_overlay.png for each
     image, and NAME_picture.png with depth and point clouds for frames of an RGB-D recording. labels.json lists the
     ids. Images are processed upright: the EXIF orientation of photos is applied. Results of an earlier run in a folder
     of images are skipped.
+
+    The results of a bag (ROS 1 or ROS 2; ROS is not needed) are the bag NAME_segmented with the topics of the node,
+    camera_info and tf. A run that was interrupted continues with the first file that is missing.
     """
 
     images: tyro.conf.Positional[tuple[str, ...]] = setting(  # noqa: RUF009 - a tuple is immutable
-        (), "image files, folders of images, or RGB-D recordings (folders with associations.txt and camera.yaml)"
+        (),
+        "image files, folders of images, RGB-D recordings (folders with associations.txt and camera.yaml), or bags "
+        "(.bag, .mcap, .db3, or their folders)",
     )
     labels: tuple[str, ...] = setting(
         (),
@@ -51,6 +56,25 @@ class SegmentSettings:
         ("{}",), "prompts in which {} stands for a label; their embeddings are averaged"
     )
     out: str = setting("out", "folder for the results")
+    image: str = setting("auto", "topic of the images in a bag; auto for the only one")
+    depth: str = setting(
+        "auto", "topic of the depth in a bag, registered to the images; auto for the only one, none for no depth"
+    )
+    camera_info: str = setting(
+        "auto", "topic of the calibration in a bag; auto for the one next to the images, none for no calibration"
+    )
+    outputs: tuple[str, ...] = setting(
+        ("overlay",),
+        "what the results of a bag contain in addition to mask, confidence, vocabulary, label_info, camera_info and "
+        "tf: overlay, points, clouds (of each label), summary",
+    )
+    sync_slop_s: float = setting(
+        0.05, "maximum difference between the stamps of an image and its depth in a bag", unit="s", minimum=0.0,
+        maximum=1.0,
+    )  # fmt: skip
+    frames_per_file: int = setting(
+        300, "frames in one file of the resulting bag; an interrupted run repeats at most one file", minimum=1
+    )
     network: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
 
@@ -59,48 +83,106 @@ class SegmentSettings:
         for name in ("images", "labels"):
             if not getattr(self, name):
                 raise ValueError(f"{name}: expected at least one, got none")
+        for name in self.outputs:
+            if name not in OUTPUTS:
+                raise ValueError(f"outputs: expected some of {', '.join(OUTPUTS)}, got {name!r}")
 
 
 SETTINGS = SegmentSettings
 
 
+@dataclass(frozen=True)
+class _Task:
+    """The jobs of one source of frames.
+
+    Attributes:
+        jobs: What remains to be done.
+        finish: Called with the reports after the last job; returns one line for the user, or "".
+    """
+
+    jobs: Sequence[Job]
+    finish: Callable[[list[JobReport]], str] = lambda _: ""
+
+
 def run(settings: SegmentSettings) -> int:
-    """Segment the images in turn; stops with an error at the first unreadable one."""
+    """Segment the sources in turn; stops with an error at the first unreadable image file."""
     vocabulary = read_vocabulary(settings.labels, settings.prompt_templates)
-    frames = _frames(settings.images)
-    segmenter = Segmenter.from_checkpoint(settings.network)
-    pipeline = Pipeline(segmenter, settings.pipeline)
-    encoded = segmenter.encode(vocabulary)
+    config = LabelerConfig(settings.network, settings.pipeline, vocabulary)
     out = Path(settings.out).expanduser()
+    tasks = list(_make_tasks(settings, config, out))
     out.mkdir(parents=True, exist_ok=True)
     labels = {label.id: {"name": label.name, "color": label.color} for label in vocabulary.labels}
     (out / "labels.json").write_text(json.dumps(labels, indent=2) + "\n", encoding="utf-8")
-    taken: set[str] = set()
-    for path, frame in frames:
-        try:
-            result = pipeline.process(frame, encoded, Outputs.OVERLAY | Outputs.LABEL_CLOUDS)
-        except ValueError as error:  # such as an image that is too small for the network
-            raise ValueError(f"{path}: {error}") from error
-        name = _unique_name(path.stem, taken)
-        _write(out, name, result)
-        print(f"{path}: {_summarize(result)} ({sum(result.stage_ms.values()):.0f} ms) -> {out / name}_*.png")
+    jobs = [job for task in tasks for job in task.jobs]
+    progress = ProgressBar("frames", sum(map(len, jobs)))
+    reports = run_jobs(jobs, config, progress.advance) if jobs else iter(())
+    for task in tasks:
+        done = []
+        for report in (next(reports) for _ in task.jobs):
+            done.append(report)
+            _print(report.text, progress)
+        _print(task.finish(done), progress)
     return 0
 
 
-def _frames(paths: tuple[str, ...]) -> Iterator[tuple[Path, Frame]]:
-    """Return an iterator over (file, frame); missing files raise at once."""
-    sources = [_open_source(Path(path).expanduser()) for path in paths]
-    return itertools.chain.from_iterable(sources)
+def _print(text: str, progress: ProgressBar) -> None:
+    if text:
+        progress.clear()
+        print(text)
 
 
-def _open_source(path: Path) -> Iterator[tuple[Path, Frame]]:
-    if (path / "associations.txt").exists():
-        recording = RgbdFolder(path)
-        return ((pair.rgb, frame) for pair, frame in zip(recording.associations, recording))
-    files = list_images(path)
-    if path.is_dir():
-        files = [file for file in files if not _is_result(file, files)]
-    return ((file, Frame(read_rgb(file))) for file in files)
+def _make_tasks(settings: SegmentSettings, config: LabelerConfig, out: Path) -> Iterator[_Task]:
+    """Open the sources; missing and damaged ones raise before anything is written."""
+    taken: set[str] = set()
+    for path in (Path(path).expanduser() for path in settings.images):
+        if is_bag(path):
+            yield _open_bag(path, settings, config, out, _unique_name(_bag_name(path), taken))
+        elif (path / "associations.txt").exists():
+            recording = RgbdFolder(path)
+            yield _Task(
+                [
+                    ImageJob(pair.rgb, out, _unique_name(pair.rgb.stem, taken), recording, index)
+                    for index, pair in enumerate(recording.associations)
+                ]
+            )
+        else:
+            files = list_images(path)
+            if path.is_dir():
+                files = [file for file in files if not _is_result(file, files)]
+            yield _Task([ImageJob(file, out, _unique_name(file.stem, taken)) for file in files])
+
+
+def _open_bag(path: Path, settings: SegmentSettings, config: LabelerConfig, out: Path, name: str) -> _Task:
+    needs_points = any(OUTPUTS[output] & Outputs.ANY_POINTS for output in settings.outputs)
+    progress = ProgressBar(f"reading the stamps of {path.name}", 0)
+    with BagRecording(
+        path,
+        settings.image,
+        settings.depth if needs_points or settings.depth != "auto" else "none",
+        settings.camera_info,
+        sync_slop_s=settings.sync_slop_s,
+        progress=progress.update,
+    ) as recording:
+        progress.clear()
+        results = BagResults(recording, out, name, config, settings.outputs, settings.frames_per_file)
+        count, topics = len(recording), recording.frame_index.topics
+    used = ", ".join(topic for topic in topics[:3] if topic)
+    if results.check_complete():
+        return _Task([], lambda _: f"{path}: {results.folder} is complete already")
+
+    def finish(reports: list[JobReport]) -> str:
+        failed = sum(report.failed for report in reports)
+        if failed == count:
+            raise ValueError(f"{path}: expected images, but none of {count} can be read: {reports[0].reason}")
+        results.finish()
+        unread = f", {failed} could not be read" if failed else ""
+        return f"{path}: {count} frames of {used}{unread} -> {results.folder}"
+
+    return _Task(results.missing_parts(), finish)
+
+
+def _bag_name(path: Path) -> str:
+    return path.stem if path.is_file() else path.resolve().name
 
 
 def _is_result(file: Path, files: Sequence[Path]) -> bool:
@@ -112,30 +194,6 @@ def _is_result(file: Path, files: Sequence[Path]) -> bool:
     if match is None or not file.with_name("labels.json").is_file():
         return False
     return any(other.stem in (match[1], match[2]) for other in files if other != file)
-
-
-def _write(out: Path, name: str, result: FrameResult) -> None:
-    _write_png(out / f"{name}_mask.png", result.segmentation.label_map)
-    _write_png(out / f"{name}_confidence.png", result.segmentation.confidence)
-    if result.overlay is not None:
-        _write_png(out / f"{name}_overlay.png", result.overlay)
-    if result.clouds is not None:
-        picture = demo_picture(result.frame, result.segmentation, result.clouds)
-        _write_png(out / f"{name}_picture.png", picture)
-
-
-def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    _, data = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
-    path.write_bytes(data.tobytes())
-
-
-def _summarize(result: FrameResult) -> str:
-    """Return the shares of the labels, largest first, such as 'floor 62%, chair 21%'."""
-    label_map = result.segmentation.label_map
-    counts = np.bincount(label_map.reshape(-1), minlength=256)
-    labels = sorted(result.segmentation.vocabulary.labels, key=lambda label: -counts[label.id])
-    shares = [f"{label.name} {counts[label.id] / label_map.size:.0%}" for label in labels if counts[label.id]]
-    return ", ".join(shares[:6]) + (f" and {len(shares) - 6} more" if len(shares) > 6 else "") or "no labels"
 
 
 def _unique_name(stem: str, taken: set[str]) -> str:

@@ -103,14 +103,17 @@ def make_pixels(number: int) -> NDArray[np.uint8]:
 
 
 def make_depth(number: int) -> NDArray[np.uint16]:
-    """Return the (HEIGHT, WIDTH) uint16 depth of a frame in millimeters, unknown in the first row."""
+    """Return the (HEIGHT, WIDTH) uint16 millimeters of a frame, unknown in the first row."""
     depth_mm = np.full((HEIGHT, WIDTH), 1000 + number, np.uint16)
     depth_mm[0] = 0
     return depth_mm
 
 
 def make_recording(frames: int) -> list[Recorded]:
-    """Make a recording of an RGB-D camera: 10 Hz, depth 3 ms later and recorded after the image, tf at 20 Hz."""
+    """Make a recording of an RGB-D camera at 10 Hz, with tf.
+
+    Depth is 3 ms later than its image and recorded after it.
+    """
     messages = [record("/tf_static", START_NS - 500 * MS, transform(START_NS, "base_link", FRAME_ID))]
     for number in range(frames):
         stamp_ns = START_NS + number * PERIOD_NS

@@ -1,0 +1,1 @@
+"""Label recordings without ROS, in this process or on a cluster."""
