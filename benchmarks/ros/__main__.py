@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.ros.engines import Engines, measure_engines
 from benchmarks.ros.frames import Frames, measure_frames
 from benchmarks.ros.latency import Latency, measure_latency
@@ -60,7 +62,7 @@ def _measure(
     if part == "engines":
         engines = measure_engines(arguments.seconds, folder, arguments.checkpoint)
         return engines, _format_engines(engines)
-    latency = measure_latency(arguments.seconds, folder, arguments.checkpoint)
+    latency = measure_latency(arguments.seconds, folder, arguments.checkpoint, arguments.engine)
     return latency, _format_latency(latency)
 
 
@@ -100,7 +102,8 @@ def _format_latency(latency: Latency) -> str:
 
 def _format_engines(engines: Engines) -> str:
     rows = [
-        f"  {engine:<12} {engines.median_hz(engine):.1f} masks/s ({', '.join(f'{rate:.1f}' for rate in rates)})"
+        f"  {engine:<12} {np.median(rates):.1f} masks/s ({', '.join(f'{rate:.1f}' for rate in rates)}), "
+        f"{np.median(engines.cpu_ms[engine]):.0f} ms of CPU time per mask"
         for engine, rates in engines.rates_hz.items()
     ]
     return "\n".join(["the same node and camera with each engine in turn, median of the rounds:", *rows])
@@ -125,6 +128,7 @@ def _parse_arguments() -> argparse.Namespace:
         "--seconds", type=float, default=10.0, help="time to spend on each measurement (default: %(default)s)"
     )
     parser.add_argument("--checkpoint", default="demo", help="network for latency and engines (default: %(default)s)")
+    parser.add_argument("--engine", default="auto", help="engine for the part latency (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="also write the report to this JSON file")
     return parser.parse_args()
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.ros.latency import measure_rate
 
 __all__ = ["ENGINES", "Engines", "measure_engines"]
@@ -17,17 +15,15 @@ _ROUNDS = 3
 
 @dataclass(frozen=True)
 class Engines:
-    """The result of ``measure_engines``.
+    """The result of ``measure_engines``, by engine.
 
     Attributes:
-        rates_hz: Masks per second in each round, by engine.
+        rates_hz: Masks per second in each round.
+        cpu_ms: CPU time of the node per mask in each round. Other load affects it less than the rate.
     """
 
     rates_hz: dict[str, list[float]]
-
-    def median_hz(self, engine: str) -> float:
-        """Return the median rate of an engine."""
-        return float(np.median(self.rates_hz[engine]))
+    cpu_ms: dict[str, list[float]]
 
 
 def measure_engines(budget_s: float, folder: Path, checkpoint: str = "demo") -> Engines:
@@ -40,8 +36,10 @@ def measure_engines(budget_s: float, folder: Path, checkpoint: str = "demo") -> 
         folder: Folder for logs.
         checkpoint: Preset or weights file.
     """
-    rates_hz: dict[str, list[float]] = {engine: [] for engine in ENGINES}
+    result = Engines({engine: [] for engine in ENGINES}, {engine: [] for engine in ENGINES})
     for _ in range(_ROUNDS):
         for engine in ENGINES:
-            rates_hz[engine].append(measure_rate(budget_s, folder, checkpoint, engine))
-    return Engines(rates_hz)
+            rate_hz, cpu_ms = measure_rate(budget_s, folder, checkpoint, engine)
+            result.rates_hz[engine].append(rate_hz)
+            result.cpu_ms[engine].append(cpu_ms)
+    return result

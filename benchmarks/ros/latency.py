@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from sensor_msgs.msg import Image, PointCloud2
 
-from benchmarks.ros.processes import make_environment, measuring_node, start_module
+from benchmarks.ros.processes import cpu_s, make_environment, measuring_node, start_module
 from lseg_ros.cdr import read_stamp_ns
 from lseg_ros.demo.processes import ChildProcess, wait_for
 from lseg_ros.ros.topics import DIAGNOSTICS, FRAME_QOS
@@ -53,7 +53,7 @@ class Latency:
     dropped: int
 
 
-def measure_latency(budget_s: float, folder: Path, checkpoint: str = "demo") -> Latency:
+def measure_latency(budget_s: float, folder: Path, checkpoint: str = "demo", engine: str = "auto") -> Latency:
     """Measure the node with 20 labels and a 640x480 camera with depth.
 
     The mask and the organized cloud have subscribers.
@@ -62,9 +62,10 @@ def measure_latency(budget_s: float, folder: Path, checkpoint: str = "demo") -> 
         budget_s: Time to spend on each camera rate.
         folder: Folder for logs.
         checkpoint: Preset or weights file.
+        engine: Parameter ``engine`` of the node. The first start with ``auto`` or ``onnxruntime`` exports the network.
     """
     start_s = time.monotonic()
-    with _running_node(folder, checkpoint, "auto") as bench:
+    with _running_node(folder, checkpoint, engine) as bench:
         ready_s = time.monotonic() - start_s
         rate_hz = len(bench.observe(_FULL_RATE_HZ, budget_s).latencies_ms) / budget_s
         half = bench.observe(max(rate_hz / 2, 0.1), budget_s)
@@ -72,17 +73,21 @@ def measure_latency(budget_s: float, folder: Path, checkpoint: str = "demo") -> 
     return Latency(ready_s, rate_hz, rate_hz / 2, p50_ms, p95_ms, half.pipeline_ms, half.received, half.dropped)
 
 
-def measure_rate(budget_s: float, folder: Path, checkpoint: str, engine: str) -> float:
-    """Measure the masks per second with a camera at 30 Hz, otherwise like ``measure_latency``.
+def measure_rate(budget_s: float, folder: Path, checkpoint: str, engine: str) -> tuple[float, float]:
+    """Measure the node with a camera at 30 Hz, otherwise like ``measure_latency``.
 
     Args:
         budget_s: Time to spend.
         folder: Folder for logs.
         checkpoint: Preset or weights file.
         engine: Parameter ``engine`` of the node.
+
+    Returns:
+        Masks per second, and the CPU time of the node per mask in milliseconds.
     """
     with _running_node(folder, checkpoint, engine) as bench:
-        return len(bench.observe(_FULL_RATE_HZ, budget_s).latencies_ms) / budget_s
+        seen = bench.observe(_FULL_RATE_HZ, budget_s)
+    return len(seen.latencies_ms) / budget_s, 1e3 * seen.cpu_s / len(seen.latencies_ms)
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,7 @@ class _Observation:
     """What the node did at one camera rate; see ``Latency`` for the fields."""
 
     latencies_ms: list[float]
+    cpu_s: float
     pipeline_ms: float
     received: int
     dropped: int
@@ -125,9 +131,9 @@ class _Bench:
             wait_for(lambda: len(outputs.latencies_ms) > 1, children, _START_TIMEOUT_S, "a mask")
             time.sleep(_SETTLE_S)  # the first frames are slower
             outputs.clear()
-            before = dict(outputs.counts)
+            before, cpu_before_s = dict(outputs.counts), cpu_s(self.node_process.pid)
             time.sleep(budget_s)
-            latencies_ms = list(outputs.latencies_ms)
+            latencies_ms, used_s = list(outputs.latencies_ms), cpu_s(self.node_process.pid) - cpu_before_s
             wait_for(lambda: len(outputs.pipeline_ms) > 1, children, 10.0, "diagnostics")
             after = dict(outputs.counts)
         if not latencies_ms:
@@ -135,7 +141,7 @@ class _Bench:
         counts = {name: after[name] - before.get(name, 0) for name in after}
         dropped = sum(count for name, count in counts.items() if name.startswith("dropped"))
         received = counts.get("images received", 0)
-        return _Observation(latencies_ms, float(np.median(outputs.pipeline_ms)), received, dropped)
+        return _Observation(latencies_ms, used_s, float(np.median(outputs.pipeline_ms)), received, dropped)
 
 
 class _NodeOutputs:

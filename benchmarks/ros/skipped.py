@@ -75,7 +75,13 @@ def measure_skipped(
 def _measure_load(budget_s: float, folder: Path, height: int, width: int, rate_hz: float) -> Load:
     environment = make_environment()
     camera_parameters = {"width": width, "height": height, "rate_hz": rate_hz, "with_depth": False}
-    node_parameters = {"labels": ["anything"], "max_rate_hz": _MAX_RATE_HZ, "input_size": 32, "cpu_threads": 1}
+    node_parameters = {
+        "labels": ["anything"],
+        "max_rate_hz": _MAX_RATE_HZ,
+        "input_size": 32,
+        "cpu_threads": 1,
+        "engine": "torch",
+    }
     listener_parameters = {"images": [IMAGE.name], "reliable": False}
     received = _ReceivedImages()
     with (

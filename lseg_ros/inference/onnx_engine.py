@@ -39,7 +39,16 @@ _PROVIDERS = {
     "cuda": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
     "cpu": ("OpenVINOExecutionProvider", "CPUExecutionProvider"),
 }
-_PACKAGES = ("lseg_ros", "torch", "timm", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
+_PACKAGES = (
+    "lseg_ros",
+    "torch",
+    "timm",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-openvino",
+)
 _EXPORTERS = ("onnxscript", "onnx_ir")  # they log every constant
 _MAX_ERROR = 1e-3  # of a pixel, relative to its length
 _MAX_HALF_ERROR = 0.05  # also in TF32, in which both engines compute float32 convolutions on a GPU

@@ -12,6 +12,7 @@ import pytest
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from benchmarks.ros import engines
 from benchmarks.ros.latency import measure_latency
 from benchmarks.ros.naive_baseline import NaiveBaseline
 from benchmarks.ros.node_path import LABELS, make_segmentation
@@ -80,6 +81,20 @@ def test_measures_skipped_images_and_latency_with_the_real_node(tmp_path: Path) 
     skipped = measure_skipped(3.0, tmp_path, 240, 320, 10.0)
     assert skipped.fast.node_hz > skipped.slow.node_hz > 0
     assert skipped.fast.bare > 0 and skipped.slow.node > 0
-    latency = measure_latency(3.0, tmp_path)
+    latency = measure_latency(3.0, tmp_path, engine="torch")
     assert latency.rate_hz > 0 and 0 < latency.p50_ms <= latency.p95_ms
     assert latency.ready_s > 0 and latency.pipeline_ms > 0
+
+
+def test_measures_the_engines_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+
+    def measure_rate(budget_s: float, folder: Path, checkpoint: str, engine: str) -> tuple[float, float]:
+        measured.append(engine)
+        return float(len(measured)), 100.0
+
+    monkeypatch.setattr(engines, "measure_rate", measure_rate)
+    result = engines.measure_engines(1.0, tmp_path)
+    assert measured == 3 * ["torch", "onnxruntime"]
+    assert result.rates_hz == {"torch": [1.0, 3.0, 5.0], "onnxruntime": [2.0, 4.0, 6.0]}
+    assert result.cpu_ms["torch"] == 3 * [100.0]
