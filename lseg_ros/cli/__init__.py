@@ -42,6 +42,7 @@ _COMMANDS = {
 
 # The extra of pyproject.toml that installs a module which only some commands import.
 _EXTRAS = {
+    "av": "video",
     "gdown": "fetch",
     "torchmetrics": "evaluate",
     "tqdm": "evaluate",

@@ -1,4 +1,4 @@
-"""``lseg segment``: label image files, RGB-D recordings and bags."""
+"""``lseg segment``: label image files, RGB-D recordings, videos and bags."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from lseg_ros.offline.bag_results import OUTPUTS, BagResults
 from lseg_ros.offline.image_results import ImageJob
 from lseg_ros.offline.jobs import Job, JobReport, run_jobs
 from lseg_ros.offline.labeler import LabelerConfig
+from lseg_ros.offline.video_results import VideoJob
 from lseg_ros.pipeline import Outputs, PipelineConfig
 from lseg_ros.recordings import RgbdFolder, list_images
 from lseg_ros.settings import check, setting
+from lseg_ros.videos import VideoFile, is_video
 
 __all__ = ["SETTINGS", "SegmentSettings", "run"]
 
@@ -37,14 +39,16 @@ class SegmentSettings:
     ids. Images are processed upright: the EXIF orientation of photos is applied. Results of an earlier run in a folder
     of images are skipped.
 
+    The results of a video are NAME_overlay.mp4 with a legend, and NAME_mask.mkv without loss.
+
     The results of a bag (ROS 1 or ROS 2; ROS is not needed) are the bag NAME_segmented with the topics of the node,
     camera_info and tf. A run that was interrupted continues with the first file that is missing.
     """
 
     images: tyro.conf.Positional[tuple[str, ...]] = setting(  # noqa: RUF009 - a tuple is immutable
         (),
-        "image files, folders of images, RGB-D recordings (folders with associations.txt and camera.yaml), or bags "
-        "(.bag, .mcap, .db3, or their folders)",
+        "image files, folders of images, RGB-D recordings (folders with associations.txt and camera.yaml), videos, or "
+        "bags (.bag, .mcap, .db3, or their folders)",
     )
     labels: tuple[str, ...] = setting(
         (),
@@ -74,6 +78,9 @@ class SegmentSettings:
     )  # fmt: skip
     frames_per_file: int = setting(
         300, "frames in one file of the resulting bag; an interrupted run repeats at most one file", minimum=1
+    )
+    masks: str = setting(
+        "video", "masks of a video: one lossless video, or png files in NAME_masks", choices=("video", "png")
     )
     network: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
@@ -137,6 +144,9 @@ def _make_tasks(settings: SegmentSettings, config: LabelerConfig, out: Path) -> 
     for path in (Path(path).expanduser() for path in settings.images):
         if is_bag(path):
             yield _open_bag(path, settings, config, out, _unique_name(_bag_name(path), taken))
+        elif is_video(path):
+            name, png_masks = _unique_name(path.stem, taken), settings.masks == "png"
+            yield _Task([VideoJob(path, out, name, VideoFile(path).frame_count, png_masks)])
         elif (path / "associations.txt").exists():
             recording = RgbdFolder(path)
             yield _Task(
