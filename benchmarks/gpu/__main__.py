@@ -23,7 +23,7 @@ os.environ.update(openmp_passive_wait_env())  # before torch starts its threads
 import torch
 
 from benchmarks.gpu.checks import Checklist, check_code, check_labels
-from benchmarks.gpu.figures import measure_network
+from benchmarks.gpu.figures import compare_with_official_order, measure_network
 from benchmarks.targets import format_targets
 from lseg_ros.benchmark import Timing, busy_warning, describe_machine
 from lseg_ros.benchmark.config import parse_size
@@ -85,10 +85,18 @@ def run(config: GpuConfig) -> dict[str, Any]:
     check_labels(parts, device, precisions)
     for precision in precisions:
         settings = SegmenterConfig(checkpoint, config.device, precision, engine="torch")
+        measured = None
         with parts.part(f"measure {checkpoint} in {precision}") as runs:
             if runs:
                 sizes = parse_size("size", config.size), parse_size("frame", config.frame)
-                reports.append(measure_network(settings, *sizes, config.seconds))
+                measured = measure_network(settings, *sizes, config.seconds)
+                reports.append(measured.report)
+                if measured.segmenter.problems:
+                    raise ValueError("; ".join(measured.segmenter.problems))
+        missing = "" if measured else "it was not measured"
+        with parts.part(f"compare {checkpoint} in {precision} with lang-seg's order", missing) as runs:
+            if runs and measured:
+                compare_with_official_order(measured, settings, config.seconds)
     report = {**(reports[0] if reports else {}), "machine": facts, "checks": [*map(dataclasses.asdict, parts.checks)]}
     report |= {"further_precisions": reports[1:], "seconds": time.perf_counter() - start_s}
     _print_report(reports, report)

@@ -33,7 +33,8 @@ class BenchmarkConfig:
     )
     seconds: float = setting(2.0, "time to spend on each line of the table", unit="s", minimum=0.01)
     json: str = setting("", "also write the report to this JSON file")
-    network: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
+    # The stages are those of PyTorch.
+    network: SegmenterConfig = dataclasses.field(default_factory=lambda: SegmenterConfig(engine="torch"))
 
     def __post_init__(self) -> None:
         """Check all settings; raises ValueError that names the setting."""

@@ -94,6 +94,7 @@ def describe_network(config: SegmenterConfig, segmenter: Segmenter) -> dict[str,
         "architecture": presets[0] if presets else "custom",
         "device type": segmenter.device.type,
         "precision": str(segmenter.dtype).removeprefix("torch."),
+        "engine": segmenter.engine,
         "compile": str(config.compile).lower(),
     }
 

@@ -52,6 +52,7 @@ _PACKAGES = (
 _EXPORTERS = ("onnxscript", "onnx_ir")  # they log every constant
 _MAX_ERROR = 1e-3  # of a pixel, relative to its length
 _MAX_HALF_ERROR = 0.05  # also in TF32, in which both engines compute float32 convolutions on a GPU
+_MAX_SIZES = 8  # each session keeps its weights
 _MAX_COMPARED_RUNS = 5
 _MAX_COMPARED_S = 2.0
 
@@ -129,7 +130,7 @@ class OnnxEngine:
     def prepare(self, encode: Encode, x: Tensor) -> None:
         """Load the session for a size, after an export if necessary.
 
-        Nothing happens if the size is known.
+        Nothing happens if the size is known, or if there are too many sizes.
 
         Args:
             encode: The encoder in PyTorch.
@@ -137,7 +138,7 @@ class OnnxEngine:
         """
         size = (x.shape[2], x.shape[3])
         with self._lock:
-            if size not in self._sessions and not self.problem:
+            if size not in self._sessions and len(self._sessions) < _MAX_SIZES and not self.problem:
                 try:
                     self._sessions[size] = self._open(encode, x)
                 except Exception as error:  # an exporter, a runtime or a driver may raise anything

@@ -151,6 +151,7 @@ class Segmenter:
         self._resize_on_device = False
         self._graphs: CudaGraphs | None = None
         self._onnx: OnnxEngine | None = None
+        self._prepares_sizes = config.engine == "onnxruntime"  # with auto, only what runs for long, see warm_up
         self._postprocess: Postprocess = postprocess
         self._problems: list[str] = []
         self._cache: OrderedDict[str, Tensor] = OrderedDict()  # text -> embedding, least recently used first
@@ -365,7 +366,8 @@ class Segmenter:
     def warm_up(self, height: int, width: int, max_batch: int = 1) -> None:
         """Run once on a gray image, so that the first real frame does not wait for a compiler.
 
-        With ``engine: auto``, this decides whether ONNX Runtime runs the encoder for images of this shape.
+        With ``engine: auto``, this decides whether ONNX Runtime runs the encoder for images of this shape. Later, the
+        first image of another shape does.
 
         Args:
             height: Height of the expected images in pixels.
@@ -374,6 +376,7 @@ class Segmenter:
         """
         image, encoded = np.full((height, width, 3), 127, np.uint8), self.encode(Vocabulary.of(["anything"]))
         if self._onnx is not None:
+            self._prepares_sizes = True
             with torch.inference_mode():
                 self._onnx.prepare(self._encode_with_torch, self._to_encoder(self._preprocess(image)[0]))
         for count in range(1, max_batch + 1) if self.config.compile else (max_batch,):
@@ -398,7 +401,7 @@ class Segmenter:
         """(B, 3, h', w') -> ``low_res`` and ``norm`` of the embeddings of the batch."""
         if self._onnx is None:
             return self._encode_with_torch(x)
-        if self.config.engine == "onnxruntime":  # auto only uses what warm_up prepared
+        if self._prepares_sizes:
             self._onnx.prepare(self._encode_with_torch, x[:1])
         return self._onnx.run(self._encode_with_torch, x)
 

@@ -219,14 +219,23 @@ class TestSegmenter:
         assert network.engine == "ONNX Runtime, CPUExecutionProvider"
         assert network.problems == []
 
-    def test_auto_exports_only_to_warm_up(self, plain: Segmenter, no_export: None) -> None:
+    def test_auto_exports_only_after_a_warm_up(
+        self, plain: Segmenter, instant_export: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def export(*_: object) -> bytes:
+            raise RuntimeError("this operator is not supported")
+
         network = self.network(plain, "auto")
         network.embed(IMAGE)
-        assert network.problems == []
         network.warm_up(48, 64)
+        assert network.problems == []
+        monkeypatch.setattr(onnx_engine, "export_onnx", export)
+        network.embed(IMAGE)
+        assert network.problems == []
+        network.embed(IMAGE[:32])
         assert network.problems == ["ONNX Runtime is not used: RuntimeError: this operator is not supported"]
         assert network.engine == "PyTorch"
-        network.embed(IMAGE)
+        network.embed(IMAGE[:32])
 
     @pytest.mark.parametrize("engine", ["auto", "torch"])
     def test_only_an_explicit_choice_misses_the_package(
