@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lseg_ros.structures import StampedTransform
 
 __all__ = [
+    "cloud_from_cdr",
     "cloud_to_cdr",
     "image_from_cdr",
     "image_to_cdr",
@@ -64,6 +65,49 @@ def _parse_image(message: bytes) -> Any:
         encoding=encoding,
         is_bigendian=message[end],
         step=step,
+        data=memoryview(message)[begin : begin + octets],
+    )
+
+
+def cloud_from_cdr(message: bytes) -> Any:
+    """Parse a serialized sensor_msgs/PointCloud2.
+
+    Returns:
+        An object with the fields of the message; ``data`` is a view of the bytes.
+
+    Raises:
+        ValueError: If the bytes are not a serialized PointCloud2, for example because they are truncated.
+    """
+    try:
+        return _parse_cloud(message)
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"cloud: expected a serialized sensor_msgs/PointCloud2, got {len(message)} bytes ({error})"
+        ) from error
+
+
+def _parse_cloud(message: bytes) -> Any:
+    order = "<" if message[1] & 1 else ">"
+    sec, nanosec = struct.unpack_from(order + "iI", message, 4)
+    frame_id, end = _read_string(message, 12, order)
+    height, width, count = struct.unpack_from(order + "III", message, _align(end))
+    end, fields = _align(end) + 12, []
+    for _ in range(count):
+        name, end = _read_string(message, _align(end), order)
+        offset, datatype, elements = struct.unpack_from(order + "IBxxxI", message, _align(end))
+        end = _align(end) + 12
+        fields.append(SimpleNamespace(name=name, offset=offset, datatype=datatype, count=elements))
+    is_bigendian = message[end]
+    point_step, row_step, octets = struct.unpack_from(order + "III", message, _align(end + 1))
+    begin = _align(end + 1) + 12
+    return SimpleNamespace(
+        header=SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec), frame_id=frame_id),
+        height=height,
+        width=width,
+        fields=fields,
+        is_bigendian=is_bigendian,
+        point_step=point_step,
+        row_step=row_step,
         data=memoryview(message)[begin : begin + octets],
     )
 

@@ -142,8 +142,8 @@ def label_clouds(
     """Split an organized cloud into one cloud per label.
 
     Args:
-        points: (H, W) organized cloud.
-        label_map: (H, W) uint8 ids.
+        points: (H, W) organized cloud, or (N,) points.
+        label_map: uint8 ids of the same shape.
         labels: Labels that get a cloud.
         voxel_m: Edge length of the cubes of ``voxel_downsample``; 0 keeps every point.
 

@@ -26,6 +26,7 @@ from lseg_ros.structures import Intrinsics
 
 __all__ = [
     "camera_matrix",
+    "cloud_to_xyz",
     "compressed_to_rgb",
     "depth_to_meters",
     "fill_image",
@@ -63,6 +64,8 @@ _COLOR_LAYOUTS = {
     "nv21": (1, 1),
 }
 _DEPTH_LAYOUTS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
+_MAX_CLOUD_POINTS = 4_000_000
+_POINT_FIELD_TYPES = {7: "f4", 8: "f8"}  # sensor_msgs/PointField FLOAT32 and FLOAT64
 # The format that image_transport writes: the camera's encoding, the codec and the compressed encoding, for example
 # "rgb8; jpeg compressed bgr8". The last part is empty if nothing was converted. Other drivers write "jpeg" or similar.
 _COMPRESSED_FORMAT = re.compile(r"(\w+); *\w+ compressed *(\w*)")
@@ -161,6 +164,45 @@ def meters_to_millimeters(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:
     """
     known = np.nan_to_num(depth_m, nan=0.0, posinf=0.0, neginf=0.0)
     return np.rint(known * 1000).clip(0, 65535).astype(np.uint16)
+
+
+def cloud_to_xyz(msg: Any) -> NDArray[np.float32]:
+    """Read the coordinates of a sensor_msgs/PointCloud2 of any layout.
+
+    Returns:
+        (N, 3) float32 meters in row order, not finite where the sensor has no return.
+
+    Raises:
+        ValueError: x, y or z is missing or not a floating-point number, the message is inconsistent, or it has more
+            than 4 million points.
+    """
+    height, width, step = msg.height, msg.width, msg.point_step
+    if height * width > _MAX_CLOUD_POINTS:
+        raise ValueError(f"cloud: expected at most {_MAX_CLOUD_POINTS} points, got {height * width}")
+    fields = {field.name: field for field in msg.fields}
+    if missing := [axis for axis in "xyz" if axis not in fields]:
+        names = ", ".join(map(quote, fields)) or "none"
+        raise ValueError(f"cloud: expected the fields x, y and z, got no {' and no '.join(missing)} among {names}")
+    row_step = msg.row_step if height > 1 else width * step
+    data = np.frombuffer(msg.data, np.uint8)
+    if row_step < width * step or data.size < row_step * height:
+        raise ValueError(
+            f"cloud: expected {height} rows of {width} points of {step} bytes, "
+            f"got rows of {row_step} bytes and {data.size} bytes in total"
+        )
+    xyz = np.empty((height, width, 3), np.float32)
+    for index, axis in enumerate("xyz"):
+        field = fields[axis]
+        kind = _POINT_FIELD_TYPES.get(field.datatype, "")
+        if not kind or field.count > 1:
+            raise ValueError(f"cloud: expected one FLOAT32 or FLOAT64 as {axis}, got {field.count} of {field.datatype}")
+        dtype = np.dtype(kind).newbyteorder(">" if msg.is_bigendian else "<")
+        if field.offset + dtype.itemsize > step:
+            raise ValueError(f"cloud: expected {axis} within the {step} bytes of a point, got offset {field.offset}")
+        if xyz.size:
+            with np.errstate(over="ignore", invalid="ignore"):  # a float64 may exceed float32
+                xyz[..., index] = np.ndarray((height, width), dtype, data, field.offset, (row_step, step))
+    return xyz.reshape(-1, 3)
 
 
 def camera_matrix(camera_info: Any) -> str:

@@ -7,13 +7,14 @@ import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.geometry import label_clouds, organized_cloud
 from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter, similarity
+from lseg_ros.lidar import LabeledCloud, fill_organized, label_cloud
 from lseg_ros.query import QueryResult, locate
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Frame, LabelCloud, Segmentation, to_xyz
@@ -32,7 +33,9 @@ class Outputs(enum.Flag):
     POINTS = enum.auto()
     LABEL_CLOUDS = enum.auto()
     SUMMARY = enum.auto()
-    ANY_POINTS = POINTS | LABEL_CLOUDS | SUMMARY  # the outputs that use depth
+    LIDAR_CLOUD = enum.auto()
+    ANY_POINTS = POINTS | LABEL_CLOUDS | SUMMARY  # the outputs that use depth and, if the frame has one, the cloud
+    ANY_CLOUD = ANY_POINTS | LIDAR_CLOUD  # the outputs that use the cloud
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,11 @@ class FrameResult:
         segmentation: Its segmentation.
         overlay: (H, W, 3) uint8 RGB with a legend; None if not requested.
         points: (H, W) of POINT_DTYPE, NaN in x, y and z where invalid; None if not requested or if the frame has no
-            depth or no intrinsics.
+            depth and no cloud, or no intrinsics. Lidar points fill pixels without depth.
         clouds: One cloud for each label that gets one, including empty ones; None like ``points``.
-        summary: The labels in view, without distances if the frame has no depth or no intrinsics; None if not
-            requested.
+        summary: The labels in view, without distances if the frame has no points; None if not requested.
+        labeled_cloud: The points of the frame's cloud that the camera sees; None if not requested, or if the frame has
+            no cloud or no intrinsics.
         stage_ms: Duration of each stage.
     """
 
@@ -120,6 +124,7 @@ class FrameResult:
     points: NDArray[np.void] | None
     clouds: tuple[LabelCloud, ...] | None
     summary: Summary | None
+    labeled_cloud: LabeledCloud | None
     stage_ms: dict[str, float]
 
 
@@ -177,22 +182,31 @@ class Pipeline:
         stage_ms = {"network": encoded_frame.network_ms}
         with _timed(stage_ms, "labels"):
             segmentation = self.segmenter.label(encoded_frame.embeddings, encoded_vocabulary, unlabeled_threshold)
-        overlay_image = points = clouds = summary = None
+        overlay_image = points = clouds = summary = labeled = None
+        nearest_m, farthest_m = config.depth_min_m, config.depth_max_m or np.inf
         if outputs & Outputs.OVERLAY:
             with _timed(stage_ms, "overlay"):
                 overlay_image = overlay(frame.image, segmentation, config.overlay_alpha)
-        if outputs & Outputs.ANY_POINTS and frame.depth_m is not None and frame.intrinsics is not None:
+        if outputs & Outputs.ANY_CLOUD and frame.cloud is not None and frame.intrinsics is not None:
+            with _timed(stage_ms, "cloud"):
+                labeled = label_cloud(frame, segmentation, nearest_m, farthest_m)
+        has_points = frame.intrinsics is not None and (frame.depth_m is not None or labeled is not None)
+        if outputs & Outputs.ANY_POINTS and has_points:
             with _timed(stage_ms, "points"):
-                points = organized_cloud(frame, segmentation, config.depth_min_m, config.depth_max_m or np.inf)
+                points = organized_cloud(_with_some_depth(frame), segmentation, nearest_m, farthest_m)
             if outputs & Outputs.LABEL_CLOUDS:
                 with _timed(stage_ms, "clouds"):
                     labels = config.labels_with_cloud(encoded_vocabulary.vocabulary)
-                    clouds = label_clouds(points, segmentation.label_map, labels, config.voxel_size_m)
+                    clouds = label_clouds(*_all_points(points, segmentation, labeled), labels, config.voxel_size_m)
+            if labeled is not None:
+                with _timed(stage_ms, "cloud"):
+                    fill_organized(points, labeled)
         if outputs & Outputs.SUMMARY:
             with _timed(stage_ms, "summary"):
                 summary = summarize(segmentation, None if points is None else to_xyz(points))
         published = points if outputs & Outputs.POINTS else None
-        return FrameResult(frame, segmentation, overlay_image, published, clouds, summary, stage_ms)
+        labeled = labeled if outputs & Outputs.LIDAR_CLOUD else None
+        return FrameResult(frame, segmentation, overlay_image, published, clouds, summary, labeled, stage_ms)
 
     def query(
         self,
@@ -219,8 +233,25 @@ class Pipeline:
         return locate(cosine, encoded_frame.frame, config.depth_min_m, config.depth_max_m or np.inf)
 
 
+def _with_some_depth(frame: Frame) -> Frame:
+    """Return the frame with its depth, or with unknown depth if it has none."""
+    if frame.depth_m is not None:
+        return frame
+    return replace(frame, depth_m=np.full(frame.size, np.nan, np.float32))
+
+
+def _all_points(
+    points: NDArray[np.void], segmentation: Segmentation, labeled: LabeledCloud | None
+) -> tuple[NDArray[np.void], NDArray[np.uint8]]:
+    """Join the points of depth and lidar, and their labels."""
+    if labeled is None:
+        return points, segmentation.label_map
+    label_map = np.concatenate([segmentation.label_map.reshape(-1), labeled.points["label"].astype(np.uint8)])
+    return np.concatenate([points.reshape(-1), labeled.points]), label_map
+
+
 @contextmanager
 def _timed(stage_ms: dict[str, float], stage: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
-    stage_ms[stage] = (time.perf_counter() - start) * 1e3
+    stage_ms[stage] = stage_ms.get(stage, 0.0) + (time.perf_counter() - start) * 1e3

@@ -13,6 +13,7 @@ from lseg_ros.vocabulary import Label, Vocabulary
 __all__ = [
     "CLOUD_DTYPE",
     "POINT_DTYPE",
+    "Cloud",
     "Frame",
     "Intrinsics",
     "LabelCloud",
@@ -74,6 +75,32 @@ class StampedTransform(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class Cloud:
+    """The cloud of a lidar, and its place in the camera of one frame.
+
+    Attributes:
+        xyz: (N, 3) float32 meters in the frame of the lidar, not finite without a return.
+        to_camera: (4, 4) float64, maps the points to the optical frame of the camera at the stamp of its image.
+        shape: Rows and columns of the cloud, N in product.
+        stamp_ns: Stamp of the cloud in nanoseconds.
+        frame_id: Name of the coordinate frame of the lidar.
+    """
+
+    xyz: NDArray[np.float32]
+    to_camera: NDArray[np.float64]
+    shape: tuple[int, int]
+    stamp_ns: int = 0
+    frame_id: str = ""
+
+    def __post_init__(self) -> None:
+        count = self.shape[0] * self.shape[1]
+        if self.xyz.shape != (count, 3) or self.xyz.dtype != np.float32:
+            raise ValueError(f"xyz: expected ({count}, 3) float32, got {self.xyz.shape} {self.xyz.dtype}")
+        if self.to_camera.shape != (4, 4):
+            raise ValueError(f"to_camera: expected a 4x4 matrix, got {self.to_camera.shape}")
+
+
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One camera frame.
 
@@ -83,6 +110,7 @@ class Frame:
         intrinsics: Intrinsics of the image, or None.
         stamp_ns: Capture time in nanoseconds.
         frame_id: Name of the optical coordinate frame.
+        cloud: Lidar points that were measured at about the same time, or None.
     """
 
     image: NDArray[np.uint8]
@@ -90,6 +118,7 @@ class Frame:
     intrinsics: Intrinsics | None = None
     stamp_ns: int = 0
     frame_id: str = ""
+    cloud: Cloud | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8 or not self.image.size:

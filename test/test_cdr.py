@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rosbags.typesys import Stores, get_typestore
 
-from lseg_ros.cdr import cloud_to_cdr, image_from_cdr, image_to_cdr, read_frame_id, transforms_from_cdr
+from lseg_ros.cdr import cloud_from_cdr, cloud_to_cdr, image_from_cdr, image_to_cdr, read_frame_id, transforms_from_cdr
 from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, StampedTransform
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
@@ -185,3 +185,29 @@ def test_truncated_or_damaged_transforms_are_an_error_or_other_transforms(data: 
         transforms_from_cdr(bytes(message[: data.draw(st.integers(0, len(message)))]))
     except ValueError as error:
         assert "tf: expected a serialized tf2_msgs/TFMessage" in str(error)
+
+
+@pytest.mark.parametrize("little_endian", [True, False])
+def test_cloud_is_read_from_either_byte_order(little_endian: bool) -> None:
+    points = random_points(POINT_DTYPE, 3, 5)
+    fields = cloud_fields(points, is_dense=False, point_field=STORE.types["sensor_msgs/msg/PointField"])
+    message = STORE.types["sensor_msgs/msg/PointCloud2"](header=header(), **fields)
+    data = STORE.serialize_cdr(message, "sensor_msgs/msg/PointCloud2", little_endian=little_endian)
+    cloud = cloud_from_cdr(bytes(data))
+    assert (cloud.header.frame_id, cloud.header.stamp.nanosec) == ("camera", 123_456_789)
+    assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step, cloud.is_bigendian) == (3, 5, 24, 120, 0)
+    assert [(field.name, field.offset, field.datatype, field.count) for field in cloud.fields] == [
+        (name, 4 * index, kind, 1) for index, (name, kind) in enumerate(FIELDS)
+    ]
+    assert bytes(cloud.data) == points.tobytes()
+
+
+@given(st.data())
+def test_damaged_cloud_raises_value_error_or_is_another_cloud(data: st.DataObject) -> None:
+    message = bytearray(cloud_to_cdr(header(), random_points(CLOUD_DTYPE, 2), is_dense=True))
+    for index in data.draw(st.lists(st.integers(0, len(message) - 1), max_size=4)):
+        message[index] = data.draw(st.integers(0, 255))
+    try:
+        cloud_from_cdr(bytes(message[: data.draw(st.integers(0, len(message)))]))
+    except ValueError as error:
+        assert "cloud: expected a serialized sensor_msgs/PointCloud2" in str(error)

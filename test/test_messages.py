@@ -386,3 +386,61 @@ def test_works_with_messages_of_rclpy() -> None:
     message = RosImage()
     messages.fill_image(message, rgb, "rgb8")
     assert np.array_equal(messages.image_to_rgb(message), rgb)
+
+
+XYZ = np.array([[1, 2, 3], [4, np.nan, -6], [0, 0, 0], [7, 8, np.inf]], np.float64)
+
+
+def make_point_cloud(
+    offsets: tuple[int, int, int] = (0, 4, 8), step: int = 12, kind: str = "<f4", height: int = 1, padding: int = 0
+) -> SimpleNamespace:
+    """Make a PointCloud2 of ``XYZ``."""
+    dtype = np.dtype(kind)
+    octets = np.zeros((height, 4 // height * step + padding), np.uint8)
+    for values, offset in zip(XYZ.T.reshape(3, height, -1), offsets):
+        size = dtype.itemsize
+        points = octets[:, : 4 // height * step].reshape(height, -1, step)
+        points[..., offset : offset + size] = values.astype(dtype)[..., None].view(np.uint8)
+        octets[:, : 4 // height * step] = points.reshape(height, -1)
+    datatype = 7 if dtype.itemsize == 4 else 8
+    return SimpleNamespace(
+        height=height, width=4 // height, point_step=step, row_step=octets.shape[1], is_bigendian=dtype.str[0] == ">",
+        fields=[SimpleNamespace(name=n, offset=o, datatype=datatype, count=1) for n, o in zip("xyz", offsets)],
+        data=octets.reshape(-1).data,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [{}, {"offsets": (20, 4, 12), "step": 26}, {"kind": ">f4"}, {"height": 2, "padding": 5},
+     {"offsets": (0, 8, 16), "step": 24, "kind": "<f8"}],
+)  # fmt: skip
+def test_coordinates_of_a_cloud_of_any_layout(layout: dict[str, Any]) -> None:
+    xyz = messages.cloud_to_xyz(make_point_cloud(**layout))
+    assert xyz.dtype == np.float32
+    assert np.array_equal(xyz, XYZ, equal_nan=True)
+
+
+def test_empty_cloud_has_no_coordinates() -> None:
+    cloud = make_point_cloud()
+    cloud.width, cloud.row_step, cloud.data = 0, 0, b""
+    assert messages.cloud_to_xyz(cloud).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda cloud: cloud.fields.pop(), "expected the fields x, y and z, got no z among 'x', 'y'"),
+        (lambda cloud: cloud.fields.clear(), "got no x and no y and no z among none"),
+        (lambda cloud: setattr(cloud, "width", 10_000_000), "at most 4000000 points, got 10000000"),
+        (lambda cloud: setattr(cloud, "width", 5), "expected 1 rows of 5 points of 12 bytes"),
+        (lambda cloud: setattr(cloud, "point_step", 8), "expected z within the 8 bytes of a point, got offset 8"),
+        (lambda cloud: setattr(cloud.fields[1], "datatype", 6), "expected one FLOAT32 or FLOAT64 as y"),
+        (lambda cloud: setattr(cloud.fields[1], "count", 2), "expected one FLOAT32 or FLOAT64 as y, got 2"),
+    ],
+)
+def test_unusable_cloud_is_an_error(change: Any, message: str) -> None:
+    cloud = make_point_cloud()
+    change(cloud)
+    with pytest.raises(ValueError, match=message):
+        messages.cloud_to_xyz(cloud)

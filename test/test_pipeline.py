@@ -11,7 +11,7 @@ import pytest
 from lseg_ros.geometry import project
 from lseg_ros.inference import EncodedVocabulary, Segmenter, SegmenterConfig
 from lseg_ros.pipeline import Outputs, Pipeline, PipelineConfig
-from lseg_ros.structures import Frame, Intrinsics
+from lseg_ros.structures import Cloud, Frame, Intrinsics
 from lseg_ros.vocabulary import Vocabulary
 from test.support.tiny_network import write_tiny
 
@@ -178,3 +178,42 @@ def test_threshold_argument_overrides_the_setting(
 def test_rejects_invalid_settings_and_names_them(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PipelineConfig(**settings)  # type: ignore[arg-type]
+
+
+def with_cloud(frame: Frame, depth_m: np.ndarray | None) -> Frame:
+    """Replace the depth, and add a lidar wall at 3 m of which the camera sees 7 x 5 points."""
+    x, y = np.meshgrid(np.arange(-3, 4) * 0.5, np.arange(-2, 3) * 0.5)
+    xyz = np.stack([x, y, np.full_like(x, 3.0)], axis=-1).reshape(-1, 3).astype(np.float32)
+    xyz = np.concatenate([xyz, [[0, 0, -3]]]).astype(np.float32)
+    return dataclasses.replace(frame, depth_m=depth_m, cloud=Cloud(xyz, np.eye(4), (1, len(xyz)), 40, "lidar"))
+
+
+def test_lidar_points_are_points_of_a_frame_without_depth(
+    segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame
+) -> None:
+    lidar_frame = with_cloud(frame, None)
+    result = Pipeline(segmenter).process(lidar_frame, encoded, ALL_OUTPUTS | Outputs.LIDAR_CLOUD)
+    assert result.labeled_cloud is not None and result.points is not None and result.clouds is not None
+    assert result.labeled_cloud.index.tolist() == list(range(35))
+    assert np.isfinite(result.points["z"]).sum() == 35
+    assert np.array_equal(result.points["label"], result.segmentation.label_map)
+    assert sum(len(cloud.points) for cloud in result.clouds) == 35
+    assert result.summary is not None and result.summary.has_depth
+    assert {"cloud", "points", "clouds"} <= set(result.stage_ms)
+
+
+def test_lidar_points_join_those_of_depth(segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame) -> None:
+    depth_m = np.full((96, 128), np.nan, np.float32)
+    depth_m[:, :10] = 2.0
+    result = Pipeline(segmenter).process(with_cloud(frame, depth_m), encoded, ALL_OUTPUTS)
+    assert result.points is not None and result.clouds is not None
+    assert np.isfinite(result.points["z"]).sum() == 960 + 35
+    assert sum(len(cloud.points) for cloud in result.clouds) == 960 + 35
+    assert result.labeled_cloud is None
+
+
+def test_cloud_costs_nothing_if_no_output_uses_it(
+    segmenter: Segmenter, encoded: EncodedVocabulary, frame: Frame
+) -> None:
+    result = Pipeline(segmenter).process(with_cloud(frame, None), encoded, Outputs.OVERLAY)
+    assert "cloud" not in result.stage_ms

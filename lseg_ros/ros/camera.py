@@ -19,11 +19,12 @@ from lseg_ros.quoting import quote
 from lseg_ros.ros.conversions import make_header
 from lseg_ros.ros.diagnostics import Report, Statistics
 from lseg_ros.ros.labels import LabelManager
+from lseg_ros.ros.lidar import Lidar
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.publishers import Publishers
 from lseg_ros.ros.subscriptions import CameraSubscriptions, RawImage
-from lseg_ros.ros.topics import DEPTH, INFO, image_topic
-from lseg_ros.structures import Frame
+from lseg_ros.ros.topics import CLOUD, DEPTH, INFO, image_topic
+from lseg_ros.structures import Cloud, Frame
 from lseg_ros.vocabulary import Label
 
 __all__ = ["Camera", "LastFrame", "PendingFrame"]
@@ -78,19 +79,21 @@ class Camera:
         last_frame: The last published frame, or None. Any thread may read it.
     """
 
-    def __init__(self, node: Node, name: str, labels: LabelManager) -> None:
+    def __init__(self, node: Node, name: str, labels: LabelManager, lidar: Lidar | None = None) -> None:
         """Create a closed camera.
 
         Args:
             node: The node that publishes and subscribes.
             name: Name of the camera, "" for the only one.
             labels: Holds the current settings.
+            lidar: The lidar of the node, or None if ``points_source`` does not use one.
         """
         self.name = name
         self.statistics = Statistics()
         self.last_frame: LastFrame | None = None
         self._node = node
         self._labels = labels
+        self._lidar = lidar
         self._image_topic = image_topic(name, labels.state.node.image_transport)
         self._matrix_reported = False
         self._publishers: Publishers | None = None  # while open
@@ -165,13 +168,17 @@ class Camera:
             return None
         start_s = time.perf_counter()
         outputs = self._publishers.requested_outputs()
+        if self._lidar is not None and self._lidar.is_requested():
+            outputs |= Outputs.LIDAR_CLOUD
         camera_info = self._subscriptions.match_camera_info(image)
         depth = self._subscriptions.match_depth(image) if outputs & Outputs.ANY_POINTS else None
+        cloud = self._match_cloud(self._lidar, image) if self._lidar and outputs & Outputs.ANY_CLOUD else None
         matched_s = time.perf_counter()
         frame, problems = assemble(image.message(), depth, camera_info)
         for name, problem in problems.items():
             self.statistics.problem(_INPUT_TOPICS[name].for_camera(self.name).name, problem)
-        if outputs & Outputs.ANY_POINTS and camera_info is not None:
+        frame = replace(frame, cloud=cloud)
+        if outputs & Outputs.ANY_CLOUD and camera_info is not None:
             self._report_matrix(camera_info)
         stage_ms = {"wait": (matched_s - start_s) * 1e3, "read": (time.perf_counter() - matched_s) * 1e3}
         header = make_header(frame.stamp_ns, frame.frame_id)
@@ -182,6 +189,8 @@ class Camera:
         assert self._publishers is not None
         start_s = time.perf_counter()
         self._publishers.publish(result, pending.header, pending.camera_info)
+        if self._lidar is not None and result.labeled_cloud is not None:
+            self._lidar.publish(self.name, result.labeled_cloud)
         stage_ms = {**pending.stage_ms, **result.stage_ms, "publish": (time.perf_counter() - start_s) * 1e3}
         now_s, age_s = time.monotonic(), self._age_s(pending.frame.stamp_ns)
         self.statistics.processed(now_s, now_s - pending.arrived_s, age_s, stage_ms)
@@ -213,6 +222,14 @@ class Camera:
         problems += [(1, text) for text in node_problems]
         values = {**node_values, "subscribed": ", ".join(subscribed) or "nothing", **self.statistics.values()}
         return Report(self.name or "segmentation", values, problems, message)
+
+    def _match_cloud(self, lidar: Lidar, image: RawImage) -> Cloud | None:
+        try:
+            return lidar.match(self.name, image)
+        except ValueError as error:
+            self.statistics.unmatched(CLOUD.name)
+            self.statistics.problem(CLOUD.name, f"not labeled: {error}")
+            return None
 
     def _report_matrix(self, camera_info: CameraInfo) -> None:
         """Say once which matrix of camera_info is used, unless it is K of an ideal lens."""

@@ -30,6 +30,7 @@ _REMEDIES = {
     "overlay": "computed only while ~/overlay has a subscriber",
     "points": "computed only while a cloud or the summary has a subscriber",
     "clouds": "use fewer cloud_labels or a smaller depth_max_m",
+    "cloud": "computed only while ~/cloud, a cloud of a label or the summary has a subscriber",
     "summary": "computed only while ~/summary has a subscriber",
     "publish": "use fewer subscribers or more shared memory for large messages",
 }

@@ -27,6 +27,7 @@ from lseg_ros.ros.camera import Camera
 from lseg_ros.ros.conversions import vocabulary_to_message
 from lseg_ros.ros.diagnostics import Diagnostics
 from lseg_ros.ros.labels import ActiveState, LabelManager, VocabularyPublisher
+from lseg_ros.ros.lidar import Lidar
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.parameters import NodeConfig, declare, explain_wrong_type, read
 from lseg_ros.ros.query_service import QueryService
@@ -74,7 +75,9 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             declare(self, config)
         self._labels = LabelManager(read(self, NodeConfig), read(self, SegmenterConfig), read(self, PipelineConfig))
         camera_names = self._labels.state.node.cameras or ("",)
-        self._cameras = tuple(Camera(self, camera_name, self._labels) for camera_name in camera_names)
+        uses_lidar = self._labels.state.node.points_source != "depth"
+        self._lidar = Lidar(self, self._labels, self._report_problem) if uses_lidar else None
+        self._cameras = tuple(Camera(self, camera_name, self._labels, self._lidar) for camera_name in camera_names)
         self._between_frames = threading.Lock()  # held while a frame is published or the active state changes
         self._pipeline: Pipeline | None = None  # while configured
         self._vocabulary_publisher: VocabularyPublisher | None = None  # while configured
@@ -167,6 +170,8 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         with self._between_frames:
             for camera in self._cameras:
                 camera.open()
+            if self._lidar is not None:
+                self._lidar.open()
             self._vocabulary_publisher = VocabularyPublisher(self, active.segmenter.checkpoint, active.node.cameras)
         self._commit(active)
 
@@ -248,6 +253,8 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         """Activate a state between two frames, and announce it."""
         with self._between_frames:
             self._labels.commit(state)
+            if self._lidar is not None:
+                self._lidar.clear()  # its pending clouds have the old labels
             for camera in self._cameras:
                 camera.set_labels(state.pipeline.labels_with_cloud(state.vocabulary))
             if self._active:
@@ -309,12 +316,16 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             reports = [camera.report(self._node_values(), idle, problems) for camera in self._cameras]
         self._diagnostics.publish(reports)
 
+    def _report_problem(self, source: str, text: str) -> None:
+        """Report a problem that concerns every camera."""
+        for camera in self._cameras:
+            camera.statistics.problem(source, text)
+
     def _check_name(self) -> None:
         """Report another node of the same name."""
         if self.get_node_names_and_namespaces().count((self.get_name(), self.get_namespace())) > 1:
             text = f"another node is called {self.get_fully_qualified_name()}, so masks and answers mix: rename one"
-            for camera in self._cameras:
-                camera.statistics.problem("name", text)
+            self._report_problem("name", text)
 
     def _node_values(self) -> dict[str, str]:
         """Collect the diagnostic values of the node itself."""
@@ -353,6 +364,8 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         try:
             for camera in self._cameras:
                 camera.subscribe(mailbox)
+            if self._lidar is not None:
+                self._lidar.subscribe()
         except Exception:
             self._stop()
             raise
@@ -364,6 +377,8 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             self._worker.stop()
         for camera in self._cameras:
             camera.unsubscribe()
+        if self._lidar is not None:
+            self._lidar.unsubscribe()
         self._worker = None
 
     def _start_bond(self) -> None:
@@ -387,6 +402,8 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         with self._between_frames:
             for camera in self._cameras:
                 camera.close()
+            if self._lidar is not None:
+                self._lidar.close()
             if self._vocabulary_publisher is not None:
                 self._vocabulary_publisher.destroy()
             self._vocabulary_publisher = self._pipeline = None

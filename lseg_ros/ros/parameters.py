@@ -23,6 +23,7 @@ from rclpy.parameter import Parameter
 from lseg_ros.quoting import quote
 from lseg_ros.ros.topics import check_cameras
 from lseg_ros.settings import Setting, check, list_settings, setting
+from lseg_ros.transforms import parse_pose
 
 __all__ = ["NodeConfig", "declare", "explain_wrong_type", "parameter_default", "read", "with_parameters"]
 
@@ -102,6 +103,26 @@ class NodeConfig:
         "image topic to subscribe to: rgb/image (raw) or rgb/image/compressed (compressed)",
         choices=("raw", "compressed"),
     )
+    points_source: str = setting(
+        "depth", "where points come from: depth images, the lidar (cloud), or both", choices=("depth", "cloud", "both")
+    )
+    cloud_slop_s: float = setting(
+        0.1,
+        "maximum difference between the stamps of an image and a cloud",
+        unit="s",
+        minimum=0.0,
+        maximum=1.0,
+        dynamic=True,
+    )
+    cloud_extrinsics: tuple[str, ...] = setting(
+        (),
+        "pose of the lidar in the optical frame of each camera, 'x y z qx qy qz qw' in meters; empty to use tf",
+    )
+    fixed_frame: str = setting(
+        "",
+        "frame that does not move, such as odom: corrects the motion between cloud and image; empty for none",
+        dynamic=True,
+    )
     cameras: tuple[str, ...] = setting(
         (), "names of several cameras, used as prefixes of their topics; empty for one camera without a prefix"
     )
@@ -110,6 +131,13 @@ class NodeConfig:
     def __post_init__(self) -> None:
         check(self)
         check_cameras(self.cameras)
+        for pose in self.cloud_extrinsics:
+            parse_pose(pose, "cloud_extrinsics")
+        if self.cloud_extrinsics and len(self.cloud_extrinsics) != max(len(self.cameras), 1):
+            raise ValueError(
+                f"cloud_extrinsics: expected one pose per camera ({max(len(self.cameras), 1)}), "
+                f"got {len(self.cloud_extrinsics)}"
+            )
 
 
 def explain_wrong_type(node: Node, parameters: Iterable[Parameter]) -> str:

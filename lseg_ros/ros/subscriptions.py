@@ -32,10 +32,9 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
-__all__ = ["CameraSubscriptions", "RawImage"]
+__all__ = ["CameraSubscriptions", "RawImage", "explain_silence"]
 
 _MAX_SLOP_S = 1.0  # maximum of the parameter sync_slop_s
-_INPUTS = 3  # image, depth and camera_info
 _MAX_PERIOD_S = 3600.0  # longest pause that max_rate_hz can cause
 
 
@@ -98,22 +97,24 @@ class CameraSubscriptions:
             self._image_name = resolve_transport(node, IMAGE.for_camera(camera).name, "compressed")
         self._depth_topic, self._info_topic = DEPTH.for_camera(camera), INFO.for_camera(camera)
         self._image_type = CompressedImage if compressed else Image
+        self._uses_depth = labels.state.node.points_source != "cloud"
         self._group = DetachedCallbackGroup()
         # The wait set takes messages in this order, so camera_info and depth are stored before their image.
         self._subscriptions = [
             self._subscribe(CameraInfo, self._info_topic.name, self._on_info, 5),
-            self._subscribe(Image, self._depth_topic.name, self._on_depth, 5),
+            *([self._subscribe(Image, self._depth_topic.name, self._on_depth, 5)] if self._uses_depth else []),
             self._subscribe(self._image_type, self._image_name, self._on_image, 2),
         ]
+        self._has_latched_info = False
         self._wait_set = SubscriptionWaitSet(node, self._subscriptions)
 
     def match_depth(self, image: RawImage) -> Any:
         """Find the depth Image of an image, and wait for it if it may still arrive.
 
         Returns:
-            The message, or None if no depth matches.
+            The message, or None if no depth matches or ``points_source`` is cloud.
         """
-        return self._read(self._match_depth(image), Image, self._depth_topic)
+        return self._read(self._match_depth(image), Image, self._depth_topic) if self._uses_depth else None
 
     def find_depth(self, stamp_ns: int) -> Any:
         """Find the depth Image of a past stamp without waiting or counting a miss.
@@ -181,7 +182,7 @@ class CameraSubscriptions:
         """
         name = self._node.resolve_topic_name(self._info_topic.name)
         durabilities = [info.qos_profile.durability for info in self._node.get_publishers_info_by_topic(name)]
-        if DurabilityPolicy.TRANSIENT_LOCAL not in durabilities or len(self._subscriptions) > _INPUTS:
+        if DurabilityPolicy.TRANSIENT_LOCAL not in durabilities or self._has_latched_info:
             return
         self._wait_set.close()
         latched = self._node.create_subscription(
@@ -193,6 +194,7 @@ class CameraSubscriptions:
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),  # else it warns of volatile ones
             raw=True,
         )
+        self._has_latched_info = True
         self._subscriptions.insert(0, latched)
         self._wait_set = SubscriptionWaitSet(self._node, self._subscriptions)
 
@@ -276,20 +278,37 @@ class CameraSubscriptions:
         )
 
     def _explain_silence(self, name: str, topic: Topic, since: str = "yet") -> str:
-        """Explain why no message of a topic arrives: what publishes it, and what to check."""
-        name, expected = self._node.resolve_topic_name(name), topic.type.replace("/", "/msg/")
-        publishers = self._node.get_publishers_info_by_topic(name)
-        types = sorted({publisher.topic_type for publisher in publishers})
-        if not types:
-            return f"nothing publishes {name}: remap {topic.name} to the camera's topic"
-        if expected not in types:
-            remedy = "check image_transport" if topic == self._image_topic else f"remap {topic.name}"
-            return f"{name} has type {escape(', '.join(types), 200)}, expected {expected}: {remedy}"
-        reliability = ", ".join(sorted({publisher.qos_profile.reliability.name for publisher in publishers}))
+        remedy = "check image_transport" if topic == self._image_topic else f"remap {topic.name}"
+        return explain_silence(self._node, name, topic, f"remap {topic.name} to the camera's topic", remedy, since)
+
+
+def explain_silence(
+    node: Node, name: str, topic: Topic, if_unpublished: str, if_other_type: str = "", since: str = "yet"
+) -> str:
+    """Explain why no message of a topic arrives: what publishes it, and what to check.
+
+    Args:
+        node: The node that subscribes.
+        name: Name of the topic, before remapping.
+        topic: The topic.
+        if_unpublished: What to do if nothing publishes it.
+        if_other_type: What to do if it has another type. "" for the same.
+        since: Since when nothing arrives.
+    """
+    name, expected = node.resolve_topic_name(name), topic.type.replace("/", "/msg/")
+    publishers = node.get_publishers_info_by_topic(name)
+    types = sorted({publisher.topic_type for publisher in publishers})
+    if not types:
+        return f"nothing publishes {name}: {if_unpublished}"
+    if expected not in types:
         return (
-            f"a publisher exists on {name} ({reliability.lower().replace('_', ' ')}) but nothing arrived {since}: "
-            "check that the driver is streaming and that its QoS is compatible"
+            f"{name} has type {escape(', '.join(types), 200)}, expected {expected}: {if_other_type or if_unpublished}"
         )
+    reliability = ", ".join(sorted({publisher.qos_profile.reliability.name for publisher in publishers}))
+    return (
+        f"a publisher exists on {name} ({reliability.lower().replace('_', ' ')}) but nothing arrived {since}: "
+        "check that the driver is streaming and that its QoS is compatible"
+    )
 
 
 def _deserialize(data: bytes, message_type: type) -> Any:

@@ -12,6 +12,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 
 __all__ = [
     "CAMERA_INFO",
+    "CLOUD",
     "CLOUD_PREFIX",
     "CONFIDENCE",
     "DEPTH",
@@ -23,6 +24,7 @@ __all__ = [
     "IMAGE_COMPRESSED",
     "INFO",
     "INPUTS",
+    "LABELED_CLOUD",
     "LABEL_INFO",
     "LATCHED_QOS",
     "MASK",
@@ -100,6 +102,11 @@ DEPTH = Topic(
     "sensor_msgs/Image",
     "Depth registered to the image: 16UC1 or mono16 in mm (0 = unknown), or 32FC1 in meters (NaN = unknown)",
 )
+CLOUD = Topic(
+    "cloud",
+    "sensor_msgs/PointCloud2",
+    "Lidar points in any layout with x y z, one lidar for all cameras; only if points_source is cloud or both",
+)
 MASK = Topic("~/mask", "sensor_msgs/Image", "mono8, label id of each pixel; 0 = unlabeled, 255 is never used")
 MASK_COMPRESSED = Topic(
     "~/mask/compressed", "sensor_msgs/CompressedImage", "The mask as PNG (lossless); only while subscribed"
@@ -132,6 +139,12 @@ _CLOUDS = Topic(
     "sensor_msgs/PointCloud2",
     "The points of one label: x y z rgb; empty if the label is not in view; only while subscribed",
 )
+LABELED_CLOUD = Topic(
+    "~/cloud",
+    "sensor_msgs/PointCloud2",
+    "The points of cloud in their order, frame and stamp: x y z rgb label confidence, label 0 where no camera sees "
+    "them; only while subscribed",
+)
 SUMMARY = Topic(
     "~/summary",
     "lseg_ros/SegmentationSummary",
@@ -143,10 +156,10 @@ GET_LABELS = Topic("~/get_labels", "lseg_ros/GetLabels", "Get the active vocabul
 QUERY = Topic("~/query", "lseg_ros/QueryLabel", "Find a text in the last processed frame: pixel, score, 3D point")
 ENABLE = Topic("~/enable", "std_srvs/SetBool", "Pause (false) or resume (true) processing")
 
-INPUTS = (IMAGE, IMAGE_COMPRESSED, INFO, DEPTH)  # subscribed as best effort, which matches every publisher
+INPUTS = (IMAGE, IMAGE_COMPRESSED, INFO, DEPTH, CLOUD)  # subscribed as best effort, which matches every publisher
 OUTPUTS = (
-    MASK, MASK_COMPRESSED, CONFIDENCE, VOCABULARY, LABEL_INFO, CAMERA_INFO, OVERLAY, POINTS, _CLOUDS, SUMMARY,
-    DIAGNOSTICS,
+    MASK, MASK_COMPRESSED, CONFIDENCE, VOCABULARY, LABEL_INFO, CAMERA_INFO, OVERLAY, POINTS, _CLOUDS, LABELED_CLOUD,
+    SUMMARY,     DIAGNOSTICS,
 )  # fmt: skip
 SERVICES = (SET_LABELS, GET_LABELS, QUERY, ENABLE)
 _RESERVED = {topic.name.split("/")[1] for topic in (*OUTPUTS, *SERVICES) if topic.name.startswith("~/")}

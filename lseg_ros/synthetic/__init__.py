@@ -4,6 +4,7 @@ See docs/embedded-network.md.
 """
 
 from lseg_ros.synthetic.classes import CLASSES, COLORS
-from lseg_ros.synthetic.world import SyntheticFrame, SyntheticWorld
+from lseg_ros.synthetic.lidar import LIDAR_IN_CAMERA, Lidar
+from lseg_ros.synthetic.world import SyntheticCloud, SyntheticFrame, SyntheticWorld
 
-__all__ = ["CLASSES", "COLORS", "SyntheticFrame", "SyntheticWorld"]
+__all__ = ["CLASSES", "COLORS", "LIDAR_IN_CAMERA", "Lidar", "SyntheticCloud", "SyntheticFrame", "SyntheticWorld"]

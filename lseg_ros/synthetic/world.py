@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.structures import Frame
+from lseg_ros.structures import Cloud, Frame
 from lseg_ros.synthetic.camera import pinhole
 from lseg_ros.synthetic.classes import class_id
+from lseg_ros.synthetic.lidar import LIDAR_IN_CAMERA, Lidar, scan
 from lseg_ros.synthetic.light import random_light
 from lseg_ros.synthetic.places import random_place
 from lseg_ros.synthetic.scene import build_scene, colors_in_view, raycast
 from lseg_ros.synthetic.shading import shade_pixels
 
-__all__ = ["SyntheticFrame", "SyntheticWorld"]
+__all__ = ["SyntheticCloud", "SyntheticFrame", "SyntheticWorld"]
 
 _SKY = class_id("sky")
 
@@ -38,6 +39,19 @@ class SyntheticFrame:
     labels: NDArray[np.uint8]
     instances: NDArray[np.uint16]
     colors: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticCloud:
+    """One turn of the lidar and its ground truth.
+
+    Attributes:
+        cloud: Exact points (NaN without a return) and their place in the camera at the same time.
+        labels: (N,) uint8, index in ``CLASSES`` + 1 of each point, 0 without a return.
+    """
+
+    cloud: Cloud
+    labels: NDArray[np.uint8]
 
 
 class SyntheticWorld:
@@ -90,6 +104,16 @@ class SyntheticWorld:
         depth_m = np.where(np.isfinite(hits.depth), hits.depth, np.float32(np.nan))
         frame = Frame(image, depth_m, camera, stamp_ns, "camera_optical_frame")
         return SyntheticFrame(frame, labels, instances, colors_in_view(scene, hits))
+
+    def lidar(self, t_s: float, lidar: Lidar | None = None) -> SyntheticCloud:
+        """Measure one turn of a lidar above the camera, ``t_s`` seconds after the start."""
+        lidar = lidar or Lidar()
+        position, rotation = self.path.pose(t_s)
+        position = position + rotation @ LIDAR_IN_CAMERA[:3, 3]
+        xyz, solid = scan(self._scene.solids, position, rotation @ LIDAR_IN_CAMERA[:3, :3], lidar)
+        labels = np.append(self._scene.label, np.uint8(0))[solid].reshape(-1)
+        cloud = Cloud(xyz.reshape(-1, 3), LIDAR_IN_CAMERA, xyz.shape[:2], round(t_s * 1e9), "lidar")
+        return SyntheticCloud(cloud, labels)
 
 
 @lru_cache(maxsize=1)
