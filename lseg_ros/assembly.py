@@ -8,12 +8,34 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NamedTuple
 
-from lseg_ros.geometry import sample_depth
-from lseg_ros.messages import compressed_to_rgb, depth_to_meters, image_to_rgb, intrinsics_from_camera_info, stamp_ns
-from lseg_ros.quoting import quote
-from lseg_ros.structures import Frame
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["Assembled", "assemble", "with_depth"]
+from lseg_ros.geometry import register_depth, sample_depth
+from lseg_ros.messages import (
+    compressed_depth_to_meters,
+    compressed_to_rgb,
+    depth_to_meters,
+    image_to_rgb,
+    intrinsics_from_camera_info,
+    stamp_ns,
+)
+from lseg_ros.quoting import quote
+from lseg_ros.structures import Frame, Intrinsics
+
+__all__ = ["Assembled", "DepthCamera", "assemble", "with_depth"]
+
+
+class DepthCamera(NamedTuple):
+    """The camera of depth that is not registered to the image.
+
+    Attributes:
+        intrinsics: Intrinsics of the depth image.
+        to_image: (4, 4) float64, maps its points to the optical frame of the image.
+    """
+
+    intrinsics: Intrinsics
+    to_image: NDArray[np.float64]
 
 
 class Assembled(NamedTuple):
@@ -28,15 +50,18 @@ class Assembled(NamedTuple):
     problems: dict[str, str]
 
 
-def assemble(image: Any, depth: Any | None, camera_info: Any | None) -> Assembled:
+def assemble(
+    image: Any, depth: Any | None, camera_info: Any | None, depth_camera: DepthCamera | None = None
+) -> Assembled:
     """Build a frame from the messages of one camera.
 
     If depth or camera_info cannot be used, the frame has no clouds, but it is still segmented.
 
     Args:
         image: sensor_msgs/Image or CompressedImage.
-        depth: sensor_msgs/Image registered to the image, or None.
+        depth: sensor_msgs/Image or CompressedImage of depth, or None.
         camera_info: sensor_msgs/CameraInfo, or None.
+        depth_camera: The camera of depth that is not registered to the image. None if it is registered.
 
     Raises:
         ValueError: If the image cannot be read.
@@ -51,7 +76,7 @@ def assemble(image: Any, depth: Any | None, camera_info: Any | None) -> Assemble
             problems["camera_info"] = str(error)
     if depth is not None:
         try:
-            frame = with_depth(frame, depth)
+            frame = with_depth(frame, depth, depth_camera)
         except ValueError as error:
             problems["depth"] = str(error)
     return Assembled(frame, problems)
@@ -64,19 +89,27 @@ def _with_intrinsics(frame: Frame, camera_info: Any) -> Frame:
     return dataclasses.replace(frame, intrinsics=intrinsics)
 
 
-def with_depth(frame: Frame, depth: Any) -> Frame:
+def with_depth(frame: Frame, depth: Any, depth_camera: DepthCamera | None = None) -> Frame:
     """Add depth to a frame.
 
     Args:
         frame: The frame of an image.
-        depth: sensor_msgs/Image of depth, registered to the image.
+        depth: sensor_msgs/Image of depth, or sensor_msgs/CompressedImage of compressedDepth.
+        depth_camera: The camera of depth that is not registered to the image. None if it is registered.
 
     Raises:
-        ValueError: If the depth cannot be read or is not registered to the image.
+        ValueError: If the depth cannot be read, or is not registered to the image and cannot be registered.
     """
+    read = depth_to_meters if hasattr(depth, "encoding") else compressed_depth_to_meters
+    if depth_camera is not None:
+        if frame.intrinsics is None:
+            raise ValueError("no clouds: registering depth needs the camera_info of the image")
+        depth_m = register_depth(read(depth), depth_camera.intrinsics, depth_camera.to_image, frame.intrinsics)
+        return dataclasses.replace(frame, depth_m=depth_m)
     if depth.header.frame_id != frame.frame_id:
         raise ValueError(
             "no clouds: depth must be registered to the image, "
-            f"expected the image's frame_id {quote(frame.frame_id)}, got {quote(depth.header.frame_id)}"
+            f"expected the image's frame_id {quote(frame.frame_id)}, got {quote(depth.header.frame_id)}; "
+            "register_depth registers it"
         )
-    return dataclasses.replace(frame, depth_m=sample_depth(depth_to_meters(depth), frame.size))
+    return dataclasses.replace(frame, depth_m=sample_depth(read(depth), frame.size))

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, Frame, Intrinsics, LabelCloud, Segmentation, to_xyz
 from lseg_ros.vocabulary import Label
 
-__all__ = ["label_clouds", "organized_cloud", "pack_rgb", "project", "sample_depth", "unproject", "voxel_downsample"]
+__all__ = [
+    "label_clouds",
+    "organized_cloud",
+    "pack_rgb",
+    "project",
+    "register_depth",
+    "sample_depth",
+    "unproject",
+    "voxel_downsample",
+]
 
 # The first 16 bytes of a point of the organized cloud are a point of a label cloud.
 _CLOUD_POINT_VIEW = np.dtype({"names": ["cloud_point"], "formats": [CLOUD_DTYPE], "itemsize": POINT_DTYPE.itemsize})
@@ -44,6 +53,60 @@ def sample_depth(depth_m: NDArray[np.float32], size: tuple[int, int]) -> NDArray
     row = (2 * np.arange(height) + 1) * rows // (2 * height)  # the sample whose area contains the pixel's center
     column = (2 * np.arange(width) + 1) * columns // (2 * width)
     return depth_m[row[:, None], column]
+
+
+def register_depth(
+    depth_m: NDArray[np.float32], depth_camera: Intrinsics, to_image: NDArray[np.float64], camera: Intrinsics
+) -> NDArray[np.float32]:
+    """Move the depth image of one camera into the view of another one.
+
+    Each sample goes to the pixel that it projects to; the nearest of several wins. If the image has a finer resolution,
+    samples first go to an image of about the resolution of the depth. A gap of one pixel between two samples, which
+    remains where the view is stretched, gets the farther of its neighbors. Samples are never interpolated.
+
+    Args:
+        depth_m: (h, w) float32 depth along z of the depth camera, NaN where unknown.
+        depth_camera: Intrinsics of the depth image.
+        to_image: (4, 4) float64, maps points of the depth camera to the camera of the image.
+        camera: Intrinsics of the image.
+
+    Returns:
+        (H, W) float32 depth along z of the camera of the image, NaN where unknown.
+
+    Raises:
+        ValueError: The intrinsics do not belong to the depth.
+    """
+    if depth_m.shape != (depth_camera.height, depth_camera.width):
+        raise ValueError(
+            f"depth/camera_info: expected that of a {depth_m.shape[1]}x{depth_m.shape[0]} image, "
+            f"got {depth_camera.width}x{depth_camera.height}"
+        )
+    scale = min(1.0, depth_camera.fx / camera.fx, depth_camera.fy / camera.fy)
+    width, height = max(round(camera.width * scale), 1), max(round(camera.height * scale), 1)
+    across, down = width / camera.width, height / camera.height
+    points = unproject(depth_m, depth_camera).reshape(-1, 3)
+    points = points[np.isfinite(points[:, 2])] @ to_image[:3, :3].T.astype(np.float32) + to_image[:3, 3].astype("f4")
+    x, y, z = points[points[:, 2] > 0].T
+    # Pixel centers are integers, so the corner of the image is at -0.5 in both resolutions.
+    column = np.rint((camera.fx * x / z + camera.cx + 0.5) * across - 0.5)
+    row = np.rint((camera.fy * y / z + camera.cy + 0.5) * down - 0.5)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    nearest = np.full((height, width), np.inf, np.float32)
+    pixel = row[inside].astype(np.intp) * width + column[inside].astype(np.intp)
+    np.minimum.at(nearest.reshape(-1), pixel, z[inside])
+    _fill_gaps(nearest)
+    nearest[np.isinf(nearest)] = np.nan
+    row_of = (2 * np.arange(camera.height) + 1) * height // (2 * camera.height)
+    column_of = (2 * np.arange(camera.width) + 1) * width // (2 * camera.width)
+    return nearest if scale == 1.0 else nearest[row_of[:, None], column_of]
+
+
+def _fill_gaps(depth_m: NDArray[np.float32]) -> None:
+    """Fill single pixels without depth (inf) that have depth on opposite sides, in place."""
+    for image in (depth_m, depth_m.T):
+        before, after = image[:, :-2], image[:, 2:]
+        gap = np.isinf(image[:, 1:-1]) & np.isfinite(before) & np.isfinite(after)
+        image[:, 1:-1][gap] = np.maximum(before, after)[gap]
 
 
 def unproject(

@@ -14,6 +14,7 @@ from lseg_ros.structures import POINT_DTYPE, Cloud, Frame, Intrinsics, Segmentat
 __all__ = ["LabeledCloud", "fill_organized", "label_cloud", "merge_labels", "visible_points"]
 
 _NEAR_M = 0.05
+_WORDS = POINT_DTYPE.itemsize // 4
 # The mean distance d of points in the image is the square root of its pixels per point.
 _CELL = 0.7  # edge of a cell of the depth buffer, in d
 _REACH = 1.5  # a point is hidden if nearer points surround it within this distance, in d
@@ -97,14 +98,14 @@ def merge_labels(cloud: Cloud, views: Iterable[LabeledCloud]) -> NDArray[np.void
     """
     points = np.zeros(len(cloud.xyz), POINT_DTYPE)
     to_xyz(points)[:] = cloud.xyz
-    bits = points.view("<u4").reshape(len(points), -1)  # one row per point: three coordinates, then what views know
+    bits = points.view("<u4").reshape(len(points), _WORDS)  # one row per point: three coordinates, then what views know
     confidence = np.zeros(len(points), np.float32)
     for view in views:
         seen = view.points["confidence"]
         better = np.flatnonzero(seen > confidence.take(view.index))
         index = view.index.take(better)
         confidence[index] = seen[better]
-        bits[index, 3:] = view.points.view("<u4").reshape(len(seen), -1)[better, 3:]
+        bits[index, 3:] = view.points.view("<u4").reshape(len(seen), _WORDS)[better, 3:]
     return points.reshape(cloud.shape)
 
 

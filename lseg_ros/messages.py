@@ -11,6 +11,7 @@ import array
 import functools
 import logging
 import re
+import struct
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -20,13 +21,15 @@ import cv2
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lseg_ros.image_data import MAX_MESSAGE_PIXELS, decode_samples, open_header, scale_to_8_bits
+from lseg_ros.image_data import MAX_MESSAGE_PIXELS, decode_samples, decode_unchanged, open_header, scale_to_8_bits
 from lseg_ros.quoting import quote
+from lseg_ros.rvl import decode_rvl
 from lseg_ros.structures import Intrinsics
 
 __all__ = [
     "camera_matrix",
     "cloud_to_xyz",
+    "compressed_depth_to_meters",
     "compressed_to_rgb",
     "depth_to_meters",
     "fill_image",
@@ -69,6 +72,10 @@ _POINT_FIELD_TYPES = {7: "f4", 8: "f8"}  # sensor_msgs/PointField FLOAT32 and FL
 # The format that image_transport writes: the camera's encoding, the codec and the compressed encoding, for example
 # "rgb8; jpeg compressed bgr8". The last part is empty if nothing was converted. Other drivers write "jpeg" or similar.
 _COMPRESSED_FORMAT = re.compile(r"(\w+); *\w+ compressed *(\w*)")
+# The format that compressed_depth_image_transport writes. Without a codec it is PNG, which older versions leave out.
+_COMPRESSED_DEPTH_FORMAT = re.compile(r"(16UC1|32FC1); *compressedDepth *(png|rvl)?")
+_DEPTH_HEADER = struct.Struct("<iff")  # format, and the parameters of 32FC1
+_RVL_SIZE = struct.Struct("<II")  # width and height
 # encodings of fill_image -> sample type, shape of a pixel
 _WRITABLE: dict[str, tuple[str, tuple[int, ...]]] = {
     "mono8": ("u1", ()), "rgb8": ("u1", (3,)), "16UC1": ("u2", ()), "32FC1": ("f4", ()),
@@ -151,6 +158,53 @@ def depth_to_meters(msg: Any) -> NDArray[np.float32]:
         depth_m *= np.float32(0.001)
     depth_m[~((depth_m > 0) & (depth_m < np.inf))] = np.nan
     return depth_m
+
+
+def compressed_depth_to_meters(msg: Any) -> NDArray[np.float32]:
+    """Decode a sensor_msgs/CompressedImage of compressed_depth_image_transport, PNG or RVL.
+
+    16UC1 is lossless. 32FC1 was stored as 16 bits of inverse depth, with two parameters in the header of the data.
+
+    Returns:
+        (H, W) float32, NaN where unknown.
+
+    Raises:
+        ValueError: The format is another one, or the data cannot be decoded or have more than 64 megapixels.
+    """
+    match = _COMPRESSED_DEPTH_FORMAT.fullmatch(msg.format.strip())
+    if match is None:
+        expected = "16UC1 or 32FC1; compressedDepth png or rvl"
+        raise ValueError(f"format of compressed depth: expected {expected}, got {quote(msg.format)}")
+    data = np.frombuffer(msg.data, np.uint8).data
+    if len(data) < _DEPTH_HEADER.size:
+        raise ValueError(f"compressed depth: expected a header of {_DEPTH_HEADER.size} bytes, got {len(data)} bytes")
+    _, scale, offset = _DEPTH_HEADER.unpack_from(data)
+    decode = _decode_rvl_image if match[2] == "rvl" else _decode_png_depth
+    raw = decode(data[_DEPTH_HEADER.size :])
+    depth_m = raw.astype(np.float32)
+    if match[1] == "16UC1":
+        depth_m *= np.float32(0.001)
+    else:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            depth_m = np.float32(scale) / (depth_m - np.float32(offset))
+    depth_m[(raw == 0) | ~((depth_m > 0) & (depth_m < np.inf))] = np.nan
+    return depth_m
+
+
+def _decode_png_depth(data: memoryview) -> NDArray[np.uint16]:
+    open_header(data, "compressed depth", MAX_MESSAGE_PIXELS)
+    pixels = decode_unchanged(data, cv2.IMREAD_UNCHANGED, "compressed depth")
+    if pixels.dtype != np.uint16 or pixels.ndim != 2:
+        raise ValueError(f"compressed depth: expected one channel of 16 bits, got {pixels.shape} {pixels.dtype}")
+    return pixels
+
+
+def _decode_rvl_image(data: memoryview) -> NDArray[np.uint16]:
+    width, height = _RVL_SIZE.unpack_from(data) if len(data) >= _RVL_SIZE.size else (0, 0)
+    if not 0 < width * height <= MAX_MESSAGE_PIXELS:
+        limit = f"{MAX_MESSAGE_PIXELS / 1e6:g} megapixels"
+        raise ValueError(f"compressed depth: expected an image of at most {limit}, got {width}x{height} pixels")
+    return decode_rvl(data[_RVL_SIZE.size :], width * height).reshape(height, width)
 
 
 def meters_to_millimeters(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:

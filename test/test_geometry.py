@@ -13,6 +13,7 @@ from lseg_ros.geometry import (
     organized_cloud,
     pack_rgb,
     project,
+    register_depth,
     sample_depth,
     unproject,
     voxel_downsample,
@@ -169,3 +170,76 @@ class TestVoxelDownsample:
         kept = voxel_downsample(xyz, voxel_m)
         cells = [tuple(cell) for cell in np.floor(xyz / voxel_m).astype(int)]
         assert kept.tolist() == [index for index, cell in enumerate(cells) if cell not in cells[:index]]
+
+
+# --- registration of depth ------------------------------------------------------------------------
+
+DEPTH_CAMERA = Intrinsics(60.0, 60.0, 31.5, 23.5, 64, 48)
+
+
+def shift(x: float, y: float = 0.0, z: float = 0.0) -> np.ndarray:
+    """A camera without rotation that sees points shifted."""
+    matrix = np.eye(4)
+    matrix[:3, 3] = x, y, z
+    return matrix
+
+
+def test_depth_of_the_same_camera_stays_the_same() -> None:
+    depth_m = np.random.default_rng(0).uniform(1, 5, (48, 64)).astype(np.float32)
+    depth_m[:, 10:20] = np.nan
+    assert np.array_equal(register_depth(depth_m, DEPTH_CAMERA, np.eye(4), DEPTH_CAMERA), depth_m, equal_nan=True)
+
+
+def test_wall_moves_by_the_disparity_of_its_depth() -> None:
+    """0.1 m at 2 m and a focal length of 60 pixels are 3 pixels."""
+    depth_m = np.full((48, 64), 2.0, np.float32)
+    depth_m[10] = np.nan
+    depth_m[20:23, 30:33] = 1.0  # 6 pixels
+    expected = np.full((48, 64), np.nan, np.float32)
+    expected[:, 3:] = 2.0
+    expected[10] = np.nan
+    expected[20:23, 33:36] = np.nan  # hidden from the depth camera
+    expected[20:23, 36:39] = 1.0
+    expected[10, 3:] = 2.0  # a gap of one pixel gets the depth of its neighbors
+    assert np.array_equal(register_depth(depth_m, DEPTH_CAMERA, shift(0.1), DEPTH_CAMERA), expected, equal_nan=True)
+
+
+def test_nearest_of_several_samples_wins_and_depth_is_that_of_the_image() -> None:
+    depth_m = np.full((48, 64), 4.0, np.float32)
+    depth_m[20:30, 20:30] = 2.0
+    registered = register_depth(depth_m, DEPTH_CAMERA, shift(0.2, 0, 0.0), DEPTH_CAMERA)  # 6 and 3 pixels
+    assert (registered[20:30, 26:36] == 2.0).all()
+    assert np.isnan(registered[20:30, 23:26]).all()
+    assert (registered[20:30, 36:] == 4.0).all()
+    ahead = register_depth(np.full((48, 64), 2.0, np.float32), DEPTH_CAMERA, shift(0, 0, 0.5), DEPTH_CAMERA)
+    assert np.unique(ahead[np.isfinite(ahead)]).tolist() == [2.5]
+
+
+def test_rotated_camera_sees_the_rotated_image() -> None:
+    """A camera that is rolled by 90 degrees to the right sees the image rolled to the left."""
+    square = Intrinsics(60.0, 60.0, 23.5, 23.5, 48, 48)
+    depth_m = np.random.default_rng(0).uniform(1, 5, (48, 48)).astype(np.float32)
+    roll = np.array([[0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], np.float64)
+    assert np.array_equal(register_depth(depth_m, square, roll, square), np.rot90(depth_m))
+
+
+def test_image_of_a_finer_resolution_has_no_holes() -> None:
+    fine = Intrinsics(180.0, 180.0, 95.5, 71.5, 192, 144)
+    depth_m = np.random.default_rng(0).uniform(1, 5, (48, 64)).astype(np.float32)
+    registered = register_depth(depth_m, DEPTH_CAMERA, np.eye(4), fine)
+    assert np.array_equal(registered, depth_m.repeat(3, 0).repeat(3, 1))
+
+
+def test_coarser_image_gets_the_nearest_of_its_samples() -> None:
+    coarse = Intrinsics(20.0, 20.0, 31.5 / 3 - 1 / 3, 23.5 / 3 - 1 / 3, 21, 16)
+    depth_m = np.random.default_rng(0).uniform(1, 5, (48, 63)).astype(np.float32)
+    camera = Intrinsics(60.0, 60.0, 31.5, 23.5, 63, 48)
+    expected = depth_m.reshape(16, 3, 21, 3).min(axis=(1, 3))
+    assert np.array_equal(register_depth(depth_m, camera, np.eye(4), coarse), expected)
+
+
+def test_points_behind_the_image_are_dropped_and_a_wrong_camera_is_an_error() -> None:
+    depth_m = np.full((48, 64), 2.0, np.float32)
+    assert np.isnan(register_depth(depth_m, DEPTH_CAMERA, shift(0, 0, -3), DEPTH_CAMERA)).all()
+    with pytest.raises(ValueError, match="depth/camera_info: expected that of a 32x48 image, got 64x48"):
+        register_depth(depth_m[:, :32], DEPTH_CAMERA, np.eye(4), DEPTH_CAMERA)

@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as arrays
 from rosbags.typesys import Stores, get_typestore
 
 from lseg_ros import messages
+from test.test_rvl import encode_rvl
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 Image = STORE.types["sensor_msgs/msg/Image"]
@@ -444,3 +445,65 @@ def test_unusable_cloud_is_an_error(change: Any, message: str) -> None:
     change(cloud)
     with pytest.raises(ValueError, match=message):
         messages.cloud_to_xyz(cloud)
+
+
+MILLIMETERS = np.array([[0, 1, 2, 1000], [65535, 0, 0, 7], [1234, 1235, 0, 0]], np.uint16)
+
+
+def make_compressed_depth(payload: bytes, kind: str, scale: float = 0.0, offset: float = 0.0) -> SimpleNamespace:
+    """Make a CompressedImage as compressed_depth_image_transport writes it."""
+    return SimpleNamespace(format=kind, data=struct.pack("<iff", 1, scale, offset) + payload)
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    return bytes(cv2.imencode(".png", pixels)[1])
+
+
+def encode_rvl_image(pixels: np.ndarray) -> bytes:
+    return struct.pack("<II", pixels.shape[1], pixels.shape[0]) + encode_rvl(pixels.reshape(-1).tolist())
+
+
+@pytest.mark.parametrize(
+    ("kind", "encode"),
+    [
+        ("16UC1; compressedDepth png", encode_png),
+        ("16UC1; compressedDepth", encode_png),
+        ("16UC1; compressedDepth rvl", encode_rvl_image),
+    ],
+)
+def test_compressed_depth_in_millimeters_is_exact(kind: str, encode: Any) -> None:
+    depth_m = messages.compressed_depth_to_meters(make_compressed_depth(encode(MILLIMETERS), kind))
+    raw = SimpleNamespace(height=3, width=4, encoding="16UC1", is_bigendian=0, step=8, data=MILLIMETERS.tobytes())
+    assert np.array_equal(depth_m, messages.depth_to_meters(raw), equal_nan=True)
+
+
+@pytest.mark.parametrize(("codec", "encode"), [("png", encode_png), ("rvl", encode_rvl_image)])
+def test_compressed_depth_in_meters_is_inverse_depth(codec: str, encode: Any) -> None:
+    """The transport stores a / depth + b with a = q (q + 1) and b = 1 - a / depth_max."""
+    depth_m = np.array([[0.5, 1.0, 2.5], [9.9, np.nan, 5.0]], np.float32)
+    scale = 100.0 * 101.0
+    offset = 1 - scale / 10.0
+    stored = np.nan_to_num(scale / depth_m + offset).astype(np.uint16)
+    message = make_compressed_depth(encode(stored), f"32FC1; compressedDepth {codec}", scale, offset)
+    decoded = messages.compressed_depth_to_meters(message)
+    assert np.isnan(decoded[1, 1])
+    expected = scale / (stored.astype(np.float64) - offset)
+    assert np.allclose(np.delete(decoded, 4), np.delete(expected, 4), rtol=1e-6)
+    assert np.allclose(np.delete(decoded, 4), np.delete(depth_m, 4), rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (make_compressed_depth(b"", "16UC1; jpeg compressed"), "16UC1; jpeg compressed"),
+        (SimpleNamespace(format="16UC1; compressedDepth png", data=b"123"), "a header of 12 bytes, got 3 bytes"),
+        (make_compressed_depth(b"123", "16UC1; compressedDepth png"), "expected an image, got 3 bytes"),
+        (make_compressed_depth(encode_png(MILLIMETERS.astype(np.uint8)), "16UC1; compressedDepth png"), "16 bits"),
+        (make_compressed_depth(b"\0", "16UC1; compressedDepth rvl"), "got 0x0 pixels"),
+        (make_compressed_depth(struct.pack("<II", 70_000, 70_000), "16UC1; compressedDepth rvl"), "at most 64 megapix"),
+        (make_compressed_depth(struct.pack("<II", 9, 9), "16UC1; compressedDepth rvl"), "RVL: expected 81 pixels"),
+    ],
+)
+def test_unusable_compressed_depth_is_an_error(message: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        messages.compressed_depth_to_meters(message)

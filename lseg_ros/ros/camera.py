@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from lseg_ros.assembly import assemble, with_depth
+from lseg_ros.cdr import read_frame_id
 from lseg_ros.errors import describe_error
 from lseg_ros.messages import camera_matrix, is_distorted
 from lseg_ros.pipeline import EncodedFrame, FrameResult, Outputs
@@ -24,6 +25,7 @@ from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.publishers import Publishers
 from lseg_ros.ros.subscriptions import CameraSubscriptions, RawImage
 from lseg_ros.ros.topics import CLOUD, DEPTH, INFO, image_topic
+from lseg_ros.ros.transforms import TransformListener
 from lseg_ros.structures import Cloud, Frame
 from lseg_ros.vocabulary import Label
 
@@ -126,9 +128,16 @@ class Camera:
             self._publishers.destroy()
         self._publishers = self.last_frame = None
 
-    def subscribe(self, mailbox: Mailbox[RawImage]) -> None:
-        """Subscribe to the camera. The newest image goes into the mailbox under the camera's name."""
-        self._subscriptions = CameraSubscriptions(self._node, self.name, mailbox, self.statistics, self._labels)
+    def subscribe(self, mailbox: Mailbox[RawImage], transforms: TransformListener | None = None) -> None:
+        """Subscribe to the camera.
+
+        Args:
+            mailbox: Receives the newest image under the camera's name.
+            transforms: Poses of coordinate frames, if a feature uses tf.
+        """
+        self._subscriptions = CameraSubscriptions(
+            self._node, self.name, mailbox, self.statistics, self._labels, transforms
+        )
 
     def unsubscribe(self) -> None:
         """Unsubscribe. The last frame keeps its depth."""
@@ -149,7 +158,8 @@ class Camera:
         depth = subscriptions.find_depth(frame.stamp_ns)
         if depth is not None:
             with suppress(ValueError):  # reported as soon as a subscriber needs points
-                frame = with_depth(frame, depth)
+                camera = subscriptions.find_depth_camera(depth, frame.frame_id, frame.stamp_ns)
+                frame = with_depth(frame, depth, camera)
         return replace(last, encoded=replace(last.encoded, frame=frame))
 
     def prepare(self, image: RawImage) -> PendingFrame | None:
@@ -174,7 +184,15 @@ class Camera:
         depth = self._subscriptions.match_depth(image) if outputs & Outputs.ANY_POINTS else None
         cloud = self._match_cloud(self._lidar, image) if self._lidar and outputs & Outputs.ANY_CLOUD else None
         matched_s = time.perf_counter()
-        frame, problems = assemble(image.message(), depth, camera_info)
+        depth_camera = None
+        if depth is not None:
+            try:
+                frame_id = read_frame_id(image.data).decode(errors="replace")
+                depth_camera = self._subscriptions.find_depth_camera(depth, frame_id, image.stamp_ns)
+            except ValueError as error:
+                self.statistics.problem(DEPTH.for_camera(self.name).name, str(error))
+                depth = None
+        frame, problems = assemble(image.message(), depth, camera_info, depth_camera)
         for name, problem in problems.items():
             self.statistics.problem(_INPUT_TOPICS[name].for_camera(self.name).name, problem)
         frame = replace(frame, cloud=cloud)

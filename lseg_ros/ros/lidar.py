@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from rclpy.node import Node
@@ -40,17 +40,15 @@ class Lidar:
     ``open``, ``close``, ``clear`` and ``publish``.
     """
 
-    def __init__(self, node: Node, labels: LabelManager, on_problem: Callable[[str, str], None]) -> None:
+    def __init__(self, node: Node, labels: LabelManager) -> None:
         """Create a closed lidar.
 
         Args:
             node: The node that publishes and subscribes.
             labels: Holds the current settings.
-            on_problem: Called with a topic and the description of a problem with it.
         """
         self._node = node
         self._labels = labels
-        self._on_problem = on_problem
         cameras, poses = labels.state.node.cameras or ("",), labels.state.node.cloud_extrinsics
         self._extrinsics = {camera: parse_pose(pose, "cloud_extrinsics") for camera, pose in zip(cameras, poses)}
         self._cameras = len(cameras)
@@ -74,10 +72,9 @@ class Lidar:
         self._publisher = None
         self.clear()
 
-    def subscribe(self) -> None:
-        """Subscribe to the clouds, and to tf unless ``cloud_extrinsics`` is set."""
-        if not self._extrinsics:
-            self._transforms = TransformListener(self._node, lambda text: self._on_problem("tf", text))
+    def subscribe(self, transforms: TransformListener | None = None) -> None:
+        """Subscribe to the clouds. ``transforms`` is needed unless ``cloud_extrinsics`` is set."""
+        self._transforms = transforms
         self._clouds = StampedCache()
         self._subscription = self._node.create_subscription(
             PointCloud2,
@@ -92,8 +89,6 @@ class Lidar:
 
     def unsubscribe(self) -> None:
         """Unsubscribe."""
-        if self._transforms is not None:
-            self._transforms.destroy()
         if self._wait_set is not None:
             self._wait_set.close()
         if self._subscription is not None:

@@ -34,6 +34,7 @@ from lseg_ros.ros.query_service import QueryService
 from lseg_ros.ros.runtime import Attempt, LogForwarding, run_in_temporary_thread
 from lseg_ros.ros.subscriptions import RawImage
 from lseg_ros.ros.topics import ENABLE, GET_LABELS, QUERY, SET_LABELS
+from lseg_ros.ros.transforms import TransformListener
 from lseg_ros.ros.worker import Worker
 from lseg_ros.srv import GetLabels, QueryLabel, SetLabels
 
@@ -76,7 +77,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         self._labels = LabelManager(read(self, NodeConfig), read(self, SegmenterConfig), read(self, PipelineConfig))
         camera_names = self._labels.state.node.cameras or ("",)
         uses_lidar = self._labels.state.node.points_source != "depth"
-        self._lidar = Lidar(self, self._labels, self._report_problem) if uses_lidar else None
+        self._lidar = Lidar(self, self._labels) if uses_lidar else None
         self._cameras = tuple(Camera(self, camera_name, self._labels, self._lidar) for camera_name in camera_names)
         self._between_frames = threading.Lock()  # held while a frame is published or the active state changes
         self._pipeline: Pipeline | None = None  # while configured
@@ -84,6 +85,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         self._active = False
         self._enabled = True  # False while paused
         self._worker: Worker | None = None  # while active and enabled
+        self._transforms: TransformListener | None = None  # the same, if a feature uses tf
         self._bond: Any = None  # while active
         self._proposal: ActiveState | None = None  # accepted parameters, until they are applied
         self._service_proposal: ActiveState | None = None  # while set_labels sets the parameter
@@ -362,10 +364,12 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         assert self._pipeline is not None  # the lifecycle allows activation only after configuration
         mailbox: Mailbox[RawImage] = Mailbox()
         try:
+            if self._labels.state.node.uses_tf:
+                self._transforms = TransformListener(self, lambda text: self._report_problem("tf", text))
             for camera in self._cameras:
-                camera.subscribe(mailbox)
+                camera.subscribe(mailbox, self._transforms)
             if self._lidar is not None:
-                self._lidar.subscribe()
+                self._lidar.subscribe(self._transforms)
         except Exception:
             self._stop()
             raise
@@ -379,7 +383,9 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             camera.unsubscribe()
         if self._lidar is not None:
             self._lidar.unsubscribe()
-        self._worker = None
+        if self._transforms is not None:
+            self._transforms.destroy()
+        self._worker = self._transforms = None
 
     def _start_bond(self) -> None:
         """Tell Nav2's lifecycle manager that this node is alive, if bondpy is installed.

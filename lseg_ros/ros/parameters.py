@@ -103,6 +103,18 @@ class NodeConfig:
         "image topic to subscribe to: rgb/image (raw) or rgb/image/compressed (compressed)",
         choices=("raw", "compressed"),
     )
+    depth_transport: str = setting(
+        "raw",
+        "depth topic to subscribe to: depth/image (raw) or depth/image/compressedDepth",
+        choices=("raw", "compressedDepth"),
+    )
+    register_depth: bool = setting(
+        False, "register depth of another camera to the image, with depth/camera_info and tf or depth_extrinsics"
+    )
+    depth_extrinsics: tuple[str, ...] = setting(
+        (),
+        "pose of each depth camera in the optical frame of its image, 'x y z qx qy qz qw' in meters; empty to use tf",
+    )
     points_source: str = setting(
         "depth", "where points come from: depth images, the lidar (cloud), or both", choices=("depth", "cloud", "both")
     )
@@ -131,13 +143,19 @@ class NodeConfig:
     def __post_init__(self) -> None:
         check(self)
         check_cameras(self.cameras)
-        for pose in self.cloud_extrinsics:
-            parse_pose(pose, "cloud_extrinsics")
-        if self.cloud_extrinsics and len(self.cloud_extrinsics) != max(len(self.cameras), 1):
-            raise ValueError(
-                f"cloud_extrinsics: expected one pose per camera ({max(len(self.cameras), 1)}), "
-                f"got {len(self.cloud_extrinsics)}"
-            )
+        for name, poses in (("cloud_extrinsics", self.cloud_extrinsics), ("depth_extrinsics", self.depth_extrinsics)):
+            for pose in poses:
+                parse_pose(pose, name)
+            cameras = max(len(self.cameras), 1)
+            if poses and len(poses) != cameras:
+                raise ValueError(f"{name}: expected one pose per camera ({cameras}), got {len(poses)}")
+
+    @property
+    def uses_tf(self) -> bool:
+        """Whether poses come from tf."""
+        return (self.points_source != "depth" and not self.cloud_extrinsics) or (
+            self.register_depth and self.points_source != "cloud" and not self.depth_extrinsics
+        )
 
 
 def explain_wrong_type(node: Node, parameters: Iterable[Parameter]) -> str:

@@ -18,14 +18,28 @@ from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from lseg_ros.assembly import DepthCamera
 from lseg_ros.cdr import image_from_cdr, read_frame_id, read_stamp_ns
 from lseg_ros.matching import CameraInfoCache, Match, StampedCache
+from lseg_ros.messages import intrinsics_from_camera_info
 from lseg_ros.quoting import escape, quote
 from lseg_ros.ros.diagnostics import Statistics
 from lseg_ros.ros.labels import LabelManager
 from lseg_ros.ros.mailbox import Mailbox
-from lseg_ros.ros.topics import DEPTH, IMAGE, INFO, LATCHED_QOS, Topic, image_topic, resolve_transport
+from lseg_ros.ros.topics import (
+    DEPTH,
+    DEPTH_COMPRESSED,
+    DEPTH_INFO,
+    IMAGE,
+    INFO,
+    LATCHED_QOS,
+    Topic,
+    image_topic,
+    resolve_transport,
+)
+from lseg_ros.ros.transforms import TF_MISSING, TransformListener
 from lseg_ros.ros.wait_set import DetachedCallbackGroup, SubscriptionWaitSet
+from lseg_ros.transforms import parse_pose
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -70,7 +84,13 @@ class CameraSubscriptions:
     """
 
     def __init__(
-        self, node: Node, camera: str, mailbox: Mailbox[RawImage], statistics: Statistics, labels: LabelManager
+        self,
+        node: Node,
+        camera: str,
+        mailbox: Mailbox[RawImage],
+        statistics: Statistics,
+        labels: LabelManager,
+        transforms: TransformListener | None = None,
     ) -> None:
         """Subscribe.
 
@@ -80,9 +100,12 @@ class CameraSubscriptions:
             mailbox: Receives the newest image under the camera's name.
             statistics: Counts received and dropped images and missing messages.
             labels: Holds the current settings.
+            transforms: Poses of coordinate frames, if depth is registered with tf.
         """
+        config = labels.state.node
         self._node = node
         self._camera = camera
+        self._transforms = transforms
         self._mailbox = mailbox
         self._statistics = statistics
         self._labels = labels
@@ -97,12 +120,23 @@ class CameraSubscriptions:
             self._image_name = resolve_transport(node, IMAGE.for_camera(camera).name, "compressed")
         self._depth_topic, self._info_topic = DEPTH.for_camera(camera), INFO.for_camera(camera)
         self._image_type = CompressedImage if compressed else Image
+        self._depth_type, depth_name = Image, self._depth_topic.name
+        if config.depth_transport == "compressedDepth":
+            depth_name = resolve_transport(node, depth_name, "compressedDepth")
+            self._depth_topic, self._depth_type = DEPTH_COMPRESSED.for_camera(camera), CompressedImage
+        self._depth_name = depth_name
+        self._depth_info_topic = DEPTH_INFO.for_camera(camera)
+        self._depth_info: bytes | None = None  # the newest
+        self._depth_pose = None
+        if config.depth_extrinsics:
+            pose = dict(zip(config.cameras or ("",), config.depth_extrinsics))[camera]
+            self._depth_pose = parse_pose(pose, "depth_extrinsics")
         self._uses_depth = labels.state.node.points_source != "cloud"
         self._group = DetachedCallbackGroup()
         # The wait set takes messages in this order, so camera_info and depth are stored before their image.
         self._subscriptions = [
             self._subscribe(CameraInfo, self._info_topic.name, self._on_info, 5),
-            *([self._subscribe(Image, self._depth_topic.name, self._on_depth, 5)] if self._uses_depth else []),
+            *self._subscribe_to_depth(),
             self._subscribe(self._image_type, self._image_name, self._on_image, 2),
         ]
         self._has_latched_info = False
@@ -114,7 +148,7 @@ class CameraSubscriptions:
         Returns:
             The message, or None if no depth matches or ``points_source`` is cloud.
         """
-        return self._read(self._match_depth(image), Image, self._depth_topic) if self._uses_depth else None
+        return self._read(self._match_depth(image), self._depth_type, self._depth_topic) if self._uses_depth else None
 
     def find_depth(self, stamp_ns: int) -> Any:
         """Find the depth Image of a past stamp without waiting or counting a miss.
@@ -123,7 +157,39 @@ class CameraSubscriptions:
             The message, or None if no depth matches.
         """
         item = self._depth.match(stamp_ns, round(self._labels.state.node.sync_slop_s * 1e9)).item
-        return self._read(item, Image, self._depth_topic)
+        return self._read(item, self._depth_type, self._depth_topic)
+
+    def find_depth_camera(self, depth: Any, frame_id: str, stamp_ns: int) -> DepthCamera | None:
+        """Find the camera of depth that is not registered to the image.
+
+        Args:
+            depth: The depth message.
+            frame_id: Optical frame of the image.
+            stamp_ns: Stamp of the image in nanoseconds.
+
+        Returns:
+            The camera, or None unless ``register_depth`` is set.
+
+        Raises:
+            ValueError: The camera or its pose is not known. The message says why.
+        """
+        config = self._labels.state.node
+        if not config.register_depth:
+            return None
+        info = self._read(self._depth_info, CameraInfo, self._depth_info_topic)
+        if info is None:
+            raise ValueError(
+                f"cannot be registered: {self._explain_silence(self._depth_info_topic.name, self._depth_info_topic)}"
+            )
+        intrinsics = intrinsics_from_camera_info(info)
+        if intrinsics is None:
+            raise ValueError(f"cannot be registered: K[0] = 0 and P[0] = 0 in {self._depth_info_topic.name}")
+        if self._depth_pose is not None:
+            return DepthCamera(intrinsics, self._depth_pose)
+        if self._transforms is None or not self._transforms.available:
+            raise ValueError(f"cannot be registered: {TF_MISSING}: set depth_extrinsics")
+        pose = self._transforms.buffer.lookup(frame_id, depth.header.frame_id, stamp_ns, config.sync_wait_s)
+        return DepthCamera(intrinsics, pose)
 
     def match_camera_info(self, image: RawImage) -> CameraInfo | None:
         """Find the CameraInfo of an image, and wait for it if it may still arrive.
@@ -135,7 +201,7 @@ class CameraSubscriptions:
             ValueError: If the image has no readable header.
         """
         slop_ns = round(self._labels.state.node.sync_slop_s * 1e9)
-        patience_s = self._patience_s(image, self._info_topic)
+        patience_s = self._patience_s(image, self._info_topic.name)
         data = self._infos.match(read_frame_id(image.data), image.stamp_ns, slop_ns, patience_s)
         if data is None:
             self._statistics.unmatched(self._info_topic.name)
@@ -175,6 +241,15 @@ class CameraSubscriptions:
         except UnsupportedEventTypeError:  # some middlewares do not report incompatible QoS
             return create()
 
+    def _subscribe_to_depth(self) -> list[Subscription]:
+        """Subscribe to depth and its camera_info, as far as they are used."""
+        if not self._uses_depth:
+            return []
+        subscriptions = [self._subscribe(self._depth_type, self._depth_name, self._on_depth, 5)]
+        if self._labels.state.node.register_depth:
+            subscriptions.append(self._subscribe(CameraInfo, self._depth_info_topic.name, self._on_depth_info, 5))
+        return subscriptions
+
     def _subscribe_to_latched_info(self) -> None:
         """Ask for the CameraInfo that was latched before this node subscribed.
 
@@ -200,6 +275,9 @@ class CameraSubscriptions:
 
     def _on_info(self, data: bytes) -> None:
         self._infos.add(read_frame_id(data), read_stamp_ns(data), data)
+
+    def _on_depth_info(self, data: bytes) -> None:
+        self._depth_info = data
 
     def _on_depth(self, data: bytes) -> None:
         self._depth.add(read_stamp_ns(data), data)
@@ -233,16 +311,16 @@ class CameraSubscriptions:
             self._statistics.problem(topic.name, str(error))
             return None
 
-    def _patience_s(self, image: RawImage, topic: Topic) -> float:
+    def _patience_s(self, image: RawImage, topic: str) -> float:
         """Return how long to wait for a message of an image, 0 if nothing publishes it."""
-        if not self._node.count_publishers(self._node.resolve_topic_name(topic.name)):
+        if not self._node.count_publishers(self._node.resolve_topic_name(topic)):
             return 0.0
         # Counted from the arrival of the image and not from now, so that several cameras wait at the same time.
         return image.arrived_s + self._labels.state.node.sync_wait_s - time.monotonic()
 
     def _match_depth(self, image: RawImage) -> bytes | None:
         slop_ns = round(self._labels.state.node.sync_slop_s * 1e9)
-        match = self._depth.match(image.stamp_ns, slop_ns, self._patience_s(image, self._depth_topic))
+        match = self._depth.match(image.stamp_ns, slop_ns, self._patience_s(image, self._depth_name))
         if match.item is None:
             self._statistics.unmatched(self._depth_topic.name)
             self._statistics.problem(self._depth_topic.name, self._explain_missing_depth(match, slop_ns))
@@ -252,7 +330,7 @@ class CameraSubscriptions:
     def _explain_missing_depth(self, match: Match[bytes], slop_ns: int) -> str:
         config, last = self._labels.state.node, self._last_miss
         if match.offset_ns is None or match.arrived_s is None:
-            return self._explain_silence(self._depth_topic.name, self._depth_topic)
+            return self._explain_silence(self._depth_name, self._depth_topic)
         if last is not None:
             stamp_ns, image_arrived_s = last
             late = self._depth.match(stamp_ns, slop_ns)

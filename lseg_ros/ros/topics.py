@@ -16,6 +16,8 @@ __all__ = [
     "CLOUD_PREFIX",
     "CONFIDENCE",
     "DEPTH",
+    "DEPTH_COMPRESSED",
+    "DEPTH_INFO",
     "DIAGNOSTICS",
     "ENABLE",
     "FRAME_QOS",
@@ -102,6 +104,15 @@ DEPTH = Topic(
     "sensor_msgs/Image",
     "Depth registered to the image: 16UC1 or mono16 in mm (0 = unknown), or 32FC1 in meters (NaN = unknown)",
 )
+DEPTH_COMPRESSED = Topic(
+    "depth/image/compressedDepth",
+    "sensor_msgs/CompressedImage",
+    "Used instead of depth/image if depth_transport is compressedDepth: PNG or RVL; a remapping of depth/image moves "
+    "it too",
+)
+DEPTH_INFO = Topic(
+    "depth/camera_info", "sensor_msgs/CameraInfo", "The camera of depth, used only if register_depth is set"
+)
 CLOUD = Topic(
     "cloud",
     "sensor_msgs/PointCloud2",
@@ -156,7 +167,15 @@ GET_LABELS = Topic("~/get_labels", "lseg_ros/GetLabels", "Get the active vocabul
 QUERY = Topic("~/query", "lseg_ros/QueryLabel", "Find a text in the last processed frame: pixel, score, 3D point")
 ENABLE = Topic("~/enable", "std_srvs/SetBool", "Pause (false) or resume (true) processing")
 
-INPUTS = (IMAGE, IMAGE_COMPRESSED, INFO, DEPTH, CLOUD)  # subscribed as best effort, which matches every publisher
+INPUTS = (
+    IMAGE,
+    IMAGE_COMPRESSED,
+    INFO,
+    DEPTH,
+    DEPTH_COMPRESSED,
+    DEPTH_INFO,
+    CLOUD,
+)  # subscribed as best effort, which matches every publisher
 OUTPUTS = (
     MASK, MASK_COMPRESSED, CONFIDENCE, VOCABULARY, LABEL_INFO, CAMERA_INFO, OVERLAY, POINTS, _CLOUDS, LABELED_CLOUD,
     SUMMARY,     DIAGNOSTICS,

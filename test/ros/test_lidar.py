@@ -23,6 +23,7 @@ from lseg_ros.ros.labels import LabelManager
 from lseg_ros.ros.lidar import Lidar
 from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.ros.subscriptions import RawImage
+from lseg_ros.ros.transforms import TransformListener
 from test.ros.consumers import layout
 from test.support.executables import run_lseg_node
 from test.support.node_harness import NodeHarness, make_camera_info, make_image
@@ -191,8 +192,11 @@ def test_place_of_the_lidar_comes_from_tf_with_the_motion_between_the_stamps(ros
     """The vehicle drives 1 m forward between the cloud and the image, which is 0.05 s later."""
     config = NodeConfig(points_source="cloud", fixed_frame="odom", sync_wait_s=1.0)
     node = ros_client.node
-    lidar = Lidar(node, LabelManager(config, SegmenterConfig(), PipelineConfig()), lambda *_: None)
-    lidar.subscribe()
+    lidar, transforms = (
+        Lidar(node, LabelManager(config, SegmenterConfig(), PipelineConfig())),
+        TransformListener(node, print),
+    )
+    lidar.subscribe(transforms)
     clouds = node.create_publisher(PointCloud2, "/cloud", BEST_EFFORT)
     wait_until(clouds.get_subscription_count, 10)
     sent = make_cloud(Header(), np.array([[5, 0, 0]]))
@@ -219,6 +223,7 @@ def test_place_of_the_lidar_comes_from_tf_with_the_motion_between_the_stamps(ros
         assert cloud.xyz.tolist() == [[5, 0, 0]]
     finally:
         lidar.unsubscribe()
+        transforms.destroy()
 
 
 def make_transform(parent: str, child: str, stamp_ms: int, x: float) -> TransformStamped:
