@@ -155,7 +155,6 @@ def _compare_labels(
         raise ValueError(f"label map: expected the label of the CPU in {needed:.1%} of the pixels, got {share:.2%}")
 
 
-@torch.inference_mode()
 def _check_graph(device: torch.device) -> None:
     model = load_lseg("demo", dtype=torch.bfloat16).to(device)
 
@@ -163,8 +162,9 @@ def _check_graph(device: torch.device) -> None:
         low_res = model.encode_low_res(x)
         return low_res, upsampled_norm(low_res)
 
-    x = torch.randn(1, 3, 256, 320, device=device, dtype=torch.bfloat16)
-    check_encoder(capture_cuda_graph(encode, x), encode, x, _MAX_GRAPH_ERROR)
+    with torch.inference_mode():
+        x = torch.randn(1, 3, 256, 320, device=device, dtype=torch.bfloat16)
+        check_encoder(capture_cuda_graph(encode, x), encode, x, _MAX_GRAPH_ERROR)
 
 
 def _check_placement(segmenter: Segmenter, encoded: EncodedVocabulary, image: NDArray[np.uint8]) -> None:

@@ -75,7 +75,6 @@ class Measurement:
     roofline: Roofline
 
 
-@torch.inference_mode()
 def measure_network(
     settings: SegmenterConfig, size: tuple[int, int], frame_size: tuple[int, int], budget_s: float
 ) -> Measurement:
@@ -137,7 +136,6 @@ def measure_network(
     return Measurement(report, segmenter, x, roofline)
 
 
-@torch.inference_mode()
 def compare_with_official_order(measured: Measurement, settings: SegmenterConfig, budget_s: float) -> None:
     """Compare with the authors' order of operations, and add the result to the report.
 
@@ -154,7 +152,7 @@ def compare_with_official_order(measured: Measurement, settings: SegmenterConfig
     official = OfficialOrder(reference.to(segmenter.device))
     with count_ops(reference) as theirs:
         official.logits(x, [label.name for label in encoded.vocabulary.labels])
-    with count_ops(segmenter.model) as ours:
+    with count_ops(segmenter.model) as ours, torch.inference_mode():
         segmenter.model.encode_low_res(x.to(segmenter.dtype))
     bound_ms = measured.roofline.lower_bound_ms
     predicted = bound_ms(theirs.work, torch.float32) / bound_ms(ours.work, segmenter.dtype)
@@ -192,6 +190,7 @@ def _measure_without_fast_code(
     return rows
 
 
+@torch.inference_mode()
 def _bound_ms(segmenter: Segmenter, encoded: EncodedVocabulary, image: NDArray[np.uint8], roofline: Roofline) -> float:
     """Predict the time of the network.
 

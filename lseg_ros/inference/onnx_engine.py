@@ -122,10 +122,14 @@ class OnnxEngine:
         self._dtype = torch.float16 if is_half else torch.float32
         self._max_error = _MAX_ERROR if device.type == "cpu" and dtype == torch.float32 else _MAX_HALF_ERROR
         self._only_if_faster = only_if_faster
-        self._cache = cache or cache_folder() / "onnx"
+        self._given_cache = cache
         self._threads = torch.get_num_threads()
         self._sessions: dict[_Size, _Session | None] = {}  # None: PyTorch is used
         self._lock = threading.Lock()
+
+    @property
+    def _cache(self) -> Path:
+        return self._given_cache or cache_folder() / "onnx"  # raises an exception if the user has no home
 
     def prepare(self, encode: Encode, x: Tensor) -> None:
         """Load the session for a size, after an export if necessary.

@@ -143,6 +143,19 @@ def test_full_cache_costs_only_the_next_start(
     assert not list(tmp_path.iterdir())
 
 
+def test_user_without_a_home_gets_pytorch(
+    plain: Segmenter, instant_export: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    engine = prepared(OnnxEngine(plain.config.checkpoint, CPU, torch.float32), plain._encode)
+    assert engine.problem == "ONNX Runtime is not used: RuntimeError: Could not determine home directory."
+    assert not is_used(engine, plain)
+
+
 def test_different_results_are_not_used(plain: Segmenter, cache: Path, instant_export: None) -> None:
     def encode(x: Tensor) -> tuple[Tensor, Tensor]:
         low_res, norm = plain._encode(x)
