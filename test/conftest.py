@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if any(folder in item.path.parents for folder in ROS_TESTS):
             item.add_marker(pytest.mark.ros)
-        for marker in ("ros", "gpu", "shared_data", "slow"):
+        for marker in ("ros", "gpu", "shared_data", "browser", "slow"):
             if not item.get_closest_marker(marker):
                 continue
             reason = missing(marker, config)
@@ -85,6 +85,10 @@ def missing(marker: str, config: pytest.Config) -> str:
         return "no CUDA device"
     if marker == "shared_data" and not shared_data_folder().is_dir():
         return f"no shared data at {shared_data_folder()}: set LSEG_SHARED_DATA"
+    if marker == "browser":
+        from test.support.browser import missing_for_browser
+
+        return missing_for_browser()
     if marker == "slow" and not config.getoption("--slow"):
         return "takes longer than a minute: run with --slow"
     return ""

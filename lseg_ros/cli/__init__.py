@@ -25,6 +25,7 @@ _CLOSED_PIPE = 128 + 13  # the status that a shell reports for a process killed 
 # returns the exit status.
 _COMMANDS = {
     "segment": "label every pixel of images, RGB-D recordings and bags",
+    "view": "show images, recordings and cameras with labels on a page in the browser",
     "words": "segment one image with several label lists and write a page of the results",
     "demo": "segment a synthetic world, score the result and draw it",
     "map": "build a map from an RGB-D recording with poses that can be searched for any text",
@@ -48,6 +49,7 @@ _EXTRAS = {
     "tqdm": "evaluate",
     "lightning": "train",
     "tensorboard": "train",
+    "viser": "view",
 }
 
 

@@ -1,0 +1,84 @@
+"""``lseg view``: a page in the browser that shows images and recordings with labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from dataclasses import dataclass
+
+import tyro
+
+from lseg_ros.cli.flags import read_vocabulary
+from lseg_ros.desk import DESK_FOLDER, DESK_LABELS
+from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.pipeline import Pipeline
+from lseg_ros.settings import check, setting
+from lseg_ros.synthetic import CLASSES
+from lseg_ros.view.local import LocalFeed
+from lseg_ros.view.page import Page, PageSettings
+from lseg_ros.view.sources import open_source
+
+__all__ = ["SETTINGS", "ViewSettings", "describe_access", "run"]
+
+_LABELS = ("floor", "wall", "chair", "table", "person", "plant")
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """Show images and recordings with labels on a page in the browser.
+
+    Type labels in the page, or a text to find. Only this computer can open the page unless --host says otherwise; it
+    has no password. Ctrl-C ends it.
+    """
+
+    sources: tyro.conf.Positional[tuple[str, ...]] = setting(  # noqa: RUF009 - a tuple is immutable
+        (),
+        "image files, folders of images, RGB-D recordings, video files, bags, synthetic or synthetic:SEED, webcam or "
+        "webcam:NUMBER; none for the recording of a desk in the package",
+    )
+    image: str = setting("auto", "topic of the images of a bag")
+    depth: str = setting("auto", "topic of the depth of a bag, none to ignore it")
+    camera_info: str = setting("auto", "topic of the camera_info of a bag, none to ignore it")
+    labels: tuple[str, ...] = setting((), "initial labels, as of lseg segment; none for labels that suit the source")
+    prompt_templates: tuple[str, ...] = setting(
+        ("{}",), "prompts in which {} stands for a label; their embeddings are averaged"
+    )
+    page: PageSettings = dataclasses.field(default_factory=PageSettings)
+    network: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+SETTINGS = ViewSettings
+
+
+def run(settings: ViewSettings) -> int:
+    """Serve the page until Ctrl-C."""
+    names = settings.sources or (str(DESK_FOLDER),)
+    vocabulary = read_vocabulary(settings.labels or _suitable_labels(settings.sources), settings.prompt_templates)
+    source = open_source(names, (settings.image, settings.depth, settings.camera_info))
+    title = "desk" if not settings.sources else ", ".join(names)
+    pipeline = Pipeline(Segmenter.from_checkpoint(settings.network))
+    page = Page(LocalFeed(pipeline, source, vocabulary, title), settings.page, ", ".join(vocabulary.entries))
+    print(f"open {page.url} in a browser{describe_access(settings.page.host)}; Ctrl-C ends the page", flush=True)
+    try:
+        page.run()
+    finally:
+        page.stop()
+    return 0
+
+
+def describe_access(host: str) -> str:
+    """Say who can use a page that listens on an address, "" if only this computer can."""
+    try:
+        is_private = ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        is_private = host == "localhost"
+    return "" if is_private else "; it has no password: everyone who can reach this address can see and use it"
+
+
+def _suitable_labels(sources: tuple[str, ...]) -> tuple[str, ...]:
+    if not sources:
+        return DESK_LABELS
+    return CLASSES if sources[0].startswith("synthetic") else _LABELS

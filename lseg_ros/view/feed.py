@@ -1,0 +1,105 @@
+"""What a page shows: labeled frames, whether they are computed here or by a running node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lseg_ros.query import QueryResult
+from lseg_ros.structures import Frame, Segmentation
+
+__all__ = ["Feed", "Found", "LabeledFrame"]
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledFrame:
+    """A frame and its labels.
+
+    Attributes:
+        name: Name of the frame: the path of its image file, or where it comes from.
+        index: Number of the frame in its recording, from 0; 0 for a live camera.
+        frame: The frame.
+        segmentation: Its labels.
+        latency_ms: Time from the image to its labels.
+    """
+
+    name: str
+    index: int
+    frame: Frame
+    segmentation: Segmentation
+    latency_ms: float
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The answer to a query.
+
+    Attributes:
+        frame: The frame that was searched.
+        result: Where the text was found.
+    """
+
+    frame: Frame
+    result: QueryResult
+
+
+class Feed(Protocol):
+    """Delivers labeled frames and takes requests. One thread calls it.
+
+    All methods but ``rest`` and ``command`` raise ValueError or OSError with a reason for people if a file, a request
+    or a camera cannot be used. The feed stays usable.
+
+    Attributes:
+        title: Name of the source.
+        length: Number of frames of a recording, 0 for a live camera.
+        moving: Whether the frames are played.
+        threshold: The initial ``unlabeled_threshold``.
+    """
+
+    title: str
+    length: int
+    moving: bool
+    threshold: float
+
+    def read(self, index: int, timeout_s: float) -> LabeledFrame | None:
+        """Label a frame.
+
+        Args:
+            index: Number of the frame in a recording; a live camera delivers its newest frame.
+            timeout_s: How long to wait for a live camera.
+
+        Returns:
+            The frame, or None if a live camera has no new one.
+        """
+
+    def read_again(self, timeout_s: float) -> LabeledFrame | None:
+        """Label the last frame with the current labels and threshold.
+
+        A running node does not keep frames: there, this is its next frame.
+        """
+
+    def set_labels(self, entries: Sequence[str], colors: Sequence[str] | None = None) -> None:
+        """Replace the labels.
+
+        Args:
+            entries: Label list, ``|`` between synonyms.
+            colors: One per entry, ``#rrggbb`` or ``""``; None keeps all colors.
+        """
+
+    def set_threshold(self, threshold: float) -> None:
+        """Set ``unlabeled_threshold``, 0 to 1."""
+
+    def query(self, text: str) -> Found:
+        """Find a text in the last frame."""
+
+    def rest(self) -> None:
+        """Free what is only needed while a page is open; the next ``read`` takes it again."""
+
+    def command(self, frame: LabeledFrame, image: str) -> str:
+        """Return the command line that gives the same labels.
+
+        Args:
+            frame: The frame.
+            image: Path of a copy of its image.
+        """
