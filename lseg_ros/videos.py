@@ -113,7 +113,9 @@ class VideoFile:
 
 
 class VideoWriter:
-    """A video file whose frames have their own times. It appears under its name when it is complete.
+    """A video file whose frames have their own times.
+
+    It appears under its name when it is complete.
 
     Args:
         path: The file.

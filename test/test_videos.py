@@ -67,7 +67,7 @@ def test_reading_starts_at_a_time(video: Path) -> None:
 
 @pytest.mark.parametrize(("degrees", "corner"), [(90, (-1, 0)), (180, (-1, -1)), (270, (0, -1))])
 def test_the_rotation_of_a_phone_is_applied(tmp_path: Path, degrees: int, corner: tuple[int, int]) -> None:
-    """``degrees`` is counterclockwise: the bright corner moves from the top left to ``corner``."""
+    """Counterclockwise, the bright corner moves from the top left to ``corner``."""
     path = tmp_path / "phone.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(10))

@@ -210,7 +210,7 @@ def install(ros: Ros) -> None:
         return
     if not step.stamp.exists():
         check_disk(shutil.disk_usage(ROOT).free)
-    wanted: list[str | Path] = ["-e", ".[fast,fetch,onnxruntime,train,video,view,test,lint]"]
+    wanted: list[str | Path] = ["-e", ".[fast,fetch,onnxruntime,train,video,view,ray,test,lint]"]
     if not ros.sourced:
         wanted += ["-r", wheels]
     else:

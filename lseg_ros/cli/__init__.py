@@ -44,6 +44,7 @@ _COMMANDS = {
 # The extra of pyproject.toml that installs a module which only some commands import.
 _EXTRAS = {
     "av": "video",
+    "ray": "ray",
     "gdown": "fetch",
     "torchmetrics": "evaluate",
     "tqdm": "evaluate",

@@ -19,6 +19,7 @@ from lseg_ros.offline.bag_results import OUTPUTS, BagResults
 from lseg_ros.offline.image_results import ImageJob
 from lseg_ros.offline.jobs import Job, JobReport, run_jobs
 from lseg_ros.offline.labeler import LabelerConfig
+from lseg_ros.offline.ray_cluster import run_jobs_on_ray
 from lseg_ros.offline.video_results import VideoJob
 from lseg_ros.pipeline import Outputs, PipelineConfig
 from lseg_ros.recordings import RgbdFolder, list_images
@@ -82,6 +83,12 @@ class SegmentSettings:
     masks: str = setting(
         "video", "masks of a video: one lossless video, or png files in NAME_masks", choices=("video", "png")
     )
+    ray: str = setting(
+        "", "address of a Ray cluster that does the work, auto for the one on this machine, empty for this process"
+    )
+    ray_workers: int = setting(
+        0, "workers on the cluster; 0 for one per GPU, or one per machine without GPUs", minimum=0
+    )
     network: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
 
@@ -114,6 +121,7 @@ class _Task:
 def run(settings: SegmentSettings) -> int:
     """Segment the sources in turn; stops with an error at the first unreadable image file."""
     vocabulary = read_vocabulary(settings.labels, settings.prompt_templates)
+    settings = _with_absolute_paths(settings) if settings.ray else settings
     config = LabelerConfig(settings.network, settings.pipeline, vocabulary)
     out = Path(settings.out).expanduser()
     tasks = list(_make_tasks(settings, config, out))
@@ -122,7 +130,7 @@ def run(settings: SegmentSettings) -> int:
     (out / "labels.json").write_text(json.dumps(labels, indent=2) + "\n", encoding="utf-8")
     jobs = [job for task in tasks for job in task.jobs]
     progress = ProgressBar("frames", sum(map(len, jobs)))
-    reports = run_jobs(jobs, config, progress.advance) if jobs else iter(())
+    reports = _start(jobs, config, progress, settings)
     for task in tasks:
         done = []
         for report in (next(reports) for _ in task.jobs):
@@ -130,6 +138,29 @@ def run(settings: SegmentSettings) -> int:
             _print(report.text, progress)
         _print(task.finish(done), progress)
     return 0
+
+
+def _start(
+    jobs: Sequence[Job], config: LabelerConfig, progress: ProgressBar, settings: SegmentSettings
+) -> Iterator[JobReport]:
+    """Run the jobs here or on the cluster. The network is not loaded if there are none."""
+    if not jobs:
+        return iter(())
+    if settings.ray:
+        return run_jobs_on_ray(jobs, config, progress.advance, settings.ray, settings.ray_workers)
+    return run_jobs(jobs, config, progress.advance)
+
+
+def _with_absolute_paths(settings: SegmentSettings) -> SegmentSettings:
+    """Return the settings with paths that do not depend on the current folder of a process."""
+    checkpoint = Path(settings.network.checkpoint).expanduser()
+    if checkpoint.is_file():
+        network = dataclasses.replace(settings.network, checkpoint=str(checkpoint.absolute()))
+    else:
+        network = settings.network
+    images = tuple(str(Path(path).expanduser().absolute()) for path in settings.images)
+    out = str(Path(settings.out).expanduser().absolute())
+    return dataclasses.replace(settings, images=images, out=out, network=network)
 
 
 def _print(text: str, progress: ProgressBar) -> None:
