@@ -16,6 +16,7 @@ from pathlib import Path
 from lseg_ros.demo.replay_camera import ReplayCameraConfig
 from lseg_ros.demo.synthetic_camera import SyntheticCameraConfig
 from lseg_ros.inference import SegmenterConfig
+from lseg_ros.mapping import MapConfig
 from lseg_ros.pipeline import PipelineConfig
 from lseg_ros.ros.parameters import NodeConfig, parameter_default
 from lseg_ros.ros.topics import INPUTS, OUTPUTS, SERVICES, Topic
@@ -25,7 +26,7 @@ __all__ = ["Field", "config_yaml", "fill_tables", "main", "outdated_files", "par
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 120  # columns of the documentation
-NODE_CONFIGS = (NodeConfig, SegmenterConfig, PipelineConfig)
+NODE_CONFIGS = (NodeConfig, SegmenterConfig, PipelineConfig, MapConfig)
 
 
 @dataclass(frozen=True)

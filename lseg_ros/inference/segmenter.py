@@ -187,6 +187,11 @@ class Segmenter:
             segmenter._onnx = OnnxEngine(config.checkpoint, device, segmenter.dtype, only_if_faster=only_if_faster)
         return segmenter
 
+    @property
+    def channels(self) -> int:
+        """Number of channels of the embeddings."""
+        return self.model.config.text.embed_dim
+
     @cached_property
     def fingerprint(self) -> str:
         """Identifies the network: embeddings of different networks cannot be compared.

@@ -29,7 +29,7 @@ class MapConfig:
         5.0, "points farther from the camera than this do not enter the map", unit="m", minimum=0.1, maximum=1000.0
     )
     map_max_age_s: float = setting(
-        0.0, "voxels that were not seen for this time are removed, 0 to keep them", unit="s", minimum=0.0, dynamic=True
+        0.0, "voxels that were not seen for this time are removed, 0 to keep them", unit="s", minimum=0.0
     )
     map_max_speed_m_s: float = setting(
         5.0, "a pose that moved faster than this is a jump, and its frame is not used", unit="m/s", minimum=0.01

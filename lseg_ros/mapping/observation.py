@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lseg_ros.geometry import project
 from lseg_ros.inference import PixelEmbeddings
 from lseg_ros.mapping.kernels import gather_rows
 from lseg_ros.mapping.poses import Pose, check_pose
 from lseg_ros.structures import Frame
+from lseg_ros.transforms import transform_points
 
 __all__ = ["Observation", "View", "observe"]
 
@@ -90,26 +92,31 @@ def observe(
 ) -> Observation:
     """Sample a frame: one point for each pixel of the upsampled embeddings.
 
+    Depth is that of the depth image, or else of the nearest lidar point in the area of the sample.
+
     The embedding of a point is that of the nearest output of the network. Its weight falls with the square of the
     distance, as the precision of depth cameras does, and is proportional to the confidence.
 
     Args:
-        frame: The frame, with depth and intrinsics.
+        frame: The frame, with intrinsics and with depth or a cloud.
         embeddings: Its pixel embeddings, on any device.
         pose: (4, 4) float64, maps points of the camera's optical frame to the map.
         confidence: (H, W) uint8 confidence of the labels x 255, or None for equal confidence.
         range_m: Points with a larger depth are not used.
 
     Raises:
-        ValueError: The frame has no depth or no intrinsics, or the pose is not a rigid transform.
+        ValueError: The frame has no intrinsics, neither depth nor a cloud, or the pose is not a rigid transform.
     """
-    if frame.depth_m is None or frame.intrinsics is None:
-        raise ValueError("map: expected a frame with depth and intrinsics")
+    if (frame.depth_m is None and frame.cloud is None) or frame.intrinsics is None:
+        raise ValueError("map: expected a frame with intrinsics and with depth or the points of a lidar")
     check_pose(pose)
     height, width = (max(length // 2, 1) for length in embeddings.valid_size)
     row, column = _centers(height, frame.size[0]), _centers(width, frame.size[1])
     pixels = np.ix_(row, column)
-    depth_m = np.nan_to_num(frame.depth_m[pixels], nan=0.0, posinf=0.0, neginf=0.0)
+    if frame.depth_m is not None:
+        depth_m = np.nan_to_num(frame.depth_m[pixels], nan=0.0, posinf=0.0, neginf=0.0)
+    else:
+        depth_m = _depth_of_cloud(frame, height, width)
     used = np.flatnonzero((depth_m > 0) & (depth_m <= range_m))
     z = depth_m.reshape(-1)[used]
     camera = frame.intrinsics
@@ -134,6 +141,20 @@ def observe(
         factors=factors,
         view=View(pose, np.asarray(cv2.erode(depth_m, _WINDOW), np.float32), matrix),
     )
+
+
+def _depth_of_cloud(frame: Frame, height: int, width: int) -> NDArray[np.float32]:
+    """Return the depth (height, width) of the lidar points of a frame, 0 where there is none."""
+    assert frame.cloud is not None and frame.intrinsics is not None  # checked by the caller
+    xyz = frame.cloud.xyz[np.isfinite(frame.cloud.xyz).all(axis=1)]
+    xyz = transform_points(frame.cloud.to_camera, xyz)
+    xyz = xyz[xyz[:, 2] > 0]
+    column, row = np.floor((project(xyz, frame.intrinsics) + 0.5) * (width / frame.size[1], height / frame.size[0])).T
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    depth_m = np.full(height * width, np.inf, np.float32)
+    sample = (row[inside] * width + column[inside]).astype(np.intp)
+    np.minimum.at(depth_m, sample, xyz[inside, 2])
+    return np.where(np.isinf(depth_m), np.float32(0), depth_m).reshape(height, width)
 
 
 def _centers(count: int, length: int) -> NDArray[np.int64]:

@@ -181,8 +181,11 @@ class Camera:
         if self._lidar is not None and self._lidar.is_requested():
             outputs |= Outputs.LIDAR_CLOUD
         camera_info = self._subscriptions.match_camera_info(image)
-        depth = self._subscriptions.match_depth(image) if outputs & Outputs.ANY_POINTS else None
-        cloud = self._match_cloud(self._lidar, image) if self._lidar and outputs & Outputs.ANY_CLOUD else None
+        has_map = self._labels.state.node.map
+        wants_depth = bool(outputs & Outputs.ANY_POINTS) or has_map
+        wants_cloud = bool(outputs & Outputs.ANY_CLOUD) or has_map
+        depth = self._subscriptions.match_depth(image) if wants_depth else None
+        cloud = self._match_cloud(self._lidar, image) if self._lidar and wants_cloud else None
         matched_s = time.perf_counter()
         depth_camera = None
         if depth is not None:
@@ -196,7 +199,7 @@ class Camera:
         for name, problem in problems.items():
             self.statistics.problem(_INPUT_TOPICS[name].for_camera(self.name).name, problem)
         frame = replace(frame, cloud=cloud)
-        if outputs & Outputs.ANY_CLOUD and camera_info is not None:
+        if (wants_depth or wants_cloud) and camera_info is not None:
             self._report_matrix(camera_info)
         stage_ms = {"wait": (matched_s - start_s) * 1e3, "read": (time.perf_counter() - matched_s) * 1e3}
         header = make_header(frame.stamp_ns, frame.frame_id)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
@@ -20,6 +20,7 @@ from rclpy.service import Service
 from std_srvs.srv import SetBool
 
 from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.mapping.config import MapConfig
 from lseg_ros.msg import Vocabulary as VocabularyMessage
 from lseg_ros.pipeline import Pipeline, PipelineConfig
 from lseg_ros.quoting import quote
@@ -37,6 +38,9 @@ from lseg_ros.ros.topics import ENABLE, GET_LABELS, QUERY, SET_LABELS
 from lseg_ros.ros.transforms import TransformListener
 from lseg_ros.ros.worker import Worker
 from lseg_ros.srv import GetLabels, QueryLabel, SetLabels
+
+if TYPE_CHECKING:
+    from lseg_ros.ros.mapping import Mapper
 
 try:
     from bondpy.bondpy import Bond
@@ -72,7 +76,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         """
         super().__init__(name, **options)
         self._log_forwarding = LogForwarding(self.get_logger())
-        for config in (NodeConfig, SegmenterConfig, PipelineConfig):
+        for config in (NodeConfig, SegmenterConfig, PipelineConfig, MapConfig):
             declare(self, config)
         self._labels = LabelManager(read(self, NodeConfig), read(self, SegmenterConfig), read(self, PipelineConfig))
         camera_names = self._labels.state.node.cameras or ("",)
@@ -93,6 +97,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         self._has_post_set_callback = hasattr(self, "add_post_set_parameters_callback")  # not in Humble
         if self._has_post_set_callback:
             self.add_post_set_parameters_callback(self._apply_parameters)
+        self._mapper = self._create_mapper()
         self._query = QueryService(self._cameras, self._labels)
         self.create_service(SetLabels, SET_LABELS.name, self._set_labels)
         self.create_service(GetLabels, GET_LABELS.name, self._get_labels)
@@ -104,6 +109,15 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         # A steady clock, because with use_sim_time and no publisher of /clock, diagnostics must still report that.
         clock, group = Clock(clock_type=ClockType.STEADY_TIME), MutuallyExclusiveCallbackGroup()
         self.create_timer(1.0, self._every_second, callback_group=group, clock=clock)
+
+    def _create_mapper(self) -> Mapper | None:
+        """Create the language map if the parameter ``map`` is set."""
+        config = read(self, MapConfig)
+        if not self._labels.state.node.map:
+            return None
+        from lseg_ros.ros.mapping import Mapper  # a node without a map does not load it
+
+        return Mapper(self, config, self._labels, self._report_problem)
 
     def autostart(self) -> bool:
         """Configure and activate if the parameter ``autostart`` is set.
@@ -169,6 +183,8 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         segmenter = run_in_temporary_thread(self._load)
         active = self._labels.state
         self._pipeline = Pipeline(segmenter)
+        if self._mapper is not None:
+            self._mapper.open(self._pipeline)
         with self._between_frames:
             for camera in self._cameras:
                 camera.open()
@@ -337,7 +353,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             segmenter = self._pipeline.segmenter
             values |= {"device": str(segmenter.device), "engine": segmenter.engine}
             values |= {f"{name} [MiB]": f"{mib:.0f}" for name, mib in segmenter.memory_mib().items()}
-        return values
+        return values | (self._mapper.values() if self._mapper is not None else {})
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Pause or resume.
@@ -370,15 +386,20 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
                 camera.subscribe(mailbox, self._transforms)
             if self._lidar is not None:
                 self._lidar.subscribe(self._transforms)
+            if self._mapper is not None:
+                self._mapper.start(self._transforms)
         except Exception:
             self._stop()
             raise
-        self._worker = Worker(self._pipeline, self._labels, self._cameras, mailbox, self._between_frames)
+        on_labeled = None if self._mapper is None else self._mapper.offer
+        self._worker = Worker(self._pipeline, self._labels, self._cameras, mailbox, self._between_frames, on_labeled)
 
     def _stop(self) -> None:
         """Finish the current frames and unsubscribe."""
         if self._worker is not None:
             self._worker.stop()
+        if self._mapper is not None:
+            self._mapper.stop()
         for camera in self._cameras:
             camera.unsubscribe()
         if self._lidar is not None:
@@ -413,6 +434,8 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
             if self._vocabulary_publisher is not None:
                 self._vocabulary_publisher.destroy()
             self._vocabulary_publisher = self._pipeline = None
+        if self._mapper is not None:
+            self._mapper.close()
         self._labels.unload()
 
 

@@ -24,6 +24,7 @@ from lseg_ros.quoting import quote
 from lseg_ros.ros.topics import check_cameras
 from lseg_ros.settings import Setting, check, list_settings, setting
 from lseg_ros.transforms import parse_pose
+from lseg_ros.vocabulary import parse_synonyms
 
 __all__ = ["NodeConfig", "declare", "explain_wrong_type", "parameter_default", "read", "with_parameters"]
 
@@ -138,6 +139,17 @@ class NodeConfig:
     cameras: tuple[str, ...] = setting(
         (), "names of several cameras, used as prefixes of their topics; empty for one camera without a prefix"
     )
+    map: bool = setting(False, "build a map of pixel embeddings that ~/map/find searches; needs depth and poses")
+    map_frame: str = setting("map", "coordinate frame of the map, in which poses are given")
+    map_pose: str = setting(
+        "tf", "where poses come from: tf, or the topics odom (odometry) or pose", choices=("tf", "odometry", "pose")
+    )
+    map_camera_pose: str = setting(
+        "",
+        "pose of the optical frame in the frame that odom or pose describe, 'x y z qx qy qz qw' in meters; "
+        "empty if they describe the optical frame",
+    )
+    map_color: str = setting("", "text whose similarity colors ~/map/cloud; empty to color by label", dynamic=True)
     autostart: bool = setting(True, "configure and activate at startup; if false, wait for lifecycle requests")
 
     def __post_init__(self) -> None:
@@ -149,12 +161,18 @@ class NodeConfig:
             cameras = max(len(self.cameras), 1)
             if poses and len(poses) != cameras:
                 raise ValueError(f"{name}: expected one pose per camera ({cameras}), got {len(poses)}")
+        if self.map_camera_pose:
+            parse_pose(self.map_camera_pose, "map_camera_pose")
+        if self.map_color:
+            parse_synonyms(self.map_color, "map_color")
 
     @property
     def uses_tf(self) -> bool:
         """Whether poses come from tf."""
-        return (self.points_source != "depth" and not self.cloud_extrinsics) or (
-            self.register_depth and self.points_source != "cloud" and not self.depth_extrinsics
+        return (
+            (self.map and self.map_pose == "tf")
+            or (self.points_source != "depth" and not self.cloud_extrinsics)
+            or (self.register_depth and self.points_source != "cloud" and not self.depth_extrinsics)
         )
 
 

@@ -29,11 +29,19 @@ __all__ = [
     "LABELED_CLOUD",
     "LABEL_INFO",
     "LATCHED_QOS",
+    "MAP_CLOUD",
+    "MAP_FIND",
+    "MAP_LOAD",
+    "MAP_MARKERS",
+    "MAP_RESET",
+    "MAP_SAVE",
     "MASK",
     "MASK_COMPRESSED",
+    "ODOMETRY",
     "OUTPUTS",
     "OVERLAY",
     "POINTS",
+    "POSE",
     "QUERY",
     "SERVICES",
     "SET_LABELS",
@@ -118,6 +126,8 @@ CLOUD = Topic(
     "sensor_msgs/PointCloud2",
     "Lidar points in any layout with x y z, one lidar for all cameras; only if points_source is cloud or both",
 )
+ODOMETRY = Topic("odom", "nav_msgs/Odometry", "Pose of the robot for the map; only with map and map_pose odometry")
+POSE = Topic("pose", "geometry_msgs/PoseStamped", "Pose of the robot for the map; only with map and map_pose pose")
 MASK = Topic("~/mask", "sensor_msgs/Image", "mono8, label id of each pixel; 0 = unlabeled, 255 is never used")
 MASK_COMPRESSED = Topic(
     "~/mask/compressed", "sensor_msgs/CompressedImage", "The mask as PNG (lossless); only while subscribed"
@@ -162,10 +172,22 @@ SUMMARY = Topic(
     "Pixels, confidence, nearest point and centroid of each label in view; only while subscribed",
 )
 DIAGNOSTICS = Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "Once per second: rates, latency, drops, advice")
+MAP_CLOUD = Topic(
+    "~/map/cloud",
+    "sensor_msgs/PointCloud2",
+    "The map: x y z rgb, by label or by map_color; with map and while subscribed",
+)
+MAP_MARKERS = Topic(
+    "~/map/markers", "visualization_msgs/MarkerArray", "Places of the last ~/map/find; with map and visualization_msgs"
+)
 SET_LABELS = Topic("~/set_labels", "lseg_ros/SetLabels", "Replace or append labels")
 GET_LABELS = Topic("~/get_labels", "lseg_ros/GetLabels", "Get the active vocabulary")
 QUERY = Topic("~/query", "lseg_ros/QueryLabel", "Find a text in the last processed frame: pixel, score, 3D point")
 ENABLE = Topic("~/enable", "std_srvs/SetBool", "Pause (false) or resume (true) processing")
+MAP_FIND = Topic("~/map/find", "lseg_ros/MapFind", "Find a text in the language map; only with map")
+MAP_SAVE = Topic("~/map/save", "lseg_ros/MapFile", "Save the language map to a file; only with map")
+MAP_LOAD = Topic("~/map/load", "lseg_ros/MapFile", "Replace the language map by that of a file; only with map")
+MAP_RESET = Topic("~/map/reset", "std_srvs/Trigger", "Empty the language map; only with map")
 
 INPUTS = (
     IMAGE,
@@ -175,12 +197,14 @@ INPUTS = (
     DEPTH_COMPRESSED,
     DEPTH_INFO,
     CLOUD,
+    ODOMETRY,
+    POSE,
 )  # subscribed as best effort, which matches every publisher
 OUTPUTS = (
     MASK, MASK_COMPRESSED, CONFIDENCE, VOCABULARY, LABEL_INFO, CAMERA_INFO, OVERLAY, POINTS, _CLOUDS, LABELED_CLOUD,
-    SUMMARY,     DIAGNOSTICS,
+    SUMMARY, MAP_CLOUD, MAP_MARKERS, DIAGNOSTICS,
 )  # fmt: skip
-SERVICES = (SET_LABELS, GET_LABELS, QUERY, ENABLE)
+SERVICES = (SET_LABELS, GET_LABELS, QUERY, ENABLE, MAP_FIND, MAP_SAVE, MAP_LOAD, MAP_RESET)
 _RESERVED = {topic.name.split("/")[1] for topic in (*OUTPUTS, *SERVICES) if topic.name.startswith("~/")}
 
 

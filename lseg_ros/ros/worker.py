@@ -11,6 +11,7 @@ from lseg_ros.ros.camera import Camera, LastFrame, PendingFrame
 from lseg_ros.ros.labels import ActiveState, LabelManager
 from lseg_ros.ros.mailbox import Mailbox
 from lseg_ros.ros.subscriptions import RawImage
+from lseg_ros.structures import Segmentation
 
 __all__ = ["Worker"]
 
@@ -29,6 +30,7 @@ class Worker:
         cameras: Iterable[Camera],
         mailbox: Mailbox[RawImage],
         between_frames: threading.Lock,
+        on_labeled: Callable[[Camera, EncodedFrame, Segmentation], None] | None = None,
     ) -> None:
         """Start the thread.
 
@@ -38,12 +40,14 @@ class Worker:
             cameras: The cameras, open and subscribed.
             mailbox: Delivers the newest image of each camera.
             between_frames: Lock that the worker holds while it publishes a frame.
+            on_labeled: Called with every published frame. It must return at once.
         """
         self._pipeline = pipeline
         self._labels = labels
         self._cameras = {camera.name: camera for camera in cameras}
         self._mailbox = mailbox
         self._between_frames = between_frames
+        self._on_labeled = on_labeled
         self._thread = threading.Thread(target=self._run, name="lseg worker", daemon=True)
         self._thread.start()
 
@@ -90,6 +94,8 @@ class Worker:
                 result = self._postprocess(frame, encoded_frame, self._labels.state)
             camera.publish(frame, result)
             camera.last_frame = LastFrame(frame.header, encoded_frame)
+        if self._on_labeled is not None:
+            self._on_labeled(camera, encoded_frame, result.segmentation)
 
     def _postprocess(self, frame: PendingFrame, encoded_frame: EncodedFrame, state: ActiveState) -> FrameResult:
         assert state.encoded is not None  # the worker only runs while a network is loaded

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lseg_ros.mapping import LanguageMap, MapConfig, MapUpdate, Observation, observe
+from lseg_ros.structures import Cloud
 from test.support.rooms import CHANNELS, FAR_M, SIZE, embed_pixels, look, unit, wall_frame
 
 LEFT, RIGHT, ROWS = slice(0, 64), slice(64, 128), slice(0, 96)
@@ -105,6 +106,18 @@ def wide(observation: Observation) -> Observation:
     return dataclasses.replace(observation, rows=rows, **parts)
 
 
+def test_the_points_of_a_lidar_replace_the_depth_image() -> None:
+    to_camera = np.eye(4)
+    to_camera[2, 3] = 1.0  # the lidar is 1 m ahead of the camera
+    xyz = np.random.default_rng(0).uniform((-1, -1, 2), (1, 1, 2), (5000, 3)).astype(np.float32)
+    xyz[0] = np.nan
+    frame = dataclasses.replace(wall_frame(), depth_m=None, cloud=Cloud(xyz, to_camera, (1, 5000)))
+    language_map = new_map()
+    language_map.integrate(observe(frame, embed_pixels(np.zeros(SIZE, int)), np.eye(4)))
+    centers = language_map.voxels().centers
+    assert len(centers) > 500 and abs(centers[:, 2] - 3.0).max() < 0.06 and abs(centers[:, :2]).max() < 1.1
+
+
 def test_a_map_that_is_smaller_than_a_frame_says_so() -> None:
     language_map = new_map()
     language_map.capacity = 100
@@ -129,7 +142,7 @@ def test_embeddings_that_are_not_finite_leave_no_trace() -> None:
 
 def test_a_frame_without_depth_and_embeddings_of_another_network_are_rejected() -> None:
     frame = dataclasses.replace(wall_frame(), depth_m=None)
-    with pytest.raises(ValueError, match="map: expected a frame with depth and intrinsics"):
+    with pytest.raises(ValueError, match="map: expected a frame with intrinsics and with depth"):
         observe(frame, embed_pixels(np.zeros(SIZE, int)), np.eye(4))
     with pytest.raises(ValueError, match="map: expected embeddings of 16 channels, got 8"):
         LanguageMap(MapConfig(map_memory_mb=1), 16).integrate(look(wall_frame()))

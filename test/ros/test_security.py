@@ -15,10 +15,20 @@ from test.support.ros_client import RosClient, wait_until
 
 POLICY = Path(__file__).resolve().parents[2] / "config/sros2_policy.xml"
 # What a node uses only with some settings, packages or distributions.
+MAP_SERVICES = {f"/lseg/map/{name}" for name in ("find", "save", "load", "reset")}
 OPTIONAL = {
-    "subscribe": {"/rgb/image/compressed", "/clock", "/parameter_events", "/bond"},
-    "publish": {"/lseg/label_info", "/bond"},
-    "reply": {"/lseg/get_type_description"},
+    "subscribe": {
+        "/rgb/image/compressed",
+        "/clock",
+        "/parameter_events",
+        "/bond",
+        "/odom",
+        "/pose",
+        "/tf",
+        "/tf_static",
+    },
+    "publish": {"/lseg/label_info", "/bond", "/lseg/map/cloud", "/lseg/map/markers"},
+    "reply": {"/lseg/get_type_description", *MAP_SERVICES},
 }
 
 

@@ -56,7 +56,7 @@ def run(settings: MapSettings) -> int:
     frames = RgbdFolder(folder)
     trajectory = read_trajectory(settings.poses or folder / "groundtruth.txt")
     segmenter = Segmenter.from_checkpoint(settings.network)
-    language_map = LanguageMap(settings.map, segmenter.model.config.text.embed_dim)
+    language_map = LanguageMap(settings.map, segmenter.channels)
     gate, skipped, network_s, map_s = PoseGate(settings.map.map_max_speed_m_s), 0, 0.0, 0.0
     indices = range(0, len(frames), settings.every)
     for index in indices:
