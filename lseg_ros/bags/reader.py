@@ -14,6 +14,7 @@ from rosbags.rosbag1 import Reader as Ros1Reader
 from rosbags.rosbag2 import Reader as Ros2Reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from lseg_ros.cdr import image_from_cdr
 from lseg_ros.errors import describe_error
 
 __all__ = ["Bag", "BagMessage", "BagTopic", "is_bag"]
@@ -148,6 +149,16 @@ class Bag:
             return self._types.deserialize_cdr(data, kind)
         except Exception as error:  # rosbags raises many types, depending on the fault
             raise ValueError(f"{topic}: expected a {kind}, got {len(data)} bytes ({describe_error(error)})") from error
+
+    def parse_image(self, topic: str, data: bytes) -> Any:
+        """Parse a sensor_msgs/Image, whose pixels are not copied, or a CompressedImage.
+
+        Raises:
+            ValueError: If it is not a message of the topic's type.
+        """
+        if self.topics[topic].type == "sensor_msgs/msg/Image":
+            return image_from_cdr(data)
+        return self.deserialize(topic, data)
 
     def close(self) -> None:
         """Close the files."""

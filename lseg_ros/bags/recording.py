@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from lseg_ros.assembly import Assembled, assemble
 from lseg_ros.bags.reader import Bag
 from lseg_ros.bags.topic_choice import CameraTopics, choose_topics
-from lseg_ros.cdr import image_from_cdr, read_frame_id, read_stamp_ns
+from lseg_ros.cdr import read_frame_id, read_stamp_ns
 from lseg_ros.matching import CameraInfoCache, StampedCache
 from lseg_ros.structures import Frame
 
@@ -64,9 +64,8 @@ class BagFrame:
         index: Number of the frame in the recording, from 0.
         log_ns: Time at which the image was recorded, in nanoseconds.
         image: sensor_msgs/Image or CompressedImage in CDR.
-        depth: sensor_msgs/Image in CDR, or None.
+        depth: sensor_msgs/Image, or CompressedImage of compressedDepth, in CDR, or None.
         camera_info: The sensor_msgs/CameraInfo, or None.
-        is_compressed: Whether the image is a CompressedImage.
     """
 
     index: int
@@ -74,7 +73,6 @@ class BagFrame:
     image: bytes
     depth: bytes | None
     camera_info: Any
-    is_compressed: bool
     _bag: Bag = dataclasses.field(repr=False)
     _topics: CameraTopics = dataclasses.field(repr=False)
 
@@ -84,14 +82,11 @@ class BagFrame:
         Raises:
             ValueError: If the image cannot be read.
         """
-        if self.is_compressed:
-            image = self._bag.deserialize(self._topics.image, self.image)
-        else:
-            image = image_from_cdr(self.image)
+        image = self._bag.parse_image(self._topics.image, self.image)
         problems, depth = {}, None
         if self.depth is not None:
             try:
-                depth = image_from_cdr(self.depth)
+                depth = self._bag.parse_image(self._topics.depth, self.depth)
             except ValueError as error:
                 problems["depth"] = str(error)
         frame, others = assemble(image, depth, self.camera_info)
@@ -192,7 +187,6 @@ class BagRecording(Sequence[Frame]):
                 image,
                 depth[0] if depth else None,
                 self._read_camera_info(entry.camera_info),
-                topics.is_compressed,
                 self.bag,
                 topics,
             )

@@ -52,11 +52,13 @@ class _Candidate(NamedTuple):
     def is_depth(self) -> bool:
         if self.format.startswith("mono16"):  # either; only the name tells
             return "depth" in self.topic.name
+        if self.topic.type == _COMPRESSED:
+            return "compressedDepth" in self.format
         return self.topic.type == _IMAGE and self.format in _DEPTH_ENCODINGS
 
     @property
     def is_color(self) -> bool:
-        return not self.is_depth and self.topic.type != _INFO and "compressedDepth" not in self.format
+        return not self.is_depth and self.topic.type != _INFO
 
 
 def choose_topics(bag: Bag, image: str = "auto", depth: str = "auto", camera_info: str = "auto") -> CameraTopics:
@@ -82,7 +84,7 @@ def choose_topics(bag: Bag, image: str = "auto", depth: str = "auto", camera_inf
     infos = [candidate for candidate in candidates if candidate.topic.type == _INFO]
     return CameraTopics(
         chosen.topic.name,
-        _name(_choose("depth", depth, bag, depths, _same_frame_id(depths, chosen))),
+        _name(_choose("depth", depth, bag, depths, _same_frame_id(_without_transports(depths), chosen))),
         _name(_choose("camera_info", camera_info, bag, infos, _next_to(infos, chosen))),
         chosen.topic.type == _COMPRESSED,
     )

@@ -173,6 +173,16 @@ class TestTopics:
         with BagRecording(write_bag(tmp_path / "bag", messages)) as recording:
             assert recording.frame_index.topics.image == IMAGE
 
+    def test_compressed_depth_is_used_if_there_is_no_other(self, tmp_path: Path) -> None:
+        messages, topic = without(make_recording(1), DEPTH), f"{DEPTH}/compressedDepth"
+        _, png = cv2.imencode(".png", make_depth(0))
+        data = np.concatenate([np.zeros(12, np.uint8), np.asarray(png).reshape(-1)])
+        parts = dict(header=header(START_NS), format="16UC1; compressedDepth png", data=data)
+        messages.append(record(topic, START_NS + 30 * MS, new("sensor_msgs/msg/CompressedImage", **parts)))
+        with BagRecording(write_bag(tmp_path / "bag", messages)) as recording:
+            assert recording.frame_index.topics == (IMAGE, topic, INFO, False)
+            assert recording[0].depth_m is not None and recording[0].depth_m[1, 0] == 1
+
     def test_several_cameras_are_listed(self, tmp_path: Path) -> None:
         left = make_recording(2)
         right = [
