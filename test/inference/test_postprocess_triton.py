@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lseg_ros.inference import postprocess as plain
@@ -46,9 +46,11 @@ def softmax(logits: torch.Tensor, norm: torch.Tensor | None, valid_size: Size, s
     return plain.upsample(half, valid_size, size).softmax(dim=0)
 
 
+# Triton's interpreter takes seconds for many labels on a large image.
+@example(labels=254, low_size=(8, 8), cut=(3, 14), size=(9, 7), normed=True, threshold=0.3, seed=0)
 @settings(max_examples=8)
 @given(
-    labels=st.sampled_from([1, 2, 7, 40, 254]),
+    labels=st.sampled_from([1, 2, 7, 20]),
     low_size=st.tuples(st.integers(8, 12), st.integers(8, 12)),
     cut=st.tuples(st.integers(0, 15), st.integers(0, 15)),
     size=st.none() | st.tuples(st.integers(1, 50), st.integers(1, 50)),
