@@ -254,6 +254,7 @@ def test_rejects_resuming_after_a_change_of_the_mix_file(tmp_path: Path) -> None
         train(config)
 
 
+@pytest.mark.slow
 def test_trains_in_two_processes_from_the_command_line(tmp_path: Path) -> None:
     config = mix_run(tmp_path)
     flags = f"""--mix {config.mix} --root {tmp_path} --init {config.initialization.init} --steps 2 --batch-size 2
