@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
 from lseg_ros.msg import SegmentationSummary
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from lseg_ros.cdr import image_to_cdr
@@ -39,13 +40,18 @@ NODE = f"{NAMESPACE}/lseg"
 LABELS = ["floor", "wall"]
 # The lidar looks like the front camera. The rear camera looks back from 0.2 m behind it.
 EXTRINSICS = ["0 0 0 0 0 0 1", "0 0 -0.2 0 1 0 0"]
+DEPTH_EXTRINSICS = ["0.1 0 0 0 0 0 1", "0 0 0 0 0 0 1"]  # the depth camera is 10 cm to the right of the front camera
 Rig = dict[str, NodeHarness]
 
 
 @pytest.fixture(scope="module")
 def rig(ros_client: RosClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """An active node with two cameras and a lidar, which the test controls."""
-    settings = {"cameras": ["front", "rear"], "labels": LABELS, "points_source": "cloud", "sync_wait_s": 1.0}
+    """An active node with two cameras and a lidar, which the test controls.
+
+    Most tests send no depth.
+    """
+    settings = {"cameras": ["front", "rear"], "labels": LABELS, "points_source": "both", "sync_wait_s": 1.0}
+    settings |= {"depth_transport": "compressedDepth", "register_depth": True, "depth_extrinsics": DEPTH_EXTRINSICS}
     log = tmp_path_factory.mktemp("lidar") / "node.log"
     with run_lseg_node(log, "-r", f"__ns:={NAMESPACE}", cloud_extrinsics=EXTRINSICS, **settings) as node:
         harnesses = {name: NodeHarness(ros_client, node, NAMESPACE, f"/{name}") for name in ("front", "rear")}
@@ -106,6 +112,8 @@ def test_cameras_label_one_cloud_together(rig: Rig, ros_client: RosClient, lidar
     assert (points["label"] > 0).tolist() == [True, True, False, True, False, True]
     assert ((points["confidence"] > 0) == (points["label"] > 0)).all()
     assert not (points["rgb"].view("<u4") >> 24).any()
+    offered = ros_client.node.get_publishers_info_by_topic(f"{NODE}/cloud")[0].qos_profile
+    assert list(layout.check_qos("cloud", offered, reliable=True)) == []
     assert clouds.stamps().count(read_stamp_ns(sent)) == 1
 
 
@@ -142,6 +150,33 @@ def test_cloud_that_a_camera_missed_is_published_without_it(rig: Rig, ros_client
     cloud = clouds.messages[0]
     assert read_stamp_ns(cloud) in stamps[:-1]
     assert (read_points(cloud).reshape(-1)["label"] > 0).tolist() == [True, True, False, False, False, False]
+
+
+def test_compressed_depth_of_another_camera_is_registered(rig: Rig, ros_client: RosClient) -> None:
+    """A wall at 2 m moves by 60 * 0.1 / 2 = 3 pixels."""
+    front, node = rig["front"], ros_client.node
+    front.clear()
+    points = ros_client.listen(PointCloud2, f"{NODE}/front/points")
+    depths = node.create_publisher(CompressedImage, f"{NAMESPACE}/front/depth/image/compressedDepth", RELIABLE)
+    infos = node.create_publisher(CameraInfo, f"{NAMESPACE}/front/depth/camera_info", RELIABLE)
+    wait_until(lambda: depths.get_subscription_count() and infos.get_subscription_count(), 10, "no subscription")
+    header = front.make_header("front_optical_frame")
+    depth_header = Header(stamp=header.stamp, frame_id="depth_optical_frame")
+    depth = CompressedImage(header=depth_header, format="16UC1; compressedDepth png")
+    depth.data.frombytes(bytes(12) + cv2.imencode(".png", np.full((48, 64), 2000, np.uint16))[1].tobytes())
+
+    def is_complete() -> bool:
+        infos.publish(make_camera_info(depth_header))
+        depths.publish(depth)
+        front.wait_for_mask(image=make_image(header), info=make_camera_info(header))
+        return read_stamp_ns(depth) in points.stamps()
+
+    wait_until(is_complete, 20, "no points")
+    z = read_points(points.by_stamp()[read_stamp_ns(depth)])["z"]
+    assert np.isnan(z[:, :3]).all()
+    assert (z[:, 3:] == 2.0).all()
+    for publisher in (depths, infos):
+        ros_client.run_in_spin_thread(node.destroy_publisher, publisher)
 
 
 @pytest.mark.parametrize("fault", ["no z", "truncated", "far stamp", "too many points"])
