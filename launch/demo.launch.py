@@ -38,6 +38,7 @@ def generate_launch_description() -> LaunchDescription:
                 "labels", default_value="", description="labels to segment; empty: labels that suit the camera"
             ),
             DeclareLaunchArgument("rviz", default_value="false", description="show the results in RViz"),
+            DeclareLaunchArgument("viewer", default_value="false", description="serve a page on http://127.0.0.1:8080"),
             OpaqueFunction(function=_create_camera_and_node),
         ]
     )
@@ -53,7 +54,11 @@ def _create_camera_and_node(context: LaunchContext) -> list[Node | IncludeLaunch
         Node(package="lseg_ros", executable=camera, parameters=[parameters], output="screen"),
         IncludeLaunchDescription(
             PythonLaunchDescriptionSource(str(SHARE / "launch" / "lseg.launch.py")),
-            launch_arguments={"labels": labels, "rviz": LaunchConfiguration("rviz")}.items(),
+            launch_arguments={
+                "labels": labels,
+                "rviz": LaunchConfiguration("rviz"),
+                "viewer": LaunchConfiguration("viewer"),
+            }.items(),
         ),
     ]
 

@@ -65,6 +65,7 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument("use_sim_time", default_value="false", description="use the time from /clock"),
             DeclareLaunchArgument("rviz", default_value="false", description="show the results in RViz"),
+            DeclareLaunchArgument("viewer", default_value="false", description="serve a page on http://127.0.0.1:8080"),
             OpaqueFunction(function=_create_node),
             Node(
                 package="rviz2",
@@ -78,7 +79,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _create_node(context: LaunchContext) -> list[Node]:
-    """The node; only arguments that are not empty override the parameter file."""
+    """Create the node and the viewer; empty arguments do not override the parameter file."""
     parameters = {}
     for name in ("checkpoint", "device", "image_transport"):
         if value := LaunchConfiguration(name).perform(context):
@@ -89,17 +90,30 @@ def _create_node(context: LaunchContext) -> list[Node]:
     for name in ("autostart", "use_sim_time"):
         if text := LaunchConfiguration(name).perform(context):
             parameters[name] = yaml.safe_load(text)
-    return [
-        Node(
-            package="lseg_ros",
-            executable="lseg_node",
-            name="lseg",
-            namespace=LaunchConfiguration("namespace"),
-            parameters=[LaunchConfiguration("params_file"), parameters],
-            remappings=_build_remappings(context, parameters.get("cameras", [])),
-            output="screen",
-        )
-    ]
+    cameras = parameters.get("cameras", [])
+    namespace, remappings = LaunchConfiguration("namespace"), _build_remappings(context, cameras)
+    node = Node(
+        package="lseg_ros",
+        executable="lseg_node",
+        name="lseg",
+        namespace=namespace,
+        parameters=[LaunchConfiguration("params_file"), parameters],
+        remappings=remappings,
+        output="screen",
+    )
+    selected = {"camera": cameras[0]} if cameras else {}
+    if "image_transport" in parameters:
+        selected["image_transport"] = parameters["image_transport"]
+    viewer = Node(
+        package="lseg_ros",
+        executable="viewer",
+        namespace=namespace,
+        parameters=[{"use_sim_time": parameters.get("use_sim_time", False), **selected}],
+        remappings=remappings,
+        output="screen",
+        condition=IfCondition(LaunchConfiguration("viewer")),
+    )
+    return [node, viewer]
 
 
 def _parse_list(name: str, text: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import sys
 from dataclasses import dataclass
 
 import tyro
@@ -34,7 +35,7 @@ class ViewSettings:
     sources: tyro.conf.Positional[tuple[str, ...]] = setting(  # noqa: RUF009 - a tuple is immutable
         (),
         "image files, folders of images, RGB-D recordings, video files, bags, synthetic or synthetic:SEED, webcam or "
-        "webcam:NUMBER; none for the recording of a desk in the package",
+        "webcam:NUMBER, node or node:NAME (a running ROS node, needs ROS 2); none for the desk in the package",
     )
     image: str = setting("auto", "topic of the images of a bag")
     depth: str = setting("auto", "topic of the depth of a bag, none to ignore it")
@@ -55,6 +56,8 @@ SETTINGS = ViewSettings
 
 def run(settings: ViewSettings) -> int:
     """Serve the page until Ctrl-C."""
+    if settings.sources and settings.sources[0].partition(":")[0] == "node":
+        return _view_node(settings)
     names = settings.sources or (str(DESK_FOLDER),)
     vocabulary = read_vocabulary(settings.labels or _suitable_labels(settings.sources), settings.prompt_templates)
     source = open_source(names, (settings.image, settings.depth, settings.camera_info))
@@ -67,6 +70,27 @@ def run(settings: ViewSettings) -> int:
     finally:
         page.stop()
     return 0
+
+
+def _view_node(settings: ViewSettings) -> int:
+    """Run the executable ``viewer`` in this process."""
+    if len(settings.sources) > 1:
+        raise ValueError(f"sources: expected {settings.sources[0]} alone, got {len(settings.sources)} sources")
+    try:
+        from lseg_ros.ros.runtime import run as run_node
+        from lseg_ros.ros.viewer import Viewer
+    except ImportError as error:
+        raise ValueError(
+            f"sources: expected a sourced ROS 2 with lseg_ros for {settings.sources[0]} ({error})"
+        ) from error
+    target = settings.sources[0].partition(":")[2] or "/lseg"
+    values = {"target": target, **dataclasses.asdict(settings.page)}
+    sys.argv = [
+        "viewer",
+        "--ros-args",
+        *(word for name, value in values.items() for word in ("-p", f"{name}:={value}")),
+    ]
+    return run_node(Viewer)
 
 
 def describe_access(host: str) -> str:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ LABELS_AFTER = (
 )
 MIN_MEAN_IOU = 0.3  # a lower value means that the masks are wrong: random weights score 0.06 to 0.10
 _START_TIMEOUT_S = 180.0  # for a cold disk and a busy machine
+_ADDRESS = re.compile(r"open http\S+ in a browser")
 _PLAY_TIMEOUT_S = 60.0  # the recording takes 8.3 s
 
 
@@ -50,14 +53,15 @@ def main() -> None:
     """Run the demo; the exit status is 0, or 1 with a message if something is wrong."""
     arguments = _parse_arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the child processes end too
-    run_mode = _run_live if arguments.live else _run_scored
+    is_live = arguments.live or arguments.view
+    run_mode = _run_live if is_live else _run_scored
     try:
         sys.exit(run_mode(arguments))
     except (ValueError, RuntimeError) as error:
         _print(f"failed: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.exit(0 if arguments.live else 130)
+        sys.exit(0 if is_live else 130)
 
 
 def _run_scored(arguments: argparse.Namespace) -> int:
@@ -82,14 +86,31 @@ def _run_scored(arguments: argparse.Namespace) -> int:
 def _run_live(arguments: argparse.Namespace) -> int:
     """Keep camera and node running until Ctrl-C."""
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with _start_synthetic_camera(arguments, os.environ) as camera, _start_node(arguments, os.environ) as node:
+    with (
+        _start_synthetic_camera(arguments, os.environ) as camera,
+        _start_node(arguments, os.environ) as node,
+        _start_viewer(arguments) as viewer,
+    ):
+        children = [child for child in (camera, node, viewer) if child is not None]
         _print(f"running in ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')} until Ctrl-C; to watch and interact:")
         _print("  rviz2 -d rviz/lseg.rviz    or Foxglove: /lseg/overlay, /lseg/points, /lseg/points/chair")
         _print(f"  ros2 param set {NODE} labels \"['floor', 'wall', 'potted plant']\"")
         while True:
-            for child in (camera, node):
+            for child in children:
                 child.check()
             time.sleep(0.5)
+
+
+@contextmanager
+def _start_viewer(arguments: argparse.Namespace) -> Iterator[ChildProcess | None]:
+    """Serve the page of the node with ``--view``, and print its address."""
+    if not arguments.view:
+        yield None
+        return
+    with _start("lseg_ros.ros.viewer", {}, arguments.out / "demo_viewer.log", os.environ) as viewer:
+        wait_for(lambda: bool(_ADDRESS.search(viewer.output)), (viewer,), _START_TIMEOUT_S, "a page")
+        _print(_ADDRESS.findall(viewer.output)[0])
+        yield viewer
 
 
 def _start_synthetic_camera(arguments: argparse.Namespace, environment: Mapping[str, str]) -> ChildProcess:
@@ -202,6 +223,7 @@ def _report_problems(before: SegmentationMetrics, after: SegmentationMetrics, st
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lseg_demo", description=__doc__)
     parser.add_argument("--live", action="store_true", help="keep running in the current ROS domain, for RViz")
+    parser.add_argument("--view", action="store_true", help="like --live, with a page in the browser")
     parser.add_argument("--seed", type=int, default=8, help="seed of the synthetic world (default: %(default)s)")
     parser.add_argument(
         "--seconds", type=float, default=12.0, help="time to score before and after the change (default: %(default)s)"
