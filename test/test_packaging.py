@@ -40,8 +40,8 @@ ROBOT = {
 DESK = "lseg_ros/desk"
 WEIGHTS = "lseg_ros/model/weights/demo.safetensors"
 # For rviz:=true and nav2_demo.launch.py, for Nav2's lifecycle manager, and for GPUs (a part of PyTorch's CUDA builds).
-OPTIONAL_PACKAGES = {"rviz2", "nav2_costmap_2d", "nav2_lifecycle_manager", "bondpy", "triton"}
-EXECUTABLES = ("lseg_node", "synthetic_camera", "replay_camera", "lseg_demo", "viewer")
+OPTIONAL_PACKAGES = {"rviz2", "nav2_costmap_2d", "nav2_lifecycle_manager", "nav2_msgs", "bondpy", "triton"}
+EXECUTABLES = ("lseg_node", "synthetic_camera", "replay_camera", "lseg_demo", "viewer", "go_to")
 
 MODULES = {"opencv_python_headless": "cv2", "open_clip_torch": "open_clip", "pillow": "PIL", "PyYAML": "yaml"}
 

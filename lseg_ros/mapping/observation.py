@@ -144,7 +144,7 @@ def observe(
 
 
 def _depth_of_cloud(frame: Frame, height: int, width: int) -> NDArray[np.float32]:
-    """Return the depth (height, width) of the lidar points of a frame, 0 where there is none."""
+    """Return the depth (height, width) of the lidar points, 0 for samples without any."""
     assert frame.cloud is not None and frame.intrinsics is not None  # checked by the caller
     xyz = frame.cloud.xyz[np.isfinite(frame.cloud.xyz).all(axis=1)]
     xyz = transform_points(frame.cloud.to_camera, xyz)
