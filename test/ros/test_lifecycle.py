@@ -92,8 +92,12 @@ def test_requests_by_number_are_answered(unconfigured: NodeHarness, number: int)
 
 def test_a_request_with_an_unknown_label_is_logged_on_one_line(unconfigured: NodeHarness) -> None:
     request = ChangeState.Request(transition=Transition(label="fly\n[FATAL] forged"))
-    assert not unconfigured.client.call(ChangeState, f"{NODE}/change_state", request).success
-    wait_until(lambda: r"cleanup, shutdown, got 'fly\n[FATAL] forged'" in unconfigured.process.output, 5)
+
+    def is_logged() -> bool:  # at the latest when an earlier test's failure no longer suppresses the line
+        assert not unconfigured.client.call(ChangeState, f"{NODE}/change_state", request).success
+        return r"cleanup, shutdown, got 'fly\n[FATAL] forged'" in unconfigured.process.output
+
+    wait_until(is_logged, 20)
     assert "\n[FATAL] forged" not in unconfigured.process.output
     assert unconfigured.client.state(NODE) == "unconfigured"
 
