@@ -51,8 +51,10 @@ class GoTo(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         Raises:
             ImportError: If nav2_msgs is not installed.
         """
-        from nav2_msgs.action import NavigateToPose  # part of Nav2, which not every robot has
-
+        try:
+            from nav2_msgs.action import NavigateToPose
+        except ImportError as error:
+            raise ImportError("expected nav2_msgs, which is not installed: install Nav2") from error
         super().__init__("go_to")
         declare(self, GoToConfig)
         self.done = False
