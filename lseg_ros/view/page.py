@@ -18,7 +18,7 @@ from lseg_ros.errors import describe_error
 from lseg_ros.settings import check, setting
 from lseg_ros.view.controls import Controls
 from lseg_ros.view.feed import Feed, Found, LabeledFrame
-from lseg_ros.view.pictures import draw_confidence, draw_similarity, hide_labels, shrink
+from lseg_ros.view.pictures import draw_confidence, draw_similarity, fit, hide_labels
 from lseg_ros.view.saving import save_frame
 from lseg_ros.view.scene import Scene
 from lseg_ros.view.server import close_server, open_server
@@ -28,7 +28,7 @@ __all__ = ["Page", "PageSettings"]
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_PX = 1280  # of the picture that is sent to browsers
+_LEAST_PX, _MOST_PX = 640, 1280  # longer side of the picture: enough for a sharp legend, and quick to send
 _WAIT_S = 0.2  # for a live camera, so that requests do not wait longer
 _RATE_OVER = 20  # frames over which the frame rate is measured
 
@@ -199,19 +199,19 @@ class Page:
             self._controls.show_query("")
         if is_new:
             self._controls.show_frame(self._frame, self._rate_hz())
-        self._controls.show_picture(self._draw(self._frame, _LONGEST_PX))
+        self._controls.show_picture(self._draw(self._frame))
         self._scene.show(self._frame, self._controls.hidden)
 
     def _ask(self) -> None:
         self._found = self._feed.query(self._query)
         self._controls.show_answer(self._found.result)
 
-    def _draw(self, shown: LabeledFrame, longest_px: int) -> NDArray[np.uint8]:
+    def _draw(self, shown: LabeledFrame) -> NDArray[np.uint8]:
         """Draw the picture that is selected, (H, W, 3) uint8 RGB."""
         controls = self._controls
         if controls.picture == "similarity" and self._found is not None:
             return draw_similarity(self._found.frame.image, self._found.result, controls.opacity)
-        image, segmentation = shrink(shown.frame, shown.segmentation, longest_px)
+        image, segmentation = fit(shown.frame, shown.segmentation, _LEAST_PX, _MOST_PX)
         if controls.picture == "confidence":
             return draw_confidence(image, segmentation.confidence, controls.opacity)
         if controls.picture == "camera":

@@ -13,7 +13,7 @@ from lseg_ros.query import QueryResult
 from lseg_ros.structures import Frame, Intrinsics, Segmentation
 from lseg_ros.vocabulary import UNLABELED
 
-__all__ = ["draw_confidence", "draw_similarity", "hide_labels", "shrink", "take_every"]
+__all__ = ["draw_confidence", "draw_similarity", "fit", "hide_labels", "take_every"]
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -27,14 +27,15 @@ def hide_labels(segmentation: Segmentation, hidden: Collection[int]) -> Segmenta
     return dataclasses.replace(segmentation, label_map=ids[segmentation.label_map])
 
 
-def shrink(frame: Frame, segmentation: Segmentation, longest_px: int) -> tuple[Picture, Segmentation]:
-    """Resize image and labels so that the longer side has at most ``longest_px`` pixels."""
+def fit(frame: Frame, segmentation: Segmentation, least_px: int, most_px: int) -> tuple[Picture, Segmentation]:
+    """Resize image and labels so that the longer side has ``least_px`` to ``most_px`` pixels."""
     height, width = frame.size
-    scale = longest_px / max(height, width)
-    if scale >= 1:
+    scale = min(max(max(height, width), least_px), most_px) / max(height, width)
+    if scale == 1:
         return frame.image, segmentation
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    image = np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    image = np.asarray(cv2.resize(frame.image, size, interpolation=interpolation), np.uint8)
     label_map, confidence = (
         np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_NEAREST), np.uint8)
         for values in (segmentation.label_map, segmentation.confidence)

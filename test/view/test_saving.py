@@ -8,7 +8,7 @@ import numpy as np
 
 from lseg_ros.structures import Frame, Intrinsics, Segmentation
 from lseg_ros.view.feed import LabeledFrame
-from lseg_ros.view.pictures import hide_labels, shrink, take_every
+from lseg_ros.view.pictures import fit, hide_labels, take_every
 from lseg_ros.view.saving import POINT_PROPERTIES, save_frame
 from lseg_ros.vocabulary import Vocabulary
 from test.support.dataset_trees import read_unchanged
@@ -52,10 +52,11 @@ def test_hidden_labels_are_unlabeled() -> None:
     assert hide_labels(segmentation, ()) is segmentation
 
 
-def test_a_smaller_picture_keeps_its_aspect() -> None:
+def test_pictures_of_any_size_keep_their_aspect() -> None:
     shown = make_frame()
-    image, segmentation = shrink(shown.frame, shown.segmentation, 3)
-    assert image.shape == (2, 3, 3) and segmentation.label_map.shape == (2, 3)
+    for least_px, most_px, size in ((1, 3, (2, 3)), (12, 24, (8, 12)), (6, 6, (4, 6))):
+        image, segmentation = fit(shown.frame, shown.segmentation, least_px, most_px)
+        assert image.shape == (*size, 3) and segmentation.label_map.shape == size
 
 
 def test_fewer_points_stay_where_they_were() -> None:
