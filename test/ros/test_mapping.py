@@ -55,7 +55,7 @@ def mapping(
     )
     with Process("lseg_node", log, "-r", f"__ns:={NAMESPACE}", labels=["floor", "wall"], **settings) as node:
         harness = MappingHarness(ros_client, node)
-        wait_until(lambda: not node.alive or harness.pose.get_subscription_count(), 90, "the node did not start")
+        wait_until(lambda: not node.alive or harness.pose.get_subscription_count(), 240, "the node did not start")
         wait_until(lambda: harness._image.get_subscription_count(), 20, "the node does not subscribe")
         yield harness
         assert node.alive, f"the node died: {node.output}"

@@ -35,7 +35,7 @@ def start(ros_client: RosClient, checkpoint: str, tmp_path: Path) -> Iterator[St
             arguments = ["-r", "__ns:=/faults"]
             options = {"checkpoint": checkpoint, "device": "cpu", **options}
             node = stack.enter_context(Process("lseg_node", tmp_path / f"{name}.log", *arguments, **options))
-            wait_until(lambda: not node.alive or READY in node.output, 90, "the node did not start")
+            wait_until(lambda: not node.alive or READY in node.output, 240, "the node did not start")
             assert node.alive, node.output
             return NodeHarness(ros_client, node, "/faults")
 

@@ -121,7 +121,7 @@ def shared_memory_files(pid: int) -> set[Path]:
 def test_an_orderly_exit_leaves_nothing_in_shared_memory(executable: str, tmp_path: Path) -> None:
     with Process(executable, tmp_path / "node.log") as process:
         if executable == "lseg_node":
-            wait_until(lambda: READY in process.output, 90, "the node did not start")
+            wait_until(lambda: READY in process.output, 240, "the node did not start")
         wait_until(lambda: shared_memory_files(process.pid), 20, "no shared memory of DDS")
         files = shared_memory_files(process.pid)
         process.interrupt()
