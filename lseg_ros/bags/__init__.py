@@ -1,5 +1,6 @@
 """Bags of ROS 1 and ROS 2: the frames of a camera, and results, without ROS."""
 
+from lseg_ros.bags.poses import BagPoses
 from lseg_ros.bags.reader import Bag, BagMessage, BagTopic, is_bag
 from lseg_ros.bags.recording import BagFrame, BagIndex, BagRecording, IndexEntry
 from lseg_ros.bags.topic_choice import CameraTopics, choose_topics
@@ -10,6 +11,7 @@ __all__ = [
     "BagFrame",
     "BagIndex",
     "BagMessage",
+    "BagPoses",
     "BagRecording",
     "BagTopic",
     "BagWriter",

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from lseg_ros.cli import main
+from test.support.bags import make_recording, write_bag
 
 CAMERA = """image_width: 64
 image_height: 48
@@ -50,6 +51,16 @@ def test_a_recording_becomes_a_map_with_a_picture(
     again, first = load_file(out), load_file(saved)
     assert all((again[name] == first[name]).all() for name in first)
     assert saved.with_suffix(".png").is_file()
+
+
+def test_a_bag_with_tf_becomes_a_map(tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    bag = write_bag(tmp_path / "bag", make_recording(6))
+    out = str(tmp_path / "walk.safetensors")
+    arguments = ["map", str(bag), "--every", "2", "--out", out, "--checkpoint", checkpoint, "--map-memory-mb", "4"]
+    assert main(arguments) == 0
+    assert "from 3 of 3 frames" in capsys.readouterr().out
+    assert main([*arguments, "--pose", "/odom"]) == 2
+    assert "expected the /odom of geometry_msgs" in capsys.readouterr().err
 
 
 def test_a_text_is_found_in_a_map(
