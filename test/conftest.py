@@ -68,6 +68,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 raise pytest.UsageError(f"--require {marker}: {reason}")
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
+    # The camera and the node of the fixture `robot` keep a core busy until the end, so their tests come last.
+    files = {item.path for item in items if "robot" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path in files)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
