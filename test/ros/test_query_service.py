@@ -37,7 +37,7 @@ def floor(robot: RosClient) -> tuple[Any, Any]:
     """The response to the query for the floor, and the mask of the floor.
 
     The mask has shape (height, width) and belongs to the same frame.
-    The frame has depth. On a busy machine DDS loses some depth images, and such a frame has no points.
+    The frame has depth and ground truth. On a busy machine DDS loses some images.
     """
     kept = robot.unsubscribe(keep=10**6)
     ground_truth = robot.listen(Image, "/ground_truth/labels")
@@ -46,13 +46,12 @@ def floor(robot: RosClient) -> tuple[Any, Any]:
     wait_until(lambda: vocabulary.messages and masks.messages and len(ground_truth.messages) > 1, 20)
     floor_id = next(label.id for label in vocabulary.messages[0].labels if label.name == "floor")
 
-    def query_with_depth() -> Any:
+    def query_with_depth_and_ground_truth() -> Any:
         response = query(robot, "floor")
-        return response if response.has_point else None
+        return response if response.has_point and read_stamp_ns(response) in ground_truth.by_stamp() else None
 
-    response = wait_until(query_with_depth, 20, "no frame had depth")
+    response = wait_until(query_with_depth_and_ground_truth, 90, "no frame had depth and ground truth")
     stamp = read_stamp_ns(response)
-    wait_until(lambda: stamp in ground_truth.by_stamp(), 10, "no ground truth with that stamp")
     robot.unsubscribe(keep=kept)
     return response, read_pixels(ground_truth.by_stamp()[stamp]) == floor_id
 
