@@ -160,11 +160,11 @@ def test_the_wheel_contains_the_command_and_one_network_and_no_node(tmp_path: Pa
     assert {name for name in names if name.startswith(f"{DESK}/")} == desk_files()
 
 
-@pytest.fixture(scope="module", params=["plain", "symlink"])
+@pytest.fixture(scope="module", params=[pytest.param("plain", marks=pytest.mark.slow), "symlink"])
 def prefix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The install prefix of this package.
 
-    It is built here with plain files, or by `make` with symlinks.
+    It is built here with plain files, which takes minutes, or by `make` with symlinks.
     """
     if request.param == "symlink":
         return Path(os.environ["AMENT_PREFIX_PATH"].split(os.pathsep)[0])
