@@ -36,7 +36,7 @@ def test_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_rejects_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segmnt"]) == 2
-    assert "expected one of the commands segment, words, demo" in capsys.readouterr().err
+    assert "expected one of the commands segment, view, words, demo" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

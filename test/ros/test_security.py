@@ -19,6 +19,9 @@ MAP_SERVICES = {f"/lseg/map/{name}" for name in ("find", "save", "load", "reset"
 OPTIONAL = {
     "subscribe": {
         "/rgb/image/compressed",
+        "/depth/image/compressedDepth",
+        "/depth/camera_info",
+        "/cloud",
         "/clock",
         "/parameter_events",
         "/bond",
@@ -27,7 +30,7 @@ OPTIONAL = {
         "/tf",
         "/tf_static",
     },
-    "publish": {"/lseg/label_info", "/bond", "/lseg/map/cloud", "/lseg/map/markers"},
+    "publish": {"/lseg/label_info", "/bond", "/lseg/cloud", "/lseg/map/cloud", "/lseg/map/markers"},
     "reply": {"/lseg/get_type_description", *MAP_SERVICES},
 }
 
