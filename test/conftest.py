@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ from xdist.scheduler import LoadScopeScheduling
 # Two processes of pytest share the cores of a small machine, and their child processes inherit this.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that runs the tests in the background ignores Ctrl-C, and their child processes would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: a busy machine is slow at times, and the first example of a test pays for the imports.
 hypothesis.settings.register_profile("patient", deadline=None)
