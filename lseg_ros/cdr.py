@@ -51,15 +51,13 @@ def image_from_cdr(message: bytes) -> Any:
 
 
 def _parse_image(message: bytes) -> Any:
-    order = "<" if message[1] & 1 else ">"
-    sec, nanosec = struct.unpack_from(order + "iI", message, 4)
-    frame_id, end = _read_string(message, 12, order)
+    order, header, end = _parse_header(message)
     height, width = struct.unpack_from(order + "II", message, _align(end))
     encoding, end = _read_string(message, _align(end) + 8, order)
     step, octets = struct.unpack_from(order + "II", message, _align(end + 1))
     begin = _align(end + 1) + 8
     return SimpleNamespace(
-        header=SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec), frame_id=frame_id),
+        header=header,
         height=height,
         width=width,
         encoding=encoding,
@@ -67,6 +65,14 @@ def _parse_image(message: bytes) -> Any:
         step=step,
         data=memoryview(message)[begin : begin + octets],
     )
+
+
+def _parse_header(message: bytes) -> tuple[str, Any, int]:
+    """Return the byte order for struct, the std_msgs/Header, and where the header ends."""
+    order = "<" if message[1] & 1 else ">"
+    sec, nanosec = struct.unpack_from(order + "iI", message, 4)
+    frame_id, end = _read_string(message, 12, order)
+    return order, SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec), frame_id=frame_id), end
 
 
 def cloud_from_cdr(message: bytes) -> Any:
@@ -87,9 +93,7 @@ def cloud_from_cdr(message: bytes) -> Any:
 
 
 def _parse_cloud(message: bytes) -> Any:
-    order = "<" if message[1] & 1 else ">"
-    sec, nanosec = struct.unpack_from(order + "iI", message, 4)
-    frame_id, end = _read_string(message, 12, order)
+    order, header, end = _parse_header(message)
     height, width, count = struct.unpack_from(order + "III", message, _align(end))
     end, fields = _align(end) + 12, []
     for _ in range(count):
@@ -101,7 +105,7 @@ def _parse_cloud(message: bytes) -> Any:
     point_step, row_step, octets = struct.unpack_from(order + "III", message, _align(end + 1))
     begin = _align(end + 1) + 12
     return SimpleNamespace(
-        header=SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec), frame_id=frame_id),
+        header=header,
         height=height,
         width=width,
         fields=fields,

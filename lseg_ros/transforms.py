@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lseg_ros.quoting import quote
 from lseg_ros.structures import StampedTransform
 
-__all__ = ["TransformBuffer", "invert", "parse_pose", "pose_matrix", "transform_points"]
+__all__ = ["TransformBuffer", "invert", "parse_pose", "pose_matrix", "slerp", "transform_points"]
 
 _SPAN_NS = 10_000_000_000
 _MAX_SAMPLES = 10_000  # of one frame: 10 s at 1 kHz
@@ -257,10 +257,10 @@ class _Link:
             raise ValueError(f"tf: {quote(frame)} jumped by {moved_m:.1f} m within {period_s:.3f} s")
         share = (stamp_ns - stamps_ns[index - 1]) / (stamps_ns[index] - stamps_ns[index - 1])
         position = [start + share * (end - start) for start, end in zip(before, after)]
-        return pose_matrix(position, _slerp(first, second, share))
+        return pose_matrix(position, slerp(first, second, share))
 
 
-def _slerp(first: Sequence[float], second: Sequence[float], share: float) -> list[float]:
+def slerp(first: Sequence[float], second: Sequence[float], share: float) -> list[float]:
     """Interpolate between two unit quaternions along the shorter arc."""
     cosine = sum(a * b for a, b in zip(first, second))
     sign = 1.0 if cosine >= 0 else -1.0

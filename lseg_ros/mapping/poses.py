@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.image_data import read_file
-from lseg_ros.transforms import pose_matrix
+from lseg_ros.transforms import pose_matrix, slerp
 
 __all__ = ["PoseGate", "Trajectory", "check_pose", "read_trajectory"]
 
@@ -70,7 +70,7 @@ class Trajectory:
             )
         share = 0.0 if end_ns == start_ns else min(max((stamp_ns - start_ns) / (end_ns - start_ns), 0.0), 1.0)
         position = self.positions[before] + share * (self.positions[after] - self.positions[before])
-        return pose_matrix(position.tolist(), _slerp(self.rotations[before], self.rotations[after], share).tolist())
+        return pose_matrix(position.tolist(), slerp(self.rotations[before], self.rotations[after], share))
 
 
 class PoseGate:
@@ -163,16 +163,3 @@ def read_trajectory(path: str | Path) -> Trajectory:
     return Trajectory(
         np.array(stamps, np.int64), values[:, :3], values[:, 3:] / np.linalg.norm(values[:, 3:], axis=1, keepdims=True)
     )
-
-
-def _slerp(start: NDArray[np.float64], end: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """Interpolate unit quaternions along the shorter arc."""
-    cosine = float(start @ end)
-    if cosine < 0:
-        end, cosine = -end, -cosine
-    angle = math.acos(min(cosine, 1.0))
-    if angle < 1e-3:
-        mixed = start + share * (end - start)
-    else:
-        mixed = (math.sin((1 - share) * angle) * start + math.sin(share * angle) * end) / math.sin(angle)
-    return mixed / np.linalg.norm(mixed)
