@@ -424,8 +424,11 @@ class Segmenter:
         """
         found = {text: self._cache[text] for text in texts if text in self._cache}
         missing = [text for text in texts if text not in found]
-        for first in range(0, len(missing), _TEXT_BATCH_SIZE):
-            batch = missing[first : first + _TEXT_BATCH_SIZE]
+        # In a larger batch on a CPU, the last bits of an embedding depend on the other texts of the batch, and a label
+        # would give other confidences after other labels.
+        batch_size = 1 if self.device.type == "cpu" else _TEXT_BATCH_SIZE
+        for first in range(0, len(missing), batch_size):
+            batch = missing[first : first + batch_size]
             found.update(zip(batch, self.model.encode_text(batch)))
         for text in texts:
             self._cache[text] = found[text]

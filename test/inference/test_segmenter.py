@@ -278,6 +278,15 @@ class TestEncode:
         assert encoded_texts == ["lamp"]
         assert torch.equal(second.embeddings[:6], first.embeddings)
 
+    def test_the_embedding_of_a_label_does_not_depend_on_the_labels_before(self) -> None:
+        texts = ["floor", "wall", "fire extinguisher", "red ball", "zebra", "cup", "road sign", "a chair by a window"]
+        config = SegmenterConfig(device="cpu", precision="float32", cpu_threads=1)
+        first, second = (Segmenter.from_checkpoint(config) for _ in range(2))
+        expected = first.encode(Vocabulary.of(texts)).embeddings
+        second.encode(Vocabulary.of(texts[3:5]))
+        second.encode(Vocabulary.of(texts[:2]))
+        assert torch.equal(second.encode(Vocabulary.of(texts)).embeddings, expected)
+
     def test_names_a_label_that_is_too_long(self, segmenter: Segmenter) -> None:
         long = "very " * 40 + "long"
         with pytest.raises(ValueError, match=f"label 'short.{long}': .*expected at most 16 tokens"):
