@@ -1,11 +1,15 @@
 """The loops of the map that touch all channels of the embeddings.
 
-Numba compiles them if it is installed. The versions in NumPy compute the same, up to rounding.
+Numba compiles them if it is installed. The versions in NumPy compute the same, up to rounding. Two threads share the
+rows in parts that do not depend on the number of threads, and so neither do the results.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,8 +40,11 @@ else:
 
 
 Rows = NDArray[np.float32]
-_CHUNK_ROWS = 1024  # their float32 copies fit into the cache
+_THREADS = 2
+_PART_ROWS = 512  # their float32 copies fit into the cache
+_SEARCHED_ROWS = 16_384  # of one part in a search, which needs little time per row
 _TILE = 8
+_ROUNDER = np.float32(1.5 * 2**23)  # adding this rounds a small float32 to an integer
 _HALF_TO_FLOAT = np.float32(2.0**112)  # difference of the exponents' biases
 _FLOAT_TO_HALF = np.float32(2.0**-112)
 
@@ -52,13 +59,18 @@ def gather_rows(channels: NDArray[np.float32], columns: NDArray[np.int64]) -> tu
     Returns:
         (M, C) float32 rows and (M,) float32 factors. A row whose length is 0 or not finite is 0, and so is its factor.
     """
-    if COMPILED:
-        rows = np.empty((len(columns), len(channels)), np.float32)
-        square = np.zeros(len(columns), np.float32)
-        _gather_rows(channels, columns, rows, square)
-    else:
-        rows = np.ascontiguousarray(channels.take(columns, axis=1).T)
-        square = np.einsum("mc,mc->m", rows, rows)
+    rows = np.empty((len(columns), len(channels)), np.float32)
+    square = np.zeros(len(columns), np.float32)
+
+    def gather(first: int, last: int) -> None:
+        part = slice(first, last)
+        if COMPILED:
+            _gather_rows(channels, columns[part], rows[part], square[part])
+        else:
+            rows[part] = channels.take(columns[part], axis=1).T
+            square[part] = np.einsum("mc,mc->m", rows[part], rows[part])
+
+    _share(gather, len(columns), _PART_ROWS)
     valid = (square > 0) & (square < np.inf)
     if not valid.all():
         rows[~valid] = 0
@@ -87,15 +99,17 @@ def mix_rows(
         weights: (P,) weights; those of v sum up to ``share[v]``.
         rows: (M, C) new values.
     """
-    if COMPILED:
-        _mix_rows(means.view(np.uint16), slots, share, starts, columns, weights, rows)
-        return
-    for first in range(0, len(slots), _CHUNK_ROWS):
-        part = slice(first, min(first + _CHUNK_ROWS, len(slots)))
-        begin, end = starts[part.start], starts[part.stop]
+
+    def mix(first: int, last: int) -> None:
+        part, begin, end = slice(first, last), starts[first], starts[last]
+        if COMPILED:
+            _mix_rows(means.view(np.uint16), slots[part], share[part], starts[first:], columns, weights, rows)
+            return
         added = np.add.reduceat(weights[begin:end, None] * rows[columns[begin:end]], starts[part] - begin)
         rest = (1 - share[part])[:, None]
         means[slots[part]] = np.where(rest > 0, rest * means[slots[part]].astype(np.float32), 0) + added
+
+    _share(mix, len(slots), _PART_ROWS)
 
 
 def quantize_rows(means: NDArray[np.float16], slots: NDArray[np.int32], index: NDArray[np.int8], scale: Rows) -> None:
@@ -107,47 +121,83 @@ def quantize_rows(means: NDArray[np.float16], slots: NDArray[np.int32], index: N
         index: (capacity, C) int8, written.
         scale: (capacity,) float32, written.
     """
-    if COMPILED:
-        _quantize_rows(means.view(np.uint16), slots, index, scale)
-        return
-    for first in range(0, len(slots), _CHUNK_ROWS):
-        part = slots[first : first + _CHUNK_ROWS]
+
+    def quantize(first: int, last: int) -> None:
+        part = slots[first:last]
+        if COMPILED:
+            _quantize_rows(means.view(np.uint16), part, index, scale)
+            return
         rows = means[part].astype(np.float32)
         largest = np.maximum(abs(rows).max(axis=1), np.float32(1e-12))
         length = np.maximum(np.sqrt(np.einsum("vc,vc->v", rows, rows)), np.float32(1e-12))
         index[part] = np.rint(rows * (127 / largest)[:, None])
         scale[part] = largest / (127 * length)
 
+    _share(quantize, len(slots), _PART_ROWS)
 
-def scores(index: NDArray[np.int8], scale: Rows, query: NDArray[np.int16], out: Rows, first: int, last: int) -> None:
+
+def scores(index: NDArray[np.int8], scale: Rows, query: NDArray[np.int16]) -> Rows:
     """Compute dot products of quantized rows and a query.
 
     Args:
         index: (N, C) int8.
         scale: (N,) float32 factor of each row.
-        query: (C,) int16 of at most 127.
-        out: (N,) float32, written from ``first`` to ``last``.
-        first: First row.
-        last: Row after the last one.
+        query: (C,) int16, small enough for sums of 32 bits.
+
+    Returns:
+        (N,) float32.
     """
-    if COMPILED:
-        _scores(index, scale, query, out, first, last)
-        return
-    for begin in range(first, last, _CHUNK_ROWS):
-        part = slice(begin, min(begin + _CHUNK_ROWS, last))
-        out[part] = (index[part].astype(np.float32) @ query.astype(np.float32)) * scale[part]
+    result = np.empty(len(index), np.float32)
+
+    def compare(first: int, last: int) -> None:
+        part = slice(first, last)
+        if COMPILED:
+            _scores(index[part], scale[part], query, result[part])
+        else:
+            result[part] = (index[part].astype(np.float32) @ query.astype(np.float32)) * scale[part]
+
+    _share(compare, len(index), _SEARCHED_ROWS if COMPILED else _PART_ROWS)
+    return result
+
+
+def _share(work: Callable[[int, int], None], count: int, part: int) -> None:
+    """Call ``work(first, last)`` for parts of ``count`` rows, in several threads.
+
+    An idle thread takes the next part.
+    """
+    firsts = iter(range(0, count, part))
+
+    def run() -> None:
+        for first in firsts:
+            work(first, min(first + part, count))
+
+    helpers = [_pool(_THREADS).submit(run) for _ in range(min(_THREADS, -(-count // part)) - 1)]
+    run()
+    for helper in helpers:
+        helper.result()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads - 1, "lseg map")
 
 
 @_compile
 def _gather_rows(channels: Any, columns: Any, rows: Any, square: Any) -> None:
-    for begin in range(0, len(channels), _TILE):  # a tile of channels is read in order, and written in whole lines
+    whole = len(channels) // _TILE * _TILE
+    for begin in range(0, whole, _TILE):  # a tile of channels is read in order; its fixed length saves half of the time
         for m in range(len(columns)):
-            column, total = columns[m], np.float32(0)
-            for c in range(begin, min(begin + _TILE, len(channels))):
-                value = channels[c, column]
-                rows[m, c] = value
-                total += value * value
+            column, row, total = columns[m], rows[m, begin : begin + _TILE], np.float32(0)
+            for c in range(_TILE):
+                row[c] = channels[begin + c, column]
+            for c in range(_TILE):
+                total += row[c] * row[c]
             square[m] += total
+    for c in range(whole, len(channels)):
+        for m in range(len(columns)):
+            value = channels[c, columns[m]]
+            rows[m, c] = value
+            square[m] += value * value
 
 
 @_compile
@@ -173,9 +223,11 @@ def _mix_rows(means: Any, slots: Any, share: Any, starts: Any, columns: Any, wei
         for c in range(dim):
             row[c] *= _FLOAT_TO_HALF
         for c in range(dim):  # round to even
-            magnitude = bits[c] & np.uint32(0x7FFFFFFF)
-            rounded = (magnitude + np.uint32(0x0FFF) + ((magnitude >> 13) & np.uint32(1))) >> 13
-            mean[c] = np.uint16(rounded | ((bits[c] >> 16) & np.uint32(0x8000)))
+            magnitude = np.uint32(bits[c] & np.uint32(0x7FFFFFFF))
+            odd = np.uint32(magnitude >> np.uint32(13)) & np.uint32(1)
+            rounded = np.uint32(magnitude + np.uint32(0x0FFF) + odd) >> np.uint32(13)
+            sign = np.uint32(bits[c] >> np.uint32(16)) & np.uint32(0x8000)
+            mean[c] = np.uint16(rounded | sign)
 
 
 @_compile
@@ -184,24 +236,30 @@ def _quantize_rows(means: Any, slots: Any, index: Any, scale: Any) -> None:
     row = np.empty(dim, np.float32)
     bits = row.view(np.uint32)
     for v in range(len(slots)):
-        mean = means[slots[v]]
+        mean, quantized = means[slots[v]], index[slots[v]]
+        largest = np.uint16(0)  # without their sign, the bits of floats have the order of the floats
+        for c in range(dim):
+            largest = max(largest, np.uint16(mean[c] & np.uint16(0x7FFF)))
+        bits[0] = np.uint32(largest) << np.uint32(13)
+        limit = max(row[0] * _HALF_TO_FLOAT, np.float32(1e-12))
         for c in range(dim):
             bits[c] = (np.uint32(mean[c] & 0x7FFF) << 13) | (np.uint32(mean[c] & 0x8000) << 16)
-        largest, square = np.float32(1e-12), np.float32(0)
+        square = np.float32(0)
         for c in range(dim):
             row[c] *= _HALF_TO_FLOAT
-            largest = max(largest, abs(row[c]))
             square += row[c] * row[c]
-        factor = np.float32(127) / largest
+        factor = np.float32(127) / limit
         for c in range(dim):
-            index[slots[v], c] = np.int8(np.rint(row[c] * factor))
-        scale[slots[v]] = largest / (np.float32(127) * max(np.sqrt(square), np.float32(1e-12)))
+            row[c] = row[c] * factor + _ROUNDER
+        for c in range(dim):  # the low bits hold the integer
+            quantized[c] = np.int8(bits[c] & np.uint32(0xFF))
+        scale[slots[v]] = limit / (np.float32(127) * max(np.sqrt(square), np.float32(1e-12)))
 
 
 @_compile
-def _scores(index: Any, scale: Any, query: Any, out: Any, first: int, last: int) -> None:
-    for v in range(first, last):
+def _scores(index: Any, scale: Any, query: Any, result: Any) -> None:
+    for v in range(len(index)):
         total = np.int32(0)
         for c in range(len(query)):
             total += np.int32(index[v, c]) * np.int32(query[c])
-        out[v] = np.float32(total) * scale[v]
+        result[v] = np.float32(total) * scale[v]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +24,8 @@ _MARGIN_VOXELS = 2.0
 _CHECKED = 1 << 15  # voxels per frame that are checked for free space and age, which limits the time of a frame
 _EVICTED_SHARE = 0.02  # of a full map that is removed at once
 _QUERY_STEPS = 4095  # of the largest channel of a query, so that sums of 4096 channels fit into 32 bits
-_SEARCH_PARTS, _SEARCH_THREADS = 16, 2
 _BYTES = 2 + 1  # per channel: float16, and int8 for searching
-_BYTES_PER_VOXEL = 8 + 12 + 4 + 8 + 4 + 1 + 64  # key, color, weight, stamp, scale, flag, and the share of the grid
+_BYTES_PER_VOXEL = 8 + 12 + 4 + 8 + 4 + 64  # key, color, weight, stamp, scale, and the share of the grid
 
 
 @dataclass(frozen=True)
@@ -99,8 +97,8 @@ class LanguageMap:
             self._colors = np.empty((self.capacity, 3), np.float32)
             self._weights = np.empty(self.capacity, np.float32)
             self._stamps_ns = np.empty(self.capacity, np.int64)
-            self._stale = np.ones(self.capacity, np.bool_)  # whether the index lacks the current mean
-            self._index: tuple[NDArray[np.int8], NDArray[np.float32]] | None = None  # reserved by the first search
+            self._index = np.empty((self.capacity, self.channels), np.int8)  # the means again, for searching
+            self._scale = np.empty(self.capacity, np.float32)  # makes the rows of the index unit vectors
 
     def __len__(self) -> int:
         return self._count
@@ -125,7 +123,7 @@ class LanguageMap:
     def similarity(self, text: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the cosine similarity (N,) float32 of every voxel and a text, exact to 0.002.
 
-        It is computed with 8-bit copies of the embeddings, which are updated here. Two threads share the work.
+        It is computed with 8-bit copies of the embeddings.
 
         Args:
             text: (C,) float32 embedding of the text, of unit norm.
@@ -138,16 +136,7 @@ class LanguageMap:
         query_scale = _QUERY_STEPS / max(float(abs(text).max()), 1e-12)
         query = np.rint(text * query_scale).astype(np.int16)
         with self.lock:
-            if self._index is None:
-                self._index = np.empty((self.capacity, self.channels), np.int8), np.empty(self.capacity, np.float32)
-            index, scale = self._index
-            stale = np.flatnonzero(self._stale[: self._count])
-            result = np.empty(self._count, np.float32)
-            parts = np.linspace(0, self._count, _SEARCH_PARTS + 1).astype(int).tolist()
-            with ThreadPoolExecutor(_SEARCH_THREADS) as pool:
-                list(pool.map(lambda slots: quantize_rows(self._means, slots, index, scale), np.array_split(stale, 8)))
-                list(pool.map(lambda *part: scores(index, scale, query, result, *part), parts, parts[1:]))
-            self._stale[stale] = False
+            result = scores(self._index[: self._count], self._scale[: self._count], query)
         result *= np.float32(1 / query_scale)
         return result.clip(-1, 1, out=result)
 
@@ -186,7 +175,9 @@ class LanguageMap:
             self._keys[used], self._means[used] = self._grid.keys_of(cells), means
             self._colors[used], self._weights[used] = tensors["colors"], tensors["weights"]
             self._stamps_ns[used], self._count = tensors["stamps_ns"], len(cells)
-            self._grid.assign(self._keys[used], np.arange(len(cells), dtype=np.int32))
+            slots = np.arange(len(cells), dtype=np.int32)
+            self._grid.assign(self._keys[used], slots)
+            quantize_rows(self._means, slots, self._index, self._scale)
 
     def integrate(self, observation: Observation) -> MapUpdate:
         """Add a frame to the map.
@@ -260,10 +251,10 @@ class LanguageMap:
             pair_weights.astype(np.float32),
             observation.rows,
         )
+        quantize_rows(self._means, slots, self._index, self._scale)
         self._colors[slots] += share[:, None] * (colors - self._colors[slots])
         self._weights[slots] = old + gain
         self._stamps_ns[slots] = observation.stamp_ns
-        self._stale[slots] = True
         return len(slots), added, evicted
 
     def _claim(self, keys: NDArray[np.int64]) -> tuple[NDArray[np.int32], int, int]:
@@ -303,8 +294,9 @@ class LanguageMap:
         gone = np.zeros(self._count - count, np.bool_)  # of the rows behind the new end
         gone[slots[slots >= count] - count] = True
         moved, gaps = count + np.flatnonzero(~gone), slots[slots < count]
-        for array in (self._keys, self._means, self._colors, self._weights, self._stamps_ns):
+        for array in (
+            self._keys, self._means, self._index, self._scale, self._colors, self._weights, self._stamps_ns,
+        ):  # fmt: skip
             array[gaps] = array[moved]
-        self._stale[gaps] = True
         self._grid.assign(self._keys[gaps], gaps.astype(np.int32))
         self._count = count

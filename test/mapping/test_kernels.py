@@ -40,9 +40,53 @@ def test_means_move_by_their_share_and_are_rounded_once() -> None:
 
 def test_scores_of_quantized_rows_are_cosines() -> None:
     means, text = RNG.normal(size=(50, 64)).astype(np.float16), RNG.normal(size=64)
-    index, scale, out = np.zeros((50, 64), np.int8), np.zeros(50, np.float32), np.zeros(50, np.float32)
+    index, scale = np.zeros((50, 64), np.int8), np.zeros(50, np.float32)
     kernels.quantize_rows(means, np.arange(50, dtype=np.int32), index, scale)
     text /= np.linalg.norm(text)
-    kernels.scores(index, scale, np.rint(text * 4095).astype(np.int16), out, 0, 50)
+    result = kernels.scores(index, scale, np.rint(text * 4095).astype(np.int16))
     exact = means.astype(np.float64) @ text / np.linalg.norm(means.astype(np.float64), axis=1)
-    assert abs(out / 4095 - exact).max() < 0.005
+    assert abs(result / 4095 - exact).max() < 0.005
+
+
+def test_quantized_rows_are_the_nearest_integers() -> None:
+    means = RNG.normal(size=(30, 33)).astype(np.float16)
+    means[7] = 0
+    index, scale = np.zeros((40, 33), np.int8), np.zeros(40, np.float32)
+    kernels.quantize_rows(means, np.arange(30, dtype=np.int32), index, scale)
+    largest = np.maximum(abs(means).max(axis=1).astype(np.float64), 1e-12)[:, None]
+    assert abs(index[:30] - means.astype(np.float64) / largest * 127).max() < 0.501
+    assert (abs(index[:30].astype(int)).max(axis=1) == np.where(np.arange(30) == 7, 0, 127)).all()
+    assert (index[[7, *range(30, 40)]] == 0).all() and (scale[30:] == 0).all()
+
+
+def test_results_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    voxels, pixels, channels = 2 * kernels._SEARCHED_ROWS + 5, 3000, 20
+    inputs = rng.normal(size=(channels, pixels)).astype(np.float32)
+    before = rng.normal(size=(voxels, channels)).astype(np.float16)
+    starts = np.arange(0, 2 * pixels + 1, 2)
+    used = rng.integers(0, pixels, 2 * pixels)
+    weights = rng.uniform(0, 0.5, 2 * pixels).astype(np.float32)
+    slots = rng.permutation(voxels)[:pixels].astype(np.int32)
+    query = rng.integers(-4095, 4095, channels).astype(np.int16)
+
+    def compute(threads: int) -> list[bytes]:
+        monkeypatch.setattr(kernels, "_THREADS", threads)
+        rows, factors = kernels.gather_rows(inputs, np.arange(pixels))
+        means, index, scale = before.copy(), np.zeros(before.shape, np.int8), np.zeros(voxels, np.float32)
+        share = np.full(pixels, 0.5, np.float32)
+        kernels.mix_rows(means, slots, share, starts, used, weights, rows)
+        kernels.quantize_rows(means, np.arange(voxels, dtype=np.int32), index, scale)
+        scores = kernels.scores(index, scale, query)
+        return [array.tobytes() for array in (rows, factors, means, index, scale, scores)]
+
+    assert compute(1) == compute(2) == compute(3)
+
+
+def test_an_error_in_any_part_is_raised() -> None:
+    def work(first: int, last: int) -> None:
+        if first:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        kernels._share(work, 10, 5)

@@ -64,3 +64,13 @@ def test_a_search_sees_what_changed_since_the_last_one() -> None:
     for _ in range(3):
         language_map.integrate(look(wall_frame(), 3))
     assert language_map.similarity(unit(3)).max() > 0.8
+
+
+def test_a_search_sees_voxels_that_moved_and_maps_that_were_loaded() -> None:
+    language_map = LanguageMap(MapConfig(map_memory_mb=4, map_extent_m=20.0, map_max_age_s=10.0), CHANNELS)
+    language_map.integrate(look(wall_frame(stamp_s=0.0), 2))
+    language_map.integrate(look(wall_frame(stamp_s=20.0), 3, x_m=6.0))  # takes the place of the first voxels
+    loaded = LanguageMap(language_map.config, CHANNELS)
+    loaded.import_tensors(language_map.export_tensors())
+    for searched in (language_map, loaded):
+        assert searched.similarity(unit(3)).min() > 0.99 and searched.similarity(unit(2)).max() < 0.01
