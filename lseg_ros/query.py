@@ -13,6 +13,7 @@ from lseg_ros.structures import Frame, Intrinsics
 __all__ = ["QueryResult", "locate"]
 
 _WINDOW_PX = 8  # in each direction
+_LIDAR_REACH = 3.0  # mean distances of lidar points in the image, from the pixel to its point
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class QueryResult:
         similarity: (H, W) float32 cosine similarity, -1 to 1.
         score: The maximum of ``similarity``.
         pixel: Column and row of the maximum.
-        point: (3,) float64 meters in the optical frame, or None if no depth is known there.
+        point: (3,) float64 meters in the optical frame, or None if neither depth nor a lidar point is known there.
     """
 
     similarity: NDArray[np.float32]
@@ -33,21 +34,30 @@ class QueryResult:
 
 
 def locate(
-    similarity: NDArray[np.float32], frame: Frame, nearest_m: float = 0.0, farthest_m: float = np.inf
+    similarity: NDArray[np.float32],
+    frame: Frame,
+    nearest_m: float = 0.0,
+    farthest_m: float = np.inf,
+    lidar: tuple[NDArray[np.intp], NDArray[np.float32]] | None = None,
 ) -> QueryResult:
     """Find the maximum of a similarity image, and its point.
 
     If the pixel has no valid depth, the point is that of the most similar pixel that has valid depth and is at most 8
-    columns and rows away. This pixel is more likely to be on the same object than the nearest one.
+    columns and rows away. This pixel is more likely to be on the same object than the nearest one. If there is none,
+    the point is the lidar point that is nearest in the image.
 
     Args:
         similarity: (H, W) float32 cosine similarity.
         frame: The frame.
         nearest_m: Smallest valid depth.
         farthest_m: Largest valid depth.
+        lidar: The lidar points that the camera sees: (M,) index of their pixels in the flattened image, and (M, 3)
+            float32 meters in the optical frame.
     """
     row, column = divmod(int(similarity.argmax()), similarity.shape[1])
     point = _nearby_point(similarity, frame, row, column, nearest_m, farthest_m)
+    if point is None and lidar is not None:
+        point = _nearest_lidar_point(*lidar, similarity.shape, row, column)
     return QueryResult(similarity, float(similarity[row, column]), (column, row), point)
 
 
@@ -67,3 +77,15 @@ def _nearby_point(
         return None
     best = np.where(known, similarity[window], -np.inf).argmax()
     return xyz.reshape(-1, 3)[best].astype(np.float64)
+
+
+def _nearest_lidar_point(
+    pixel: NDArray[np.intp], xyz: NDArray[np.float32], size: tuple[int, ...], row: int, column: int
+) -> NDArray[np.float64] | None:
+    if not len(pixel):
+        return None
+    rows, columns = np.divmod(pixel, size[1])
+    squared_px = (rows - row) ** 2 + (columns - column) ** 2
+    nearest = int(squared_px.argmin())
+    limit_px = max(_LIDAR_REACH * (size[0] * size[1] / len(pixel)) ** 0.5, _WINDOW_PX)
+    return xyz[nearest].astype(np.float64) if squared_px[nearest] <= limit_px**2 else None

@@ -53,3 +53,22 @@ def test_ignores_depth_out_of_range() -> None:
 def test_returns_no_point_without_depth(frame: Frame) -> None:
     result = locate(similarity_image((20, 30, 0.9)), frame)
     assert result.pixel == (30, 20) and result.point is None
+
+
+def test_returns_the_nearest_lidar_point_if_no_depth_is_known() -> None:
+    xyz = np.array([[0, 0, 2], [0.1, 0, 3], [1, 1, 4]], np.float32)
+    pixel = np.array([20 * 64 + 33, 18 * 64 + 31, 40 * 64 + 60])
+    image, unknown = similarity_image((20, 30, 0.9), (20, 33, 0.8)), np.full_like(DEPTH_M, np.nan)
+    for frame in (Frame(IMAGE, None, CAMERA), Frame(IMAGE, unknown, CAMERA)):
+        assert locate(image, frame, lidar=(pixel, xyz)).point == pytest.approx(xyz[1])
+    with_depth = locate(image, Frame(IMAGE, DEPTH_M, CAMERA), lidar=(pixel, xyz))
+    assert with_depth.point == pytest.approx(unproject(DEPTH_M, CAMERA)[20, 30])
+
+
+def test_returns_no_lidar_point_that_is_far_away_in_the_image() -> None:
+    dense = np.arange(30 * 64, 48 * 64)  # the lower part of the image
+    xyz = np.full((len(dense), 3), 2, np.float32)
+    frame = Frame(IMAGE, None, CAMERA)
+    assert locate(similarity_image((25, 5, 0.9)), frame, lidar=(dense, xyz)).point is not None
+    assert locate(similarity_image((5, 5, 0.9)), frame, lidar=(dense, xyz)).point is None
+    assert locate(similarity_image((5, 5, 0.9)), frame, lidar=(dense[:0], xyz[:0])).point is None

@@ -147,14 +147,18 @@ class Camera:
         self._subscriptions = None
 
     def last_frame_with_depth(self) -> LastFrame | None:
-        """Return the last published frame, with its depth if available.
+        """Return the last published frame, with its depth and its lidar points if available.
 
-        While no output needs points, depth is not read with the frame. This method looks it up instead.
+        While no output needs points, they are not read with the frame. This method looks them up instead.
         """
         last, subscriptions = self.last_frame, self._subscriptions
         if last is None or subscriptions is None or last.encoded.frame.depth_m is not None:
             return last
         frame = last.encoded.frame
+        if self._lidar is not None and frame.cloud is None:
+            with suppress(ValueError):  # reported as soon as a subscriber needs points
+                cloud = self._lidar.match(self.name, frame.frame_id, frame.stamp_ns, time.monotonic())
+                frame = replace(frame, cloud=cloud)
         depth = subscriptions.find_depth(frame.stamp_ns)
         if depth is not None:
             with suppress(ValueError):  # reported as soon as a subscriber needs points
@@ -246,7 +250,9 @@ class Camera:
 
     def _match_cloud(self, lidar: Lidar, image: RawImage) -> Cloud | None:
         try:
-            return lidar.match(self.name, image)
+            frame_id = read_frame_id(image.data).decode(errors="replace")
+            deadline_s = image.arrived_s + self._labels.state.node.sync_wait_s
+            return lidar.match(self.name, frame_id, image.stamp_ns, deadline_s)
         except ValueError as error:
             self.statistics.unmatched(CLOUD.name)
             self.statistics.problem(CLOUD.name, f"not labeled: {error}")

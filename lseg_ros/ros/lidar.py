@@ -13,13 +13,13 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import PointCloud2
 
-from lseg_ros.cdr import cloud_from_cdr, cloud_to_cdr, read_frame_id, read_stamp_ns
+from lseg_ros.cdr import cloud_from_cdr, cloud_to_cdr, read_stamp_ns
 from lseg_ros.lidar import LabeledCloud, merge_labels
 from lseg_ros.matching import StampedCache
 from lseg_ros.messages import cloud_to_xyz
 from lseg_ros.ros.conversions import make_header
 from lseg_ros.ros.labels import LabelManager
-from lseg_ros.ros.subscriptions import RawImage, explain_silence
+from lseg_ros.ros.subscriptions import explain_silence
 from lseg_ros.ros.topics import CLOUD, FRAME_QOS, LABELED_CLOUD
 from lseg_ros.ros.transforms import TF_MISSING, TransformListener
 from lseg_ros.ros.wait_set import DetachedCallbackGroup, SubscriptionWaitSet
@@ -99,21 +99,22 @@ class Lidar:
         """Return whether the labeled cloud has a subscriber. Any thread may call this."""
         return self._publisher is not None and self._publisher.get_subscription_count() > 0
 
-    def match(self, camera: str, image: RawImage) -> Cloud:
+    def match(self, camera: str, frame_id: str, stamp_ns: int, deadline_s: float) -> Cloud:
         """Find the cloud of an image, and wait for it and for tf if they may still arrive.
 
         Args:
             camera: Name of the camera, "" for the only one.
-            image: The image.
+            frame_id: Optical frame of the image.
+            stamp_ns: Stamp of the image.
+            deadline_s: When to stop waiting, in the time of ``time.monotonic``.
 
         Raises:
             ValueError: There is no usable cloud, or its place in the camera is not known. The message says why.
         """
         config = self._labels.state.node
-        deadline_s = image.arrived_s + config.sync_wait_s
         has_publisher = self._node.count_publishers(self._node.resolve_topic_name(CLOUD.name)) > 0
         patience_s = deadline_s - time.monotonic() if has_publisher else 0.0
-        match = self._clouds.match(image.stamp_ns, round(config.cloud_slop_s * 1e9), patience_s)
+        match = self._clouds.match(stamp_ns, round(config.cloud_slop_s * 1e9), patience_s)
         if match.item is None and match.offset_ns is None:
             raise ValueError(explain_silence(self._node, CLOUD.name, CLOUD, "remap cloud to the topic of the lidar"))
         if match.item is None:
@@ -129,8 +130,8 @@ class Lidar:
             raise ValueError(f"{TF_MISSING}: set cloud_extrinsics")
         else:
             to_camera = self._transforms.buffer.lookup_between(
-                read_frame_id(image.data).decode(errors="replace"),
-                image.stamp_ns,
+                frame_id,
+                stamp_ns,
                 cloud.frame_id,
                 cloud.stamp_ns,
                 config.fixed_frame,

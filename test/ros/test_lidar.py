@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,17 +12,16 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
 from lseg_ros.msg import SegmentationSummary
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from lseg_ros.srv import QueryLabel
+from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from lseg_ros.cdr import image_to_cdr
 from lseg_ros.inference import SegmenterConfig
 from lseg_ros.pipeline import PipelineConfig
 from lseg_ros.ros.conversions import make_header
 from lseg_ros.ros.labels import LabelManager
 from lseg_ros.ros.lidar import Lidar
 from lseg_ros.ros.parameters import NodeConfig
-from lseg_ros.ros.subscriptions import RawImage
 from lseg_ros.ros.transforms import TransformListener
 from test.ros.consumers import layout
 from test.support.executables import run_lseg_node
@@ -115,6 +113,24 @@ def test_cameras_label_one_cloud_together(rig: Rig, ros_client: RosClient, lidar
     offered = ros_client.node.get_publishers_info_by_topic(f"{NODE}/cloud")[0].qos_profile
     assert list(layout.check_qos("cloud", offered, reliable=True)) == []
     assert clouds.stamps().count(read_stamp_ns(sent)) == 1
+
+
+def test_a_query_returns_the_nearest_lidar_point_of_a_frame_without_depth(
+    rig: Rig, ros_client: RosClient, lidar: Any
+) -> None:
+    """No output that needs points has a subscriber, so the cloud is looked up for the query."""
+    sent = make_cloud(rig["front"].make_header(), XYZ)
+    send_and_wait(rig, lidar, sent)
+    request = QueryLabel.Request(text="floor", camera="front", no_image=True)
+
+    def find() -> Any:
+        response = ros_client.call(QueryLabel, f"{NODE}/query", request)
+        return response if response.has_point else None
+
+    response = wait_until(find, 20, "no point")
+    assert read_stamp_ns(response) == read_stamp_ns(sent)
+    point = [response.point.x, response.point.y, response.point.z]
+    assert any(point == pytest.approx(seen) for seen in XYZ[:2])
 
 
 def test_label_clouds_and_points_of_a_camera_have_its_header(rig: Rig, ros_client: RosClient, lidar: Any) -> None:
@@ -236,12 +252,11 @@ def test_place_of_the_lidar_comes_from_tf_with_the_motion_between_the_stamps(ros
     wait_until(clouds.get_subscription_count, 10)
     sent = make_cloud(Header(), np.array([[5, 0, 0]]))
     clouds.publish(sent)
-    image = RawImage(image_to_cdr(make_header(50_000_000, "camera"), np.zeros((1, 1), np.uint8), "mono8"), Image, 0, 0)
-    image = dataclasses.replace(image, stamp_ns=50_000_000, arrived_s=time.monotonic())
+    image = ("", "camera", 50_000_000, time.monotonic() + 1.0)
     try:
         if TFMessage is None:
             with pytest.raises(ValueError, match="tf2_msgs is not installed.*set cloud_extrinsics"):
-                lidar.match("", image)
+                lidar.match(*image)
             pytest.skip("no tf2_msgs: it comes with ROS")
         tf = node.create_publisher(TFMessage, "/tf", RELIABLE)
         wait_until(tf.get_subscription_count, 10)
@@ -253,7 +268,7 @@ def test_place_of_the_lidar_comes_from_tf_with_the_motion_between_the_stamps(ros
         ]
         poses += [("base", "lidar", 50, 0.0), ("base", "camera", 0, 0.5), ("base", "camera", 50, 0.5)]
         tf.publish(TFMessage(transforms=[make_transform(*pose) for pose in poses]))
-        cloud = lidar.match("", image)
+        cloud = lidar.match(*image)
         assert cloud.to_camera[:3, 3].tolist() == pytest.approx([-1.5, 0, 0])
         assert cloud.xyz.tolist() == [[5, 0, 0]]
     finally:
