@@ -12,10 +12,13 @@ import tyro
 from lseg_ros.cli.flags import read_vocabulary
 from lseg_ros.desk import DESK_FOLDER, DESK_LABELS
 from lseg_ros.inference import Segmenter, SegmenterConfig
+from lseg_ros.mapping import load_map
 from lseg_ros.pipeline import Pipeline
 from lseg_ros.settings import check, setting
 from lseg_ros.synthetic import CLASSES
+from lseg_ros.view.feed import Feed
 from lseg_ros.view.local import LocalFeed
+from lseg_ros.view.map_feed import MapFeed
 from lseg_ros.view.page import Page, PageSettings
 from lseg_ros.view.sources import open_source
 
@@ -35,7 +38,8 @@ class ViewSettings:
     sources: tyro.conf.Positional[tuple[str, ...]] = setting(  # noqa: RUF009 - a tuple is immutable
         (),
         "image files, folders of images, RGB-D recordings, video files, bags, synthetic or synthetic:SEED, webcam or "
-        "webcam:NUMBER, node or node:NAME (a running ROS node, needs ROS 2); none for the desk in the package",
+        "webcam:NUMBER, a language map (FILE.safetensors), node or node:NAME (a running ROS node, needs ROS 2); none "
+        "for the desk in the package",
     )
     image: str = setting("auto", "topic of the images of a bag")
     depth: str = setting("auto", "topic of the depth of a bag, none to ignore it")
@@ -60,10 +64,16 @@ def run(settings: ViewSettings) -> int:
         return _view_node(settings)
     names = settings.sources or (str(DESK_FOLDER),)
     vocabulary = read_vocabulary(settings.labels or _suitable_labels(settings.sources), settings.prompt_templates)
-    source = open_source(names, (settings.image, settings.depth, settings.camera_info))
     title = "desk" if not settings.sources else ", ".join(names)
-    pipeline = Pipeline(Segmenter.from_checkpoint(settings.network))
-    page = Page(LocalFeed(pipeline, source, vocabulary, title), settings.page, ", ".join(vocabulary.entries))
+    feed: Feed
+    if names[0].endswith(".safetensors"):
+        _check_single(settings.sources)
+        segmenter = Segmenter.from_checkpoint(settings.network)
+        feed = MapFeed(segmenter, load_map(names[0], segmenter.fingerprint), vocabulary, title)
+    else:
+        source = open_source(names, (settings.image, settings.depth, settings.camera_info))
+        feed = LocalFeed(Pipeline(Segmenter.from_checkpoint(settings.network)), source, vocabulary, title)
+    page = Page(feed, settings.page, ", ".join(vocabulary.entries))
     print(f"open {page.url} in a browser{describe_access(settings.page.host)}; Ctrl-C ends the page", flush=True)
     try:
         page.run()
@@ -74,8 +84,7 @@ def run(settings: ViewSettings) -> int:
 
 def _view_node(settings: ViewSettings) -> int:
     """Run the executable ``viewer`` in this process."""
-    if len(settings.sources) > 1:
-        raise ValueError(f"sources: expected {settings.sources[0]} alone, got {len(settings.sources)} sources")
+    _check_single(settings.sources)
     try:
         from lseg_ros.ros.runtime import run as run_node
         from lseg_ros.ros.viewer import Viewer
@@ -91,6 +100,11 @@ def _view_node(settings: ViewSettings) -> int:
         *(word for name, value in values.items() for word in ("-p", f"{name}:={value}")),
     ]
     return run_node(Viewer)
+
+
+def _check_single(sources: tuple[str, ...]) -> None:
+    if len(sources) > 1:
+        raise ValueError(f"sources: expected {sources[0]} alone, got {len(sources)} sources")
 
 
 def describe_access(host: str) -> str:

@@ -2,6 +2,7 @@
 
 from lseg_ros.mapping.config import MapConfig
 from lseg_ros.mapping.files import load_map, save_map
+from lseg_ros.mapping.labeling import label_voxels
 from lseg_ros.mapping.language_map import LanguageMap, MapUpdate, Voxels
 from lseg_ros.mapping.observation import Observation, observe
 from lseg_ros.mapping.poses import PoseGate, Trajectory, read_trajectory
@@ -17,6 +18,7 @@ __all__ = [
     "Trajectory",
     "Voxels",
     "find",
+    "label_voxels",
     "load_map",
     "observe",
     "read_trajectory",

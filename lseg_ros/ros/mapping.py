@@ -24,7 +24,7 @@ from std_srvs.srv import Trigger
 from lseg_ros.cdr import cloud_to_cdr
 from lseg_ros.errors import describe_error
 from lseg_ros.geometry import pack_rgb
-from lseg_ros.mapping import LanguageMap, MapConfig, Place, PoseGate, find, load_map, observe, save_map
+from lseg_ros.mapping import LanguageMap, MapConfig, Place, PoseGate, find, label_voxels, load_map, observe, save_map
 from lseg_ros.mapping.picture import heat_colors
 from lseg_ros.messages import stamp_ns
 from lseg_ros.msg import MapPlace
@@ -52,6 +52,7 @@ from lseg_ros.ros.wait_set import DetachedCallbackGroup, SubscriptionWaitSet
 from lseg_ros.srv import MapFile, MapFind
 from lseg_ros.structures import CLOUD_DTYPE, Segmentation, StampedTransform
 from lseg_ros.transforms import TransformBuffer, parse_pose
+from lseg_ros.visualization import palette
 from lseg_ros.vocabulary import Vocabulary, parse_synonyms
 
 try:
@@ -255,16 +256,10 @@ class Mapper:
         """Return (N, 3) uint8 colors of the voxels, by similarity to a text or, for "", by label."""
         if text:
             return heat_colors(language_map.similarity(self._embed(text)))
-        state = self._labels.state
-        assert state.encoded is not None  # checked by the caller
-        best = np.full(len(language_map), -np.inf, np.float32)
-        colors = np.zeros((len(language_map), 3), np.uint8)
-        embeddings = state.encoded.embeddings.cpu().numpy()
-        for label, embedding in zip(state.encoded.vocabulary.labels, embeddings):
-            similarity = language_map.similarity(np.asarray(embedding, np.float32))
-            better = similarity > best
-            best[better], colors[better] = similarity[better], label.color
-        return colors
+        encoded = self._labels.state.encoded
+        assert encoded is not None  # checked by the caller
+        label, _ = label_voxels(language_map, encoded.embeddings.cpu().numpy(), encoded.ids.cpu().numpy())
+        return palette(encoded.vocabulary)[label]
 
     def _publish_markers(self, text: str, places: Iterable[Place], header: Any) -> None:
         """Replace the markers of the last search by boxes and texts for these places."""

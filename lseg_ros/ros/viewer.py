@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,11 @@ from lseg_ros.query import QueryResult
 from lseg_ros.ros.conversions import vocabulary_from_message
 from lseg_ros.ros.parameters import declare, read
 from lseg_ros.ros.runtime import run
-from lseg_ros.ros.topics import CAMERA_INFO, CONFIDENCE, FRAME_QOS, LATCHED_QOS, MASK, POINTS, image_topic
+from lseg_ros.ros.topics import CAMERA_INFO, CONFIDENCE, FRAME_QOS, LATCHED_QOS, MAP_CLOUD, MASK, POINTS, image_topic
 from lseg_ros.settings import check, setting
 from lseg_ros.srv import QueryLabel, SetLabels
-from lseg_ros.structures import POINT_DTYPE, Frame, Segmentation, to_xyz
-from lseg_ros.view.feed import Found, LabeledFrame
+from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, Frame, Segmentation, to_xyz
+from lseg_ros.view.feed import Found, LabeledFrame, MapCloud
 from lseg_ros.view.page import Page, PageSettings
 from lseg_ros.vocabulary import Vocabulary
 
@@ -84,6 +84,10 @@ class NodeFeed:
         self._complete: tuple[dict[str, Any], Vocabulary, float] | None = None
         self._vocabulary: Vocabulary | None = None
         self._frames: OrderedDict[int, Frame] = OrderedDict()
+        self._map_topic = MAP_CLOUD.name.replace("~", config.target)
+        self._map: PointCloud2 | None = None  # not shown yet
+        self._map_color = ""
+        self._is_map_wanted = False
         self._last_s = time.monotonic()
         self._newest_ns: dict[str, int] = {}  # stamp by topic
         self._complete_ns = 0  # stamp of the last complete frame
@@ -121,10 +125,7 @@ class NodeFeed:
 
     def set_threshold(self, threshold: float) -> None:
         """Set the parameter ``unlabeled_threshold`` of the node."""
-        parameter = Parameter("unlabeled_threshold", Parameter.Type.DOUBLE, float(threshold))
-        result = self._wait(self._parameters.set_parameters([parameter])).results[0]
-        if not result.successful:
-            raise ValueError(result.reason)
+        self._set_parameter("unlabeled_threshold", Parameter.Type.DOUBLE, float(threshold))
 
     def query(self, text: str) -> Found:
         """Call ``~/query``."""
@@ -142,9 +143,34 @@ class NodeFeed:
             raise ValueError("query: no image of the searched frame was received")
         return Found(frame, result)
 
+    def has_map(self) -> bool:
+        """Return whether the node publishes ``~/map/cloud``."""
+        return bool(self._node.count_publishers(self._map_topic) > 0)
+
+    def map_cloud(self, query: str, hidden: Collection[int]) -> MapCloud | None:
+        """Return the newest ``~/map/cloud``.
+
+        The node builds it from the first call on, until ``rest``. A query becomes ``map_color`` of the node.
+        """
+        if query != self._map_color:
+            self._set_parameter("map_color", Parameter.Type.STRING, query)
+            self._map_color = query
+        if not self._is_map_wanted:
+            self._is_map_wanted = True
+            self._subscriptions.append(
+                self._node.create_subscription(PointCloud2, self._map_topic, self._on_map, FRAME_QOS)
+            )
+        with self._changed:
+            message, self._map = self._map, None
+        if message is None:
+            return None
+        points = np.frombuffer(message.data, CLOUD_DTYPE)
+        colors = points["rgb"].copy().view("<u4")[:, None] >> np.array((16, 8, 0), np.uint32)
+        return MapCloud(to_xyz(points), colors.astype(np.uint8))
+
     def rest(self) -> None:
         """Unsubscribe."""
-        subscriptions, self._subscriptions = self._subscriptions, []
+        subscriptions, self._subscriptions, self._is_map_wanted = self._subscriptions, [], False
         executor = self._node.executor
         for subscription in subscriptions if executor is not None else ():
             # In the executor's thread: rclpy raises an exception if a subscription disappears while it waits for it.
@@ -164,7 +190,7 @@ class NodeFeed:
             self._received_s.clear()
             self._newest_ns.clear()
             self._frames.clear()
-            self._complete = self._vocabulary = None
+            self._complete = self._vocabulary = self._map = None
 
     def _subscribe(self) -> None:
         camera, transport, target = self._config.camera, self._config.image_transport, self._config.target
@@ -228,6 +254,16 @@ class NodeFeed:
         missing += ["vocabulary"] * (self._vocabulary is None)
         got = f"no {', '.join(missing)}" if missing else "no image and mask with the same stamp"
         raise ValueError(f"{self.title}: expected frames, got {got} for {_SILENCE_S:.0f} s")
+
+    def _on_map(self, message: PointCloud2) -> None:
+        with self._changed:
+            self._map = message
+
+    def _set_parameter(self, name: str, kind: Parameter.Type, value: Any) -> None:
+        """Set a parameter of the node; raises ValueError with the reason of the node."""
+        result = self._wait(self._parameters.set_parameters([Parameter(name, kind, value)])).results[0]
+        if not result.successful:
+            raise ValueError(result.reason)
 
     def _call(self, client: Any, request: Any) -> Any:
         if not client.service_is_ready():

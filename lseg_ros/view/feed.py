@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lseg_ros.query import QueryResult
 from lseg_ros.structures import Frame, Segmentation
 
-__all__ = ["Feed", "Found", "LabeledFrame"]
+__all__ = ["Feed", "Found", "LabeledFrame", "MapCloud"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +47,24 @@ class Found:
     result: QueryResult
 
 
+@dataclass(frozen=True, eq=False)
+class MapCloud:
+    """Voxels of a language map.
+
+    Attributes:
+        centers: (N, 3) float32 meters in the map, whose z points up.
+        colors: (N, 3) uint8 RGB.
+    """
+
+    centers: NDArray[np.float32]
+    colors: NDArray[np.uint8]
+
+
 class Feed(Protocol):
     """Delivers labeled frames and takes requests. One thread calls it.
 
-    All methods but ``rest`` and ``command`` raise ValueError or OSError with a reason for people if a file, a request
-    or a camera cannot be used. The feed stays usable.
+    All methods but ``has_map``, ``rest`` and ``command`` raise ValueError or OSError with a reason for people if a
+    file, a request or a camera cannot be used. The feed stays usable.
 
     Attributes:
         title: Name of the source.
@@ -92,6 +108,20 @@ class Feed(Protocol):
 
     def query(self, text: str) -> Found:
         """Find a text in the last frame."""
+
+    def has_map(self) -> bool:
+        """Return whether there is a language map."""
+
+    def map_cloud(self, query: str, hidden: Collection[int]) -> MapCloud | None:
+        """Return the language map.
+
+        Args:
+            query: A text; the colors show the similarity with it. "" for the colors of the labels.
+            hidden: Ids of the labels that are not shown.
+
+        Returns:
+            The voxels, or None if a running node has published no other ones. It chooses the colors itself.
+        """
 
     def rest(self) -> None:
         """Free what is only needed while a page is open; the next ``read`` takes it again."""

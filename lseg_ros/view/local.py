@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from lseg_ros.pipeline import EncodedFrame, Pipeline
 from lseg_ros.settings import list_settings
-from lseg_ros.view.feed import Found, LabeledFrame
+from lseg_ros.view.feed import Found, LabeledFrame, MapCloud
 from lseg_ros.view.sources import Source
 from lseg_ros.vocabulary import Vocabulary
 
@@ -80,6 +80,14 @@ class LocalFeed:
             raise ValueError("query: no frame was processed yet")
         templates = self._encoded.vocabulary.prompt_templates
         return Found(self._frame.frame, self._pipeline.query(self._frame, text, templates))
+
+    def has_map(self) -> bool:
+        """Return False: frames are forgotten."""
+        return False
+
+    def map_cloud(self, query: str, hidden: Collection[int]) -> MapCloud | None:
+        """Return None."""
+        return None
 
     def rest(self) -> None:
         """Do nothing: the network stays loaded."""

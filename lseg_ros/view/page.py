@@ -18,6 +18,7 @@ from lseg_ros.errors import describe_error
 from lseg_ros.settings import check, setting
 from lseg_ros.view.controls import Controls
 from lseg_ros.view.feed import Feed, Found, LabeledFrame
+from lseg_ros.view.map_view import MapView
 from lseg_ros.view.pictures import draw_confidence, draw_similarity, fit, hide_labels
 from lseg_ros.view.saving import save_frame
 from lseg_ros.view.scene import Scene
@@ -83,6 +84,7 @@ class Page:
         self._stopped = False
         self._controls = Controls(self._server, feed, labels, self._request)
         self._scene = Scene(self._server)
+        self._map = MapView(self._server, feed, lambda: self._request("redraw"))
         self._server.on_client_connect(lambda _: self._woken.set())
         self._frame: LabeledFrame | None = None
         self._found: Found | None = None
@@ -201,6 +203,7 @@ class Page:
             self._controls.show_frame(self._frame, self._rate_hz())
         self._controls.show_picture(self._draw(self._frame))
         self._scene.show(self._frame, self._controls.hidden)
+        self._map.update(self._query, self._controls.hidden)
 
     def _ask(self) -> None:
         self._found = self._feed.query(self._query)

@@ -13,7 +13,9 @@ from lseg_ros.structures import Frame, LabelCloud
 from lseg_ros.view.feed import LabeledFrame
 from lseg_ros.view.pictures import take_every
 
-__all__ = ["Scene"]
+__all__ = ["FRAME", "Scene"]
+
+FRAME = "/frame"  # all that belongs to the current frame
 
 _MAX_POINTS = 50_000  # of a frame, so that a browser without a GPU can draw them
 _FRUSTUM_M = 0.2
@@ -49,7 +51,7 @@ class Scene:
         for slug, cloud in visible.items():
             color = np.array(cloud.label.color, np.float32) * _COLOR_SHARE
             self._clouds[slug] = self._scene.add_point_cloud(
-                f"/labels/{slug}",
+                f"{FRAME}/labels/{slug}",
                 cloud.xyz,
                 (cloud.rgb * (1 - _COLOR_SHARE) + color).astype(np.uint8),
                 point_size=point_size_m,
@@ -67,7 +69,7 @@ class Scene:
             self._camera = None
         if camera is not None:
             fov = 2 * math.atan(0.5 / lens[0])
-            self._camera = self._scene.add_camera_frustum("/camera", fov=fov, aspect=lens[1], scale=_FRUSTUM_M)
+            self._camera = self._scene.add_camera_frustum(f"{FRAME}/camera", fov=fov, aspect=lens[1], scale=_FRUSTUM_M)
 
 
 def _clouds(shown: LabeledFrame, hidden: Collection[int]) -> tuple[tuple[LabelCloud, ...], float]:

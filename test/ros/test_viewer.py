@@ -12,11 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from sensor_msgs.msg import PointCloud2
 
 pytest.importorskip("viser", reason="the extra view is not installed")
 
+from lseg_ros.cdr import cloud_to_cdr
+from lseg_ros.geometry import pack_rgb
+from lseg_ros.ros.conversions import make_header
+from lseg_ros.ros.topics import FRAME_QOS
 from lseg_ros.ros.viewer import NodeFeed, ViewerConfig
-from lseg_ros.view.feed import LabeledFrame
+from lseg_ros.structures import CLOUD_DTYPE
+from lseg_ros.view.feed import LabeledFrame, MapCloud
 from test.support.executables import Process
 from test.support.ros_client import RosClient, wait_until
 
@@ -87,6 +93,32 @@ def test_the_node_computes_nothing_for_a_page_that_is_closed(feed: NodeFeed, rob
     assert robot.node.count_subscribers("/lseg/points") == 1
     feed.rest()
     wait_until(lambda: robot.node.count_subscribers("/lseg/points") == 0, 10, "still subscribed")
+
+
+def test_shows_the_map_of_a_node_that_has_one(feed: NodeFeed, robot: RosClient) -> None:
+    assert not feed.has_map() and feed.map_cloud("", set()) is None
+    mapped = NodeFeed(robot.node, ViewerConfig(target="/mapped"))
+    publisher = robot.node.create_publisher(PointCloud2, "/mapped/map/cloud", FRAME_QOS)
+    wait_until(mapped.has_map, 10, "no map")
+    assert publisher.get_subscription_count() == 0
+    points = np.array([(1, 2, 3, 0), (4, 5, 6, 0)], CLOUD_DTYPE)
+    points["rgb"] = pack_rgb(np.array([[[255, 128, 1], [0, 9, 255]]], np.uint8))[0]
+    clouds: list[MapCloud] = []
+
+    def receive() -> bool:
+        publisher.publish(cloud_to_cdr(make_header(1, "map"), points, is_dense=True))
+        cloud = mapped.map_cloud("", set())
+        clouds.extend([cloud] if cloud is not None else [])
+        return bool(clouds)
+
+    wait_until(receive, 20, "no map was received")
+    assert clouds[0].centers.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert clouds[0].colors.tolist() == [[255, 128, 1], [0, 9, 255]]
+    with pytest.raises(ValueError, match="/mapped: expected"):
+        mapped.map_cloud("red thing", set())
+    mapped.rest()
+    wait_until(lambda: publisher.get_subscription_count() == 0, 10, "still subscribed")
+    robot.node.destroy_publisher(publisher)
 
 
 def test_says_what_is_missing(robot: RosClient) -> None:
