@@ -67,6 +67,12 @@ class GoTo(Node):  # type: ignore[misc]  # rclpy is Any to mypy
             raise RuntimeError(f"expected the service {self._places.srv_name}: start lseg_node with map:=true")
         self._places.call_async(MapFind.Request(text=self._config.text)).add_done_callback(self._on_places)
 
+    def destroy_node(self) -> None:
+        """Stop to receive tf, whose thread must not outlive the node."""
+        self._transforms.destroy()
+        self._navigate.destroy()
+        super().destroy_node()
+
     def _on_places(self, future: Any) -> None:
         with Attempt(self.get_logger(), "cannot drive") as attempt:
             self._drive(future)

@@ -37,6 +37,7 @@ __all__ = ["Attempt", "LogForwarding", "configure_shared_memory", "exit_process"
 
 # One thread each for slow callbacks (encoding labels, loading a network), for diagnostics, and for events.
 _THREADS = 3
+_UNTIL_S = 0.5
 
 _SHARED_MEMORY_PROFILE = Path(__file__).with_name("shared_memory.xml")
 _REQUIRED_SHARED_MEMORY_BYTES = 64_000_000  # a few processes with 16 MB each; containers often have no more in total
@@ -50,7 +51,7 @@ T = TypeVar("T")
 
 
 def run(
-    make: Callable[[], N], start: Callable[[N], bool] = lambda _: True, until: Callable[[N], bool] = lambda _: False
+    make: Callable[[], N], start: Callable[[N], bool] = lambda _: True, until: Callable[[N], bool] | None = None
 ) -> int:
     """Create a node, start it, and spin it until it is stopped.
 
@@ -60,7 +61,7 @@ def run(
     Args:
         make: Creates the node. An exception is logged in one line and ends the process with status 1.
         start: Called once with the node. False ends the process with status 1.
-        until: Called between events. True ends the process with status 0.
+        until: Called between events, and twice a second. True ends the process with status 0.
 
     Returns:
         The exit status. It is also 1 if ROS cannot read a command-line argument or a parameter file.
@@ -118,16 +119,18 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _spin(node: N, until: Callable[[N], bool]) -> None:
+def _spin(node: N, until: Callable[[N], bool] | None) -> None:
     """Spin until the context ends, ``until`` returns True, or an exception or signal arrives."""
+    # The last event may end in another thread while the executor already waits for the next one.
+    timeout_s = None if until is None else _UNTIL_S
     executor = MultiThreadedExecutor(_THREADS)
     executor.add_node(node)
     stopped = threading.Event()
 
     def spin() -> None:
-        while rclpy.ok() and not stopped.is_set() and not until(node):
+        while rclpy.ok() and not stopped.is_set() and not (until is not None and until(node)):
             try:
-                executor.spin_once()
+                executor.spin_once(timeout_s)
             except rclpy_implementation.InvalidHandle:
                 pass  # a topic was destroyed after the executor waited for it and before it looked at it
             except ExternalShutdownException:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -19,6 +21,20 @@ def test_temporary_thread_returns_the_result_and_ends() -> None:
 def test_temporary_thread_raises_the_exception_of_the_call() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         run_in_temporary_thread(int, "nine")
+
+
+def test_a_node_ends_when_it_is_done_even_if_no_further_event_arrives() -> None:
+    code = """
+import sys, threading
+from rclpy.node import Node
+from lseg_ros.ros.runtime import run
+done = threading.Event()
+def start(node):
+    threading.Timer(5.0, done.set).start()
+    return True
+sys.exit(run(lambda: Node("done"), start, until=lambda node: done.is_set()))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=90)
 
 
 def test_an_attempt_logs_the_exception_and_keeps_its_reason(capfd: pytest.CaptureFixture[str]) -> None:
