@@ -5,9 +5,10 @@ from __future__ import annotations
 import array
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from test.fuzz.images import IMAGES, PNG
@@ -60,6 +61,34 @@ def _camera_infos(draw: st.DrawFn) -> CameraInfo:
     return message
 
 
+@st.composite
+def _clouds(draw: st.DrawFn) -> PointCloud2:
+    numbers = np.array(draw(st.lists(_NUMBERS, min_size=1, max_size=8), "coordinates"))
+    with np.errstate(over="ignore"):
+        values = numbers.astype("<f4").tobytes()
+    if draw(st.booleans(), "readable"):
+        height, width = draw(st.integers(1, 4)), draw(st.integers(1, 50))
+        fields = [PointField(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate("xyz")]
+        message = PointCloud2(header=draw(_HEADERS), height=height, width=width, fields=fields)
+        message.point_step, message.row_step, size = 12, 12 * width, 12 * width * height
+        message.data = array.array("B", (values * (size // len(values) + 1))[:size])
+        return message
+    message = PointCloud2(header=draw(_HEADERS), height=draw(_SIZES), width=draw(_SIZES))
+    names = draw(st.just(["x", "y", "z"]) | st.lists(st.sampled_from(("x", "y", "z", "rgb", "")) | TEXTS, max_size=5))
+    kinds = st.just(PointField.FLOAT32) | st.integers(0, 255)
+    for index, name in enumerate(names):
+        offset = draw(st.just(4 * index) | st.sampled_from((1, 13, (1 << 32) - 4, (1 << 32) - 1)), "offset")
+        count = draw(st.just(1) | st.sampled_from((0, 2, (1 << 32) - 1)), "count")
+        message.fields.append(PointField(name=name, offset=offset, datatype=draw(kinds, "datatype"), count=count))
+    message.point_step = draw(st.sampled_from((12, 16, 20)) | st.sampled_from((0, 1, (1 << 32) - 1)), "point_step")
+    row_bytes = message.point_step * message.width
+    message.row_step = draw(st.sampled_from((row_bytes, row_bytes + 3, 0, 1)), "row_step") & 0xFFFFFFFF
+    total = draw(st.sampled_from((message.row_step * message.height, row_bytes * message.height - 1, 0)), "bytes")
+    message.is_bigendian, message.is_dense = draw(st.booleans()), draw(st.booleans())
+    message.data = array.array("B", (values * (_MAX_DATA_BYTES // len(values) + 1))[: _limit(total)])
+    return message
+
+
 def _limit(count: int) -> int:
     return max(0, min(count, _MAX_DATA_BYTES))
 
@@ -76,4 +105,5 @@ MESSAGES = {
     "compressed": _serialized(_compressed_images()),
     "depth": _serialized(_images()),
     "info": _serialized(_camera_infos()),
+    "cloud": _serialized(_clouds()),
 }

@@ -70,6 +70,7 @@ class FuzzedNode:
             "image": create(image_type, f"{self._namespace}/{image_name}", RELIABLE),
             "depth": create(Image, f"{self._namespace}/depth/image", RELIABLE),
             "info": create(CameraInfo, f"{self._namespace}/rgb/camera_info", RELIABLE),
+            "cloud": create(PointCloud2, f"{self._namespace}/cloud", RELIABLE),
         }
         self._masks = client.listen(Image, f"{self.name}/mask")
         self._vocabularies = client.listen(Vocabulary, f"{self.name}/vocabulary", LATCHED)
@@ -77,6 +78,7 @@ class FuzzedNode:
             client.listen(Image, f"{self.name}/overlay"),
             client.listen(CompressedImage, f"{self.name}/mask/compressed"),
             client.listen(PointCloud2, f"{self.name}/points"),
+            client.listen(PointCloud2, f"{self.name}/cloud"),
             client.listen(PointCloud2, f"{self.name}/points/floor"),
             client.listen(SegmentationSummary, f"{self.name}/summary"),
         ]
@@ -102,6 +104,8 @@ class FuzzedNode:
             checkpoint=self._checkpoint,
             image_transport=self._transport,
             labels=["floor", "wall", "chair"],
+            points_source="both",
+            cloud_extrinsics=["0 0 0 0 0 0 1"],
         )
         wait_until(lambda: not self.process.alive or READY in self.process.output, 90, "the node did not start")
         assert self.process.alive, self.process.output
@@ -147,7 +151,7 @@ class FuzzedNode:
         """Publish serialized bytes.
 
         Args:
-            topic: "image", "depth" or "info".
+            topic: "image", "depth", "info" or "cloud".
             octets: The message in CDR, as hexadecimal digits.
             current: Replace the stamp by that of the next good frame.
         """

@@ -94,6 +94,10 @@ class HostileNeighbors(RuleBasedStateMachine):
     def camera_info(self, octets: bytes, current: bool) -> None:
         self._do("publish", "info", octets.hex(), current)
 
+    @rule(octets=MESSAGES["cloud"], current=st.booleans())
+    def cloud(self, octets: bytes, current: bool) -> None:
+        self._do("publish", "cloud", octets.hex(), current)
+
     @rule(parameters=st.lists(PARAMETERS, max_size=3), atomically=st.booleans())
     def set_parameters(self, parameters: list[dict[str, Any]], atomically: bool) -> None:
         self._do("set_parameters", parameters, atomically)
