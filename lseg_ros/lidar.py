@@ -105,7 +105,9 @@ def merge_labels(cloud: Cloud, views: Iterable[LabeledCloud]) -> NDArray[np.void
         better = np.flatnonzero(seen > confidence.take(view.index))
         index = view.index.take(better)
         confidence[index] = seen[better]
-        bits[index, 3:] = view.points.view("<u4").reshape(len(seen), _WORDS)[better, 3:]
+        known = view.points.view("<u4").reshape(len(seen), _WORDS)
+        for word in range(3, _WORDS):  # each needs less than half of the time of a selection in two dimensions
+            bits[index, word] = known[:, word].take(better)
     return points.reshape(cloud.shape)
 
 
@@ -154,7 +156,7 @@ def _is_surrounded(
     cell_px = max(round(_CELL * distance_px), 1)
     reach = max(round(min(_REACH * distance_px, _MAX_REACH_RAD * camera.fx) / cell_px), 1)  # in cells
     columns, rows = (camera.width - 1) // cell_px + 1, (camera.height - 1) // cell_px + 1
-    cell = row // cell_px * columns + column // cell_px
+    cell = row * columns + column if cell_px == 1 else row // cell_px * columns + column // cell_px
     depth = np.full((rows, columns), np.inf, np.float32)
     np.minimum.at(depth.reshape(-1), cell, z)
     # Nearest point of each quadrant. The row of the point belongs to none, because at a flat angle it covers a floor at
