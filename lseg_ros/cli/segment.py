@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from lseg_ros.videos import VideoFile, is_video
 
 __all__ = ["SETTINGS", "SegmentSettings", "run"]
 
+_SOURCES = "sources.json"
 _RESULT = re.compile(r"((.+?)(?:_\d+)?)_(?:mask|confidence|overlay|picture)\.png")  # groups: see _unique_name
 
 
@@ -43,7 +44,8 @@ class SegmentSettings:
     The results of a video are NAME_overlay.mp4 with a legend, and NAME_mask.mkv without loss.
 
     The results of a bag (ROS 1 or ROS 2; ROS is not needed) are the bag NAME_segmented with the topics of the node,
-    camera_info and tf. A run that was interrupted continues with the first file that is missing.
+    camera_info and tf. A run that was interrupted continues with the first file that is missing. sources.json lists
+    bags and videos by NAME; another one of the same name gets a number.
     """
 
     images: tyro.conf.Positional[tuple[str, ...]] = setting(  # noqa: RUF009 - a tuple is immutable
@@ -124,8 +126,11 @@ def run(settings: SegmentSettings) -> int:
     settings = _with_absolute_paths(settings) if settings.ray else settings
     config = LabelerConfig(settings.network, settings.pipeline, vocabulary)
     out = Path(settings.out).expanduser()
-    tasks = list(_make_tasks(settings, config, out))
+    sources = _read_sources(out / _SOURCES)
+    tasks = list(_make_tasks(settings, config, out, sources))
     out.mkdir(parents=True, exist_ok=True)
+    if sources:
+        (out / _SOURCES).write_text(json.dumps(sources, indent=2) + "\n", encoding="utf-8")
     labels = {label.id: {"name": label.name, "color": label.color} for label in vocabulary.labels}
     (out / "labels.json").write_text(json.dumps(labels, indent=2) + "\n", encoding="utf-8")
     jobs = [job for task in tasks for job in task.jobs]
@@ -169,14 +174,24 @@ def _print(text: str, progress: ProgressBar) -> None:
         print(text)
 
 
-def _make_tasks(settings: SegmentSettings, config: LabelerConfig, out: Path) -> Iterator[_Task]:
-    """Open the sources; missing and damaged ones raise before anything is written."""
+def _make_tasks(
+    settings: SegmentSettings, config: LabelerConfig, out: Path, sources: dict[str, str]
+) -> Iterator[_Task]:
+    """Open the sources; missing and damaged ones raise before anything is written.
+
+    Bags and videos are added to ``sources``, the paths by the names of their results.
+    """
     taken: set[str] = set()
     for path in (Path(path).expanduser() for path in settings.images):
+        own = str(path.resolve())
+        others = {name for name, source in sources.items() if source != own}
         if is_bag(path):
-            yield _open_bag(path, settings, config, out, _unique_name(_bag_name(path), taken))
+            name = _unique_name(_bag_name(path), taken, others)
+            yield _open_bag(path, settings, config, out, name)
+            sources[name] = own
         elif is_video(path):
-            name, png_masks = _unique_name(path.stem, taken), settings.masks == "png"
+            name, png_masks = _unique_name(path.stem, taken, others), settings.masks == "png"
+            sources[name] = own
             yield _Task([VideoJob(path, out, name, VideoFile(path).frame_count, png_masks)])
         elif (path / "associations.txt").exists():
             recording = RgbdFolder(path)
@@ -237,10 +252,33 @@ def _is_result(file: Path, files: Sequence[Path]) -> bool:
     return any(other.stem in (match[1], match[2]) for other in files if other != file)
 
 
-def _unique_name(stem: str, taken: set[str]) -> str:
-    """Return the stem, with a number if an image of another folder has the same stem."""
+def _read_sources(file: Path) -> dict[str, str]:
+    """Read the paths of the bags and videos of earlier results, by the names of the results.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        sources = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: expected the sources of earlier results as JSON, got {error}") from error
+    if not isinstance(sources, dict) or not all(isinstance(path, str) for path in sources.values()):
+        raise ValueError(f"{file}: expected the sources of earlier results, a path by name, got something else")
+    return sources
+
+
+def _unique_name(stem: str, taken: set[str], others: Collection[str] = ()) -> str:
+    """Return the stem, with a number if it is the name of other results.
+
+    Args:
+        stem: Name of the source.
+        taken: Names of this run; the new one is added.
+        others: Names of earlier runs that belong to other sources.
+    """
     name, number = stem, 2
-    while name in taken:
+    while name in taken or name in others:
         name, number = f"{stem}_{number}", number + 1
     taken.add(name)
     return name

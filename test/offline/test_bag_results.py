@@ -135,11 +135,29 @@ def test_bags_of_every_kind_give_the_same_results(kind: str, results: Path, chec
         assert list(given.messages([*given.topics])) == list(expected.messages([*expected.topics]))
 
 
+def test_bags_of_the_same_name_keep_their_results_in_one_folder(
+    bag: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_bag(tmp_path / "other", make_recording(1))
+    assert other.name == bag.name
+    for path, count, folder in (
+        (bag, FRAMES, "recording_segmented"),
+        (other, 1, "recording_2_segmented"),
+        (bag, FRAMES, "recording_segmented"),
+    ):
+        assert segment(path, checkpoint, tmp_path / "out") == 0
+        assert str(tmp_path / "out" / folder) in capsys.readouterr().out
+        assert len(read(tmp_path / "out" / folder, "/lseg/mask")) == count
+    (tmp_path / "out" / "sources.json").write_text("[]")
+    assert segment(bag, checkpoint, tmp_path / "out") == 2
+    assert "sources.json: expected the sources of earlier results" in capsys.readouterr().err
+
+
 def test_two_runs_give_identical_bytes(bag: Path, results: Path, checkpoint: str, tmp_path: Path) -> None:
     assert segment(bag, checkpoint, tmp_path, *ALL_OUTPUTS) == 0
     assert content(tmp_path / "recording_segmented") == content(results)
     assert set(content(results)) == {"metadata.yaml", *(f"recording_segmented_{number}.mcap" for number in range(3))}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.json", "recording_segmented"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.json", "recording_segmented", "sources.json"]
 
 
 class TestResume:
