@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -16,10 +18,13 @@ from lseg_ros.structures import Frame
 
 __all__ = ["VideoFile", "VideoWriter", "is_video"]
 
+logger = logging.getLogger(__name__)
+
 _SUFFIXES = {
     ".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv",
 }  # fmt: skip
 _MAX_PIXELS = 1 << 26
+_TOLERANCE_S = 0.5  # between the end of the last frame and the end that the file states
 # kind -> container, codec, pixel format of the pixels, pixel format in the file, options
 _KINDS: dict[str, tuple[str, str, str, str, dict[str, str]]] = {
     "picture": ("mp4", "libx264", "rgb24", "yuv420p", {"crf": "20", "preset": "medium"}),
@@ -61,7 +66,8 @@ class VideoFile:
     def read(self, start_s: float = 0.0) -> Iterator[Frame]:
         """Read frames in the order in which they are shown.
 
-        The stamp of a frame is its time in the video. The rotation that a phone stores is applied.
+        The stamp of a frame is its time in the video. The rotation that a phone stores is applied. A warning in the
+        log names a file that ends early.
 
         Args:
             start_s: Time of the first frame in seconds.
@@ -70,12 +76,49 @@ class VideoFile:
             ValueError: If the video is damaged; the message names the frame.
         """
         with self._open() as (container, stream):
-            if start_s > 0:
+            if start_s > 0 and stream.start_time is not None:  # None if the frames have no times
                 container.seek(int(start_s / stream.time_base), stream=stream)  # to the key frame before this time
+            start_ns, end_s = round(start_s * 1e9), 0.0
             for number, frame in enumerate(self._decode(container, stream)):
                 time_s = number / _rate(stream) if frame.pts is None else frame.pts * stream.time_base
-                if time_s >= start_s:
-                    yield Frame(_upright(frame), stamp_ns=round(time_s * 1_000_000_000))
+                end_s = max(end_s, _end_s(time_s, frame, stream))
+                if (time_ns := round(time_s * 1_000_000_000)) >= start_ns:
+                    yield Frame(_upright(frame), stamp_ns=time_ns)
+            self._check_end(container, stream, end_s)
+
+    def read_times(self) -> list[int]:
+        """Read the times of all frames in nanoseconds without decoding them.
+
+        They are in the order in which the frames are shown. A warning in the log names a file that ends early.
+
+        Raises:
+            ValueError: If the video is damaged.
+        """
+        import av
+
+        with self._open() as (container, stream):
+            try:
+                packets = [packet for packet in container.demux(stream) if packet.size]
+            except av.error.FFmpegError as error:
+                raise ValueError(f"{self.path}: expected a complete video, got a damaged file ({error})") from error
+            if any(packet.pts is None for packet in packets):
+                times_s = [number / _rate(stream) for number in range(len(packets))]
+            else:
+                times_s = [packet.pts * stream.time_base for packet in packets]
+            ends_s = (_end_s(time_s, packet, stream) for time_s, packet in zip(times_s, packets))
+            self._check_end(container, stream, max(ends_s, default=0.0))
+            return sorted(round(time_s * 1_000_000_000) for time_s in times_s)
+
+    def _check_end(self, container: Any, stream: Any, end_s: float) -> None:
+        """Warn if the frames end early: decoders end a file that was cut without an error."""
+        stated_s = _stated_end_s(container, stream)
+        if end_s < stated_s - _TOLERANCE_S:
+            logger.warning(
+                "%s: expected a video of %.1f s, but it ends after %.1f s: the file is incomplete",
+                self.path,
+                stated_s,
+                end_s,
+            )
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Any]:
         import av
@@ -185,6 +228,22 @@ class VideoWriter:
 
 def _rate(stream: Any) -> Fraction:
     return Fraction(stream.average_rate or stream.guessed_rate or 30)
+
+
+def _end_s(time_s: Fraction, item: Any, stream: Any) -> float:
+    """Return the end of a frame or packet in seconds."""
+    return float(time_s + max((item.duration or 0) * stream.time_base, 1 / _rate(stream)))
+
+
+def _stated_end_s(container: Any, stream: Any) -> float:
+    """Return the end of a stream in seconds as the file states it, 0 if it does not."""
+    match = re.match(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))  # Matroska
+    if match:
+        return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
+    if stream.duration is not None:
+        return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+    is_alone = len(container.streams) == 1  # sound may be longer than the pictures
+    return float(((container.duration or 0) + (container.start_time or 0)) / 1e6) if is_alone else 0.0
 
 
 def _upright(frame: Any) -> NDArray[np.uint8]:

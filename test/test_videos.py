@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,21 @@ def test_files_that_are_no_complete_video_are_named(tmp_path: Path, video: Path)
         with pytest.raises(ValueError, match=r"broken\.mp4: expected a complete video file, got a damaged or another"):
             VideoFile(broken)
     assert is_video("A.MP4") and not is_video("a.png")
+
+
+def test_a_video_that_was_cut_is_named_at_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "mask.mkv"
+    with VideoWriter(path, "ids") as writer:
+        for number in range(30):
+            writer.write(make_ids(number), number * 100_000_000)
+    video = VideoFile(path)
+    assert video.read_times() == [frame.stamp_ns for frame in video] == [number * 100_000_000 for number in range(30)]
+    assert not caplog.records
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    times_ns = video.read_times()
+    assert times_ns == [frame.stamp_ns for frame in video] == [number * 100_000_000 for number in range(len(times_ns))]
+    message = rf"mask\.mkv: expected a video of 2\.9 s, but it ends after {times_ns[-1] / 1e9 + 1 / 30:.1f} s"
+    assert [bool(re.search(message, record.getMessage())) for record in caplog.records] == [True, True]
 
 
 def test_a_failed_video_leaves_no_file(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import bisect
 import itertools
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from lseg_ros.bags import BagRecording, is_bag
 from lseg_ros.recordings import RgbdFolder, list_images, read_rgb
 from lseg_ros.structures import Frame
 from lseg_ros.synthetic import SyntheticWorld
+from lseg_ros.videos import VideoFile, is_video
 
 __all__ = [
     "FrameSequence",
@@ -24,12 +25,11 @@ __all__ = [
     "Joined",
     "Source",
     "SyntheticFrames",
-    "VideoFile",
+    "VideoFrames",
     "Webcam",
     "open_source",
 ]
 
-VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}  # lower case
 _SYNTHETIC_SEED = 8
 _SYNTHETIC_RATE_HZ = 5.0
 _SYNTHETIC_SIZE = (320, 240)
@@ -151,8 +151,11 @@ class Joined:
         return self._recordings[number], index - self._starts[number]
 
 
-class VideoFile:
-    """The frames of a video file, upright, without depth."""
+class VideoFrames:
+    """The frames of a video file without depth.
+
+    The file is read once without decoding, for the times of its frames.
+    """
 
     moving = True
 
@@ -160,29 +163,31 @@ class VideoFile:
         """Open the file.
 
         Raises:
-            ValueError: If it is no video that OpenCV can read.
+            ModuleNotFoundError: If PyAV is not installed.
+            ValueError: If it is no video.
         """
-        self._path = path
-        self._next = 0
-        self._capture = cv2.VideoCapture(str(path))
-        self.length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) if self._capture.isOpened() else 0
-        if self.length < 1:
-            raise ValueError(f"{path}: expected a video, got a file that OpenCV cannot read as one")
-        self._rate_hz = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
+        self._video = VideoFile(path)
+        self._times_ns = self._video.read_times()
+        self.length = len(self._times_ns)
+        if not self.length:
+            raise ValueError(f"{path}: expected a video, got a file without frames")
+        self._frames: Iterator[Frame] = iter(())
+        self._next = -1  # index of the next one of these frames
 
     def read(self, index: int, timeout_s: float = 0.0) -> Frame:
-        """Decode a frame; raises ValueError if the file ends before it or is damaged there."""
-        if index != self._next:  # seeking decodes from the last key frame
-            self._capture.set(cv2.CAP_PROP_POS_FRAMES, index)
-        ok, bgr = self._capture.read()
+        """Decode a frame; raises ValueError if the file is damaged there."""
+        if index != self._next:  # decodes from the last key frame
+            self._frames = self._video.read(self._times_ns[index] / 1e9)
+        self._next = -1
+        frame = next(self._frames, None)
+        if frame is None:
+            raise ValueError(f"{self._video.path}: expected frame {index + 1} of {self.length}, got the end")
         self._next = index + 1
-        if not ok:
-            raise ValueError(f"{self._path}: expected frame {index + 1} of {self.length}, got the end of the video")
-        return Frame(_to_rgb(bgr), stamp_ns=round(index / self._rate_hz * 1e9))
+        return frame
 
     def name(self, index: int) -> str:
         """Return the path and the number of the frame, from 1."""
-        return f"{self._path}, frame {index + 1}"
+        return f"{self._video.path}, frame {index + 1}"
 
 
 class Webcam:
@@ -272,8 +277,8 @@ def _open_recording(name: str, topics: Sequence[str]) -> Source:
         return FrameSequence(RgbdFolder(path), str(path))
     if path.exists() and is_bag(path):
         return FrameSequence(BagRecording(path, *topics), str(path))
-    if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
-        return VideoFile(path)
+    if is_video(path) and path.is_file():
+        return VideoFrames(path)
     return ImageFiles(list_images(path))
 
 
