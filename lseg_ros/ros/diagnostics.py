@@ -15,8 +15,9 @@ from rclpy.node import Node
 from lseg_ros.quoting import escape
 from lseg_ros.ros.topics import DIAGNOSTICS
 
-__all__ = ["Diagnostics", "Report", "Statistics"]
+__all__ = ["UNLABELED_THRESHOLD", "Diagnostics", "Report", "Statistics"]
 
+UNLABELED_THRESHOLD = "unlabeled_threshold"  # name of the value that holds the threshold that the node uses
 _WINDOW_S = 5.0  # rates are averaged over this time
 _SILENCE_S = 3.0  # after this time without an image, the images are reported as missing
 _PROBLEM_S = 5.0  # a problem is reported until it has not occurred for this time

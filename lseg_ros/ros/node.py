@@ -26,7 +26,7 @@ from lseg_ros.pipeline import Pipeline, PipelineConfig
 from lseg_ros.quoting import quote
 from lseg_ros.ros.camera import Camera
 from lseg_ros.ros.conversions import vocabulary_to_message
-from lseg_ros.ros.diagnostics import Diagnostics
+from lseg_ros.ros.diagnostics import UNLABELED_THRESHOLD, Diagnostics
 from lseg_ros.ros.labels import ActiveState, LabelManager, VocabularyPublisher
 from lseg_ros.ros.lidar import Lidar
 from lseg_ros.ros.mailbox import Mailbox
@@ -351,6 +351,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]  # rclpy is Any to 
         values = {"labels": str(len(vocabulary)), "vocabulary epoch": str(vocabulary.epoch)}
         if self._pipeline is not None:
             segmenter = self._pipeline.segmenter
+            values[UNLABELED_THRESHOLD] = f"{self._labels.state.unlabeled_threshold:g}"
             values |= {"device": str(segmenter.device), "engine": segmenter.engine}
             values |= {f"{name} [MiB]": f"{mib:.0f}" for name, mib in segmenter.memory_mib().items()}
         return values | (self._mapper.values() if self._mapper is not None else {})

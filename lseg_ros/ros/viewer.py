@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
@@ -23,9 +24,21 @@ from lseg_ros.messages import compressed_to_rgb, image_to_rgb, intrinsics_from_c
 from lseg_ros.msg import Vocabulary as VocabularyMessage
 from lseg_ros.query import QueryResult
 from lseg_ros.ros.conversions import vocabulary_from_message
+from lseg_ros.ros.diagnostics import UNLABELED_THRESHOLD
 from lseg_ros.ros.parameters import declare, read
 from lseg_ros.ros.runtime import run
-from lseg_ros.ros.topics import CAMERA_INFO, CONFIDENCE, FRAME_QOS, LATCHED_QOS, MAP_CLOUD, MASK, POINTS, image_topic
+from lseg_ros.ros.topics import (
+    CAMERA_INFO,
+    CONFIDENCE,
+    DIAGNOSTICS,
+    FRAME_QOS,
+    IMAGE,
+    LATCHED_QOS,
+    MAP_CLOUD,
+    MASK,
+    POINTS,
+    resolve_transport,
+)
 from lseg_ros.settings import check, setting
 from lseg_ros.srv import QueryLabel, SetLabels
 from lseg_ros.structures import CLOUD_DTYPE, POINT_DTYPE, Frame, Segmentation, to_xyz
@@ -48,7 +61,7 @@ class ViewerConfig:
     """Parameters of ``viewer``, in addition to those of its page."""
 
     target: str = setting("lseg", "name of the segmentation node")
-    camera: str = setting("", "name of the camera to show, if the node has several")
+    camera: str = setting("", "camera to show first, if the node has several; empty for its first one")
     image_transport: str = setting(
         "raw", "image topic to subscribe to: rgb/image or rgb/image/compressed", choices=("raw", "compressed")
     )
@@ -67,11 +80,13 @@ class NodeFeed:
 
     length = 0
     moving = True
-    threshold = 0.0
 
     def __init__(self, node: Node, config: ViewerConfig) -> None:
         """Create the clients; ``node`` is the node of the viewer."""
         self.title = node.resolve_topic_name(config.target)
+        self.threshold: float | None = None
+        self.cameras: Sequence[str] = ()
+        self.camera = config.camera
         self._node = node
         self._config = config
         self._set_labels = node.create_client(SetLabels, f"{config.target}/set_labels")
@@ -91,9 +106,15 @@ class NodeFeed:
         self._last_s = time.monotonic()
         self._newest_ns: dict[str, int] = {}  # stamp by topic
         self._complete_ns = 0  # stamp of the last complete frame
+        self._session = 0  # counts subscriptions, so that late callbacks of earlier ones are recognized
 
     def read(self, index: int, timeout_s: float) -> LabeledFrame | None:
         """Wait for the next complete frame."""
+        if self.cameras and self.camera not in self.cameras:
+            if self.camera:
+                names = ", ".join(self.cameras)
+                self._node.get_logger().warning(f"camera: expected one of {names}, got {self.camera!r}")
+            self.select_camera(self.cameras[0])
         if not self._subscriptions:
             self._subscribe()
         with self._changed:
@@ -127,9 +148,14 @@ class NodeFeed:
         """Set the parameter ``unlabeled_threshold`` of the node."""
         self._set_parameter("unlabeled_threshold", Parameter.Type.DOUBLE, float(threshold))
 
+    def select_camera(self, name: str) -> None:
+        """Subscribe to the topics of another camera instead."""
+        self.rest()
+        self.camera = name
+
     def query(self, text: str) -> Found:
         """Call ``~/query``."""
-        response = self._call(self._query, QueryLabel.Request(text=text, camera=self._config.camera))
+        response = self._call(self._query, QueryLabel.Request(text=text, camera=self.camera))
         if not response.success:
             raise ValueError(response.message)
         similarity = response.similarity
@@ -190,10 +216,14 @@ class NodeFeed:
             self._received_s.clear()
             self._newest_ns.clear()
             self._frames.clear()
-            self._complete = self._vocabulary = self._map = None
+            self._complete = self._vocabulary = self._map = self.threshold = None
+            self._session += 1
 
     def _subscribe(self) -> None:
-        camera, transport, target = self._config.camera, self._config.image_transport, self._config.target
+        camera, transport, target = self.camera, self._config.image_transport, self._config.target
+        image = IMAGE.for_camera(camera).name
+        if transport == "compressed":
+            image = resolve_transport(self._node, image, transport)
         self._last_s = time.monotonic()
         topics = {
             "mask": (MASK, Image),
@@ -204,9 +234,10 @@ class NodeFeed:
         create = self._node.create_subscription
         self._subscriptions = [
             create(VocabularyMessage, f"{target}/vocabulary", self._on_vocabulary, LATCHED_QOS),
+            create(DiagnosticArray, DIAGNOSTICS.name, self._on_diagnostics, 10),
             create(
                 CompressedImage if transport == "compressed" else Image,
-                image_topic(camera, transport).name,
+                image,
                 self._make_callback("image"),
                 qos_profile_sensor_data,
             ),
@@ -220,10 +251,24 @@ class NodeFeed:
         with self._changed:
             self._vocabulary = vocabulary_from_message(message)
 
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        """Learn the cameras of the node and the threshold that it uses."""
+        prefix = f"{self.title.lstrip('/')}: "
+        statuses = [status for status in message.status if status.name.startswith(prefix)]
+        values = {item.key: item.value for status in statuses for item in status.values}
+        if UNLABELED_THRESHOLD in values and self.threshold is None:
+            self.threshold = float(values[UNLABELED_THRESHOLD])
+        if len(statuses) > 1:
+            self.cameras = tuple(status.name.removeprefix(prefix) for status in statuses)
+
     def _make_callback(self, role: str) -> Callable[[Any], None]:
+        session = self._session
+
         def on_message(message: Any) -> None:
             stamp = stamp_ns(message.header)
             with self._changed:
+                if session != self._session:
+                    return
                 self._by_stamp.setdefault(stamp, {})[role] = message
                 self._received_s[role], self._newest_ns[role] = time.monotonic(), stamp
                 if self._is_complete(self._by_stamp[stamp]) and self._vocabulary is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,12 @@ __all__ = ["PICTURES", "Controls"]
 PICTURES = ("labels", "confidence", "similarity", "camera")
 _PICTURE_WIDTH_PX = 640
 _JPEG_QUALITY = 88
-_LATE_TEXT_S = 0.15  # browsers send Enter at once, and the text at most every 50 ms
 
 
 class Controls:
     """The panels of the page. Values that only change the drawing are read from here.
 
-    Everything else is a request: labels, colors (by id), query, threshold, index, step, save, and redraw.
+    Everything else is a request: labels, colors (by id), query, threshold, camera, index, step, save, and redraw.
 
     Attributes:
         hidden: Ids of the labels that are not shown.
@@ -39,7 +37,7 @@ class Controls:
 
         Args:
             server: The server of the page.
-            feed: Its title, length and threshold.
+            feed: Its title and length.
             labels: Initial text of the label box.
             request: Called with the kind and the value of a request, in threads of the server.
         """
@@ -49,6 +47,9 @@ class Controls:
         self._rows: dict[int, tuple[viser.GuiCheckboxHandle, viser.GuiRgbHandle]] = {}
         self._listed: tuple[Label, ...] = ()
         self._last_entries: tuple[str, ...] = ()
+        self._threshold_known: float | None = None
+        self._camera: viser.GuiDropdownHandle[str] | None = None
+        self._texts = {"labels": labels, "query": ""}  # what the boxes contained last
         panel = gui.add_panel()
         with panel.add_tab(feed.title):
             self._image = gui.add_image(np.zeros((2, 2, 3), np.uint8), format="jpeg", jpeg_quality=_JPEG_QUALITY)
@@ -58,10 +59,11 @@ class Controls:
         panel.set_width(_PICTURE_WIDTH_PX)
         gui.main_panel.dock_right()
         self._add_texts(labels)
-        self._add_drawing(feed)
+        self._add_drawing()
         self._add_playing(feed)
         self._add_saving()
         self._folder = gui.add_folder("id and share of each label")
+        self.show_feed(feed)
 
     @property
     def picture(self) -> str:
@@ -81,6 +83,16 @@ class Controls:
     def show_picture(self, picture: NDArray[np.uint8]) -> None:
         """Show a picture, (H, W, 3) uint8 RGB."""
         self._image.image = picture
+
+    def show_feed(self, feed: Feed) -> None:
+        """Show the threshold and the cameras of a feed when they become known."""
+        if feed.threshold != self._threshold_known:
+            self._threshold_known = feed.threshold
+            if feed.threshold is not None:
+                self._threshold.value = feed.threshold
+        if self._camera is None and feed.cameras:
+            self._camera = self._gui.add_dropdown("camera", tuple(feed.cameras), initial_value=feed.camera, order=-1)
+            self._camera.on_update(self._select_camera)
 
     def show_frame(self, shown: LabeledFrame, rate_hz: float) -> None:
         """Show the name and the figures of a frame, and the shares of its labels."""
@@ -133,25 +145,27 @@ class Controls:
 
     def _add_texts(self, labels: str) -> None:
         gui = self._gui
-        with (form := gui.add_form(None)):
-            self._labels = gui.add_text("labels", labels, hint="floor, sofa|couch, person: Enter applies the list")
-        form.on_submit(lambda _: self._submit("labels", self._labels))
+        # Enter is a line break in the text: browsers send only the last of several events within 50 ms, so that a form
+        # which is submitted right after the last letter would be sent without this letter.
+        hint = "floor, sofa|couch, person: Enter applies the list"
+        self._labels = gui.add_text("labels", labels, hint=hint, multiline=True)
+        self._labels.on_update(lambda event: self._submit("labels", event))
         self._label_problem = gui.add_html("")
-        with (form := gui.add_form(None)):
-            self._query = gui.add_text("query", "", hint="a text to find in the frame: Enter applies it")
-        form.on_submit(lambda _: self._submit("query", self._query))
+        hint = "a text to find in the frame: Enter applies it"
+        self._query = gui.add_text("query", "", hint=hint, multiline=True)
+        self._query.on_update(lambda event: self._submit("query", event))
         self._answer = gui.add_html("")
 
-    def _add_drawing(self, feed: Feed) -> None:
+    def _add_drawing(self) -> None:
         gui = self._gui
         self._picture = gui.add_dropdown("picture", PICTURES)
         self._opacity = gui.add_slider("opacity", min=0.0, max=1.0, step=0.05, initial_value=0.5)
         for control in (self._picture, self._opacity):
             control.on_update(lambda _: self._request("redraw"))
-        threshold = gui.add_slider(
-            "threshold", min=0.0, max=1.0, step=0.01, initial_value=feed.threshold, hint="unlabeled_threshold"
+        self._threshold = gui.add_slider(
+            "threshold", min=0.0, max=1.0, step=0.01, initial_value=0.0, hint="unlabeled_threshold"
         )
-        threshold.on_update(lambda _: self._request("threshold", threshold.value))
+        self._threshold.on_update(self._set_threshold)
 
     def _add_playing(self, feed: Feed) -> None:
         gui = self._gui
@@ -169,9 +183,16 @@ class Controls:
         )
         self._saved = self._gui.add_html("")
 
-    def _submit(self, kind: str, box: viser.GuiTextHandle) -> None:
-        """Request the text of a box after Enter."""
-        time.sleep(_LATE_TEXT_S)
+    def _submit(self, kind: str, event: Any) -> None:
+        """Request the text of a box after Enter, and remove the line break."""
+        box, last = event.target, self._texts[kind]
+        text = self._texts[kind] = box.value
+        if event.client is None or "\n" not in text:  # set by this program, or still being typed
+            return
+        typed = text.replace("\n", "")
+        lines = [line.strip() for line in text.split("\n")]
+        pasted = (", " if kind == "labels" else " ").join(line for line in lines if line)
+        box.value = self._texts[kind] = typed if typed == last else pasted
         self._request(kind, box.value)
 
     def _step(self) -> None:
@@ -181,6 +202,13 @@ class Controls:
     def _seek(self, event: Any) -> None:
         if event.client is not None:  # not set by show_frame
             self._request("index", event.target.value - 1)
+
+    def _set_threshold(self, event: Any) -> None:
+        if event.client is not None:  # not set by show_feed
+            self._request("threshold", event.target.value)
+
+    def _select_camera(self, event: Any) -> None:
+        self._request("camera", event.target.value)
 
     def _list_labels(self, vocabulary: Vocabulary) -> None:
         """Create a row per label: whether it is visible, its color, and its id and share."""

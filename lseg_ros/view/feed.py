@@ -70,13 +70,17 @@ class Feed(Protocol):
         title: Name of the source.
         length: Number of frames of a recording, 0 for a live camera.
         moving: Whether the frames are played.
-        threshold: The initial ``unlabeled_threshold``.
+        threshold: The initial ``unlabeled_threshold``, 0 to 1; None as long as a running node has not reported it.
+        cameras: Names of the cameras to choose from, empty for the only one.
+        camera: The camera that is shown, "" for the only one.
     """
 
     title: str
     length: int
     moving: bool
-    threshold: float
+    threshold: float | None
+    cameras: Sequence[str]
+    camera: str
 
     def read(self, index: int, timeout_s: float) -> LabeledFrame | None:
         """Label a frame.
@@ -105,6 +109,9 @@ class Feed(Protocol):
 
     def set_threshold(self, threshold: float) -> None:
         """Set ``unlabeled_threshold``, 0 to 1."""
+
+    def select_camera(self, name: str) -> None:
+        """Show another camera from the next frame on."""
 
     def query(self, text: str) -> Found:
         """Find a text in the last frame."""

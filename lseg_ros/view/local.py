@@ -23,7 +23,9 @@ class LocalFeed:
         title: Name of the source.
         length: Number of frames, 0 for a camera.
         moving: Whether the frames are played.
-        threshold: The current ``unlabeled_threshold``.
+        threshold: The initial ``unlabeled_threshold``.
+        cameras: No names, because a source has one camera.
+        camera: "".
     """
 
     def __init__(self, pipeline: Pipeline, source: Source, vocabulary: Vocabulary, title: str) -> None:
@@ -40,7 +42,10 @@ class LocalFeed:
         """
         self.title = title
         configured = pipeline.segmenter.config.unlabeled_threshold
-        self.threshold = configured if configured >= 0 else pipeline.segmenter.model.config.unlabeled_threshold
+        self._threshold = configured if configured >= 0 else pipeline.segmenter.model.config.unlabeled_threshold
+        self.threshold: float | None = self._threshold
+        self.cameras: Sequence[str] = ()
+        self.camera = ""
         self._pipeline = pipeline
         self.length, self.moving = source.length, source.moving
         self._source = source
@@ -72,7 +77,10 @@ class LocalFeed:
 
     def set_threshold(self, threshold: float) -> None:
         """Use another threshold from the next labeling on."""
-        self.threshold = threshold
+        self._threshold = threshold
+
+    def select_camera(self, name: str) -> None:
+        """Do nothing: there is only one camera."""
 
     def query(self, text: str) -> Found:
         """Find a text in the last frame."""
@@ -101,7 +109,7 @@ class LocalFeed:
             words += ["--prompt-templates", *vocabulary.prompt_templates]
         config = self._pipeline.segmenter.config
         for item in list_settings(type(config)):
-            value = self.threshold if item.name == "unlabeled_threshold" else getattr(config, item.name)
+            value = self._threshold if item.name == "unlabeled_threshold" else getattr(config, item.name)
             if value != item.default:
                 flag = f"--{item.name.replace('_', '-')}"
                 words += [flag] if isinstance(value, bool) else [flag, str(value)]
@@ -110,6 +118,6 @@ class LocalFeed:
     def _label(self, start_s: float) -> LabeledFrame | None:
         if self._frame is None:
             return None
-        result = self._pipeline.postprocess(self._frame, self._encoded, unlabeled_threshold=self.threshold)
+        result = self._pipeline.postprocess(self._frame, self._encoded, unlabeled_threshold=self._threshold)
         latency_ms = (time.perf_counter() - start_s) * 1e3
         return LabeledFrame(*self._place, result.frame, result.segmentation, latency_ms)

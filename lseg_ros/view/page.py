@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,7 @@ class Page:
     def _update(self) -> None:
         """Serve all requests and show a frame if one is due."""
         requests = self._take_requests()
+        self._controls.show_feed(self._feed)
         changed = self._change_labels(requests)
         if "query" in requests:
             self._query = requests["query"].strip()
@@ -164,7 +166,7 @@ class Page:
         return None
 
     def _change_labels(self, requests: dict[str, Any]) -> bool:
-        """Change labels, colors and threshold as requested; returns whether one changed."""
+        """Change camera, labels, colors and threshold as requested; returns whether one changed."""
         changes: list[tuple[Callable[[str], None], Callable[[], None]]] = []
         if "labels" in requests:
             entries = split_labels(requests["labels"])
@@ -175,8 +177,9 @@ class Page:
             recolor = [label.entry for label in labels]
             if "labels" not in requests:
                 changes.append((self._controls.show_label_problem, lambda: self._feed.set_labels(recolor, colors)))
-        if "threshold" in requests:
-            changes.append((self._controls.show_problem, lambda: self._feed.set_threshold(requests["threshold"])))
+        for kind, change in (("threshold", self._feed.set_threshold), ("camera", self._feed.select_camera)):
+            if kind in requests:
+                changes.append((self._controls.show_problem, partial(change, requests[kind])))
         succeeded = [_attempt(change, report) for report, change in changes]
         return any(succeeded)
 
@@ -203,6 +206,7 @@ class Page:
             self._controls.show_frame(self._frame, self._rate_hz())
         self._controls.show_picture(self._draw(self._frame))
         self._scene.show(self._frame, self._controls.hidden)
+        self._scene.show_point(None if self._found is None else self._found.result.point, self._query)
         self._map.update(self._query, self._controls.hidden)
 
     def _ask(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 import numpy as np
 import viser
+from numpy.typing import NDArray
 
 from lseg_ros.geometry import label_clouds, organized_cloud
 from lseg_ros.structures import Frame, LabelCloud
@@ -19,6 +20,8 @@ FRAME = "/frame"  # all that belongs to the current frame
 
 _MAX_POINTS = 50_000  # of a frame, so that a browser without a GPU can draw them
 _FRUSTUM_M = 0.2
+_MARK_SHARE, _LEAST_MARK_M = 0.03, 0.005  # radius of the mark of a query as a share of its distance
+_MARK_COLOR = (255, 0, 255)  # rare among the colors of labels
 _COLOR_SHARE = 0.6  # of the label in the color of a point; the rest is the image
 
 
@@ -32,6 +35,7 @@ class Scene:
         server.initial_camera.look_at = (0.0, 0.0, 1.5)
         self._clouds: dict[str, viser.PointCloudHandle] = {}  # by slug
         self._camera: viser.CameraFrustumHandle | None = None
+        self._mark: list[viser.SceneNodeHandle] = []
         self._lens: tuple[float, float] = (0.0, 0.0)
 
     def show(self, shown: LabeledFrame, hidden: Collection[int]) -> None:
@@ -43,6 +47,22 @@ class Scene:
         """
         self._show_clouds(*_clouds(shown, hidden))
         self._show_camera(shown.frame)
+
+    def show_point(self, point: NDArray[np.float64] | None, text: str) -> None:
+        """Mark the point at which a text was found.
+
+        Args:
+            point: (3,) meters in the axes of the camera; None removes the mark.
+            text: The text.
+        """
+        if point is None:
+            while self._mark:
+                self._mark.pop().remove()
+            return
+        radius_m = max(_MARK_SHARE * float(np.linalg.norm(point)), _LEAST_MARK_M)
+        sphere = self._scene.add_icosphere("/query", radius_m, _MARK_COLOR, position=point)  # replaces the last one
+        above = (0.0, -1.5 * radius_m, 0.0)
+        self._mark = [sphere, self._scene.add_label("/query/text", text, position=above)]
 
     def _show_clouds(self, clouds: Collection[LabelCloud], point_size_m: float) -> None:
         visible = {cloud.label.slug: cloud for cloud in clouds if len(cloud.points)}

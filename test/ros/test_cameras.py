@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
 from lseg_ros.msg import Vocabulary
 from lseg_ros.srv import QueryLabel
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from lseg_ros.structures import Frame
 from test.support.executables import Process, run_lseg_node
 from test.support.node_harness import NodeHarness, make_camera_info, make_depth, make_image
 from test.support.ros_client import LATCHED, RosClient, read_pixels, read_points, wait_until
@@ -50,7 +52,7 @@ def keep_sending(harness: NodeHarness, image: Image, period_s: float) -> Iterato
 
     def send() -> None:
         while not stop.wait(period_s):
-            image.header = harness.make_header()
+            image.header = harness.make_header(image.header.frame_id)
             harness.send(image=image)
 
     thread = threading.Thread(target=send)
@@ -98,6 +100,36 @@ def test_each_camera_has_its_own_masks_and_clouds(rig: Rig, ros_client: RosClien
         assert {message.header.frame_id for message in clouds[name].messages} == {f"{name}_optical_frame"}
         assert np.allclose(read_points(clouds[name].messages[-1])["z"], meters[name])
         assert infos[name].messages[-1].header == headers[name]
+
+
+def test_the_viewer_shows_the_camera_that_is_selected(rig: Rig, ros_client: RosClient) -> None:
+    pytest.importorskip("viser", reason="the extra view is not installed")
+    from lseg_ros.ros.viewer import NodeFeed, ViewerConfig
+
+    viewer = rclpy.create_node("viewer", namespace=NAMESPACE, context=ros_client.node.context)
+    ros_client.node.executor.add_node(viewer)
+    feed = NodeFeed(viewer, ViewerConfig())
+    sizes = {"front": (48, 64), "rear": (64, 96)}
+    images = {name: make_image(rig[name].make_header(name), "rgb8", *sizes[name]) for name in rig}
+
+    def read() -> Frame | None:
+        try:
+            shown = feed.read(0, 0.5)
+        except ValueError:  # nothing for a while
+            return None
+        return None if shown is None else shown.frame
+
+    with keep_sending(rig["front"], images["front"], 0.1), keep_sending(rig["rear"], images["rear"], 0.1):
+        frame = wait_until(read, 60, "no frame of the first camera")
+        assert (feed.cameras, feed.camera) == (("front", "rear"), "front")
+        assert (frame.size, frame.frame_id) == (sizes["front"], "front")
+        feed.select_camera("rear")
+        frame = wait_until(read, 60, "no frame of the selected camera")
+        assert (frame.size, frame.frame_id) == (sizes["rear"], "rear")
+        assert feed.query("floor").frame.size == sizes["rear"]
+    feed.rest()
+    ros_client.node.executor.remove_node(viewer)
+    viewer.destroy_node()
 
 
 def test_images_with_the_same_stamp_and_different_sizes_all_get_masks(rig: Rig) -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import PointCloud2
 
 pytest.importorskip("viser", reason="the extra view is not installed")
 
 from lseg_ros.cdr import cloud_to_cdr
 from lseg_ros.geometry import pack_rgb
+from lseg_ros.model import PRESETS
 from lseg_ros.ros.conversions import make_header
 from lseg_ros.ros.topics import FRAME_QOS
 from lseg_ros.ros.viewer import NodeFeed, ViewerConfig
@@ -86,6 +88,21 @@ def test_a_threshold_is_a_parameter_of_the_node(feed: NodeFeed, robot: RosClient
     with pytest.raises(ValueError, match="unlabeled_threshold"):
         feed.set_threshold(2.0)
     feed.set_threshold(0.0)
+
+
+@pytest.mark.parametrize(("parameter", "expected"), [(0.25, 0.25), (-1.0, PRESETS["demo"].unlabeled_threshold)])
+def test_starts_at_the_threshold_that_the_node_uses(robot: RosClient, parameter: float, expected: float) -> None:
+    """-1 stands for the threshold of the network."""
+    assert robot.set_parameter("unlabeled_threshold", parameter, "/lseg").successful
+    diagnostics = robot.listen(DiagnosticArray, "/diagnostics")
+    wait_until(lambda: f"'unlabeled_threshold', value='{expected:g}'" in str(diagnostics.messages), 10, "not reported")
+    feed = NodeFeed(robot.node, ViewerConfig(target="/lseg"))
+    read_frame(feed)
+    wait_until(lambda: feed.threshold is not None, 5, "no threshold")
+    assert feed.threshold == pytest.approx(expected)
+    assert not feed.cameras
+    feed.rest()
+    robot.set_parameter("unlabeled_threshold", 0.0, "/lseg")
 
 
 def test_the_node_computes_nothing_for_a_page_that_is_closed(feed: NodeFeed, robot: RosClient) -> None:

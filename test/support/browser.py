@@ -50,15 +50,17 @@ class OpenPage:
 
     def box(self, label: str) -> Any:
         """Return the input next to a label."""
-        return self.tab.locator(f"xpath=//label[normalize-space()='{label}']/following::input[1]")
+        return self.tab.locator(
+            f"xpath=//label[normalize-space()='{label}']/following::*[self::input or self::textarea][1]"
+        )
 
     def enter(self, label: str, text: str) -> None:
-        """Type and press Enter, not faster than a person: viser sends texts every 50 ms."""
+        """Replace a text and press Enter at once."""
         box = self.box(label)
         if box.input_value() != text:
             box.fill(text)
-            self.tab.wait_for_timeout(200)
         box.press("Enter")
+        self.wait_until(lambda: "\n" not in box.input_value())  # the page has taken the text
         self.tab.wait_for_timeout(200)
 
     def click(self, locator: Any) -> None:

@@ -96,6 +96,26 @@ def test_labels_that_are_typed_change_the_colors_of_pixels(page: OpenPage) -> No
     page.tab.get_by_text("chair", exact=True).first.wait_for(state="detached")
 
 
+def test_labels_that_are_typed_within_milliseconds_are_complete(page: OpenPage) -> None:
+    page.box("labels").fill("")
+    page.box("labels").press_sequentially("lamp, curtain")
+    page.box("labels").press("Enter")
+    page.wait_for("curtain")
+    page.wait_until(lambda: page.box("labels").input_value() == "lamp, curtain")
+
+
+def test_enter_within_a_label_applies_the_list_and_lines_that_are_pasted_become_labels(page: OpenPage) -> None:
+    page.enter("labels", "lamp, bookcase")
+    page.wait_for("bookcase")
+    for _ in "ase":
+        page.box("labels").press("ArrowLeft")
+    page.box("labels").press("Enter")
+    page.wait_until(lambda: page.box("labels").input_value() == "lamp, bookcase")
+    page.box("labels").fill("door\nwindow frame\n")
+    page.wait_for("window frame")
+    page.wait_until(lambda: page.box("labels").input_value() == "door, window frame")
+
+
 def test_a_rejected_list_shows_the_reason_and_keeps_the_labels(page: OpenPage) -> None:
     with pytest.raises(ValueError) as reason:
         Vocabulary.of(["floor", "Floor"])
@@ -113,7 +133,21 @@ def test_a_query_draws_its_heat_map_and_names_its_point(page: OpenPage) -> None:
     page.wait_for_picture(lambda picture: np.abs(picture.astype(int) - before).mean() < 3)
 
 
-def test_a_color_and_a_hidden_label_change_the_picture(page: OpenPage) -> None:
+def test_a_color_that_is_picked_changes_the_picture_and_stays(page: OpenPage, served: Any) -> None:
+    before = page.picture()
+    largest = max(LABELS, key=lambda name: share(page, name))
+    number = LABELS.index(largest)
+    color = page.tab.locator("input[value^='rgb(']").nth(number)
+    color.fill("rgb(0, 0, 0)")
+    color.press("Enter")
+    page.wait_for_picture(lambda picture: picture.mean() < before.mean() - 5)
+    page.tab.reload()
+    page.wait_for("frames/s")
+    page.wait_until(lambda: served.browsers == 1)
+    assert page.tab.locator("input[value^='rgb(']").nth(number).input_value() == "rgb(0, 0, 0)"
+
+
+def test_a_hidden_label_changes_the_picture(page: OpenPage) -> None:
     before = page.picture()
     largest = max(LABELS, key=lambda name: share(page, name))
     page.click(page.box(largest))
@@ -141,6 +175,27 @@ def test_a_cloud_appears_for_a_frame_with_depth(page: OpenPage) -> None:
 def colorful(page: OpenPage) -> int:
     """Number of pixels of the 3D view that are not gray."""
     return int(np.count_nonzero(np.ptp(page.canvas().astype(int), axis=-1) > 60))
+
+
+def test_a_query_marks_its_point_in_the_scene(page: OpenPage) -> None:
+    page.wait_until(lambda: colorful(page) > 2000)
+    shown = colorful(page)
+    for name in LABELS:  # their colors may resemble that of the mark
+        page.click(page.box(name))
+    page.wait_until(lambda: colorful(page) < shown / 2)
+    before = magenta(page)
+    page.enter("query", "red thing")
+    page.wait_until(lambda: magenta(page) > before + 20)
+    page.enter("query", "")
+    page.wait_until(lambda: magenta(page) <= before)
+    for name in LABELS:
+        page.click(page.box(name))
+
+
+def magenta(page: OpenPage) -> int:
+    """Number of magenta pixels of the 3D view."""
+    red, green, blue = page.canvas().astype(int).transpose(2, 0, 1)
+    return int(np.count_nonzero(np.minimum(red, blue) > green + 80))
 
 
 def test_the_page_has_the_same_labels_after_a_reload(page: OpenPage, served: Any) -> None:
