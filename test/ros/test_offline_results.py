@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,16 @@ from lseg_ros.msg import SegmentationSummary
 from lseg_ros.msg import Vocabulary as VocabularyMessage
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
 
 from lseg_ros.bags import Bag
 from lseg_ros.cli import main
+from lseg_ros.inference import SegmenterConfig
+from lseg_ros.model import PRESETS
+from lseg_ros.pipeline import PipelineConfig
+from lseg_ros.ros import labels
+from lseg_ros.ros.parameters import NodeConfig
+from lseg_ros.vocabulary import Vocabulary
 from test.support.bags import DEPTH, IMAGE, INFO, make_recording, write_bag
 from test.support.node_harness import NODE, NodeHarness
 from test.support.ros_client import wait_until
@@ -44,6 +52,8 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
         for name, kind in {**TYPES, "vocabulary": VocabularyMessage}.items():
             data = results.messages([f"/lseg/{name}"])
             messages[name] = [deserialize_message(message.data, kind) for message in data]
+        topic = "/lseg/label_info"  # its package is not always installed
+        messages["label_info"] = [results.deserialize(topic, message.data) for message in results.messages([topic])]
     return messages
 
 
@@ -87,3 +97,34 @@ def test_offline_results_equal_those_of_the_node(active: NodeHarness, offline: d
     (vocabulary,) = offline["vocabulary"]
     assert vocabulary.labels == response.vocabulary.labels
     assert vocabulary.model == response.vocabulary.model
+
+
+def test_label_info_equals_what_the_node_publishes(
+    offline: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without DDS, so that it runs where vision_msgs is not installed."""
+    published: dict[str, list[Any]] = {}
+
+    def create_publisher(_: type, name: str, __: object) -> Any:
+        return SimpleNamespace(publish=published.setdefault(name, []).append)
+
+    def make_label_info(threshold: float) -> Any:
+        return SimpleNamespace(header=Header(), class_map=[], threshold=threshold)
+
+    monkeypatch.setattr(labels, "LabelInfo", make_label_info)
+    monkeypatch.setattr(labels, "VisionClass", SimpleNamespace, raising=False)
+    stamp = offline["vocabulary"][0].header.stamp
+    threshold = PRESETS["demo"].unlabeled_threshold
+    settings = NodeConfig(labels=tuple(LABELS)), SegmenterConfig(), PipelineConfig()
+    state = labels.ActiveState(*settings, Vocabulary.of(LABELS), network_threshold=threshold)
+    labels.VocabularyPublisher(SimpleNamespace(create_publisher=create_publisher), "demo").publish(state, stamp)
+    (expected,), (given,) = published["~/label_info"], offline["label_info"]
+    assert [vars(item) for item in expected.class_map] == [
+        {"class_id": item.class_id, "class_name": item.class_name} for item in given.class_map
+    ]
+    assert given.threshold == pytest.approx(expected.threshold) and threshold > 0
+    assert (given.header.frame_id, given.header.stamp.sec, given.header.stamp.nanosec) == (
+        expected.header.frame_id,
+        expected.header.stamp.sec,
+        expected.header.stamp.nanosec,
+    )

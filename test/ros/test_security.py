@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import rclpy
 
 from lseg_ros.ros.topics import DIAGNOSTICS, INPUTS, OUTPUTS, SERVICES
 from test.support.ros_client import RosClient, wait_until
@@ -35,17 +36,17 @@ OPTIONAL = {
 }
 
 
-def read_rules(permission: str) -> set[str]:
-    """Read the full names that the policy allows the node to publish, subscribe or reply."""
-    profile = ElementTree.parse(POLICY).find("enclaves/enclave/profiles/profile")
-    assert profile is not None and (profile.get("ns"), profile.get("node")) == ("/", "lseg")
+def read_rules(permission: str, node: str = "lseg") -> set[str]:
+    """Read the full names that a node may publish, subscribe, request or reply."""
+    profile = ElementTree.parse(POLICY).find(f"enclaves/enclave[@path='/{node}']/profiles/profile")
+    assert profile is not None and (profile.get("ns"), profile.get("node")) == ("/", node)
     names = [item.text or "" for group in profile if group.get(permission) == "ALLOW" for item in group]
-    return {resolve(name) for name in names}
+    return {resolve(name, node) for name in names}
 
 
-def resolve(name: str) -> str:
-    """Return the full name of a topic or service of the node /lseg."""
-    return name if name.startswith("/") else f"/lseg{name[1:]}" if name.startswith("~") else f"/{name}"
+def resolve(name: str, node: str = "lseg") -> str:
+    """Return the full name of a topic or service of a node."""
+    return name if name.startswith("/") else f"/{node}{name[1:]}" if name.startswith("~") else f"/{name}"
 
 
 def allows(rules: Iterable[str], name: str) -> bool:
@@ -85,6 +86,40 @@ def test_the_policy_allows_what_a_running_node_uses_and_nothing_else(
 
     wait_until(lambda: not unused(), 20, f"unused: {unused()}")
     assert [name for name, _ in list_names("lseg", "/") if not allows(rules, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("permission", "method", "optional"),
+    [
+        ("publish", "get_publisher_names_and_types_by_node", set[str]()),
+        (
+            "subscribe",
+            "get_subscriber_names_and_types_by_node",
+            {"/rgb/image/compressed", "/clock", "/parameter_events"},
+        ),
+        ("reply", "get_service_names_and_types_by_node", {"/viewer/get_type_description"}),
+        ("request", "get_client_names_and_types_by_node", set[str]()),
+    ],
+)
+def test_the_policy_allows_what_the_viewer_uses_and_nothing_else(
+    robot: RosClient, permission: str, method: str, optional: set[str]
+) -> None:
+    pytest.importorskip("viser", reason="the extra view is not installed")
+    from lseg_ros.ros.viewer import NodeFeed, ViewerConfig
+
+    viewer = rclpy.create_node("viewer", context=robot.node.context)
+    feed = NodeFeed(viewer, ViewerConfig())
+    feed.read(0, 0.0)  # subscribes
+    rules = read_rules(permission, "viewer")
+
+    def used() -> set[str]:
+        return {name for name, _ in getattr(robot.node, method)("viewer", "/")}
+
+    try:
+        wait_until(lambda: rules - optional <= used(), 20, "the policy allows what is not used")
+        assert used() <= rules
+    finally:
+        viewer.destroy_node()
 
 
 def test_other_topics_and_services_are_denied() -> None:
