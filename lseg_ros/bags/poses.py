@@ -13,9 +13,9 @@ from lseg_ros.bags.reader import Bag, BagMessage
 from lseg_ros.structures import StampedTransform
 from lseg_ros.transforms import TransformBuffer
 
-__all__ = ["BagPoses"]
+__all__ = ["TF_TYPE", "BagPoses"]
 
-_TF = "tf2_msgs/msg/TFMessage"
+TF_TYPE = "tf2_msgs/msg/TFMessage"
 _POSES = ("geometry_msgs/msg/PoseStamped", "nav_msgs/msg/Odometry")
 _STATIC = "/tf_static"
 _BODY = "body"  # frame of the poses of a topic in our buffer
@@ -48,9 +48,9 @@ class BagPoses:
         self._camera_pose = np.eye(4) if camera_pose is None else camera_pose
         self._buffer = TransformBuffer()
         topics = self._bag.topics
-        wanted = {name for name, topic in topics.items() if topic.type == _TF} if self._uses_tf else {source}
+        wanted = {name for name, topic in topics.items() if topic.type == TF_TYPE} if self._uses_tf else {source}
         if not wanted or (not self._uses_tf and getattr(topics.get(source), "type", "") not in _POSES):
-            kind = f"topic of {_TF}" if self._uses_tf else f"{source} of {' or '.join(_POSES)}"
+            kind = f"topic of {TF_TYPE}" if self._uses_tf else f"{source} of {' or '.join(_POSES)}"
             listed = ", ".join(f"{name} ({topic.type})" for name, topic in sorted(topics.items()))
             raise ValueError(f"{self._bag.path}: expected the {kind} for the poses, got {listed}")
         for message in self._bag.messages(wanted & {_STATIC}):  # valid at all times, also before they were recorded

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from lseg_ros.assembly import Assembled, assemble
 from lseg_ros.bags.reader import Bag
+from lseg_ros.bags.registration import DepthRegistration
 from lseg_ros.bags.topic_choice import CameraTopics, choose_topics
 from lseg_ros.cdr import read_frame_id, read_stamp_ns
 from lseg_ros.matching import CameraInfoCache, StampedCache
@@ -50,10 +51,12 @@ class BagIndex(NamedTuple):
     Attributes:
         topics: Topics of the camera.
         entries: Its frames, in the order in which the images were recorded.
+        depth_extrinsics: See ``DepthRegistration``.
     """
 
     topics: CameraTopics
     entries: tuple[IndexEntry, ...]
+    depth_extrinsics: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +78,7 @@ class BagFrame:
     camera_info: Any
     _bag: Bag = dataclasses.field(repr=False)
     _topics: CameraTopics = dataclasses.field(repr=False)
+    _registration: DepthRegistration | None = dataclasses.field(repr=False, default=None)
 
     def assemble(self) -> Assembled:
         """Build the frame, with depth and intrinsics if they can be used.
@@ -83,13 +87,16 @@ class BagFrame:
             ValueError: If the image cannot be read.
         """
         image = self._bag.parse_image(self._topics.image, self.image)
-        problems, depth = {}, None
+        problems, depth, depth_camera = {}, None, None
         if self.depth is not None:
             try:
-                depth = self._bag.parse_image(self._topics.depth, self.depth)
+                message = self._bag.parse_image(self._topics.depth, self.depth)
+                if self._registration is not None:
+                    depth_camera = self._registration.find(image, message, self.log_ns)
+                depth = message
             except ValueError as error:
                 problems["depth"] = str(error)
-        frame, others = assemble(image, depth, self.camera_info)
+        frame, others = assemble(image, depth, self.camera_info, depth_camera)
         return Assembled(frame, {**problems, **others})
 
 
@@ -109,6 +116,9 @@ class BagRecording(Sequence[Frame]):
         depth: Topic of the depth images; "auto" for the only one with the frame_id of the image, "none" for no depth.
         camera_info: Topic of the calibration; "auto" for the one next to the image, "none" for no calibration.
         sync_slop_s: Maximum difference between the stamps of an image and its depth, in seconds.
+        depth_camera_info: Topic of the calibration of depth that is not registered to the images, "auto" for the one
+            next to it; "none" if depth is registered.
+        depth_extrinsics: See ``DepthRegistration``.
         frame_index: That of an earlier instance, to open the same bag without reading it.
         progress: Called during the search with the numbers of messages that were read and that exist.
 
@@ -125,15 +135,20 @@ class BagRecording(Sequence[Frame]):
         camera_info: str = "auto",
         *,
         sync_slop_s: float = 0.05,
+        depth_camera_info: str = "none",
+        depth_extrinsics: str = "",
         frame_index: BagIndex | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.bag = Bag(path)
         if frame_index is None:
-            topics = choose_topics(self.bag, image, depth, camera_info)
+            topics = choose_topics(self.bag, image, depth, camera_info, depth_camera_info)
             entries = _match_all(self.bag, topics, round(sync_slop_s * 1e9), progress)
-            frame_index = BagIndex(topics, tuple(entries))
+            frame_index = BagIndex(topics, tuple(entries), depth_extrinsics)
         self.frame_index = frame_index
+        self._registration: DepthRegistration | None = None
+        if info_topic := frame_index.topics.depth_camera_info:
+            self._registration = DepthRegistration(self.bag, info_topic, frame_index.depth_extrinsics)
 
     @property
     def path(self) -> Path:
@@ -189,6 +204,7 @@ class BagRecording(Sequence[Frame]):
                 self._read_camera_info(entry.camera_info),
                 self.bag,
                 topics,
+                self._registration,
             )
             for key in keys:
                 pending[key] -= 1
@@ -197,6 +213,8 @@ class BagRecording(Sequence[Frame]):
 
     def close(self) -> None:
         """Close the bag."""
+        if self._registration is not None:
+            self._registration.close()
         self.bag.close()
 
     def __enter__(self) -> BagRecording:

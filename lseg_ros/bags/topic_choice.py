@@ -23,12 +23,14 @@ class CameraTopics(NamedTuple):
         depth: Topic of the depth images, "" for none.
         camera_info: Topic of the calibration, "" for none.
         is_compressed: Whether the images are CompressedImage messages.
+        depth_camera_info: Topic of the calibration of depth that is not registered to the images, "" if it is.
     """
 
     image: str
     depth: str
     camera_info: str
     is_compressed: bool
+    depth_camera_info: str = ""
 
     def of(self, role: str) -> str:
         """Return the topic of a role, image or depth."""
@@ -61,7 +63,9 @@ class _Candidate(NamedTuple):
         return not self.is_depth and self.topic.type != _INFO
 
 
-def choose_topics(bag: Bag, image: str = "auto", depth: str = "auto", camera_info: str = "auto") -> CameraTopics:
+def choose_topics(
+    bag: Bag, image: str = "auto", depth: str = "auto", camera_info: str = "auto", depth_camera_info: str = "none"
+) -> CameraTopics:
     """Choose the topics of a camera.
 
     Args:
@@ -70,6 +74,8 @@ def choose_topics(bag: Bag, image: str = "auto", depth: str = "auto", camera_inf
         depth: Topic of the depth images, "auto" for the only one with the frame_id of the image, or "none".
         camera_info: Topic of the calibration, "auto" for the one in the namespace of the image or the only one with
             its frame_id, or "none".
+        depth_camera_info: Topic of the calibration of depth that is not registered to the images, "auto" as for the
+            images, or "none" if depth is registered. If it is not, "auto" for depth stands for the only depth topic.
 
     Raises:
         ValueError: If a topic does not exist, has another type, or if there are several and none was named. The
@@ -82,11 +88,21 @@ def choose_topics(bag: Bag, image: str = "auto", depth: str = "auto", camera_inf
         raise ValueError(f"{bag.path}: expected a topic of images, got {_list_topics(bag)}")
     depths = [candidate for candidate in candidates if candidate.is_depth]
     infos = [candidate for candidate in candidates if candidate.topic.type == _INFO]
+    guesses = _without_transports(depths)
+    if depth_camera_info == "none":
+        guesses = _same_frame_id(guesses, chosen)
+    chosen_depth, depth_info = _choose("depth", depth, bag, depths, guesses), None
+    if chosen_depth is not None:
+        near = _next_to(infos, chosen_depth)
+        depth_info = _choose("depth_camera_info", depth_camera_info, bag, infos, near)
+        if depth_info is None and depth_camera_info == "auto":
+            raise ValueError(f"depth_camera_info: expected a topic next to {chosen_depth} in {bag.path}, got none")
     return CameraTopics(
         chosen.topic.name,
-        _name(_choose("depth", depth, bag, depths, _same_frame_id(_without_transports(depths), chosen))),
+        _name(chosen_depth),
         _name(_choose("camera_info", camera_info, bag, infos, _next_to(infos, chosen))),
         chosen.topic.type == _COMPRESSED,
+        _name(depth_info),
     )
 
 
@@ -119,7 +135,10 @@ def _same_frame_id(candidates: list[_Candidate], image: _Candidate) -> list[_Can
 
 def _next_to(infos: list[_Candidate], image: _Candidate) -> list[_Candidate]:
     """Return the camera_info in the namespace of the image, otherwise those with its frame_id."""
-    base = image.topic.name.removesuffix("/compressed") if image.topic.type == _COMPRESSED else image.topic.name
+    transports = ("/compressed", "/compressedDepth") if image.topic.type == _COMPRESSED else ()
+    base = image.topic.name
+    for transport in transports:
+        base = base.removesuffix(transport)
     sibling = f"{base.rpartition('/')[0]}/camera_info"
     siblings = [candidate for candidate in infos if candidate.topic.name == sibling]
     return siblings or _same_frame_id(infos, image)

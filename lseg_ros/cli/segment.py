@@ -64,9 +64,7 @@ class SegmentSettings:
     )
     out: str = setting("out", "folder for the results")
     image: str = setting("auto", "topic of the images in a bag; auto for the only one")
-    depth: str = setting(
-        "auto", "topic of the depth in a bag, registered to the images; auto for the only one, none for no depth"
-    )
+    depth: str = setting("auto", "topic of the depth in a bag; auto for the only one, none for no depth")
     camera_info: str = setting(
         "auto", "topic of the calibration in a bag; auto for the one next to the images, none for no calibration"
     )
@@ -74,6 +72,17 @@ class SegmentSettings:
         ("overlay",),
         "what the results of a bag contain in addition to mask, confidence, vocabulary, label_info, camera_info and "
         "tf: overlay, points, clouds (of each label), summary",
+    )
+    register_depth: bool = setting(
+        False, "register depth of another camera in a bag to the images, with its calibration and pose"
+    )
+    depth_camera_info: str = setting(
+        "auto", "topic of the calibration of that depth in a bag; auto for the one next to the depth"
+    )
+    depth_extrinsics: str = setting(
+        "",
+        "pose of that depth camera in the optical frame of the images, 'x y z qx qy qz qw' in meters; empty for the tf "
+        "of the bag",
     )
     sync_slop_s: float = setting(
         0.05, "maximum difference between the stamps of an image and its depth in a bag", unit="s", minimum=0.0,
@@ -217,6 +226,8 @@ def _open_bag(path: Path, settings: SegmentSettings, config: LabelerConfig, out:
         settings.depth if needs_points or settings.depth != "auto" else "none",
         settings.camera_info,
         sync_slop_s=settings.sync_slop_s,
+        depth_camera_info=settings.depth_camera_info if settings.register_depth else "none",
+        depth_extrinsics=settings.depth_extrinsics,
         progress=progress.update,
     ) as recording:
         progress.clear()

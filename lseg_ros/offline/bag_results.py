@@ -142,7 +142,7 @@ class BagResults:
         self._outputs = tuple(outputs)
         self._frames_per_file = frames_per_file
         index = recording.frame_index
-        facts = [__version__, config.facts(), self._outputs, frames_per_file, index.topics, index.entries]
+        facts = [__version__, config.facts(), self._outputs, frames_per_file, *index]
         self._key = hashlib.sha256(repr(facts).encode()).hexdigest()
         if self.folder.exists() and read_custom_data(self.folder) is None:
             content = sorted(self.folder.iterdir()) if self.folder.is_dir() else [self.folder]
@@ -166,7 +166,7 @@ class BagResults:
         return [
             BagPart(
                 self._recording.path,
-                BagIndex(index.topics, index.entries[number * size : (number + 1) * size]),
+                index._replace(entries=index.entries[number * size : (number + 1) * size]),
                 number,
                 number * size,
                 (limits[number], limits[number + 1]),

@@ -5,21 +5,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from lseg_ros.assembly import DepthCamera, assemble
 from lseg_ros.bags import Bag, BagRecording, is_bag
+from lseg_ros.structures import Intrinsics
+from lseg_ros.transforms import parse_pose
 from test.support.bags import (
     DEPTH,
     FRAME_ID,
+    HEIGHT,
     IMAGE,
     INFO,
     KINDS,
     MS,
     PERIOD_NS,
     START_NS,
+    WIDTH,
     Recorded,
     camera_info,
     header,
@@ -29,6 +35,7 @@ from test.support.bags import (
     make_recording,
     new,
     record,
+    transform,
     write_bag,
 )
 
@@ -163,7 +170,7 @@ class TestTopics:
             messages.append(record(f"{IMAGE}/compressed", stamp_ns + 12 * MS, message))
         for kind in ("mcap", "bag"):
             with BagRecording(write_bag(tmp_path / kind, messages, kind)) as recording:
-                assert recording.frame_index.topics == (f"{IMAGE}/compressed", DEPTH, INFO, True)
+                assert recording.frame_index.topics[:4] == (f"{IMAGE}/compressed", DEPTH, INFO, True)
                 assert np.array_equal(recording[1].image, make_pixels(1))
 
     def test_a_compressed_version_of_an_image_topic_is_not_another_camera(self, tmp_path: Path) -> None:
@@ -180,7 +187,7 @@ class TestTopics:
         parts = dict(header=header(START_NS), format="16UC1; compressedDepth png", data=data)
         messages.append(record(topic, START_NS + 30 * MS, new("sensor_msgs/msg/CompressedImage", **parts)))
         with BagRecording(write_bag(tmp_path / "bag", messages)) as recording:
-            assert recording.frame_index.topics == (IMAGE, topic, INFO, False)
+            assert recording.frame_index.topics[:4] == (IMAGE, topic, INFO, False)
             assert recording[0].depth_m is not None and recording[0].depth_m[1, 0] == 1
 
     def test_several_cameras_are_listed(self, tmp_path: Path) -> None:
@@ -198,7 +205,7 @@ class TestTopics:
         with pytest.raises(ValueError, match="depth: expected the name of a topic, .* name one with --depth"):
             BagRecording(path, image=IMAGE)
         with BagRecording(path, image=IMAGE, depth="none") as recording:
-            assert recording.frame_index.topics == (IMAGE, "", INFO, False)
+            assert recording.frame_index.topics[:4] == (IMAGE, "", INFO, False)
         with BagRecording(path, image="/right/color/image_raw", depth="/right/depth/image_raw") as recording:
             assert recording.frame_index.topics.camera_info == "/right/color/camera_info"
 
@@ -263,3 +270,63 @@ class TestDamage:
             raw = next(recording.read(0, 1))
             with pytest.raises(ValueError, match="expected a serialized sensor_msgs/Image"):
                 dataclasses.replace(raw, image=raw.image[:30]).assemble()
+
+
+class TestDepthOfAnotherCamera:
+    """Depth with its own camera_info, in a frame 10 cm to the left of the image's."""
+
+    DEPTH_INFO = "/camera/depth/camera_info"
+    EXTRINSICS = "-0.1 0 0 0 0 0 1"
+
+    def write(self, folder: Path, *left_out: str) -> Path:
+        messages = [record(self.DEPTH_INFO, START_NS, camera_info(START_NS, "depth_frame", focal=50.0))]
+        messages.append(record("/tf_static", START_NS - MS, static_transform(FRAME_ID, "depth_frame", -0.1)))
+        for number in range(FRAMES):
+            stamp_ns = START_NS + number * PERIOD_NS
+            depth = image(make_depth(number), "16UC1", stamp_ns + 3 * MS, "depth_frame")
+            messages.append(record(DEPTH, stamp_ns + 30 * MS, depth))
+        others = without(make_recording(FRAMES), DEPTH, *left_out)
+        return write_bag(folder / "bag", [*others, *(item for item in messages if item.topic not in left_out)])
+
+    @pytest.mark.parametrize("extrinsics", ["", EXTRINSICS])
+    def test_is_registered_as_in_the_node(self, tmp_path: Path, extrinsics: str) -> None:
+        path = self.write(tmp_path)
+        pose = parse_pose(self.EXTRINSICS, "pose")
+        depth_camera = DepthCamera(Intrinsics(50, 50, WIDTH / 2, HEIGHT / 2, WIDTH, HEIGHT), pose)
+        with BagRecording(path, depth_camera_info="auto", depth_extrinsics=extrinsics) as recording:
+            assert recording.frame_index.topics.depth_camera_info == self.DEPTH_INFO
+            given = list(recording)
+            with BagRecording(path, frame_index=recording.frame_index) as again:
+                assert str(again[1].depth_m) == str(given[1].depth_m)
+        assert len(given) == FRAMES
+        for number, frame in enumerate(given):
+            stamp_ns = START_NS + number * PERIOD_NS
+            messages = (
+                image(make_pixels(number), "rgb8", stamp_ns),
+                image(make_depth(number), "16UC1", stamp_ns, "depth_frame"),
+                camera_info(stamp_ns),
+            )
+            expected, problems = assemble(*messages, depth_camera)
+            assert not problems and expected.depth_m is not None and frame.depth_m is not None
+            assert np.isfinite(expected.depth_m).mean() > 0.5
+            assert np.array_equal(frame.depth_m, expected.depth_m, equal_nan=True)
+
+    def test_needs_a_calibration_and_a_pose(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="depth_camera_info: expected a topic next to /camera/depth/image_raw"):
+            BagRecording(self.write(tmp_path / "a", self.DEPTH_INFO), depth_camera_info="auto")
+        path = self.write(tmp_path / "b", "/tf", "/tf_static")
+        with pytest.raises(ValueError, match="depth_extrinsics: expected a pose, because .*bag.* has no tf, got none"):
+            BagRecording(path, depth_camera_info="auto")
+        with pytest.raises(ValueError, match="depth_extrinsics: expected"):
+            BagRecording(path, depth_camera_info="auto", depth_extrinsics="left")
+
+    def test_without_the_option_it_is_not_used(self, tmp_path: Path) -> None:
+        with BagRecording(self.write(tmp_path), depth=DEPTH) as recording:
+            frame, problems = next(recording.read()).assemble()
+        assert frame.depth_m is None and "expected the image's frame_id" in problems["depth"]
+
+
+def static_transform(parent: str, child: str, x: float) -> Any:
+    message = transform(0, parent, child)
+    message.transforms[0].transform.translation.x = x
+    return message
