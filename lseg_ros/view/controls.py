@@ -12,8 +12,7 @@ import numpy as np
 import viser
 from numpy.typing import NDArray
 
-from lseg_ros.query import QueryResult
-from lseg_ros.view.feed import Feed, LabeledFrame
+from lseg_ros.view.feed import Feed, Found, LabeledFrame
 from lseg_ros.vocabulary import Label, Vocabulary
 
 __all__ = ["PICTURES", "Controls"]
@@ -116,13 +115,15 @@ class Controls:
         elif self._picture.value == "similarity":
             self._picture.value = "labels"
 
-    def show_answer(self, result: QueryResult) -> None:
+    def show_answer(self, found: Found) -> None:
         """Show score, best pixel and 3D point of a query."""
+        result = found.result
         column, row = result.pixel
         text = f"score {result.score:.2f} at column {column}, row {row}"
         if result.point is not None:
             x, y, z = result.point
-            text += f"; point {x:.2f}, {y:.2f}, {z:.2f} m, {math.hypot(x, y, z):.2f} m away"
+            text += f"; point {x:.2f}, {y:.2f}, {z:.2f} m"
+            text += "" if found.in_map else f", {math.hypot(x, y, z):.2f} m away"
         _write(self._answer, f"<div>{text}</div>")
 
     def show_query(self, problem: str) -> None:

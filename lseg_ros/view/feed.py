@@ -41,10 +41,12 @@ class Found:
     Attributes:
         frame: The frame that was searched.
         result: Where the text was found.
+        in_map: Whether the point of the result is in the frame of the map instead of the optical frame.
     """
 
     frame: Frame
     result: QueryResult
+    in_map: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,9 @@ class MapFeed:
         title: Name of the map.
         length: 1.
         moving: False.
-        threshold: The current ``unlabeled_threshold``.
+        threshold: The initial ``unlabeled_threshold``.
+        cameras: No names, because a map has no camera.
+        camera: "".
     """
 
     length = 1
@@ -52,7 +54,10 @@ class MapFeed:
             raise ValueError(f"{title}: expected a map with voxels, got an empty one")
         self.title = title
         configured = segmenter.config.unlabeled_threshold
-        self.threshold = configured if configured >= 0 else segmenter.model.config.unlabeled_threshold
+        self._threshold = configured if configured >= 0 else segmenter.model.config.unlabeled_threshold
+        self.threshold: float | None = self._threshold
+        self.cameras: Sequence[str] = ()
+        self.camera = ""
         self._segmenter = segmenter
         self._map = language_map
         self._voxels = language_map.voxels()
@@ -65,7 +70,7 @@ class MapFeed:
         """Label the map."""
         start_s = time.perf_counter()
         words, ids = (tensor.cpu().numpy() for tensor in self._encoded.candidates)
-        self._labels, confidence = label_voxels(self._map, words, ids, self.threshold)
+        self._labels, confidence = label_voxels(self._map, words, ids, self._threshold)
         above, is_shown = self._above.index, self._above.index >= 0
         maps = [np.where(is_shown, values[above], 0).astype(np.uint8) for values in (self._labels, confidence)]
         segmentation = Segmentation(maps[0], maps[1], self._encoded.vocabulary)
@@ -81,7 +86,10 @@ class MapFeed:
 
     def set_threshold(self, threshold: float) -> None:
         """Use another threshold from the next labeling on."""
-        self.threshold = threshold
+        self._threshold = threshold
+
+    def select_camera(self, name: str) -> None:
+        """Do nothing: there is no camera."""
 
     def query(self, text: str) -> Found:
         """Find the best place of a text.
@@ -93,7 +101,9 @@ class MapFeed:
         (place,) = find(self._map, word, 1)
         similarity = self._map.similarity(word)
         picture = np.where(self._above.index >= 0, similarity[self._above.index], similarity.min())
-        return Found(self._frame, QueryResult(picture, place.score, self._above.pixel(place.point), place.point))
+        return Found(
+            self._frame, QueryResult(picture, place.score, self._above.pixel(place.point), place.point), in_map=True
+        )
 
     def has_map(self) -> bool:
         """Return True."""

@@ -10,7 +10,7 @@ import viser
 from numpy.typing import NDArray
 
 from lseg_ros.view.feed import Feed, MapCloud
-from lseg_ros.view.scene import FRAME
+from lseg_ros.view.scene import FRAME, MAP
 
 __all__ = ["MapView"]
 
@@ -35,7 +35,7 @@ class MapView:
         self._redraw = redraw
         self._box: viser.GuiCheckboxHandle | None = None  # while there is no map
         self._cloud: viser.PointCloudHandle | None = None
-        self._root = server.scene.add_frame("/map", show_axes=False, wxyz=_UPRIGHT, visible=False)
+        self._root = server.scene.add_frame(MAP, show_axes=False, wxyz=_UPRIGHT, visible=False)
         self._frame = server.scene.add_frame(FRAME, show_axes=False)
 
     def update(self, query: str, hidden: Collection[int]) -> None:
@@ -59,7 +59,7 @@ class MapView:
         part = slice(None, None, math.ceil(len(cloud.centers) / _MAX_POINTS) or 1)
         centers, is_first = cloud.centers[part], self._cloud is None
         self._cloud = self._server.scene.add_point_cloud(
-            "/map/voxels", centers, cloud.colors[part], point_size=_size_m(cloud.centers), point_shading="flat"
+            f"{MAP}/voxels", centers, cloud.colors[part], point_size=_size_m(cloud.centers), point_shading="flat"
         )
         if is_first and len(centers):
             self._look_at(centers)

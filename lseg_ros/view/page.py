@@ -206,12 +206,12 @@ class Page:
             self._controls.show_frame(self._frame, self._rate_hz())
         self._controls.show_picture(self._draw(self._frame))
         self._scene.show(self._frame, self._controls.hidden)
-        self._scene.show_point(None if self._found is None else self._found.result.point, self._query)
+        self._scene.show_point(self._found, self._query)
         self._map.update(self._query, self._controls.hidden)
 
     def _ask(self) -> None:
         self._found = self._feed.query(self._query)
-        self._controls.show_answer(self._found.result)
+        self._controls.show_answer(self._found)
 
     def _draw(self, shown: LabeledFrame) -> NDArray[np.uint8]:
         """Draw the picture that is selected, (H, W, 3) uint8 RGB."""

@@ -7,20 +7,21 @@ from collections.abc import Collection
 
 import numpy as np
 import viser
-from numpy.typing import NDArray
 
 from lseg_ros.geometry import label_clouds, organized_cloud
 from lseg_ros.structures import Frame, LabelCloud
-from lseg_ros.view.feed import LabeledFrame
+from lseg_ros.view.feed import Found, LabeledFrame
 from lseg_ros.view.pictures import take_every
 
-__all__ = ["FRAME", "Scene"]
+__all__ = ["FRAME", "MAP", "Scene"]
 
 FRAME = "/frame"  # all that belongs to the current frame
+MAP = "/map"  # all that belongs to the language map, whose z is up
 
 _MAX_POINTS = 50_000  # of a frame, so that a browser without a GPU can draw them
 _FRUSTUM_M = 0.2
 _MARK_SHARE, _LEAST_MARK_M = 0.03, 0.005  # radius of the mark of a query as a share of its distance
+_MAP_MARK_M = 0.1  # its radius in a map
 _MARK_COLOR = (255, 0, 255)  # rare among the colors of labels
 _COLOR_SHARE = 0.6  # of the label in the color of a point; the rest is the image
 
@@ -48,21 +49,26 @@ class Scene:
         self._show_clouds(*_clouds(shown, hidden))
         self._show_camera(shown.frame)
 
-    def show_point(self, point: NDArray[np.float64] | None, text: str) -> None:
+    def show_point(self, found: Found | None, text: str) -> None:
         """Mark the point at which a text was found.
 
         Args:
-            point: (3,) meters in the axes of the camera; None removes the mark.
+            found: The answer to the query; without a point, and with None, the mark is removed.
             text: The text.
         """
-        if point is None:
+        point = None if found is None else found.result.point
+        if found is None or point is None:
             while self._mark:
                 self._mark.pop().remove()
             return
-        radius_m = max(_MARK_SHARE * float(np.linalg.norm(point)), _LEAST_MARK_M)
-        sphere = self._scene.add_icosphere("/query", radius_m, _MARK_COLOR, position=point)  # replaces the last one
-        above = (0.0, -1.5 * radius_m, 0.0)
-        self._mark = [sphere, self._scene.add_label("/query/text", text, position=above)]
+        root = MAP if found.in_map else FRAME
+        distance_m = float(np.linalg.norm(point))
+        radius_m = _MAP_MARK_M if found.in_map else max(_MARK_SHARE * distance_m, _LEAST_MARK_M)
+        sphere = self._scene.add_icosphere(
+            f"{root}/query", radius_m, _MARK_COLOR, position=point
+        )  # replaces the last one
+        above = (0.0, 0.0, 1.5 * radius_m) if found.in_map else (0.0, -1.5 * radius_m, 0.0)
+        self._mark = [sphere, self._scene.add_label(f"{root}/query/text", text, position=above)]
 
     def _show_clouds(self, clouds: Collection[LabelCloud], point_size_m: float) -> None:
         visible = {cloud.label.slug: cloud for cloud in clouds if len(cloud.points)}
