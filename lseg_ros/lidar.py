@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -61,8 +62,9 @@ def label_cloud(
     index, pixel, xyz = visible_points(frame.cloud, frame.intrinsics, nearest_m, farthest_m)
     points = np.empty(len(index), POINT_DTYPE)
     to_xyz(points)[:] = xyz
-    red, green, blue = frame.image.reshape(-1, 3).take(pixel, axis=0).T.astype(np.uint32)
-    points["rgb"] = (red << 16 | green << 8 | blue).view(np.float32)
+    bgr = np.zeros((len(index), 4), np.uint8)  # of a little-endian word
+    bgr[:, 2::-1] = frame.image.reshape(-1, 3).take(pixel, axis=0)
+    points["rgb"] = bgr.view("<f4")[:, 0]
     points["label"] = segmentation.label_map.reshape(-1).take(pixel)
     points["confidence"] = segmentation.confidence.reshape(-1).take(pixel) * np.float32(1 / 255)
     return LabeledCloud(frame.cloud, index, pixel, points)
@@ -141,11 +143,11 @@ def visible_points(
         column = np.rint(x / z * np.float32(camera.fx) + np.float32(camera.cx))
         row = np.rint(y / z * np.float32(camera.fy) + np.float32(camera.cy))
         inside = np.flatnonzero((column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height))
-    x, y, z = x[inside], y[inside], z[inside]
-    column, row = column[inside].astype(np.int32), row[inside].astype(np.int32)
+    x, y, z = x.take(inside), y.take(inside), z.take(inside)
+    column, row = column.take(inside).astype(np.int32), row.take(inside).astype(np.int32)
     seen = np.flatnonzero(~_is_surrounded(column, row, z, camera))
-    pixel = row[seen].astype(np.intp) * camera.width + column[seen]
-    return index[inside[seen]], pixel, np.stack([x[seen], y[seen], z[seen]], axis=1)
+    pixel = row.take(seen).astype(np.intp) * camera.width + column.take(seen)
+    return index.take(inside.take(seen)), pixel, np.stack([x.take(seen), y.take(seen), z.take(seen)], axis=1)
 
 
 def _is_surrounded(
@@ -178,7 +180,8 @@ def _minimum(depth: NDArray[np.float32], size: tuple[int, int], corner: tuple[in
     before_x, after_x = max(-left, 0), max(left + width - 1, 0)
     before_y, after_y = max(-top, 0), max(top + height - 1, 0)
     framed = cv2.copyMakeBorder(depth, before_y, after_y, before_x, after_x, cv2.BORDER_CONSTANT, value=float("inf"))
-    smallest = cv2.erode(framed, np.ones((height, width), np.uint8), anchor=(0, 0))
+    smallest: Any = cv2.erode(framed, np.ones((height, width), np.uint8), anchor=(0, 0))
     rows, columns = depth.shape
     first_row, first_column = before_y + top, before_x + left
-    return np.ascontiguousarray(smallest[first_row : first_row + rows, first_column : first_column + columns])
+    found: NDArray[np.float32] = smallest[first_row : first_row + rows, first_column : first_column + columns]
+    return found
