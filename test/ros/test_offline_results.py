@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +24,7 @@ from lseg_ros.ros.parameters import NodeConfig
 from lseg_ros.vocabulary import Vocabulary
 from test.support.bags import DEPTH, IMAGE, INFO, make_recording, write_bag
 from test.support.node_harness import NODE, NodeHarness
-from test.support.ros_client import wait_until
+from test.support.ros_client import Listener
 
 FRAMES = 3
 TYPES = {
@@ -64,6 +65,30 @@ def as_comparable(message: Any) -> Any:
     return str(message)
 
 
+def wait_for_all(
+    active: NodeHarness, messages: dict[str, Any], listeners: dict[str, Listener], tries: int = 5
+) -> dict[str, Any]:
+    """Publish the messages of a frame until all of its outputs arrive, and return these by topic.
+
+    The node does not compute an output before it has discovered the subscriber.
+    """
+    stamp = messages["image"].header.stamp
+    for _ in range(tries):
+        active.wait_for_mask(**messages)
+        deadline_s = time.monotonic() + 4.0
+        while time.monotonic() < deadline_s:
+            found = {
+                name: message
+                for name, listener in listeners.items()
+                for message in list(listener.messages)
+                if message.header.stamp == stamp
+            }
+            if len(found) == len(listeners):
+                return found
+            time.sleep(0.01)
+    raise AssertionError(f"expected the outputs {', '.join(listeners)}, got {', '.join(found)}")
+
+
 def test_offline_results_equal_those_of_the_node(active: NodeHarness, offline: dict[str, list[Any]]) -> None:
     client = active.client
     response = client.set_labels(LABELS, node=NODE)
@@ -76,19 +101,7 @@ def test_offline_results_equal_those_of_the_node(active: NodeHarness, offline: d
             "depth": deserialize_message(frame[DEPTH], Image),
             "info": deserialize_message(frame[INFO], CameraInfo),
         }
-        active.wait_for_mask(**messages)
-        stamp = messages["image"].header.stamp
-
-        def received(stamp: Any = stamp) -> dict[str, Any] | None:
-            found = {
-                name: message
-                for name, listener in listeners.items()
-                for message in list(listener.messages)
-                if message.header.stamp == stamp
-            }
-            return found if len(found) == len(TYPES) else None
-
-        live = wait_until(received, 20, "the outputs of a frame are incomplete")
+        live = wait_for_all(active, messages, listeners)
         for name, message in live.items():
             expected = offline[name][number]
             if name == "summary":
