@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from lseg_ros.structures import POINT_DTYPE, Cloud, Frame, Intrinsics, Segmentation, to_xyz
 
 __all__ = ["LabeledCloud", "fill_organized", "label_cloud", "merge_labels", "visible_points"]
+
+_Array = TypeVar("_Array", bound=NDArray[Any])
 
 _NEAR_M = 0.05
 _WORDS = POINT_DTYPE.itemsize // 4
@@ -137,17 +139,30 @@ def visible_points(
         # Three matrix products with one row each: coordinates stay contiguous, and only points ahead need the others.
         z = cloud.xyz @ rotation[2] + offset[2]
         index = np.flatnonzero((z >= max(nearest_m, _NEAR_M)) & (z <= min(farthest_m, np.finfo(np.float32).max)))
-        z = z.take(index)
-        ahead = cloud.xyz if len(index) == len(cloud.xyz) else cloud.xyz.take(index, axis=0)
+        z, ahead = _take(z, index), _take(cloud.xyz, index)
         x, y = ahead @ rotation[0] + offset[0], ahead @ rotation[1] + offset[1]
-        column = np.rint(x / z * np.float32(camera.fx) + np.float32(camera.cx))
-        row = np.rint(y / z * np.float32(camera.fy) + np.float32(camera.cy))
+        column, row = _to_pixel(x, z, camera.fx, camera.cx), _to_pixel(y, z, camera.fy, camera.cy)
         inside = np.flatnonzero((column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height))
-    x, y, z = x.take(inside), y.take(inside), z.take(inside)
-    column, row = column.take(inside).astype(np.int32), row.take(inside).astype(np.int32)
-    seen = np.flatnonzero(~_is_surrounded(column, row, z, camera))
-    pixel = row.take(seen).astype(np.intp) * camera.width + column.take(seen)
-    return index.take(inside.take(seen)), pixel, np.stack([x.take(seen), y.take(seen), z.take(seen)], axis=1)
+    x, y, z = (_take(values, inside) for values in (x, y, z))
+    u, v = _take(column, inside).astype(np.int32), _take(row, inside).astype(np.int32)
+    seen = np.flatnonzero(~_is_surrounded(u, v, z, camera))
+    pixel = _take(v, seen).astype(np.intp)
+    pixel *= camera.width
+    pixel += _take(u, seen)
+    return _take(_take(index, inside), seen), pixel, np.stack([_take(values, seen) for values in (x, y, z)], axis=1)
+
+
+def _take(values: _Array, index: NDArray[np.intp]) -> _Array:
+    """Return the rows of an ascending index without repetitions; all rows without a copy."""
+    return values if len(index) == len(values) else values.take(index, axis=0)  # type: ignore[return-value]
+
+
+def _to_pixel(x: NDArray[np.float32], z: NDArray[np.float32], focal: float, center: float) -> NDArray[np.float32]:
+    """Project coordinates and round to the nearest column or row."""
+    projected = x / z
+    projected *= np.float32(focal)  # new arrays would take more time than the arithmetic
+    projected += np.float32(center)
+    return np.rint(projected, out=projected)
 
 
 def _is_surrounded(
@@ -165,7 +180,9 @@ def _is_surrounded(
     # very different depths.
     quadrants = [_minimum(depth, (reach + 1, reach), (left, top)) for left in (-reach, 0) for top in (-reach, 1)]
     hidden_beyond = np.minimum(np.maximum(quadrants[0], quadrants[3]), np.maximum(quadrants[1], quadrants[2]))
-    return hidden_beyond.reshape(-1)[cell] < z * np.float32(1 - _MARGIN) - np.float32(_MARGIN_M)
+    limit = z * np.float32(1 - _MARGIN)
+    limit -= np.float32(_MARGIN_M)
+    return hidden_beyond.reshape(-1).take(cell) < limit
 
 
 def _minimum(depth: NDArray[np.float32], size: tuple[int, int], corner: tuple[int, int]) -> NDArray[np.float32]:
