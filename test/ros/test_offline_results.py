@@ -68,7 +68,7 @@ def as_comparable(message: Any) -> Any:
 def wait_for_all(
     active: NodeHarness, messages: dict[str, Any], listeners: dict[str, Listener], tries: int = 5
 ) -> dict[str, Any]:
-    """Publish the messages of a frame until all of its outputs arrive, and return these by topic.
+    """Publish a frame until all of its outputs arrive, and return these by topic.
 
     The node does not compute an output before it has discovered the subscriber.
     """
