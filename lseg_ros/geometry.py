@@ -21,6 +21,7 @@ __all__ = [
     "project",
     "register_depth",
     "sample_depth",
+    "unpack_rgb",
     "unproject",
     "voxel_downsample",
 ]
@@ -164,9 +165,16 @@ def pack_rgb(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     Returns:
         (H, W) float32 with the bit pattern 0x00RRGGBB. The alpha byte is 0, because others could make it a NaN.
     """
+    if not image.size:
+        return np.empty(image.shape[:2], np.float32)
     packed = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGRA)).view("<u4")[..., 0]
     packed &= 0x00FFFFFF
     return packed.view("<f4")
+
+
+def unpack_rgb(packed: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the colors (N, 3) uint8 RGB of packed ones, (N,) float32."""
+    return np.ascontiguousarray(packed, "<f4").view(np.uint8).reshape(-1, 4)[:, 2::-1]
 
 
 def organized_cloud(

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lseg_ros.geometry import pack_rgb
 from lseg_ros.structures import POINT_DTYPE, Cloud, Frame, Intrinsics, Segmentation, to_xyz
 
 __all__ = ["LabeledCloud", "fill_organized", "label_cloud", "merge_labels", "visible_points"]
@@ -64,9 +65,7 @@ def label_cloud(
     index, pixel, xyz = visible_points(frame.cloud, frame.intrinsics, nearest_m, farthest_m)
     points = np.empty(len(index), POINT_DTYPE)
     to_xyz(points)[:] = xyz
-    bgr = np.zeros((len(index), 4), np.uint8)  # of a little-endian word
-    bgr[:, 2::-1] = frame.image.reshape(-1, 3).take(pixel, axis=0)
-    points["rgb"] = bgr.view("<f4")[:, 0]
+    points["rgb"] = pack_rgb(frame.image.reshape(-1, 1, 3).take(pixel, axis=0))[:, 0]
     points["label"] = segmentation.label_map.reshape(-1).take(pixel)
     points["confidence"] = segmentation.confidence.reshape(-1).take(pixel) * np.float32(1 / 255)
     return LabeledCloud(frame.cloud, index, pixel, points)

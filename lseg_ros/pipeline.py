@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lseg_ros.geometry import label_clouds, organized_cloud
 from lseg_ros.inference import EncodedVocabulary, PixelEmbeddings, Segmenter, similarity
-from lseg_ros.lidar import LabeledCloud, fill_organized, label_cloud, visible_points
+from lseg_ros.lidar import LabeledCloud, fill_organized, label_cloud
 from lseg_ros.query import QueryResult, locate
 from lseg_ros.settings import check, setting
 from lseg_ros.structures import Frame, LabelCloud, Segmentation, to_xyz
@@ -230,11 +230,7 @@ class Pipeline:
         query = self.segmenter.encode(Vocabulary.of([text], prompt_templates=prompt_templates), competing=False)
         config = config or self.config
         cosine = similarity(encoded_frame.embeddings, query.embeddings[0])
-        frame, limits_m = encoded_frame.frame, (config.depth_min_m, config.depth_max_m or np.inf)
-        if frame.cloud is None or frame.intrinsics is None:
-            return locate(cosine, frame, *limits_m)
-        _, pixel, xyz = visible_points(frame.cloud, frame.intrinsics, *limits_m)
-        return locate(cosine, frame, *limits_m, (pixel, xyz))
+        return locate(cosine, encoded_frame.frame, config.depth_min_m, config.depth_max_m or np.inf)
 
 
 def _with_some_depth(frame: Frame) -> Frame:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lseg_ros.geometry import unproject
+from lseg_ros.lidar import visible_points
 from lseg_ros.structures import Frame, Intrinsics
 
 __all__ = ["QueryResult", "locate"]
@@ -38,26 +39,23 @@ def locate(
     frame: Frame,
     nearest_m: float = 0.0,
     farthest_m: float = np.inf,
-    lidar: tuple[NDArray[np.intp], NDArray[np.float32]] | None = None,
 ) -> QueryResult:
     """Find the maximum of a similarity image, and its point.
 
     If the pixel has no valid depth, the point is that of the most similar pixel that has valid depth and is at most 8
     columns and rows away. This pixel is more likely to be on the same object than the nearest one. If there is none,
-    the point is the lidar point that is nearest in the image.
+    the point is the point of the frame's cloud that is nearest in the image.
 
     Args:
         similarity: (H, W) float32 cosine similarity.
         frame: The frame.
         nearest_m: Smallest valid depth.
         farthest_m: Largest valid depth.
-        lidar: The lidar points that the camera sees: (M,) index of their pixels in the flattened image, and (M, 3)
-            float32 meters in the optical frame.
     """
     row, column = divmod(int(similarity.argmax()), similarity.shape[1])
     point = _nearby_point(similarity, frame, row, column, nearest_m, farthest_m)
-    if point is None and lidar is not None:
-        point = _nearest_lidar_point(*lidar, similarity.shape, row, column)
+    if point is None:
+        point = _nearest_lidar_point(frame, row, column, nearest_m, farthest_m)
     return QueryResult(similarity, float(similarity[row, column]), (column, row), point)
 
 
@@ -80,12 +78,16 @@ def _nearby_point(
 
 
 def _nearest_lidar_point(
-    pixel: NDArray[np.intp], xyz: NDArray[np.float32], size: tuple[int, ...], row: int, column: int
+    frame: Frame, row: int, column: int, nearest_m: float, farthest_m: float
 ) -> NDArray[np.float64] | None:
+    if frame.cloud is None or frame.intrinsics is None:
+        return None
+    _, pixel, xyz = visible_points(frame.cloud, frame.intrinsics, nearest_m, farthest_m)
     if not len(pixel):
         return None
-    rows, columns = np.divmod(pixel, size[1])
+    height, width = frame.size
+    rows, columns = np.divmod(pixel, width)
     squared_px = (rows - row) ** 2 + (columns - column) ** 2
     nearest = int(squared_px.argmin())
-    limit_px = max(_LIDAR_REACH * (size[0] * size[1] / len(pixel)) ** 0.5, _WINDOW_PX)
+    limit_px = max(_LIDAR_REACH * (height * width / len(pixel)) ** 0.5, _WINDOW_PX)
     return xyz[nearest].astype(np.float64) if squared_px[nearest] <= limit_px**2 else None

@@ -15,6 +15,7 @@ from lseg_ros.geometry import (
     project,
     register_depth,
     sample_depth,
+    unpack_rgb,
     unproject,
     voxel_downsample,
 )
@@ -123,6 +124,11 @@ class TestOrganizedCloud:
     def test_packed_colors_are_never_nan(self) -> None:
         assert not np.isnan(pack_rgb(np.full((1, 1, 3), 255, np.uint8))).any()
         assert pack_rgb(np.array([[[1, 2, 3]]], np.uint8)).view("<u4")[0, 0] == 0x00010203
+
+    def test_unpacks_what_was_packed(self) -> None:
+        colors = np.random.default_rng(0).integers(0, 256, (50, 1, 3), np.uint8)
+        assert (unpack_rgb(pack_rgb(colors)[:, 0]) == colors[:, 0]).all()
+        assert pack_rgb(colors[:0]).shape == (0, 1)
 
 
 class TestLabelClouds:

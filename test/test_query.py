@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from lseg_ros.geometry import unproject
 from lseg_ros.query import locate
-from lseg_ros.structures import Frame, Intrinsics
+from lseg_ros.structures import Cloud, Frame, Intrinsics
 
 CAMERA = Intrinsics(fx=50.0, fy=55.0, cx=31.5, cy=23.5, width=64, height=48)
 IMAGE = np.zeros((48, 64, 3), np.uint8)
@@ -55,20 +57,25 @@ def test_returns_no_point_without_depth(frame: Frame) -> None:
     assert result.pixel == (30, 20) and result.point is None
 
 
+def cloud_at(rows: Sequence[int], columns: Sequence[int]) -> Cloud:
+    """Return a cloud of the camera itself with points at some pixels, 2 m away."""
+    wall = np.full_like(DEPTH_M, 2.0)
+    xyz = unproject(wall, CAMERA)[np.asarray(rows, int), np.asarray(columns, int)]
+    return Cloud(xyz.astype(np.float32), np.eye(4), (1, len(xyz)))
+
+
 def test_returns_the_nearest_lidar_point_if_no_depth_is_known() -> None:
-    xyz = np.array([[0, 0, 2], [0.1, 0, 3], [1, 1, 4]], np.float32)
-    pixel = np.array([20 * 64 + 33, 18 * 64 + 31, 40 * 64 + 60])
-    image, unknown = similarity_image((20, 30, 0.9), (20, 33, 0.8)), np.full_like(DEPTH_M, np.nan)
-    for frame in (Frame(IMAGE, None, CAMERA), Frame(IMAGE, unknown, CAMERA)):
-        assert locate(image, frame, lidar=(pixel, xyz)).point == pytest.approx(xyz[1])
-    with_depth = locate(image, Frame(IMAGE, DEPTH_M, CAMERA), lidar=(pixel, xyz))
+    cloud, unknown = cloud_at([20, 18, 40], [34, 31, 60]), np.full_like(DEPTH_M, np.nan)
+    image = similarity_image((20, 30, 0.9), (20, 34, 0.8))
+    for depth_m in (None, unknown):
+        assert locate(image, Frame(IMAGE, depth_m, CAMERA, cloud=cloud)).point == pytest.approx(cloud.xyz[1])
+    with_depth = locate(image, Frame(IMAGE, DEPTH_M, CAMERA, cloud=cloud))
     assert with_depth.point == pytest.approx(unproject(DEPTH_M, CAMERA)[20, 30])
 
 
 def test_returns_no_lidar_point_that_is_far_away_in_the_image() -> None:
-    dense = np.arange(30 * 64, 48 * 64)  # the lower part of the image
-    xyz = np.full((len(dense), 3), 2, np.float32)
-    frame = Frame(IMAGE, None, CAMERA)
-    assert locate(similarity_image((25, 5, 0.9)), frame, lidar=(dense, xyz)).point is not None
-    assert locate(similarity_image((5, 5, 0.9)), frame, lidar=(dense, xyz)).point is None
-    assert locate(similarity_image((5, 5, 0.9)), frame, lidar=(dense[:0], xyz[:0])).point is None
+    lower = np.indices((18, 64)).reshape(2, -1)
+    frame = Frame(IMAGE, None, CAMERA, cloud=cloud_at(lower[0] + 30, lower[1]))
+    assert locate(similarity_image((25, 5, 0.9)), frame).point is not None
+    assert locate(similarity_image((5, 5, 0.9)), frame).point is None
+    assert locate(similarity_image((5, 5, 0.9)), Frame(IMAGE, None, CAMERA, cloud=cloud_at([], []))).point is None

@@ -68,7 +68,7 @@ class GoTo(Node):  # type: ignore[misc]  # rclpy is Any to mypy
         self._places.call_async(MapFind.Request(text=self._config.text)).add_done_callback(self._on_places)
 
     def destroy_node(self) -> None:
-        """Stop to receive tf, whose thread must not outlive the node."""
+        """Stop receiving tf first, because its thread must not outlive the node."""
         self._transforms.destroy()
         self._navigate.destroy()
         super().destroy_node()

@@ -37,7 +37,7 @@ __all__ = ["Attempt", "LogForwarding", "configure_shared_memory", "exit_process"
 
 # One thread each for slow callbacks (encoding labels, loading a network), for diagnostics, and for events.
 _THREADS = 3
-_UNTIL_S = 0.5
+_POLL_S = 0.5
 
 _SHARED_MEMORY_PROFILE = Path(__file__).with_name("shared_memory.xml")
 _REQUIRED_SHARED_MEMORY_BYTES = 64_000_000  # a few processes with 16 MB each; containers often have no more in total
@@ -122,7 +122,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _spin(node: N, until: Callable[[N], bool] | None) -> None:
     """Spin until the context ends, ``until`` returns True, or an exception or signal arrives."""
     # The last event may end in another thread while the executor already waits for the next one.
-    timeout_s = None if until is None else _UNTIL_S
+    timeout_s = None if until is None else _POLL_S
     executor = MultiThreadedExecutor(_THREADS)
     executor.add_node(node)
     stopped = threading.Event()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
+from lseg_ros.geometry import unpack_rgb
 from lseg_ros.messages import compressed_to_rgb, image_to_rgb, intrinsics_from_camera_info, stamp_ns
 from lseg_ros.msg import Vocabulary as VocabularyMessage
 from lseg_ros.query import QueryResult
@@ -191,8 +193,7 @@ class NodeFeed:
         if message is None:
             return None
         points = np.frombuffer(message.data, CLOUD_DTYPE)
-        colors = points["rgb"].copy().view("<u4")[:, None] >> np.array((16, 8, 0), np.uint32)
-        return MapCloud(to_xyz(points), colors.astype(np.uint8))
+        return MapCloud(to_xyz(points), unpack_rgb(points["rgb"]))
 
     def rest(self) -> None:
         """Unsubscribe."""
@@ -256,8 +257,10 @@ class NodeFeed:
         prefix = f"{self.title.lstrip('/')}: "
         statuses = [status for status in message.status if status.name.startswith(prefix)]
         values = {item.key: item.value for status in statuses for item in status.values}
-        if UNLABELED_THRESHOLD in values and self.threshold is None:
-            self.threshold = float(values[UNLABELED_THRESHOLD])
+        if self.threshold is None:
+            with suppress(ValueError):  # of another program that uses this name
+                threshold = float(values.get(UNLABELED_THRESHOLD, "nan"))
+                self.threshold = threshold if 0 <= threshold <= 1 else None
         if len(statuses) > 1:
             self.cameras = tuple(status.name.removeprefix(prefix) for status in statuses)
 

@@ -62,11 +62,9 @@ class Scene:
                 self._mark.pop().remove()
             return
         root = MAP if found.in_map else FRAME
-        distance_m = float(np.linalg.norm(point))
-        radius_m = _MAP_MARK_M if found.in_map else max(_MARK_SHARE * distance_m, _LEAST_MARK_M)
-        sphere = self._scene.add_icosphere(
-            f"{root}/query", radius_m, _MARK_COLOR, position=point
-        )  # replaces the last one
+        radius_m = _MAP_MARK_M if found.in_map else max(_MARK_SHARE * float(np.linalg.norm(point)), _LEAST_MARK_M)
+        # These replace the last ones.
+        sphere = self._scene.add_icosphere(f"{root}/query", radius_m, _MARK_COLOR, position=point)
         above = (0.0, 0.0, 1.5 * radius_m) if found.in_map else (0.0, -1.5 * radius_m, 0.0)
         self._mark = [sphere, self._scene.add_label(f"{root}/query/text", text, position=above)]
 

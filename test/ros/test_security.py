@@ -110,6 +110,7 @@ def test_the_policy_allows_what_the_viewer_uses_and_nothing_else(
     viewer = rclpy.create_node("viewer", context=robot.node.context)
     feed = NodeFeed(viewer, ViewerConfig())
     feed.read(0, 0.0)  # subscribes
+    feed.map_cloud("", set())
     rules = read_rules(permission, "viewer")
 
     def used() -> set[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import PointCloud2
 
 pytest.importorskip("viser", reason="the extra view is not installed")
@@ -103,6 +103,14 @@ def test_starts_at_the_threshold_that_the_node_uses(robot: RosClient, parameter:
     assert not feed.cameras
     feed.rest()
     robot.set_parameter("unlabeled_threshold", 0.0, "/lseg")
+
+
+@pytest.mark.parametrize("value", ["high", "nan", "2", ""])
+def test_a_threshold_that_is_no_share_is_ignored(feed: NodeFeed, robot: RosClient, value: str) -> None:
+    feed.rest()
+    status = DiagnosticStatus(name="lseg: segmentation", values=[KeyValue(key="unlabeled_threshold", value=value)])
+    feed._on_diagnostics(DiagnosticArray(status=[status]))
+    assert feed.threshold is None
 
 
 def test_the_node_computes_nothing_for_a_page_that_is_closed(feed: NodeFeed, robot: RosClient) -> None:
