@@ -10,15 +10,15 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from lseg_ros.work_sharing import share_work
 
 __all__ = ["AVAILABLE", "Level", "upsample_argmax"]
 
@@ -131,24 +131,14 @@ def upsample_argmax(logits: Tensor, levels: Sequence[Level], size: tuple[int, in
     needed = _needed_rows(levels, [height * band // bands for band in range(bands + 1)])
     widest = max(columns, *(len(level.columns) for level in levels))
     max_values = int((needed[..., 1] - needed[..., 0]).max()) * _GROUP * widest
-    remaining = iter(range(bands))  # an idle thread takes the next band
+    parts = 4 + 2 * len(levels)
 
-    def work() -> None:
-        parts = 4 + 2 * len(levels)
+    def process(band: int) -> None:
         buffer = _thread_buffer("buffer", parts * max_values)[: parts * max_values].reshape(parts, max_values)
-        for band in remaining:
-            _process_band(grouped.numpy(), tuple(levels), needed[band], buffer, highest, winner, total)
+        _process_band(grouped.numpy(), tuple(levels), needed[band], buffer, highest, winner, total)
 
-    helpers = [_thread_pool(threads).submit(work) for _ in range(min(threads, bands) - 1)]
-    work()
-    for helper in helpers:
-        helper.result()
+    share_work(process, bands, threads, "postprocess")
     return torch.from_numpy(winner), torch.from_numpy(highest).exp2_().div_(torch.from_numpy(total))
-
-
-@cache
-def _thread_pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(threads - 1, 1), "postprocess")
 
 
 def _needed_rows(levels: Sequence[Level], ends: Sequence[int]) -> NDArray[np.int64]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lseg_ros.work_sharing import share_work
 
 __all__ = ["COMPILED", "gather_rows", "mix_rows", "quantize_rows", "scores"]
 
@@ -161,25 +161,8 @@ def scores(index: NDArray[np.int8], scale: Rows, query: NDArray[np.int16]) -> Ro
 
 
 def _share(work: Callable[[int, int], None], count: int, part: int) -> None:
-    """Call ``work(first, last)`` for parts of ``count`` rows, in several threads.
-
-    An idle thread takes the next part.
-    """
-    firsts = iter(range(0, count, part))
-
-    def run() -> None:
-        for first in firsts:
-            work(first, min(first + part, count))
-
-    helpers = [_pool(_THREADS).submit(run) for _ in range(min(_THREADS, -(-count // part)) - 1)]
-    run()
-    for helper in helpers:
-        helper.result()
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads - 1, "lseg map")
+    """Call ``work(first, last)`` for parts of ``count`` rows, in several threads."""
+    share_work(lambda n: work(n * part, min((n + 1) * part, count)), -(-count // part), _THREADS, "lseg map")
 
 
 @_compile

@@ -81,12 +81,3 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.Monk
         return [array.tobytes() for array in (rows, factors, means, index, scale, scores)]
 
     assert compute(1) == compute(2) == compute(3)
-
-
-def test_an_error_in_any_part_is_raised() -> None:
-    def work(first: int, last: int) -> None:
-        if first:
-            raise MemoryError
-
-    with pytest.raises(MemoryError):
-        kernels._share(work, 10, 5)
