@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,44 @@ from lseg_ros.datasets.files import read_lines
 from lseg_ros.settings import Setting, check, list_settings, setting
 from lseg_ros.vocabulary import parse_synonyms
 
-__all__ = ["Mix", "MixEntry", "read_mix"]
+__all__ = ["Hint", "Mix", "MixEntry", "read_mix"]
 
 _REPR = reprlib.Repr()  # short texts for error messages, also of values with exponentially many parts
 _REPR.maxlevel = 1
 _MAX_BYTES = 1 << 20
 _MAX_SETS = 64
 _MAX_LICENSE = 200  # characters
-_MAX_WORDS = 4096  # ignored labels, labels with synonyms, and synonyms of one label
+_MAX_HINTS = 64
+_MAX_WORDS = 4096  # of a list: ignored labels, labels with synonyms, synonyms of one label, ...
 _DATA_KEYS = (
     "dataset", "root", "split", "names", "background", "annotations", "labels", "frames", "seed", "colors", "left_out",
     "width", "height",
 )  # fmt: skip
+_UNLABELED_KEYS = ("share", "unlabeled", "root", "license", "hints")
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What the unlabeled pixels in some rows of an image may show.
+
+    Attributes:
+        possible: Words for what they may show.
+        absent: Words for what they never, or hardly ever, show.
+        rows: First and last row as shares of the height of the image, from the top.
+    """
+
+    possible: tuple[str, ...]
+    absent: tuple[str, ...]
+    rows: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        for name in ("possible", "absent"):
+            if not getattr(self, name):
+                raise ValueError(f"{name}: expected at least one word, got none")
+        if both := {word.casefold() for word in self.possible} & {word.casefold() for word in self.absent}:
+            raise ValueError(f"absent: expected words that are not possible, got {min(both)!r}")
+        if not 0 <= self.rows[0] < self.rows[1] <= 1:
+            raise ValueError(f"rows: expected two increasing shares of the height from 0 to 1, got {list(self.rows)}")
 
 
 @dataclass(frozen=True)
@@ -39,6 +65,7 @@ class MixEntry:
         data: Which data set it is. Relative paths are resolved.
         synonyms: Groups of words with the same meaning. Random subsets draw from them.
         synonyms_file: File that the synonyms are from; empty if they are in the mix file.
+        hints: What unlabeled pixels may show.
     """
 
     share: float = setting(
@@ -47,7 +74,7 @@ class MixEntry:
         minimum=0.0,
         maximum=1e6,
     )
-    unlabeled: bool = setting(False, "a folder of images without masks, which only distillation uses")
+    unlabeled: bool = setting(False, "a folder of images without masks, for distillation and hints")
     license: str = setting("", "license of the set, which is listed in the metadata of the trained file")
     validate: bool = setting(True, "score the val split of the set, if it has one")
     ignore: tuple[str, ...] = setting((), "labels of the set whose pixels count as unlabeled")
@@ -55,6 +82,7 @@ class MixEntry:
     data: DatasetConfig = dataclasses.field(default_factory=lambda: DatasetConfig(dataset="folder", split="train"))
     synonyms: tuple[tuple[str, ...], ...] = ()
     synonyms_file: str = ""
+    hints: tuple[Hint, ...] = ()
 
     def __post_init__(self) -> None:
         check(self)
@@ -94,9 +122,9 @@ class Mix:
             del values["license"]
         return {**settings, "mix": [entry.name for entry in self.entries]}
 
-    def without_unlabeled(self) -> Mix:
-        """Return the mix without the sets that have no masks."""
-        return dataclasses.replace(self, entries=tuple(entry for entry in self.entries if not entry.unlabeled))
+    def without(self, names: Collection[str]) -> Mix:
+        """Return the mix without some of its sets."""
+        return dataclasses.replace(self, entries=tuple(entry for entry in self.entries if entry.name not in names))
 
 
 def read_mix(path: str | Path, root: str | Path = "") -> Mix:
@@ -176,14 +204,14 @@ def _parse_entry(name: str, values: dict[Any, Any], folder: Path, data_folder: P
     """Parse the settings of one set; errors begin with the name of the key."""
     own = {item.name: item for item in list_settings(MixEntry)}
     data_settings = {item.name: item for item in list_settings(DatasetConfig) if item.name in _DATA_KEYS}
-    known = (*own, "synonyms", *data_settings)
+    known = (*own, "synonyms", "hints", *data_settings)
     unknown = [key for key in values if key not in known]
     if unknown:
         raise ValueError(f"{unknown[0]}: expected one of the keys {', '.join(known)}")
     if "share" not in values:
         raise ValueError("share: expected a value above 0, got none")
     unlabeled = values.get("unlabeled") is True
-    if unlabeled and (wrong := [key for key in values if key not in ("share", "unlabeled", "root", "license")]):
+    if unlabeled and (wrong := [key for key in values if key not in _UNLABELED_KEYS]):
         raise ValueError(f"{wrong[0]}: expected no such key for a set that is unlabeled")
     data = {key: _checked(data_settings[key], values[key]) for key in data_settings if key in values}
     synonyms, synonyms_file = _parse_synonyms(values.get("synonyms", {}), folder)
@@ -192,6 +220,7 @@ def _parse_entry(name: str, values: dict[Any, Any], folder: Path, data_folder: P
         data=_resolve(DatasetConfig(**{"dataset": "folder", "split": "train", **data}), folder, data_folder),
         synonyms=synonyms,
         synonyms_file=synonyms_file,
+        hints=_parse_hints(values.get("hints", [])),
         **{key: _checked(own[key], values[key]) for key in own if key in values},
     )
 
@@ -224,6 +253,30 @@ def _checked_words(name: str, value: Any) -> tuple[str, ...]:
     if len(value) > _MAX_WORDS:
         raise ValueError(f"{name}: expected at most {_MAX_WORDS} words, got {len(value)}")
     return tuple(word.strip() for word in value)
+
+
+def _parse_hints(value: Any) -> tuple[Hint, ...]:
+    """Parse a list of hints; errors begin with the number of the hint."""
+    if not isinstance(value, list) or len(value) > _MAX_HINTS:
+        raise ValueError(f"hints: expected a list of at most {_MAX_HINTS} hints, got {_REPR.repr(value)}")
+    hints = []
+    for number, values in enumerate(value):
+        try:
+            keys = set(values) if isinstance(values, dict) else set()
+            if not {"possible", "absent"} <= keys <= {"possible", "absent", "rows"}:
+                raise ValueError(f"expected the keys possible, absent and, if needed, rows, got {_REPR.repr(values)}")
+            possible, absent = (_checked_words(name, values[name]) for name in ("possible", "absent"))
+            hints.append(Hint(possible, absent, _checked_rows(values.get("rows", [0, 1]))))
+        except ValueError as error:
+            raise ValueError(f"hints[{number}]: {error}") from error
+    return tuple(hints)
+
+
+def _checked_rows(value: Any) -> tuple[float, float]:
+    numbers = isinstance(value, list) and all(type(item) in (int, float) for item in value)
+    if not numbers or len(value) != 2:
+        raise ValueError(f"rows: expected two shares of the height, like [0, 0.5], got {_REPR.repr(value)}")
+    return float(value[0]), float(value[1])
 
 
 def _parse_synonyms(value: Any, folder: Path) -> tuple[tuple[tuple[str, ...], ...], str]:

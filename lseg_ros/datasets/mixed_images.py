@@ -20,7 +20,7 @@ from lseg_ros.datasets import (
     has_val_split,
     open_dataset,
 )
-from lseg_ros.datasets.mix import Mix, MixEntry
+from lseg_ros.datasets.mix import Hint, Mix, MixEntry
 from lseg_ros.datasets.pairs import RelabeledDataset
 from lseg_ros.image_data import find_images
 from lseg_ros.recordings import read_rgb
@@ -40,12 +40,14 @@ class MixSet:
         images: The images, without the ignored labels.
         parents: For each class, the class that it is a special case of, or itself.
         synonyms: For each class, words that random subsets may use instead.
+        hints: What unlabeled pixels may show.
     """
 
     name: str
     images: LabeledImages
     parents: tuple[int, ...]
     synonyms: tuple[tuple[str, ...], ...]
+    hints: tuple[Hint, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +216,8 @@ def _open_set(mix: Mix, entry: MixEntry) -> MixSet:
             parents = tuple(images.classes.index(parent_words[word]) for word in images.classes)
         if not images.classes and not entry.unlabeled:
             raise ValueError("ignore: expected at least one label that is not ignored, got none")
-        return MixSet(entry.name, images, parents, _extra_synonyms(images.classes, entry))
+        synonyms = _extra_synonyms(images.classes, entry)
+        return MixSet(entry.name, images, parents, synonyms, entry.hints)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{mix.path}: sets.{entry.name}: {error}") from error
     except ValueError as error:

@@ -93,6 +93,19 @@ class ClassifierBranch(nn.Module):
         embeddings: Tensor = self.words(self.classify(features).softmax(dim=1))
         return embeddings
 
+    @torch.no_grad()
+    def set_words(self, class_embeddings: Tensor, strength: float) -> None:
+        """Set the words of the classes.
+
+        Their mean is subtracted, so that an undecided classifier contributes next to nothing.
+
+        Args:
+            class_embeddings: (classes, C) text embeddings of the class names, of unit norm.
+            strength: Factor of the embeddings. With 1, they are about as long as those of the decoder can be.
+        """
+        centered = class_embeddings - class_embeddings.mean(dim=0)
+        self.words.weight.copy_(strength * centered.T[..., None, None])
+
     def classify(self, features: Tensor) -> Tensor:
         """(B, channels, h, w) -> (B, classes, h, w) logits."""
         logits: Tensor = self.classes(self.act(self.bn(self.conv(features))))

@@ -66,15 +66,13 @@ def load_backbone(model: LSeg, source: str, timm_name: str = "") -> None:
 
 
 @torch.no_grad()
-def load_classifier(branch: ClassifierBranch, source: str, name: str, class_embeddings: Tensor) -> None:
-    """Load the layers of a classifier of timm that follow its feature maps.
+def load_classifier(branch: ClassifierBranch, source: str, name: str) -> None:
+    """Load the layers of a classifier of timm that follow its feature maps, without the words of the branch.
 
     Args:
         branch: Branch to change.
         source: As in ``load_backbone``.
         name: timm's name of the network.
-        class_embeddings: (classes, C) text embeddings of the class names. Their mean is subtracted, so that an
-            undecided classifier contributes next to nothing.
 
     Raises:
         FileNotFoundError: The file or the package does not exist.
@@ -90,8 +88,7 @@ def load_classifier(branch: ClassifierBranch, source: str, name: str, class_embe
         if name.startswith(old)
     }
     found = {name: value[..., None, None] if name == "classes.weight" else value for name, value in found.items()}
-    centered = class_embeddings - class_embeddings.mean(dim=0)  # (classes, C)
-    copy_entries(branch, found | {"words.weight": centered.T[..., None, None]}, description)
+    copy_entries(branch, found | {"words.weight": branch.words.weight}, description)
 
 
 def has_timm_weights(config: LSegConfig) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,9 +23,26 @@ from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.label_sampler import LabelPrompt, LabelSampler
 from lseg_ros.training.schedule import SampleSchedule
 
-__all__ = ["Batch", "BatchError", "Batches", "build_label_sampler"]
+__all__ = ["Batch", "BatchError", "Batches", "PixelHint", "build_label_sampler"]
 
 _STRIDE = 32  # image sides are padded to multiples of it
+_FIRST, _EMBEDDING_STRIDE = 2, 4  # image rows (or columns) of the embeddings at low resolution
+
+
+class PixelHint(NamedTuple):
+    """What the unlabeled pixels in some rows of an image may show.
+
+    Attributes:
+        first_row: First row of the embeddings at low resolution.
+        end_row: The row after the last one.
+        possible: (P,) int64, words for what they may show: rows of ``LabelSampler.embeddings``.
+        absent: (A,) int64, words for what they do not show.
+    """
+
+    first_row: int
+    end_row: int
+    possible: Tensor
+    absent: Tensor
 
 
 class Batch(NamedTuple):
@@ -38,7 +56,8 @@ class Batch(NamedTuple):
         draws: (B, N) float32 in [0, 1), random numbers that select the N pixels per image of the loss; N = 0 for all.
         names: Names of the samples, for error messages.
         unlabeled: (B, H/4, W/4) bool, True for pixels of the images without a label, at the positions of the embeddings
-            at low resolution. None without distillation.
+            at low resolution. None if nothing uses them.
+        hints: For each image, what its unlabeled pixels may show.
     """
 
     image: Tensor
@@ -47,6 +66,7 @@ class Batch(NamedTuple):
     draws: Tensor
     names: tuple[str, ...]
     unlabeled: Tensor | None = None
+    hints: tuple[tuple[PixelHint, ...], ...] = ()
 
 
 class _AugmentedSample(NamedTuple):
@@ -57,12 +77,14 @@ class _AugmentedSample(NamedTuple):
         target: (H, W) int16, class or IGNORE.
         content_size: Height and width without the padding at the bottom and right.
         prompts: The label prompts.
+        hints: What unlabeled pixels may show.
     """
 
     image: NDArray[np.uint8]
     target: NDArray[np.int16]
     content_size: tuple[int, int]
     prompts: tuple[LabelPrompt, ...]
+    hints: tuple[PixelHint, ...]
 
 
 class BatchError(NamedTuple):
@@ -83,7 +105,8 @@ def build_label_sampler(images: LabeledImages | Episodes, config: TrainingConfig
         ValueError: As ``LabelSampler.from_classes``.
     """
     if isinstance(images, MixedImages):
-        return LabelSampler.from_classes(images.classes, config.label_sampler, images.parents, images.synonyms)
+        words = [word for part in images.sets for hint in part.hints for word in (*hint.possible, *hint.absent)]
+        return LabelSampler.from_classes(images.classes, config.label_sampler, images.parents, images.synonyms, words)
     classes = (OTHERS, *images.classes) if config.zero_shot else images.classes
     parents = images.general if isinstance(images, SyntheticScenes) else ()
     return LabelSampler.from_classes(classes, config.label_sampler, parents)
@@ -128,13 +151,14 @@ class Batches(Dataset[Batch | BatchError]):
                 return BatchError(str(error))
             rng = np.random.default_rng((self.config.seed, index))
             try:
-                samples.append(self._augment(loaded, self._select_sampler(image_index), rng))
+                samples.append(self._augment(loaded, image_index, rng))
             except ValueError as error:
                 return BatchError(f"{names[-1]}: {error}")
             draws.append(rng.random(self.config.pixels_per_image, np.float32))
         image, target, unlabeled = self._collate(samples)
         prompts = tuple(sample.prompts for sample in samples)
-        return Batch(image, target, prompts, torch.from_numpy(np.stack(draws)), tuple(names), unlabeled)
+        hints = tuple(sample.hints for sample in samples)
+        return Batch(image, target, prompts, torch.from_numpy(np.stack(draws)), tuple(names), unlabeled, hints)
 
     def _images_at(self, step: int) -> LabeledImages | Episodes:
         """Return the training set of a step: synthetic scenes are rendered at the widths in turn."""
@@ -156,7 +180,23 @@ class Batches(Dataset[Batch | BatchError]):
             return self._set_samplers[self.images.set_number(image_index)]
         return self.sampler
 
-    def _augment(self, loaded: Sample | Episode, sampler: LabelSampler, rng: np.random.Generator) -> _AugmentedSample:
+    @functools.cached_property
+    def _has_hints(self) -> bool:
+        return isinstance(self.images, MixedImages) and any(part.hints for part in self.images.sets)
+
+    def _select_hints(self, image_index: int, placement: Placement) -> tuple[PixelHint, ...]:
+        """Return what the unlabeled pixels of an image may show after its placement."""
+        if not isinstance(self.images, MixedImages):
+            return ()
+        hints = []
+        for hint in self.images.sets[self.images.set_number(image_index)].hints:
+            edges = (share * placement.height - placement.top for share in hint.rows)  # in rows of the crop
+            first, end = (max(math.ceil((edge - _FIRST) / _EMBEDDING_STRIDE), 0) for edge in edges)
+            if first < end:
+                hints.append(PixelHint(first, end, *map(self.sampler.find_texts, (hint.possible, hint.absent))))
+        return tuple(hints)
+
+    def _augment(self, loaded: Sample | Episode, image_index: int, rng: np.random.Generator) -> _AugmentedSample:
         """Augment one image and sample its label prompts."""
         image, target, only = loaded.image, loaded.target, None
         if isinstance(loaded, Episode):
@@ -169,10 +209,11 @@ class Batches(Dataset[Batch | BatchError]):
         image = jitter_colors(image, config.color_jitter, rng)
         present = np.unique(target[target != IGNORE])
         if only:
-            prompts: tuple[LabelPrompt, ...] = (sampler.complete(only),)
+            prompts: tuple[LabelPrompt, ...] = (self.sampler.complete(only),)
         else:
-            prompts = sampler.sample(present, self.config.label_sampler, rng)
-        return _AugmentedSample(image, target, placement.content_size, prompts)
+            prompts = self._select_sampler(image_index).sample(present, self.config.label_sampler, rng)
+        hints = self._select_hints(image_index, placement)
+        return _AugmentedSample(image, target, placement.content_size, prompts, hints)
 
     def _check_target(self, target: NDArray[np.int16]) -> None:
         count = len(self.sampler.classes)
@@ -196,11 +237,12 @@ class Batches(Dataset[Batch | BatchError]):
             image[number][area] = torch.from_numpy(sample.image).permute(2, 0, 1)
             target[number][area] = torch.from_numpy(sample.target)
         unlabeled = None
-        if self.config.distillation.distill_weight:
+        if self.config.distillation.distill_weight or self._has_hints:
             is_content = torch.zeros_like(target, dtype=torch.bool)
             for number, sample in enumerate(samples):
                 is_content[number, : sample.content_size[0], : sample.content_size[1]] = True
-            unlabeled = ((target == IGNORE) & is_content)[:, 2::4, 2::4]  # (B, H/4, W/4)
+            positions = slice(_FIRST, None, _EMBEDDING_STRIDE)
+            unlabeled = ((target == IGNORE) & is_content)[:, positions, positions]  # (B, H/4, W/4)
         if not self.config.loss_at_full_resolution:
             target = target[:, _embedding_positions(height)][:, :, _embedding_positions(width)]  # (B, H/2, W/2)
         return image, target, unlabeled

@@ -67,6 +67,9 @@ class TrainingConfig:
         "not occur in training",
         minimum=0.0,
     )
+    hint_weight: float = setting(
+        0.5, "weight in the loss of the hints of a mix, which say what unlabeled pixels may show", minimum=0.0
+    )
     distillation: DistillationConfig = dataclasses.field(default_factory=DistillationConfig)
     class_balance: float = setting(
         0.0, "exponent p of the class weights, (share of the pixels)^-p", minimum=0.0, maximum=1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from timm.data.imagenet_info import ImageNetInfo
 from torch import Tensor, nn
 
+from lseg_ros.datasets.files import read_lines
 from lseg_ros.model.imagenet_weights import copy_entries, read_timm_weights
 from lseg_ros.model.lseg import LOGIT_SCALE
 from lseg_ros.settings import check, setting
@@ -19,6 +21,7 @@ from lseg_ros.settings import check, setting
 __all__ = ["DistillationConfig", "Distiller", "build_distiller", "encode_imagenet_classes"]
 
 _CLASSES = 1000
+_HYPERNYMS = Path(__file__).with_name("imagenet_hypernyms.txt")
 _SYNONYMS = 3  # of the name of a class in ImageNet, such as "tench, Tinca tinca"
 _TOP = 8  # classes of the classifier that count at a location
 _CROSS_ENTROPY_WEIGHT = 0.5
@@ -168,23 +171,33 @@ def build_distiller(config: DistillationConfig, encode: Callable[[Sequence[str]]
     return Distiller(classifier, encode_imagenet_classes(encode))
 
 
-def encode_imagenet_classes(encode: Callable[[Sequence[str]], Tensor]) -> Tensor:
+def encode_imagenet_classes(encode: Callable[[Sequence[str]], Tensor], hypernym_weight: float = 0.0) -> Tensor:
     """Encode each ImageNet class as the mean of its first three synonyms.
 
     Args:
         encode: Maps T texts to (T, C) embeddings of unit norm.
+        hypernym_weight: Weight of the class's hypernym in WordNet, such as "dog" for "toy poodle", relative to the
+            synonyms. Few people ask for a "toy poodle".
 
     Returns:
         (1000, C) of unit norm.
     """
     descriptions = ImageNetInfo("imagenet-1k").label_descriptions()
     synonyms = [[text.strip() for text in description.split(",")][:_SYNONYMS] for description in descriptions]
-    texts = list(dict.fromkeys(text for names in synonyms for text in names))
-    parts = [encode(texts[first : first + 128]) for first in range(0, len(texts), 128)]
-    embeddings = torch.cat(parts)  # (texts, C)
+    means = _encode_means(synonyms, encode)
+    if hypernym_weight:
+        lines = [line for line in read_lines(_HYPERNYMS) if not line.startswith("#")]
+        hypernyms = _encode_means([line.split("|") for line in lines], encode)
+        means = F.normalize(means, dim=-1) + hypernym_weight * F.normalize(hypernyms, dim=-1)
+    return F.normalize(means, dim=-1)
+
+
+def _encode_means(groups: Sequence[Sequence[str]], encode: Callable[[Sequence[str]], Tensor]) -> Tensor:
+    """Encode each group of texts as its mean: (groups, C)."""
+    texts = list(dict.fromkeys(text for group in groups for text in group))
+    embeddings = torch.cat([encode(texts[first : first + 128]) for first in range(0, len(texts), 128)])  # (texts, C)
     index = {text: number for number, text in enumerate(texts)}
-    means = [embeddings[[index[text] for text in names]].mean(dim=0) for names in synonyms]
-    return F.normalize(torch.stack(means), dim=-1)
+    return torch.stack([embeddings[[index[text] for text in group]].mean(dim=0) for group in groups])
 
 
 def _create_classifier(name: str) -> nn.Module:

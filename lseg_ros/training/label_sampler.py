@@ -99,7 +99,7 @@ class LabelSampler:
 
     Attributes:
         classes: Label list entries, which the targets index.
-        texts: All texts: synonyms of the classes, distractors, and 'others'.
+        texts: All texts: synonyms of the classes, distractors, 'others', and words of hints.
         class_texts: For each class, the indices of its synonyms in ``texts``.
         distractors: Indices of the distractors in ``texts``.
         others: Index of 'others' in ``texts``.
@@ -124,6 +124,7 @@ class LabelSampler:
         config: LabelSamplerConfig,
         parents: Sequence[int] = (),
         synonyms: Sequence[Sequence[str]] = (),
+        words: Sequence[str] = (),
     ) -> LabelSampler:
         """Build a sampler from a label list.
 
@@ -132,6 +133,7 @@ class LabelSampler:
             config: Names the files of further synonyms and of distractors.
             parents: As the attribute; empty if no class is a special case of another.
             synonyms: For each class, more synonyms for random subsets only; empty if there are none.
+            words: Words for ``find_texts``.
 
         Raises:
             FileNotFoundError: A file of the configuration does not exist.
@@ -145,9 +147,8 @@ class LabelSampler:
         known = {text.casefold() for texts in all_texts for text in texts}
         listed = read_lines(Path(config.distractors).expanduser()) if config.distractors else []
         distractors = [word for word in dict.fromkeys(listed) if word.casefold() not in known]
-        text_index = {
-            text: index for index, text in enumerate(dict.fromkeys(_chain(all_texts, [*distractors, OTHERS])))
-        }
+        texts = dict.fromkeys(_chain(all_texts, [*distractors, OTHERS, *words]))
+        text_index = {text: index for index, text in enumerate(texts)}
         return cls(
             tuple(classes),
             tuple(text_index),
@@ -164,6 +165,14 @@ class LabelSampler:
         Texts and indices of classes stay the same. Without any classes, it returns no prompts.
         """
         return dataclasses.replace(self, members=tuple(members))
+
+    def find_texts(self, words: Sequence[str]) -> Tensor:
+        """Find words that are among ``texts``.
+
+        Returns:
+            (words,) int64, rows of ``embeddings``.
+        """
+        return torch.tensor([len(self.classes) + self.texts.index(word) for word in words])
 
     def embeddings(self, encode: Callable[[Sequence[str]], Tensor]) -> Tensor:
         """Encode all texts.

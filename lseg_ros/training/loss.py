@@ -85,6 +85,8 @@ class WordPixelLoss(nn.Module):
             maps: list[Tensor] = self.model.backbone(self._normalize(batch.image))
         low_res = self._embed(maps)  # (B, C, H/4, W/4)
         loss = self._label_loss(low_res, batch)
+        if self.config.hint_weight and any(batch.hints):
+            loss = loss + self.config.hint_weight * self._hint_loss(low_res, batch)
         if self.distiller is not None:
             loss = loss + self._distillation_loss(self.distiller, maps, low_res, batch)
         return loss
@@ -102,6 +104,27 @@ class WordPixelLoss(nn.Module):
         if config.retain_weight and branch is not None:
             loss = loss + config.retain_weight * distiller.divergence(logits, branch.classify(maps[-1]))
         return loss
+
+    def _hint_loss(self, low_res: Tensor, batch: Batch) -> Tensor:
+        """Compute the mean loss over the unlabeled pixels with hints.
+
+        The loss is -log of the probability that a pixel shows any of the possible words, in a softmax over possible
+        and absent words.
+
+        Returns:
+            () float32, 0 if there are no such pixels.
+        """
+        assert batch.unlabeled is not None
+        total, count = low_res.new_zeros(()), 0
+        for embeddings, unlabeled, hints in zip(low_res, batch.unlabeled, batch.hints):
+            for first, end, possible, absent in hints:
+                pixels = embeddings[:, first:end][:, unlabeled[first:end]]  # (C, N)
+                with torch.autocast(pixels.device.type, enabled=False):
+                    texts = self.text_embeddings[torch.cat([possible, absent])]  # (P + A, C)
+                    scores = LOGIT_SCALE * texts @ F.normalize(pixels, dim=0)  # (P + A, N)
+                    total = total + (scores.logsumexp(0) - scores[: len(possible)].logsumexp(0)).sum()
+                count += pixels.shape[1]
+        return total / max(count, 1)
 
     def _label_loss(self, low_res: Tensor, batch: Batch) -> Tensor:
         """Compute the mean loss over all labeled pixels and prompts.

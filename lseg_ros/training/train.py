@@ -102,11 +102,14 @@ def build_fabric(config: TrainingConfig) -> Fabric:
 def _read_mix(config: TrainingConfig) -> Mix:
     """Read the mix file; its unlabeled sets are left out if nothing uses them."""
     mix = read_mix(config.mix, config.data.root)
-    unlabeled = [entry.name for entry in mix.entries if entry.unlabeled]
-    if not unlabeled or config.distillation.distill_weight:
+    hinted = {entry.name for entry in mix.entries if entry.hints} if config.hint_weight else set()
+    if hinted and config.head == "classes":
+        raise ValueError(f"head: expected words with the hints of {min(hinted)} in {mix.path}, got classes")
+    unused = [entry.name for entry in mix.entries if entry.unlabeled and entry.name not in hinted]
+    if not unused or config.distillation.distill_weight:
         return mix
-    _LOG.info("%s: the sets without masks are used only with distill_weight: %s", config.mix, ", ".join(unlabeled))
-    return mix.without_unlabeled()
+    _LOG.info("%s: the sets without masks are used only with distill_weight: %s", mix.path, ", ".join(unused))
+    return mix.without(unused)
 
 
 def _build_schedule(config: TrainingConfig, images: Any, mix: Mix | None, processes: int) -> SampleSchedule:

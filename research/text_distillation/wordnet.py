@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["ADJECTIVES", "TEMPLATES", "Word", "phrases", "relations", "words"]
+__all__ = ["ADJECTIVES", "TEMPLATES", "Word", "hypernyms", "phrases", "relations", "words"]
 
 # Lexicographer files (lexnames(5WN)) of visible things, and the factor by which they are trained more than other words.
 _VISIBLE = {5: 2.0, 6: 4.0, 8: 2.0, 13: 2.0, 17: 2.0, 18: 2.0, 20: 1.0, 27: 1.0}  # animal, artifact, body, food, ...
@@ -103,6 +103,17 @@ def relations(folder: Path) -> dict[str, dict[str, float]]:
         others.pop(text, None)
         found[text] = dict(others)
     return found
+
+
+def hypernyms(folder: Path, offsets: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return the words of the first hypernym of each noun synset, the most used ones first.
+
+    Args:
+        folder: Folder of WordNet 3.0.
+        offsets: Offsets of the synsets in data.noun, of 8 digits.
+    """
+    synsets = {synset.offset: synset for synset in _synsets(folder / "data.noun")}
+    return [synsets[synsets[offset].hypernym].texts for offset in offsets]
 
 
 def phrases(nouns: Mapping[str, float], count: int, generator: np.random.Generator) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lseg_ros.datasets.mix import read_mix
+from lseg_ros.datasets.mix import Hint, read_mix
 from test.support.dataset_trees import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,6 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def write_mix(folder: Path, text: str) -> Path:
     return write_text(folder / "mix.yaml", text)
+
+
+def hint(text: str) -> str:
+    return f"sets: {{a: {{root: x, share: 1, hints: [{{{text}}}]}}}}"
 
 
 def test_reads_sets_with_normalized_shares_and_resolved_paths(tmp_path: Path) -> None:
@@ -40,7 +44,18 @@ def test_reads_sets_with_normalized_shares_and_resolved_paths(tmp_path: Path) ->
     assert (rooms.synonyms, rooms.validate) == ((("sofa", "couch"), ("road", "street")), False)
     assert (synthetic.data.dataset, synthetic.data.frames, synthetic.data.seed) == ("synthetic", 1000, 3)
     assert photos.unlabeled
-    assert [entry.name for entry in mix.without_unlabeled().entries] == ["streets", "rooms", "synthetic"]
+    assert [entry.name for entry in mix.without({"photos"}).entries] == ["streets", "rooms", "synthetic"]
+
+
+def test_sets_with_and_without_masks_have_hints(tmp_path: Path) -> None:
+    text = """
+    sets:
+      rooms: {root: rooms, share: 1, hints: [{possible: [wall, ceiling], absent: [sky], rows: [0, 0.5]}]}
+      photos: {root: photos, share: 1, unlabeled: true, hints: [{possible: [floor], absent: [road]}]}
+    """
+    rooms, photos = read_mix(write_mix(tmp_path, text)).entries
+    assert rooms.hints == (Hint(("wall", "ceiling"), ("sky",), (0.0, 0.5)),)
+    assert photos.hints == (Hint(("floor",), ("road",), (0.0, 1.0)),)
 
 
 def test_roots_are_relative_to_the_file_by_default(tmp_path: Path) -> None:
@@ -94,6 +109,20 @@ def test_recipes_give_the_license_of_every_set(name: str) -> None:
         ("sets: {a: {root: x, share: 1, synonyms: {a: b}}}", "sets.a.synonyms.a: expected a list of words, got 'b'"),
         ("sets: {a: {root: x, share: 1, synonyms: {a: [A]}}}", "sets.a.synonyms.a: expected every text once"),
         ("sets: {a: {root: x, share: 1, unlabeled: true, ignore: []}}", "sets.a.ignore: expected no such key for"),
+        (
+            "sets: {a: {root: x, share: 1, hints: wall}}",
+            "sets.a.hints: expected a list of at most 64 hints, got 'wall'",
+        ),
+        ("sets: {a: {root: x, share: 1, hints: [wall]}}", "sets.a.hints[0]: expected the keys possible, absent and"),
+        ("sets: {a: {root: x, share: 1, hints: [{possible: [wall]}]}}", "sets.a.hints[0]: expected the keys possible"),
+        (hint("possible: [], absent: [sky]"), "sets.a.hints[0]: possible: expected at least one word, got none"),
+        (hint("possible: [wall, sky], absent: [Sky]"), "absent: expected words that are not possible, got 'sky'"),
+        (hint("possible: wall, absent: [sky]"), "sets.a.hints[0]: possible: expected a list of words, got 'wall'"),
+        (hint("possible: [a], absent: [b], row: 1"), "sets.a.hints[0]: expected the keys possible, absent and"),
+        (hint("possible: [a], absent: [b], rows: 1"), "sets.a.hints[0]: rows: expected two shares of the height"),
+        (hint("possible: [a], absent: [b], rows: [0, true]"), "sets.a.hints[0]: rows: expected two shares of the"),
+        (hint("possible: [a], absent: [b], rows: [1, 0]"), "sets.a.hints[0]: rows: expected two increasing shares"),
+        (hint("possible: [a], absent: [b], rows: [0, .nan]"), "sets.a.hints[0]: rows: expected two increasing"),
     ],
 )
 def test_rejects_bad_files_and_names_the_entry(tmp_path: Path, text: str, message: str) -> None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from lseg_ros.datasets import IGNORE
 from lseg_ros.model import LSeg
 from lseg_ros.model.decoder import upsample2x
-from lseg_ros.training.batches import Batch
+from lseg_ros.training.batches import Batch, PixelHint
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.label_sampler import LabelPrompt, LabelSampler, LabelSamplerConfig
 from lseg_ros.training.loss import WordPixelLoss, _sample_positions, _to_grid
@@ -113,6 +113,48 @@ def test_images_without_labels_have_zero_loss_and_gradient() -> None:
     batch = batch._replace(target=torch.full_like(batch.target, IGNORE))
     assert make_loss(pixels_per_image=5)(batch).item() == 0
     assert all(parameter.grad is None or not parameter.grad.any() for parameter in loss.parameters())
+
+
+def make_hinted_batch(*hints: PixelHint) -> Batch:
+    """An image whose left half is unlabeled, without prompts."""
+    unlabeled = torch.zeros(1, 16, 16, dtype=torch.bool)
+    unlabeled[:, :, :8] = True
+    return make_batch(32, [])._replace(prompts=((),), unlabeled=unlabeled, hints=(hints,))
+
+
+def make_hint(first_row: int, end_row: int) -> PixelHint:
+    """Pixels in these rows show a wall or a chair, but no floor."""
+    return PixelHint(first_row, end_row, torch.tensor([0, 2]), torch.tensor([1]))
+
+
+def test_unlabeled_pixels_are_to_show_any_of_the_possible_words() -> None:
+    loss = make_loss(hint_weight=0.5)
+    batch = make_hinted_batch(make_hint(0, 4), make_hint(10, 20))  # the image has 16 rows
+    with torch.no_grad():
+        rows = [*range(4), *range(10, 16)]
+        pixels = loss.model.encode_low_res(normalize(batch))[:, :, rows, :8]  # (1, C, 10, 8)
+        shares = loss.model.correlate(F.normalize(pixels, dim=1), loss.text_embeddings[ALL])[0].softmax(0)
+        expected = -(shares[0] + shares[2]).log().mean()
+        assert loss(batch).item() == pytest.approx(0.5 * expected.item(), rel=1e-4)
+
+
+def test_training_moves_unlabeled_pixels_away_from_absent_words() -> None:
+    loss = make_loss(hint_weight=1.0).train()
+    batch = make_hinted_batch(make_hint(0, 16))
+    optimizer = torch.optim.Adam(loss.parameters(), 1e-2)
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss(batch).backward()
+        optimizer.step()
+    labels = loss.eval().model(normalize(batch), ["wall", "floor", "chair"])[0, :, :, :24].argmax(0)
+    assert not (labels == 1).any()
+
+
+def test_images_without_hints_add_nothing_to_the_loss() -> None:
+    assert make_loss()(make_hinted_batch()).item() == 0
+    assert make_loss(hint_weight=0.0)(make_hinted_batch(make_hint(0, 16))).item() == 0
+    labeled = make_hinted_batch(make_hint(0, 16))._replace(unlabeled=torch.zeros(1, 16, 16, dtype=torch.bool))
+    assert make_loss()(labeled).item() == 0
 
 
 def test_rare_classes_have_larger_weights() -> None:

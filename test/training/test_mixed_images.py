@@ -152,6 +152,56 @@ def test_images_without_masks_have_no_prompts(tmp_path: Path) -> None:
     assert any("photos" in name for batch in found for name in batch.names)
 
 
+HINTS = """
+sets:
+  shapes: {root: data, share: 1}
+  photos:
+    root: photos
+    share: 1
+    unlabeled: true
+    hints:
+      - {rows: [0, 0.5], possible: [wall, lamp], absent: [floor]}
+      - {possible: [wall, floor], absent: [sky]}
+"""
+
+
+def test_hints_apply_to_their_rows_of_the_whole_image(tmp_path: Path) -> None:
+    write_image(tmp_path / "photos" / "a.jpg", 128, 128)
+    config = mix_run(tmp_path, HINTS, batch_size=8, base_size=128, smallest_scale=1.0, largest_scale=1.0, crop=64)
+    batches, found = collect_batches(config, 4)
+    texts, count = batches.sampler.texts, len(batches.sampler.classes)
+    halves = 0
+    for batch in found:
+        assert batch.unlabeled is not None
+        for name, unlabeled, hints in zip(batch.names, batch.unlabeled, batch.hints):
+            if "photos" not in name:
+                assert not hints
+                continue
+            assert unlabeled.all()
+            words = [[[texts[row - count] for row in part.tolist()] for part in hint[2:]] for hint in hints]
+            assert words[-1] == [["wall", "floor"], ["sky"]]
+            assert words[:-1] in ([], [[["wall", "lamp"], ["floor"]]])
+            assert hints[-1].first_row == 0
+            assert hints[-1].end_row >= 16
+            halves += any(0 < hint.end_row < 16 for hint in hints[:-1])
+    assert halves  # crops with the middle of the image
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_trains_on_hints_without_a_classifier(tmp_path: Path, workers: int) -> None:
+    write_image(tmp_path / "photos" / "a.jpg", 64, 64)
+    text = HINTS.replace("photos\n    share: 1", "photos\n    share: 999")
+    config = mix_run(tmp_path, text, steps=1, validation_images=-1, workers=workers)
+    before, after = read_weights(config.initialization.init), read_weights(train(config))
+    assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
+def test_rejects_hints_with_a_head_of_classes(tmp_path: Path) -> None:
+    config = mix_run(tmp_path, HINTS, validation_images=-1, complete_share=1.0)
+    with pytest.raises(ValueError, match=r"head: expected words with the hints of photos in .*mix\.yaml, got classes"):
+        train(changed(config, head="classes"))
+
+
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
