@@ -94,17 +94,18 @@ class ClassifierBranch(nn.Module):
         return embeddings
 
     @torch.no_grad()
-    def set_words(self, class_embeddings: Tensor, strength: float) -> None:
+    def set_words(self, class_embeddings: Tensor, strengths: Tensor) -> None:
         """Set the words of the classes.
 
         Their mean is subtracted, so that an undecided classifier contributes next to nothing.
 
         Args:
             class_embeddings: (classes, C) text embeddings of the class names, of unit norm.
-            strength: Factor of the embeddings. With 1, they are about as long as those of the decoder can be.
+            strengths: (classes,) factors of the embeddings. With 1, they are about as long as those of the decoder can
+                be.
         """
         centered = class_embeddings - class_embeddings.mean(dim=0)
-        self.words.weight.copy_(strength * centered.T[..., None, None])
+        self.words.weight.copy_((strengths[:, None] * centered).T[..., None, None])
 
     def classify(self, features: Tensor) -> Tensor:
         """(B, channels, h, w) -> (B, classes, h, w) logits."""

@@ -31,12 +31,11 @@ from lseg_ros.model.text_encoder import TextConfig
 from lseg_ros.model.timm_backbone import timm_config
 from lseg_ros.model.weight_files import open_weights
 from lseg_ros.settings import check, setting
-from lseg_ros.training.distillation import encode_imagenet_classes
+from lseg_ros.training.branch_words import set_branch_words
 
 __all__ = ["InitializationConfig", "build_initial_network", "single_token_words"]
 
 _CLIP = {512: "ViT-B-32", 768: "RN50x16"}  # by the width of the text encoder
-_BRANCH_STRENGTH, _HYPERNYM_WEIGHT = 1.7, 0.3  # of the classifier branch
 _ANCHORS = 2000  # number of words that align two embedding spaces
 logger = logging.getLogger(__name__)
 
@@ -69,12 +68,12 @@ class InitializationConfig:
         "add the ImageNet classifier of backbone as a frozen branch, whose class names are embedded: it knows words "
         "that no mask has; only for timm:tf_efficientnet_lite0 to lite4; not with init",
     )
-    branch_strength: float = setting(
-        0.0,
-        "strength of a classifier branch compared with the decoder; with init, its class names are encoded again; 0: "
-        "that of init, or 1.7 without init",
-        minimum=0.0,
-        maximum=100.0,
+    branch_images: int = setting(
+        0,
+        "training images of each data set that decide how strong each class of a classifier branch is: strong if it "
+        "does not occur in them; with init, the class names are encoded again; 0: those of init, or without init all "
+        "classes alike",
+        minimum=0,
     )
     pretrained: str = setting(
         "",
@@ -151,12 +150,11 @@ def build_initial_network(config: InitializationConfig) -> LSeg:
         if pretrained not in ("", "random"):
             name = parse_backbone(config.backbone) if config.backbone else model.config.timm
             load_classifier(model.decoder.classifier, pretrained, name)
-        if strength := config.branch_strength or (0.0 if config.init else _BRANCH_STRENGTH):
-            embeddings = encode_imagenet_classes(model.encode_text, _HYPERNYM_WEIGHT)
-            model.decoder.classifier.set_words(embeddings, strength)
+            if not config.init:
+                set_branch_words(model)
         model.decoder.classifier.requires_grad_(False)
-    elif config.branch_strength:
-        raise ValueError(f"branch_strength: expected 0 without a classifier branch, got {config.branch_strength}")
+    elif config.branch_images:
+        raise ValueError(f"branch_images: expected 0 without a classifier branch, got {config.branch_images}")
     return model
 
 

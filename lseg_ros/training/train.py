@@ -19,6 +19,7 @@ from lseg_ros.datasets.mix import Mix, read_mix
 from lseg_ros.datasets.mixed_images import open_mix
 from lseg_ros.inference.device import has_native_bfloat16
 from lseg_ros.training.batches import Batches, build_label_sampler
+from lseg_ros.training.branch_words import measure_strengths, set_branch_words
 from lseg_ros.training.config import TrainingConfig
 from lseg_ros.training.initialization import build_initial_network
 from lseg_ros.training.loss import WordPixelLoss
@@ -56,6 +57,8 @@ def train(config: TrainingConfig) -> Path:
         raise ValueError(f"{images.name(0)}: expected a label set with at least one label, got an empty one")
     validation = None if config.validation_images < 0 else Validation(config, mix)
     model = build_initial_network(config.initialization)
+    if count := config.initialization.branch_images:
+        set_branch_words(model, measure_strengths(model, images, count, config.augmentation.base_size))
     fabric = build_fabric(config)
     fabric.launch()
     if fabric.device.type == "cpu":

@@ -1,0 +1,99 @@
+"""The words of a classifier branch: how strong each class of the classifier should be."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lseg_ros.datasets import Episodes, LabeledImages, SyntheticScenes
+from lseg_ros.datasets.mixed_images import MixedImages
+from lseg_ros.datasets.pairs import resize_image
+from lseg_ros.model import LSeg, LSegConfig
+from lseg_ros.training.distillation import encode_imagenet_classes
+
+__all__ = ["choose_strengths", "measure_presence", "measure_strengths", "set_branch_words"]
+
+_HYPERNYM_WEIGHT = 0.5
+_USUAL_PRESENCE = 0.006  # a class with this presence has a strength of 1
+_WEAKEST, _STRONGEST = 0.8, 2.5
+_STRIDE = 32  # sides of the images are multiples of it
+
+
+def set_branch_words(model: LSeg, strengths: Tensor | None = None) -> None:
+    """Set the words of the classifier branch of a network.
+
+    Args:
+        model: The network, which is changed in place.
+        strengths: (classes,) strength of each class; None for 1.
+    """
+    assert model.decoder.classifier is not None
+    embeddings = encode_imagenet_classes(model.encode_text, _HYPERNYM_WEIGHT)
+    model.decoder.classifier.set_words(embeddings, torch.ones(len(embeddings)) if strengths is None else strengths)
+
+
+def measure_strengths(model: LSeg, images: LabeledImages | Episodes, count: int, longer_side: int) -> Tensor:
+    """Measure how strong each class of the classifier branch should be: the weaker, the more it occurs in training.
+
+    The decoder knows what occurs in training, but nothing else. With the same strength for all classes, the branch
+    would be too weak for unknown things or too strong for known ones.
+
+    Args:
+        model: Network with a classifier branch.
+        images: The training set.
+        count: Images to look at in each labeled data set.
+        longer_side: Longer side of the images in pixels, 0 keeps their size.
+
+    Returns:
+        (classes,) from 0.8 to 2.5.
+    """
+    parts = [part.images for part in images.sets] if isinstance(images, MixedImages) else [images]
+    presence = [measure_presence(model, part, count, longer_side) for part in parts if part.classes]
+    return choose_strengths(torch.stack(presence).amax(dim=0))
+
+
+def choose_strengths(presence: Tensor) -> Tensor:
+    """Choose the strength of each class.
+
+    Args:
+        presence: (classes,) as ``measure_presence``, in the set that has the class most.
+
+    Returns:
+        (classes,) from 0.8 for common classes to 2.5 for absent ones.
+    """
+    return (_USUAL_PRESENCE / presence).sqrt().clamp(_WEAKEST, _STRONGEST)
+
+
+@torch.inference_mode()
+def measure_presence(model: LSeg, images: LabeledImages | Episodes, count: int, longer_side: int) -> Tensor:
+    """Measure how much of some images the classifier branch gives to each class.
+
+    Args:
+        model: Network with a classifier branch.
+        images: The images.
+        count: Number of images to use, evenly spaced; the first ones of the synthetic world.
+        longer_side: Longer side of the images in pixels, 0 keeps their size.
+
+    Returns:
+        (classes,) mean probabilities.
+    """
+    branch = model.decoder.classifier
+    assert branch is not None
+    model.eval()
+    total = torch.zeros(branch.classes.out_channels)
+    used = min(count, len(images))
+    for number in range(used):
+        index = number if isinstance(images, SyntheticScenes) else number * len(images) // used
+        maps = model.backbone(_prepare(images[index].image, model.config, longer_side))
+        total += branch.classify(maps[-1]).softmax(dim=1).mean(dim=(0, 2, 3))
+    return total / used
+
+
+def _prepare(image: NDArray[np.uint8], config: LSegConfig, longer_side: int) -> Tensor:
+    """Resize and normalize an image: (h, w, 3) -> (1, 3, H, W) float32."""
+    scale = longer_side / max(image.shape[:2]) if longer_side else 1.0
+    height, width = (max(round(scale * side / _STRIDE), 1) * _STRIDE for side in image.shape[:2])
+    pixels = torch.from_numpy(resize_image(image, height, width)).permute(2, 0, 1)[None]
+    mean, std = (torch.tensor(values)[:, None, None] for values in (config.image_mean, config.image_std))
+    return (pixels / 255 - mean) / std
