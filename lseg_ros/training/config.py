@@ -68,7 +68,7 @@ class TrainingConfig:
         minimum=0.0,
     )
     hint_weight: float = setting(
-        0.5, "weight in the loss of the hints of a mix, which say what unlabeled pixels may show", minimum=0.0
+        0.3, "weight in the loss of the hints of a mix, which say what unlabeled pixels may show", minimum=0.0
     )
     distillation: DistillationConfig = dataclasses.field(default_factory=DistillationConfig)
     class_balance: float = setting(

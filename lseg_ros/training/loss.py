@@ -108,8 +108,8 @@ class WordPixelLoss(nn.Module):
     def _hint_loss(self, low_res: Tensor, batch: Batch) -> Tensor:
         """Compute the mean loss over the unlabeled pixels with hints.
 
-        The loss is -log of the probability that a pixel shows any of the possible words, in a softmax over possible
-        and absent words.
+        The loss of a pixel is how far the best absent word is above the best possible word, as logits. It is 0 if a
+        possible word wins: pulling every pixel toward possible words would favor one that no label contradicts.
 
         Returns:
             () float32, 0 if there are no such pixels.
@@ -122,7 +122,7 @@ class WordPixelLoss(nn.Module):
                 with torch.autocast(pixels.device.type, enabled=False):
                     texts = self.text_embeddings[torch.cat([possible, absent])]  # (P + A, C)
                     scores = LOGIT_SCALE * texts @ F.normalize(pixels, dim=0)  # (P + A, N)
-                    total = total + (scores.logsumexp(0) - scores[: len(possible)].logsumexp(0)).sum()
+                    total = total + F.relu(scores[len(possible) :].amax(0) - scores[: len(possible)].amax(0)).sum()
                 count += pixels.shape[1]
         return total / max(count, 1)
 
