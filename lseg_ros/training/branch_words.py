@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lseg_ros.datasets import Episodes, LabeledImages, SyntheticScenes
-from lseg_ros.datasets.mixed_images import MixedImages
 from lseg_ros.datasets.pairs import resize_image
 from lseg_ros.model import LSeg, LSegConfig
 from lseg_ros.training.distillation import encode_imagenet_classes
@@ -16,7 +17,7 @@ from lseg_ros.training.distillation import encode_imagenet_classes
 __all__ = ["choose_strengths", "measure_presence", "measure_strengths", "set_branch_words"]
 
 _HYPERNYM_WEIGHT = 0.5
-_USUAL_PRESENCE = 0.006  # a class with this presence has a strength of 1
+_USUAL_PRESENCE = 0.0025  # a class with this presence has a strength of 1
 _WEAKEST, _STRONGEST = 0.8, 2.5
 _STRIDE = 32  # sides of the images are multiples of it
 
@@ -33,7 +34,9 @@ def set_branch_words(model: LSeg, strengths: Tensor | None = None) -> None:
     model.decoder.classifier.set_words(embeddings, torch.ones(len(embeddings)) if strengths is None else strengths)
 
 
-def measure_strengths(model: LSeg, images: LabeledImages | Episodes, count: int, longer_side: int) -> Tensor:
+def measure_strengths(
+    model: LSeg, sets: Iterable[tuple[LabeledImages | Episodes, float]], count: int, longer_side: int
+) -> Tensor:
     """Measure how strong each class of the classifier branch should be: the weaker, the more it occurs in training.
 
     The decoder knows what occurs in training, but nothing else. With the same strength for all classes, the branch
@@ -41,23 +44,22 @@ def measure_strengths(model: LSeg, images: LabeledImages | Episodes, count: int,
 
     Args:
         model: Network with a classifier branch.
-        images: The training set.
-        count: Images to look at in each labeled data set.
+        sets: Data sets with their shares of the training images. Those without labels do not count.
+        count: Images to look at in each data set.
         longer_side: Longer side of the images in pixels, 0 keeps their size.
 
     Returns:
         (classes,) from 0.8 to 2.5.
     """
-    parts = [part.images for part in images.sets] if isinstance(images, MixedImages) else [images]
-    presence = [measure_presence(model, part, count, longer_side) for part in parts if part.classes]
-    return choose_strengths(torch.stack(presence).amax(dim=0))
+    presence = [share * measure_presence(model, images, count, longer_side) for images, share in sets if images.classes]
+    return choose_strengths(torch.stack(presence).sum(dim=0))
 
 
 def choose_strengths(presence: Tensor) -> Tensor:
     """Choose the strength of each class.
 
     Args:
-        presence: (classes,) as ``measure_presence``, in the set that has the class most.
+        presence: (classes,) mean probability in the training images.
 
     Returns:
         (classes,) from 0.8 for common classes to 2.5 for absent ones.

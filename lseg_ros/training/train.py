@@ -58,7 +58,8 @@ def train(config: TrainingConfig) -> Path:
     validation = None if config.validation_images < 0 else Validation(config, mix)
     model = build_initial_network(config.initialization)
     if count := config.initialization.branch_images:
-        set_branch_words(model, measure_strengths(model, images, count, config.augmentation.base_size))
+        sets = zip((part.images for part in images.sets), mix.shares) if mix else [(images, 1.0)]
+        set_branch_words(model, measure_strengths(model, sets, count, config.augmentation.base_size))
     fabric = build_fabric(config)
     fabric.launch()
     if fabric.device.type == "cpu":
