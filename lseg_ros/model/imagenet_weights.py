@@ -67,7 +67,9 @@ def load_backbone(model: LSeg, source: str, timm_name: str = "") -> None:
 
 @torch.no_grad()
 def load_classifier(branch: ClassifierBranch, source: str, name: str) -> None:
-    """Load the layers of a classifier of timm that follow its feature maps, without the words of the branch.
+    """Load the layers of a classifier of timm that follow its feature maps.
+
+    The words of the branch stay as they are.
 
     Args:
         branch: Branch to change.

@@ -37,9 +37,9 @@ def set_branch_words(model: LSeg, strengths: Tensor | None = None) -> None:
 def measure_strengths(
     model: LSeg, sets: Iterable[tuple[LabeledImages | Episodes, float]], count: int, longer_side: int
 ) -> Tensor:
-    """Measure how strong each class of the classifier branch should be: the weaker, the more it occurs in training.
+    """Measure how strong each class of the classifier branch should be.
 
-    The decoder knows what occurs in training, but nothing else. With the same strength for all classes, the branch
+    A class is the weaker, the more it occurs in training. The decoder knows what occurs there, but nothing else. With the same strength for all classes, the branch
     would be too weak for unknown things or too strong for known ones.
 
     Args:
