@@ -39,8 +39,8 @@ def measure_strengths(
 ) -> Tensor:
     """Measure how strong each class of the classifier branch should be.
 
-    A class is the weaker, the more it occurs in training. The decoder knows what occurs there, but nothing else. With the same strength for all classes, the branch
-    would be too weak for unknown things or too strong for known ones.
+    A class is the weaker, the more it occurs in training. The decoder knows what occurs there, but nothing else. With
+    the same strength for all classes, the branch would be too weak for unknown things or too strong for known ones.
 
     Args:
         model: Network with a classifier branch.
