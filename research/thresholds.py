@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lseg_ros.datasets import IGNORE, DatasetConfig, LabeledImages, open_dataset
+from lseg_ros.datasets import IGNORE, DatasetConfig, LabeledImages, open_dataset, spaced_indices
 from lseg_ros.inference import Segmenter, SegmenterConfig, similarity
 from lseg_ros.settings import check, setting
 from lseg_ros.vocabulary import Vocabulary
@@ -31,7 +31,7 @@ class ThresholdConfig:
 
     checkpoint: str = setting("demo", "network to measure")
     data: DatasetConfig = dataclasses.field(default_factory=DatasetConfig)
-    images: int = setting(30, "images to use, evenly spaced", minimum=1)
+    images: int = setting(30, "images to use, evenly spaced; 0: all", minimum=0)
     query_thresholds: tuple[float, ...] = setting((0.5, 0.55, 0.6), "values of query_threshold")
     unlabeled_thresholds: tuple[float, ...] = setting((0.0, 0.4, 0.5, 0.6), "values of unlabeled_threshold")
 
@@ -120,8 +120,7 @@ def main(config: ThresholdConfig) -> None:
     """Print the shares of every threshold."""
     segmenter = Segmenter.from_checkpoint(SegmenterConfig(checkpoint=config.checkpoint, precision="float32"))
     images = open_dataset(config.data)
-    used = min(config.images, len(images))
-    indices = [number * len(images) // used for number in range(used)]
+    indices = spaced_indices(len(images), config.images)
     queries = measure_queries(segmenter, images, indices, config.query_thresholds)
     for threshold, query in zip(config.query_thresholds, queries):
         print(f"query_threshold {threshold}: found if present {query.present:.2f}, not if absent {query.absent:.2f}")

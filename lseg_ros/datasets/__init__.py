@@ -7,7 +7,7 @@ A data set has ``classes``, its label list, and returns a ``Sample`` for each in
 from lseg_ros.datasets.catalog import open_dataset, open_episodes
 from lseg_ros.datasets.config import LABELED, ZERO_SHOT, DatasetConfig
 from lseg_ros.datasets.folder import has_val_split
-from lseg_ros.datasets.sample import IGNORE, Episode, Episodes, LabeledImages, Sample
+from lseg_ros.datasets.sample import IGNORE, Episode, Episodes, LabeledImages, Sample, spaced_indices
 from lseg_ros.datasets.synthetic import SyntheticScenes
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "has_val_split",
     "open_dataset",
     "open_episodes",
+    "spaced_indices",
 ]

@@ -7,9 +7,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IGNORE", "Episode", "Episodes", "LabeledImages", "Sample"]
+__all__ = ["IGNORE", "Episode", "Episodes", "LabeledImages", "Sample", "spaced_indices"]
 
 IGNORE = -1  # target of a pixel without a label
+
+
+def spaced_indices(count: int, limit: int) -> list[int]:
+    """Return evenly spaced indices of ``limit`` of ``count`` samples, or of all for 0."""
+    return np.linspace(0, count - 1, min(limit or count, count)).round().astype(int).tolist()
 
 
 class Sample(NamedTuple):

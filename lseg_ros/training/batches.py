@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lseg_ros.datasets import IGNORE, Episode, Episodes, LabeledImages, Sample, SyntheticScenes
+from lseg_ros.datasets.mix import Hint
 from lseg_ros.datasets.mixed_images import MixedImages
 from lseg_ros.evaluation.tasks import OTHERS
 from lseg_ros.training.augmentation import Placement, apply_placement, jitter_colors
@@ -181,19 +182,22 @@ class Batches(Dataset[Batch | BatchError]):
         return self.sampler
 
     @functools.cached_property
-    def _has_hints(self) -> bool:
-        return isinstance(self.images, MixedImages) and any(part.hints for part in self.images.sets)
+    def _set_hints(self) -> tuple[tuple[tuple[Hint, Tensor, Tensor], ...], ...]:
+        """For each set of a mix, its hints with the texts of their words."""
+        find = self.sampler.find_texts
+        parts = self.images.sets if isinstance(self.images, MixedImages) else ()
+        return tuple(tuple((hint, find(hint.possible), find(hint.absent)) for hint in part.hints) for part in parts)
 
     def _select_hints(self, image_index: int, placement: Placement) -> tuple[PixelHint, ...]:
         """Return what the unlabeled pixels of an image may show after its placement."""
         if not isinstance(self.images, MixedImages):
             return ()
         hints = []
-        for hint in self.images.sets[self.images.set_number(image_index)].hints:
+        for hint, possible, absent in self._set_hints[self.images.set_number(image_index)]:
             edges = (share * placement.height - placement.top for share in hint.rows)  # in rows of the crop
             first, end = (max(math.ceil((edge - _FIRST) / _EMBEDDING_STRIDE), 0) for edge in edges)
             if first < end:
-                hints.append(PixelHint(first, end, *map(self.sampler.find_texts, (hint.possible, hint.absent))))
+                hints.append(PixelHint(first, end, possible, absent))
         return tuple(hints)
 
     def _augment(self, loaded: Sample | Episode, image_index: int, rng: np.random.Generator) -> _AugmentedSample:
@@ -237,7 +241,7 @@ class Batches(Dataset[Batch | BatchError]):
             image[number][area] = torch.from_numpy(sample.image).permute(2, 0, 1)
             target[number][area] = torch.from_numpy(sample.target)
         unlabeled = None
-        if self.config.distillation.distill_weight or self._has_hints:
+        if self.config.distillation.distill_weight or any(self._set_hints):
             is_content = torch.zeros_like(target, dtype=torch.bool)
             for number, sample in enumerate(samples):
                 is_content[number, : sample.content_size[0], : sample.content_size[1]] = True

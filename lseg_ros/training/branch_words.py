@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lseg_ros.datasets import Episodes, LabeledImages, SyntheticScenes
-from lseg_ros.datasets.pairs import resize_image
-from lseg_ros.model import LSeg, LSegConfig
+from lseg_ros.datasets import Episodes, LabeledImages, spaced_indices
+from lseg_ros.inference.preprocess import preprocess
+from lseg_ros.model import LSeg
 from lseg_ros.training.distillation import encode_imagenet_classes
 
 __all__ = ["choose_strengths", "measure_presence", "measure_strengths", "set_branch_words"]
@@ -19,7 +17,6 @@ __all__ = ["choose_strengths", "measure_presence", "measure_strengths", "set_bra
 _HYPERNYM_WEIGHT = 0.5
 _USUAL_PRESENCE = 0.0025  # a class with this presence has a strength of 1
 _WEAKEST, _STRONGEST = 0.8, 2.5
-_STRIDE = 32  # sides of the images are multiples of it
 
 
 def set_branch_words(model: LSeg, strengths: Tensor | None = None) -> None:
@@ -39,8 +36,9 @@ def measure_strengths(
 ) -> Tensor:
     """Measure how strong each class of the classifier branch should be.
 
-    A class is the weaker, the more it occurs in training. The decoder knows what occurs there, but nothing else. With
-    the same strength for all classes, the branch would be too weak for unknown things or too strong for known ones.
+    The more often a class occurs in training, the weaker it is: the decoder knows what occurs there, but nothing else.
+    With the same strength for all classes, the branch would be too weak for unknown things or too strong for known
+    ones.
 
     Args:
         model: Network with a classifier branch.
@@ -74,7 +72,7 @@ def measure_presence(model: LSeg, images: LabeledImages | Episodes, count: int, 
     Args:
         model: Network with a classifier branch.
         images: The images.
-        count: Number of images to use, evenly spaced; the first ones of the synthetic world.
+        count: Number of images to use, evenly spaced.
         longer_side: Longer side of the images in pixels, 0 keeps their size.
 
     Returns:
@@ -84,18 +82,9 @@ def measure_presence(model: LSeg, images: LabeledImages | Episodes, count: int, 
     assert branch is not None
     model.eval()
     total = torch.zeros(branch.classes.out_channels)
-    used = min(count, len(images))
-    for number in range(used):
-        index = number if isinstance(images, SyntheticScenes) else number * len(images) // used
-        maps = model.backbone(_prepare(images[index].image, model.config, longer_side))
-        total += branch.classify(maps[-1]).softmax(dim=1).mean(dim=(0, 2, 3))
-    return total / used
-
-
-def _prepare(image: NDArray[np.uint8], config: LSegConfig, longer_side: int) -> Tensor:
-    """Resize and normalize an image: (h, w, 3) -> (1, 3, H, W) float32."""
-    scale = longer_side / max(image.shape[:2]) if longer_side else 1.0
-    height, width = (max(round(scale * side / _STRIDE), 1) * _STRIDE for side in image.shape[:2])
-    pixels = torch.from_numpy(resize_image(image, height, width)).permute(2, 0, 1)[None]
-    mean, std = (torch.tensor(values)[:, None, None] for values in (config.image_mean, config.image_std))
-    return (pixels / 255 - mean) / std
+    indices = spaced_indices(len(images), count)
+    mean, std = model.config.image_mean, model.config.image_std
+    for index in indices:
+        pixels, _ = preprocess(images[index].image, longer_side, model.stride, mean, std)  # (1, 3, H, W)
+        total += branch.classify(model.backbone(pixels)[-1]).softmax(dim=1).mean(dim=(0, 2, 3))
+    return total / len(indices)

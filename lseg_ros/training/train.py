@@ -112,7 +112,7 @@ def _read_mix(config: TrainingConfig) -> Mix:
     unused = [entry.name for entry in mix.entries if entry.unlabeled and entry.name not in hinted]
     if not unused or config.distillation.distill_weight:
         return mix
-    _LOG.info("%s: the sets without masks are used only with distill_weight: %s", mix.path, ", ".join(unused))
+    _LOG.info("%s: the sets without masks are used only with hints or distill_weight: %s", mix.path, ", ".join(unused))
     return mix.without(unused)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lseg_ros.datasets import IGNORE, ZERO_SHOT, DatasetConfig, open_dataset, open_episodes
+from lseg_ros.datasets import IGNORE, ZERO_SHOT, DatasetConfig, open_dataset, open_episodes, spaced_indices
 from lseg_ros.datasets.mix import Mix
 from lseg_ros.datasets.mixed_images import open_mix_validation
 from lseg_ros.evaluation.predictor import Predictor
@@ -51,7 +51,9 @@ class Validation:
 
     def __init__(self, config: TrainingConfig, mix: Mix | None = None) -> None:
         self.sets = _open_val_splits(config, mix)
-        self.indices = {name: _spread(len(images), config.validation_images) for name, images in self.sets.items()}
+        self.indices = {
+            name: spaced_indices(len(images), config.validation_images) for name, images in self.sets.items()
+        }
         self._zero_shot = config.zero_shot
 
     def warn_of_overlap(self, images: Any) -> None:
@@ -129,11 +131,6 @@ def _open_val_splits(config: TrainingConfig, mix: Mix | None) -> dict[str, Any]:
     if data.dataset == "synthetic":
         data = dataclasses.replace(data, seed=_SCENES_SEED, frames=frames, colors=False)
     return {"": open_samples(data)}
-
-
-def _spread(count: int, limit: int) -> list[int]:
-    """Return evenly spaced indices of ``limit`` of ``count`` images, or of all for 0."""
-    return np.linspace(0, count - 1, min(limit or count, count)).round().astype(int).tolist()
 
 
 def draw_sample(

@@ -35,7 +35,7 @@ def model() -> LSeg:
     return model
 
 
-def test_a_class_is_the_weaker_the_more_it_occurs() -> None:
+def test_classes_that_occur_often_are_weak() -> None:
     presence = torch.tensor([1.0, 0.0025, 0.000625, 1e-5])
     torch.testing.assert_close(choose_strengths(presence), torch.tensor([0.8, 1.0, 2.0, 2.5]))
 

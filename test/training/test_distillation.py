@@ -278,7 +278,7 @@ def test_leaves_out_sets_without_masks_if_there_is_no_distillation(
     text = "sets: {shapes: {root: data, share: 1}, photos: {root: none, share: 1, unlabeled: true}}"
     config = small_run(tmp_path, steps=1, validation_images=-1)
     train(changed(config, root=str(tmp_path), mix=str(write_text(tmp_path / "mix.yaml", text))))
-    assert "the sets without masks are used only with distill_weight: photos" in caplog.text
+    assert "the sets without masks are used only with hints or distill_weight: photos" in caplog.text
 
 
 def branch_settings(folder: Path) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def make_hint(first_row: int, end_row: int) -> PixelHint:
     return PixelHint(first_row, end_row, torch.tensor([1]), torch.tensor([0, 2]))
 
 
-def test_unlabeled_pixels_are_to_be_closer_to_a_possible_word_than_to_any_absent_one() -> None:
+def test_unlabeled_pixels_should_be_closer_to_a_possible_word_than_to_any_absent_one() -> None:
     loss = make_loss(hint_weight=0.5)
     not_wall = PixelHint(10, 20, torch.tensor([1, 2]), torch.tensor([0]))  # the image has 16 rows
     batch = make_hinted_batch(make_hint(0, 4), not_wall)
