@@ -13,7 +13,6 @@ from lightning.fabric import Fabric
 from lightning.fabric.loggers.csv_logs import CSVLogger
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from timm.layers import convert_sync_batchnorm  # type: ignore[attr-defined]
-from torch import nn
 
 from lseg_ros.datasets.mix import Mix, read_mix
 from lseg_ros.datasets.mixed_images import open_mix
@@ -21,6 +20,7 @@ from lseg_ros.inference.device import has_native_bfloat16
 from lseg_ros.training.batches import Batches, build_label_sampler
 from lseg_ros.training.branch_words import measure_strengths, set_branch_words
 from lseg_ros.training.config import TrainingConfig
+from lseg_ros.training.cpu import prepare_for_cpu
 from lseg_ros.training.initialization import build_initial_network
 from lseg_ros.training.loss import WordPixelLoss
 from lseg_ros.training.schedule import MixSchedule, SampleSchedule
@@ -63,7 +63,7 @@ def train(config: TrainingConfig) -> Path:
     fabric = build_fabric(config)
     fabric.launch()
     if fabric.device.type == "cpu":
-        _disable_fused_attention(model)
+        prepare_for_cpu(model)
     loss: WordPixelLoss = WordPixelLoss(model, sampler, config)
     if config.batch_norm == "sync" and fabric.world_size > 1 and fabric.device.type == "cuda":
         loss = convert_sync_batchnorm(loss)  # of timm, whose batch norms contain activations
@@ -123,16 +123,6 @@ def _build_schedule(config: TrainingConfig, images: Any, mix: Mix | None, proces
     sizes = tuple(len(part.images) for part in images.sets)
     shuffled_sets = tuple(entry.data.dataset != "synthetic" for entry in mix.entries)
     return MixSchedule(len(images), config.schedule, config.seed, processes, True, sizes, mix.shares, shuffled_sets)
-
-
-def _disable_fused_attention(model: nn.Module) -> None:
-    """Compute attention as two products and a softmax.
-
-    With few tokens, the fused kernel is slower on a CPU.
-    """
-    for module in model.modules():
-        if hasattr(module, "fused_attn"):  # an attribute of timm's attention
-            module.fused_attn = False  # type: ignore[assignment]
 
 
 def _use_bfloat16(precision: str, on_gpu: bool) -> bool:
