@@ -74,8 +74,9 @@ def main(config: CutoutConfig) -> None:
 
     Raises:
         FileNotFoundError: If a cutout does not exist, or a folder has no photos.
+        ValueError: If the file of names has another form.
     """
-    names: dict[str, list[str]] = yaml.safe_load(Path(config.names).read_text(encoding="utf-8"))
+    names = _read_names(Path(config.names))
     groups = read_cutouts(names, Path(config.stamps), Path(config.furniture))
     _LOG.info("%d labels, %d cutouts", len(groups), sum(map(len, groups)))
     labels = [*names, *(name for name in CLASSES if name not in names)]
@@ -99,6 +100,20 @@ def main(config: CutoutConfig) -> None:
         image, mask = compose(background, mask, groups, rng)
         image.save(output / "images" / "train" / f"{index:05}.jpg", quality=92)
         Image.fromarray(mask).save(output / "masks" / "train" / f"{index:05}.png")
+
+
+def _read_names(path: Path) -> dict[str, list[str]]:
+    try:
+        names = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected YAML, got {error}") from error
+    if not isinstance(names, dict) or not names:
+        raise ValueError(f"{path}: expected labels with lists of names, got {type(names).__name__}")
+    for label, sources in names.items():
+        valid = isinstance(sources, list) and sources and all(isinstance(source, str) for source in sources)
+        if not isinstance(label, str) or not valid:
+            raise ValueError(f"{path}: {label}: expected a label with a list of names, got {sources!r}")
+    return names
 
 
 def _list_photos(folder: Path) -> list[Path]:
@@ -162,8 +177,8 @@ def compose(
     """
     image, mask = background.copy(), mask.copy()
     for _ in range(rng.integers(1, _MOST_CUTOUTS + 1)):
-        group = groups[rng.integers(len(groups))]
-        cutout = group[rng.integers(len(group))]
+        group = groups[int(rng.integers(len(groups)))]
+        cutout = group[int(rng.integers(len(group)))]
         pasted = _vary(cutout.image, min(image.size), rng)
         # a third of a cutout may be outside the image
         left, top = (

@@ -94,6 +94,13 @@ def test_names_a_folder_without_photos(config: CutoutConfig, tmp_path: Path) -> 
         main(dataclasses.replace(config, photos=(str(tmp_path / "stamps"),)))
 
 
+@pytest.mark.parametrize("text", ["", "[zebra]", "zebra: yes", "zebra: []", "zebra: [1]", "5: [animals/zebra]", "{"])
+def test_names_a_file_of_names_that_has_another_form(config: CutoutConfig, text: str) -> None:
+    Path(config.names).write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"names\.yaml: .*expected"):
+        main(config)
+
+
 def test_the_labels_leave_out_the_words_that_training_never_uses() -> None:
     names = yaml.safe_load((RECIPES / "cutouts.yaml").read_text(encoding="utf-8"))
     mix = yaml.safe_load((RECIPES / "real.yaml").read_text(encoding="utf-8"))["sets"]["cutouts"]
