@@ -1,7 +1,8 @@
-"""Paste cutouts with names onto photos and synthetic scenes: a data set of things that no mask of the other sets names.
+"""Paste cutouts with names onto photos and synthetic scenes.
 
 ``python -m research.cutouts --photos DATA/streets/images/train --output DATA/cutouts`` writes a data set for
-``--dataset folder``. The cutouts come from two Debian packages, tuxpaint-stamps-default and sweethome3d-furniture.
+``--dataset folder`` of things that no mask of the other sets names. The cutouts come from two Debian packages,
+tuxpaint-stamps-default and sweethome3d-furniture.
 """
 
 from __future__ import annotations

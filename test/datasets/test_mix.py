@@ -152,7 +152,7 @@ def test_rejects_a_file_that_is_too_large(tmp_path: Path) -> None:
         read_mix(write_mix(tmp_path, "#" * (1 << 20)))
 
 
-@pytest.mark.parametrize(("name", "count"), [("real", 8), ("free", 2)])
+@pytest.mark.parametrize(("name", "count"), [("real", 9), ("free", 2)])
 def test_reads_the_files_of_the_recipes(name: str, count: int) -> None:
     mix = read_mix(ROOT / "research" / "recipes" / f"{name}.yaml", "/data")
     assert len(mix.entries) == count

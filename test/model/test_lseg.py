@@ -257,10 +257,11 @@ def _record_stages(model: LSeg) -> Iterator[dict[str, Tensor]]:
 def _assert_case(model: LSeg, case: dict[str, Any]) -> None:
     """Compare logits with a recorded case.
 
-    In half precision, a difference of 1e-6 may round to 0.001.
+    In half precision, a difference of 1e-6 may round to 0.001. oneDNN is not used then: on CPUs with float16 arithmetic
+    (AVX512_FP16) it also rounds the sums.
     """
     image = torch.randn(case["image"], generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.backends.mkldnn.flags(enabled=not case["half"]):
         logits = model(image, case["words"])
     _assert_samples(logits, case["samples"], 2e-3 if case["half"] else TOLERANCE)
     histogram = torch.bincount(logits.argmax(1).flatten(), minlength=len(case["words"]))

@@ -143,7 +143,7 @@ def test_shows_the_map_of_a_node_that_has_one(feed: NodeFeed, robot: RosClient) 
         mapped.map_cloud("red thing", set())
     mapped.rest()
     wait_until(lambda: publisher.get_subscription_count() == 0, 10, "still subscribed")
-    robot.node.destroy_publisher(publisher)
+    robot.run_in_spin_thread(robot.node.destroy_publisher, publisher)
 
 
 def test_says_what_is_missing(robot: RosClient) -> None:

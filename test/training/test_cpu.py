@@ -1,4 +1,4 @@
-"""On a CPU, depthwise convolutions are trained in float32 and attention without the fused kernel."""
+"""Depthwise convolutions and attention take the form that trains fast on a CPU."""
 
 from __future__ import annotations
 
