@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from lseg_ros.datasets.synthetic import SyntheticScenes
+from lseg_ros.inference.preprocess import network_size
 from lseg_ros.settings import check, setting
 from lseg_ros.synthetic import CLASSES
 from research.command_line import run_script
@@ -75,13 +76,14 @@ def main(config: CutoutConfig) -> None:
 
     Raises:
         FileNotFoundError: If a cutout does not exist, or a folder has no photos.
-        ValueError: If the file of names has another form.
+        ValueError: If the file of names is malformed or has too many labels, or a photo is too small.
     """
     names = _read_names(Path(config.names))
     groups = read_cutouts(names, Path(config.stamps), Path(config.furniture))
     _LOG.info("%d labels, %d cutouts", len(groups), sum(map(len, groups)))
     labels = [*names, *(name for name in CLASSES if name not in names)]
-    assert len(labels) <= _UNKNOWN
+    if len(labels) > _UNKNOWN:
+        raise ValueError(f"{config.names}: expected at most {_UNKNOWN} labels with the scenes' own, got {len(labels)}")
     photos = [_list_photos(Path(folder)) for folder in config.photos]
     output = Path(config.output)
     for kind in ("images", "masks"):
@@ -126,8 +128,8 @@ def _list_photos(folder: Path) -> list[Path]:
 
 def _read_photo(path: Path, longer_side: int) -> Image.Image:
     photo = Image.open(path).convert("RGB")
-    factor = longer_side / max(photo.size)
-    return photo.resize((max(round(factor * photo.width), 1), max(round(factor * photo.height), 1)))
+    height, width = network_size((photo.height, photo.width), longer_side)
+    return photo.resize((width, height))
 
 
 def read_cutouts(names: Mapping[str, Sequence[str]], stamps: Path, furniture: Path) -> list[list[Cutout]]:

@@ -71,7 +71,7 @@ def test_pasted_pixels_get_the_label_and_others_keep_theirs() -> None:
     cutouts = [[Cutout(3, Image.new("RGBA", (10, 10), (250, 250, 250, 255)))]]
     for seed in range(20):
         image, labels = compose(background, mask, cutouts, np.random.default_rng(seed))
-        bright = np.asarray(image).mean(axis=2) > 80  # brightness 0.6 of white, blended at least half
+        bright = np.asarray(image).mean(axis=2) > 80  # the darkest variant of white, half opaque
         np.testing.assert_array_equal(np.where(bright, 3, 7), labels)
     assert (mask == 7).all()
 
@@ -95,9 +95,16 @@ def test_names_a_folder_without_photos(config: CutoutConfig, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("text", ["", "[zebra]", "zebra: yes", "zebra: []", "zebra: [1]", "5: [animals/zebra]", "{"])
-def test_names_a_file_of_names_that_has_another_form(config: CutoutConfig, text: str) -> None:
+def test_rejects_a_malformed_file_of_names(config: CutoutConfig, text: str) -> None:
     Path(config.names).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"names\.yaml: .*expected"):
+        main(config)
+
+
+def test_rejects_more_labels_than_a_mask_has_ids(config: CutoutConfig) -> None:
+    names = {f"thing {number}": ["animals/zebra"] for number in range(230)}
+    Path(config.names).write_text(yaml.safe_dump(names), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"names\.yaml: expected at most 255 labels .* got 270"):
         main(config)
 
 
