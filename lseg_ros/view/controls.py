@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,6 @@ class Controls:
     """The panels of the page. Values that only change the drawing are read from here.
 
     Everything else is a request: labels, colors (by id), query, threshold, camera, index, step, save, and redraw.
-
-    Attributes:
-        hidden: Ids of the labels that are not shown.
     """
 
     def __init__(self, server: viser.ViserServer, feed: Feed, labels: str, request: Callable[..., None]) -> None:
@@ -40,7 +38,6 @@ class Controls:
             labels: Initial text of the label box.
             request: Called with the kind and the value of a request, in threads of the server.
         """
-        self.hidden: set[int] = set()
         self._gui = gui = server.gui
         self._request = request
         self._rows: dict[int, tuple[viser.GuiCheckboxHandle, viser.GuiRgbHandle]] = {}
@@ -68,6 +65,11 @@ class Controls:
     def picture(self) -> str:
         """What the picture shows, one of ``PICTURES``."""
         return self._picture.value
+
+    @property
+    def hidden(self) -> set[int]:
+        """Ids of the labels that are not shown."""
+        return {number for number, (visible, _) in self._rows.items() if not visible.value}
 
     @property
     def opacity(self) -> float:
@@ -150,11 +152,11 @@ class Controls:
         # which is submitted right after the last letter would be sent without this letter.
         hint = "floor, sofa|couch, person: Enter applies the list"
         self._labels = gui.add_text("labels", labels, hint=hint, multiline=True)
-        self._labels.on_update(lambda event: self._submit("labels", event))
+        self._labels.on_update(partial(self._submit, "labels"))
         self._label_problem = gui.add_html("")
         hint = "a text to find in the frame: Enter applies it"
         self._query = gui.add_text("query", "", hint=hint, multiline=True)
-        self._query.on_update(lambda event: self._submit("query", event))
+        self._query.on_update(partial(self._submit, "query"))
         self._answer = gui.add_html("")
 
     def _add_drawing(self) -> None:
@@ -184,8 +186,11 @@ class Controls:
         )
         self._saved = self._gui.add_html("")
 
-    def _submit(self, kind: str, event: Any) -> None:
-        """Request the text of a box after Enter, and remove the line break."""
+    async def _submit(self, kind: str, event: Any) -> None:
+        """Request the text of a box after Enter, and remove the line break.
+
+        This is a coroutine because viser runs those in order. Functions run in its threads and may overtake each other.
+        """
         box, last = event.target, self._texts[kind]
         text = self._texts[kind] = box.value
         if event.client is None or "\n" not in text:  # set by this program, or still being typed
@@ -219,22 +224,19 @@ class Controls:
         if vocabulary.entries != self._last_entries:  # also if a program changed the labels of a node
             self._last_entries = vocabulary.entries
             self._labels.value = ", ".join(vocabulary.entries)
+        hidden = self.hidden
         for row in self._rows.values():
             for control in row:
                 control.remove()
         with self._folder:
-            self._rows = {label.id: self._add_row(label) for label in vocabulary.labels}
+            self._rows = {label.id: self._add_row(label, label.id not in hidden) for label in vocabulary.labels}
 
-    def _add_row(self, label: Label) -> tuple[viser.GuiCheckboxHandle, viser.GuiRgbHandle]:
-        visible = self._gui.add_checkbox(label.name, label.id not in self.hidden, hint=label.entry)
+    def _add_row(self, label: Label, is_visible: bool) -> tuple[viser.GuiCheckboxHandle, viser.GuiRgbHandle]:
+        visible = self._gui.add_checkbox(label.name, is_visible, hint=label.entry)
         color = self._gui.add_rgb(f"id {label.id}", label.color)
-        visible.on_update(lambda _: self._set_visible(label.id, visible.value))
+        visible.on_update(lambda _: self._request("redraw"))
         color.on_update(lambda _: self._request("colors", {label.id: "#{:02x}{:02x}{:02x}".format(*color.value)}))
         return visible, color
-
-    def _set_visible(self, number: int, is_visible: bool) -> None:
-        self.hidden = self.hidden - {number} if is_visible else self.hidden | {number}
-        self._request("redraw")
 
 
 def _write(element: viser.GuiHtmlHandle, text: str) -> None:

@@ -17,6 +17,7 @@ from lseg_ros.image_data import decode_rgb
 __all__ = ["OpenPage", "find_chromium", "launch_browser", "missing_for_browser"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+_THROTTLE_MS = 50  # viser's page sends only the last of several events within this time, whatever they are about
 # Reads the colors of the page's picture, as a picture of 32 x 24 pixels.
 _READ_IMAGE = """image => {
     const canvas = document.createElement("canvas");
@@ -61,11 +62,12 @@ class OpenPage:
             box.fill(text)
         box.press("Enter")
         self.wait_until(lambda: "\n" not in box.input_value())  # the page has taken the text
-        self.tab.wait_for_timeout(200)
+        self.tab.wait_for_timeout(4 * _THROTTLE_MS)
 
     def click(self, locator: Any) -> None:
         """Click an element, even if the browser is too slow to draw it in time."""
         locator.dispatch_event("click")
+        self.tab.wait_for_timeout(2 * _THROTTLE_MS)
 
     def wait_for(self, text: str) -> str:
         """Wait for an element with a text, and return its whole text."""

@@ -167,7 +167,7 @@ def test_a_cloud_appears_for_a_frame_with_depth(page: OpenPage) -> None:
     shown = colorful(page)
     for name in LABELS:
         page.click(page.box(name))
-    page.wait_until(lambda: colorful(page) < shown / 2)
+    page.wait_until(lambda: colorful(page) < shown / 10)
     for name in LABELS:
         page.click(page.box(name))
 
@@ -182,7 +182,7 @@ def test_a_query_marks_its_point_in_the_scene(page: OpenPage) -> None:
     shown = colorful(page)
     for name in LABELS:  # their colors may resemble that of the mark
         page.click(page.box(name))
-    page.wait_until(lambda: colorful(page) < shown / 2)
+    page.wait_until(lambda: colorful(page) < shown / 10)
     before = magenta(page)
     page.enter("query", "red thing")
     page.wait_until(lambda: magenta(page) > before + 20)
