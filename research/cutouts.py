@@ -51,7 +51,7 @@ class CutoutConfig:
         "/usr/share/sweethome3d/furniture", "folder of catalogs (Debian package sweethome3d-furniture)"
     )
     images: int = setting(4000, "images to write", minimum=1)
-    longer_side: int = setting(320, "longer side of the images", unit="px", minimum=32)
+    longer_side: int = setting(384, "longer side of the images", unit="px", minimum=32)
     seed: int = setting(0, "seed of all random choices", minimum=0)
 
     def __post_init__(self) -> None:

@@ -222,7 +222,7 @@ PRESETS: dict[str, LSegConfig] = {
         map_scale=0.1,
         classifier=(1280, 1000),
         features=64,
-        input_size_px=320,
+        input_size_px=384,
         unlabeled_threshold=0.4,
         text=_DEMO_TEXT,
     ),

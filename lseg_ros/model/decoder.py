@@ -70,8 +70,8 @@ class Decoder(nn.Module):
 class ClassifierBranch(nn.Module):
     """The classifier of an EfficientNet-Lite at every location, with words as its classes.
 
-    The result is the mean of the embeddings of the class names, weighted by the probabilities of the classes. It knows
-    many more words than the masks of a training set, but has no sharp edges.
+    The result is the mean of the embeddings of the class names, weighted by the probabilities of the classes and
+    averaged over 3x3 locations. It knows many more words than the masks of a training set, but has no sharp edges.
 
     Args:
         channels: Channels of the deepest feature map.
@@ -91,7 +91,8 @@ class ClassifierBranch(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, channels, h, w) -> (B, C, h, w), longer where the classifier is more confident."""
         embeddings: Tensor = self.words(self.classify(features).softmax(dim=1))
-        return embeddings
+        # A single location is often wrong about small parts of a thing.
+        return F.avg_pool2d(embeddings, 3, stride=1, padding=1, count_include_pad=False)
 
     @torch.no_grad()
     def set_words(self, class_embeddings: Tensor, strengths: Tensor) -> None:

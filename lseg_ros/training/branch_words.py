@@ -15,8 +15,8 @@ from lseg_ros.training.distillation import encode_imagenet_classes
 __all__ = ["choose_strengths", "measure_presence", "measure_strengths", "set_branch_words"]
 
 _HYPERNYM_WEIGHT = 0.5
-_USUAL_PRESENCE = 0.0025  # a class with this presence has a strength of 1
-_WEAKEST, _STRONGEST = 0.8, 2.5
+_USUAL_PRESENCE = 0.0036  # a class with this presence has a strength of 1
+_WEAKEST, _STRONGEST = 0.96, 3.0
 
 
 def set_branch_words(model: LSeg, strengths: Tensor | None = None) -> None:
@@ -47,7 +47,7 @@ def measure_strengths(
         longer_side: Longer side of the images in pixels, 0 keeps their size.
 
     Returns:
-        (classes,) from 0.8 to 2.5.
+        (classes,) from 0.96 to 3.
     """
     presence = [share * measure_presence(model, images, count, longer_side) for images, share in sets if images.classes]
     return choose_strengths(torch.stack(presence).sum(dim=0))
@@ -60,7 +60,7 @@ def choose_strengths(presence: Tensor) -> Tensor:
         presence: (classes,) mean probability in the training images.
 
     Returns:
-        (classes,) from 0.8 for common classes to 2.5 for absent ones.
+        (classes,) from 0.96 for common classes to 3 for absent ones.
     """
     return (_USUAL_PRESENCE / presence).sqrt().clamp(_WEAKEST, _STRONGEST)
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from lseg_ros.model import LSeg, LSegConfig, load_lseg
 from lseg_ros.model.checkpoint import save_lseg, save_official
+from lseg_ros.model.decoder import ClassifierBranch
 from lseg_ros.model.timm_backbone import timm_config
 from test.support.tiny_network import CONFIG
 
@@ -171,3 +172,13 @@ def test_rejects_a_classifier_branch_with_other_layers(name: str) -> None:
 
 def test_a_classifier_branch_has_the_sizes_of_the_classifier() -> None:
     assert timm_config("tf_efficientnet_lite0", CONFIG.text, classifier=True).classifier == (1280, 1000)
+
+
+def test_a_classifier_branch_averages_the_words_of_neighboring_locations() -> None:
+    branch = ClassifierBranch(4, hidden=8, classes=5, embed_dim=3).eval()
+    features = torch.randn(1, 4, 5, 6)
+    with torch.inference_mode():
+        result = branch(features)
+        single = branch.words(branch.classify(features).softmax(dim=1))
+    assert torch.allclose(result[..., 2, 3], single[..., 1:4, 2:5].mean(dim=(-2, -1)), atol=1e-6)
+    assert torch.allclose(result[..., 0, 0], single[..., :2, :2].mean(dim=(-2, -1)), atol=1e-6)  # padding does not count

@@ -36,8 +36,8 @@ def model() -> LSeg:
 
 
 def test_classes_that_occur_often_are_weak() -> None:
-    presence = torch.tensor([1.0, 0.0025, 0.000625, 1e-5])
-    torch.testing.assert_close(choose_strengths(presence), torch.tensor([0.8, 1.0, 2.0, 2.5]))
+    presence = torch.tensor([1.0, 0.0036, 0.0009, 1e-5])
+    torch.testing.assert_close(choose_strengths(presence), torch.tensor([0.96, 1.0, 2.0, 3.0]))
 
 
 def test_presence_is_the_mean_probability_in_the_images(model: LSeg) -> None:
@@ -49,11 +49,11 @@ def test_presence_is_the_mean_probability_in_the_images(model: LSeg) -> None:
 
 def test_only_classes_in_the_training_images_are_weak(model: LSeg) -> None:
     strengths = measure_strengths(model, [(SCENES, 0.5), (SCENES, 0.5)], 100, 0)
-    assert strengths[TENCH].item() == pytest.approx(0.8)
-    assert (strengths[1:] == 2.5).all()
+    assert strengths[TENCH].item() == pytest.approx(0.96)
+    assert (strengths[1:] == 3.0).all()
     unlabeled = SimpleNamespace(classes=())  # the decoder learns nothing about what is in its images
     strengths = measure_strengths(model, [(SCENES, 0.001), (unlabeled, 0.999)], 1, 0)  # type: ignore[list-item]
-    assert strengths[TENCH].item() == pytest.approx((0.0025 / 0.001) ** 0.5, rel=1e-3)
+    assert strengths[TENCH].item() == pytest.approx((0.0036 / 0.001) ** 0.5, rel=1e-3)
 
 
 def test_words_are_centered_and_multiplied_by_the_strengths(model: LSeg) -> None:

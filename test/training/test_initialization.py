@@ -201,7 +201,7 @@ def test_builds_a_network_around_a_backbone_of_timm() -> None:
     start = InitializationConfig(backbone="timm:resnet18", pretrained="random", arch_option=1)
     model = build_initial_network(start)
     assert (model.config.timm, model.config.arch_option) == ("resnet18", 1)
-    assert (model.config.features, model.config.input_size_px) == (64, 320)  # of the preset
+    assert (model.config.features, model.config.input_size_px) == (64, 384)  # of the preset
     assert same(model.text_encoder, load_lseg("demo").text_encoder)
     smaller = build_initial_network(dataclasses.replace(start, features=32))
     assert smaller.config == dataclasses.replace(model.config, features=32)
