@@ -181,4 +181,4 @@ def test_a_classifier_branch_averages_the_words_of_neighboring_locations() -> No
         result = branch(features)
         single = branch.words(branch.classify(features).softmax(dim=1))
     assert torch.allclose(result[..., 2, 3], single[..., 1:4, 2:5].mean(dim=(-2, -1)), atol=1e-6)
-    assert torch.allclose(result[..., 0, 0], single[..., :2, :2].mean(dim=(-2, -1)), atol=1e-6)  # padding does not count
+    assert torch.allclose(result[..., 0, 0], single[..., :2, :2].mean(dim=(-2, -1)), atol=1e-6)  # no padding
