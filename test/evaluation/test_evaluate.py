@@ -43,7 +43,7 @@ def test_scores_are_reproducible_and_seeds_change_the_scenes(tmp_path: Path) -> 
 def test_embedded_network_finds_the_classes_of_the_synthetic_world() -> None:
     result = evaluate(EvaluationConfig(data=DatasetConfig(frames=12, seed=11, width=320, height=240)))
     assert isinstance(result.scores, Scores)
-    assert result.scores.miou >= 0.4  # with only 12 frames; 200 frames give 0.66, chance is 0.02
+    assert result.scores.miou >= 0.6  # 0.68 here and 0.71 with 200 frames; chance is 0.02
 
 
 @pytest.mark.parametrize(
